@@ -1,0 +1,177 @@
+"""The store protocol: what a variable store must do, and all that follows from it.
+
+A store holds values at ``(collection, path)``, for example ``("params", ("encoder", "Dense_0", "kernel"))``.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from linen_core.errors import StorePathError, StoreReadOnlyError
+from linen_core.filters import CollectionFilter, in_filter
+from linen_core.typing import Path
+
+__all__ = ["StoreCapabilities", "VariableStore"]
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreCapabilities:
+    """What a store can do. Nothing else decides which tests of the conformance suite apply to it."""
+
+    writable: bool = False
+    """`put` and `delete` work."""
+
+    lazy: bool = False
+    """A read may do I/O; everything but `read` is answered from metadata."""
+
+    thread_safe: bool = True
+    """Several threads may read (and, if writable, write) at the same time."""
+
+
+class VariableStore(abc.ABC):
+    """Holds variables by collection and path, and reads several of them in one call.
+
+    A subclass gives `capabilities`, `collections`, `children`, `spec` and `read`; a writable one also `put`
+    and `delete`. A path is a tuple of names; a *leaf* is a stored value, every other path that exists is a
+    *node*. Prove a new store by subclassing `linen_core.testing.StoreTests`.
+
+    Example:
+      >>> import linen_core as nn, numpy as np
+      >>> store = nn.as_store({"params": {"dense": {"bias": np.zeros(3, np.float32)}}})
+      >>> store.children("params", ("dense",))
+      ('bias',)
+      >>> store.spec("params", ("dense", "bias"))
+      ShapeDtypeStruct(shape=(3,), dtype=float32)
+    """
+
+    @property
+    @abc.abstractmethod
+    def capabilities(self) -> StoreCapabilities:
+        """What this store can do."""
+
+    @abc.abstractmethod
+    def collections(self) -> tuple[str, ...]:
+        """Names of the collections, in the order they were stored."""
+
+    @abc.abstractmethod
+    def children(self, collection: str, path: Path = ()) -> tuple[str, ...]:
+        """Names directly below a node, in the order they were stored; empty for a leaf and an empty node.
+
+        Raises:
+          StorePathError: nothing is stored at ``path``, or there is no such collection.
+        """
+
+    @abc.abstractmethod
+    def spec(self, collection: str, path: Path = ()) -> Any:
+        """Describe what lies at a path without reading a value.
+
+        Returns:
+          For a leaf that is one array its `jax.ShapeDtypeStruct` (with sharding where known); for a leaf that
+          is a pytree of arrays the same pytree of them; for a node a nested dict of its children's specs.
+
+        Raises:
+          StorePathError: nothing is stored at ``path``.
+        """
+
+    @abc.abstractmethod
+    def read(self, collection: str, paths: Sequence[Path]) -> list[Any]:
+        """Read the values of several leaves in one batch, in the order of ``paths``.
+
+        Raises:
+          StorePathError: one of the paths is not a leaf; then nothing is read.
+        """
+
+    def get(self, collection: str, path: Path) -> Any:
+        """Read one leaf.
+
+        Raises:
+          StorePathError: ``path`` is not a leaf.
+        """
+        return self.read(collection, [path])[0]
+
+    def contains(self, collection: str, path: Path = ()) -> bool:
+        """Tell whether a leaf or a node lies at ``path``, without reading a value."""
+        if not path:
+            return collection in self.collections()
+        try:
+            return path[-1] in self.children(collection, path[:-1])
+        except StorePathError:
+            return False
+
+    def is_leaf(self, collection: str, path: Path) -> bool:
+        """Tell whether a stored value, not a node, lies at ``path``, without reading it."""
+        return self.contains(collection, path) and not isinstance(self.spec(collection, path), dict)
+
+    def leaves(self, collection: str, path: Path = ()) -> tuple[Path, ...]:
+        """Paths of all the leaves at or below a node, depth first, in stored order.
+
+        Raises:
+          StorePathError: nothing is stored at ``path``.
+        """
+        return tuple(_leaf_paths(self.spec(collection, path), path))
+
+    def snapshot(self, filter: CollectionFilter = True) -> dict[str, Any]:  # noqa: A002 - the protocol's word
+        """Copy the chosen collections into a plain nested dict, each collection in one batched read.
+
+        Empty nodes are kept. The dicts are new; the values are the stored ones.
+        """
+        return {
+            name: self._snapshot_collection(name)
+            for name in self.collections()
+            if in_filter(filter, name)
+        }
+
+    def _snapshot_collection(self, collection: str) -> Any:
+        tree = self.spec(collection)
+        paths = list(_leaf_paths(tree, ()))
+        values = iter(self.read(collection, paths))
+        return _fill(tree, values)
+
+    def put(self, collection: str, path: Path, value: Any) -> None:
+        """Store a value, making the nodes above it.
+
+        Raises:
+          StoreReadOnlyError: the store is not writable (the default).
+        """
+        raise StoreReadOnlyError(type(self).__name__, collection, path)
+
+    def delete(self, collection: str, path: Path) -> None:
+        """Remove a leaf, or a node with all below it.
+
+        Raises:
+          StoreReadOnlyError: the store is not writable (the default).
+          StorePathError: nothing is stored at ``path``.
+        """
+        raise StoreReadOnlyError(type(self).__name__, collection, path)
+
+    def close(self) -> None:
+        """Let go of files and memory. Closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _leaf_paths(tree: Any, path: Path) -> Iterator[Path]:
+    if not isinstance(tree, dict):
+        yield path
+        return
+    for name, child in tree.items():
+        yield from _leaf_paths(child, (*path, name))
+
+
+def _fill(tree: Any, values: Iterator[Any]) -> Any:
+    if not isinstance(tree, dict):
+        return next(values)
+    return {name: _fill(child, values) for name, child in tree.items()}

@@ -1,0 +1,52 @@
+"""The types that Linen's signatures speak in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+__all__ = [
+    "Array",
+    "Axes",
+    "Collections",
+    "Dtype",
+    "Initializer",
+    "PRNGKey",
+    "Path",
+    "RNGSequences",
+    "Shape",
+    "VariableDict",
+]
+
+Array: TypeAlias = jax.Array | Any
+"""A jax array, a tracer or a numpy array."""
+
+PRNGKey: TypeAlias = jax.Array
+"""A key of `jax.random.key` or a raw uint32 key of `jax.random.PRNGKey`."""
+
+RNGSequences: TypeAlias = Mapping[str, PRNGKey]
+"""A key for each named RNG stream."""
+
+Dtype: TypeAlias = np.dtype[Any] | type[Any] | str | Any
+"""Whatever `jax.numpy.dtype` takes."""
+
+Shape: TypeAlias = Sequence[int]
+"""The shape of an array."""
+
+Axes: TypeAlias = int | Sequence[int]
+"""One axis or several."""
+
+Path: TypeAlias = tuple[str, ...]
+"""Where a value lies inside its collection, for example ``("encoder", "Dense_0", "kernel")``."""
+
+Collections: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Variables by collection, each a nested mapping of names."""
+
+VariableDict: TypeAlias = Mapping[str, Mapping[str, Any]]
+FrozenVariableDict: TypeAlias = Mapping[str, Mapping[str, Any]]
+
+Initializer: TypeAlias = Callable[..., Any]
+"""``init(key, shape, dtype)`` giving an array of that shape and dtype."""

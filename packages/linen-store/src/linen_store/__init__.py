@@ -1,0 +1,1 @@
+"""linen-store: FrozenDict, checkpoints as variable stores, save and restore."""

@@ -1,0 +1,1 @@
+"""linen-summary: see what a Linen model is made of."""
