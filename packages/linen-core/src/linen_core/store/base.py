@@ -104,7 +104,9 @@ class VariableStore(abc.ABC):
 
     def is_leaf(self, collection: str, path: Path) -> bool:
         """Tell whether a stored value, not a node, lies at ``path``, without reading it."""
-        return self.contains(collection, path) and not isinstance(self.spec(collection, path), dict)
+        if not self.contains(collection, path) or self.children(collection, path):
+            return False
+        return not isinstance(self.spec(collection, path), dict)
 
     def leaves(self, collection: str, path: Path = ()) -> tuple[Path, ...]:
         """Paths of all the leaves at or below a node, depth first, in stored order.

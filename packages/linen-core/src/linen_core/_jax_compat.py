@@ -1,0 +1,103 @@
+"""Every use of JAX's unpublished parts, in one place.
+
+What is imported here may move in a new release of JAX; the rest of Linen imports it from this file alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax._src import source_info_util, traceback_util
+from jax._src.array import ArrayImpl
+from jax.extend import linear_util
+from jax.interpreters import partial_eval
+
+__all__ = [
+    "ArrayImpl",
+    "Tracer",
+    "UnknownValueError",
+    "api_boundary",
+    "hide_frames_of",
+    "named_scope",
+    "partial_evaluate",
+    "show_frames_of",
+    "tracing",
+]
+
+Tracer = jax.core.Tracer
+
+named_scope = source_info_util.extend_name_stack
+"""Context manager that adds one name to the name stack: `jax.named_scope` less its argument check."""
+
+api_boundary = traceback_util.api_boundary
+"""Decorator: an exception that leaves the function loses the frames of hidden folders."""
+
+
+def tracing() -> bool:
+    """Tell whether a JAX transform is tracing at this moment."""
+    return not jax.core.trace_state_clean()
+
+
+def hide_frames_of(folder: pathlib.Path) -> None:
+    """Leave the frames of a folder's files out of filtered tracebacks and of HLO source locations."""
+    path = str(folder)
+    if path not in traceback_util._exclude_paths:
+        traceback_util.register_exclusion(path)
+        source_info_util.register_exclusion(path)
+
+
+def show_frames_of(folder: pathlib.Path) -> None:
+    """Undo `hide_frames_of` for tracebacks."""
+    path = str(folder)
+    if path in traceback_util._exclude_paths:
+        traceback_util._exclude_paths.remove(path)
+
+
+class UnknownValueError(ValueError):
+    """A result of `partial_evaluate` depends on an argument that has no value.
+
+    Attributes:
+      aval: the abstract value of the result.
+    """
+
+    def __init__(self, aval: Any) -> None:
+        self.aval = aval
+        super().__init__(f"The value of {aval} depends on an argument that is only a ShapeDtypeStruct.")
+
+
+def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """Evaluate a function whose arguments may be `jax.ShapeDtypeStruct` where their values are not used.
+
+    What depends on values that are there is computed; what depends on the others is only traced, so that a
+    forward pass costs no FLOP.
+
+    Raises:
+      UnknownValueError: from the returned function, when a result depends on an absent value.
+    """
+
+    @functools.wraps(fun)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        leaves, in_tree = jax.tree.flatten((args, kwargs))
+        debug_info = jax.api_util.debug_info("partial_evaluate", fun, (in_tree,), {})
+        wrapped = linear_util.wrap_init(fun, debug_info=debug_info)
+        flat_fun, out_tree = jax.api_util.flatten_fun(wrapped, in_tree)
+        partials = [_partial_value(leaf) for leaf in leaves]
+        _, results, _ = partial_eval.trace_to_jaxpr_nounits(flat_fun, partials)
+        values = []
+        for aval, value in results:
+            if aval is not None:
+                raise UnknownValueError(aval)
+            values.append(value)
+        return jax.tree.unflatten(out_tree(), values)
+
+    return wrapper
+
+
+def _partial_value(leaf: Any) -> Any:
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return partial_eval.PartialVal.unknown(jax.core.ShapedArray(leaf.shape, leaf.dtype))
+    return partial_eval.PartialVal.known(leaf)

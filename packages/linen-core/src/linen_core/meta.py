@@ -1,0 +1,243 @@
+"""Boxes around variables that carry metadata about their axes."""
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Callable
+from typing import Any, Generic, Self, TypeVar
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from linen_core import struct
+from linen_core._jax_compat import ArrayImpl, Tracer
+from linen_core.errors import PartitioningUnspecifiedError
+
+__all__ = [
+    "PARTITION_NAME",
+    "AxisMetadata",
+    "Partitioned",
+    "add_axis",
+    "get_global_mesh",
+    "get_partition_spec",
+    "get_sharding",
+    "global_mesh_defined",
+    "is_axis_metadata",
+    "map_axis_meta",
+    "remove_axis",
+    "replace_boxed",
+    "unbox",
+    "with_partitioning",
+]
+
+_A = TypeVar("_A")
+
+PARTITION_NAME = "partition_name"
+"""The key, in a transform's ``metadata_params``, of the logical name of the axis it adds."""
+
+
+class AxisMetadata(Generic[_A], abc.ABC):
+    """A box around a variable's value that knows something about its axes.
+
+    A subclass must be a pytree whose child is the boxed value. Lifted transforms that add an axis to the value
+    (`vmap`, `scan`) call `add_axis` and `remove_axis`, so that the metadata follows.
+    """
+
+    @abc.abstractmethod
+    def unbox(self) -> _A:
+        """Return the boxed value."""
+
+    @abc.abstractmethod
+    def replace_boxed(self, val: Any) -> AxisMetadata[Any]:
+        """Box another value with the same metadata."""
+
+    @abc.abstractmethod
+    def add_axis(self, index: int, params: dict[Any, Any]) -> Self:
+        """Tell the metadata of a new axis at ``index`` that a transform with these params adds."""
+
+    @abc.abstractmethod
+    def remove_axis(self, index: int, params: dict[Any, Any]) -> Self:
+        """Tell the metadata that the axis at ``index``, added by such a transform, goes."""
+
+
+def is_axis_metadata(val: Any) -> bool:
+    """Tell whether a value is a box."""
+    return isinstance(val, AxisMetadata)
+
+
+def map_axis_meta(fn: Callable[[AxisMetadata[Any]], Any], tree: Any) -> Any:
+    """Replace each box of a tree by what ``fn`` makes of it; leave the rest."""
+    return jax.tree.map(
+        lambda node: fn(node) if isinstance(node, AxisMetadata) else node, tree, is_leaf=is_axis_metadata
+    )
+
+
+def add_axis(tree: Any, index: int, params: dict[Any, Any]) -> Any:
+    """Add an axis to the metadata of each box of a tree."""
+    return map_axis_meta(lambda box: box.add_axis(index, params), tree)
+
+
+def remove_axis(tree: Any, index: int, params: dict[Any, Any]) -> Any:
+    """Remove an axis from the metadata of each box of a tree."""
+    return map_axis_meta(lambda box: box.remove_axis(index, params), tree)
+
+
+def unbox(tree: Any) -> Any:
+    """Replace each box of a tree by its value, boxes inside boxes too.
+
+    Example:
+      >>> unbox({"kernel": Partitioned(1.0, names=("in",)), "bias": 2.0})
+      {'bias': 2.0, 'kernel': 1.0}
+    """
+    if isinstance(tree, ArrayImpl | Tracer):
+        return tree
+    return map_axis_meta(lambda box: unbox(box.unbox()), tree)
+
+
+def replace_boxed(tree: Any, updates: Any) -> Any:
+    """Put new values into a tree's boxes; take them as they are where the tree has no box.
+
+    Args:
+      tree: the tree with boxes.
+      updates: a tree of values, of the structure that ``unbox(tree)`` has.
+    """
+
+    def update(node: Any, value: Any) -> Any:
+        if isinstance(node, AxisMetadata):
+            return node.replace_boxed(replace_boxed(node.unbox(), value))
+        return value
+
+    return jax.tree.map(update, tree, updates, is_leaf=is_axis_metadata)
+
+
+def get_global_mesh() -> Any:
+    """Return the mesh of the surrounding `jax.set_mesh`, or None."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return None if mesh.empty else mesh
+
+
+def global_mesh_defined() -> bool:
+    """Tell whether there is a surrounding mesh."""
+    return get_global_mesh() is not None
+
+
+class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
+    """A value with the name of a mesh axis, or None, for each of its axes.
+
+    Example:
+      >>> import numpy as np
+      >>> Partitioned(np.ones((2, 3)), names=("data", None)).get_partition_spec()
+      PartitionSpec('data', None)
+    """
+
+    value: Any
+    """The boxed array, or a tree of arrays."""
+    names: tuple[str | tuple[str, ...] | None, ...] = struct.field(pytree_node=False)
+    """One mesh axis, several, or None for each axis of the value."""
+    mesh: jax.sharding.Mesh | None = struct.field(default=None, pytree_node=False)
+    """The mesh; the surrounding one if None."""
+
+    def unbox(self, apply_constraint: bool = True) -> _A:
+        """Return the value, constrained to its sharding if there is a mesh."""
+        if not apply_constraint or not (self.mesh is not None or global_mesh_defined()):
+            return self.value  # type: ignore[no-any-return]
+        spec = self.get_partition_spec()
+        sharding = spec if self.mesh is None else NamedSharding(self.mesh, spec)
+        return jax.lax.with_sharding_constraint(self.value, sharding)  # type: ignore[no-any-return]
+
+    def replace_boxed(self, val: Any) -> Partitioned[Any]:
+        """Box another value with the same names and mesh."""
+        return self.replace(value=val)
+
+    def add_axis(self, index: int, params: dict[Any, Any]) -> Self:
+        """Insert the transform's axis name at ``index``.
+
+        Raises:
+          PartitioningUnspecifiedError: ``params`` has no `PARTITION_NAME`.
+        """
+        names = list(self.names)
+        names += [None] * (index - len(names))
+        names.insert(index, self._partition_name(params))
+        return self.replace(names=tuple(names))
+
+    def remove_axis(self, index: int, params: dict[Any, Any]) -> Self:
+        """Remove the transform's axis name at ``index``.
+
+        Raises:
+          PartitioningUnspecifiedError: ``params`` has no `PARTITION_NAME`.
+          AssertionError: another name is at ``index``.
+        """
+        expected = self._partition_name(params)
+        names = list(self.names)
+        found = names.pop(index)
+        if found != expected:
+            msg = f"Cannot remove axis {index} of {self.names}: expected {expected!r} there, found {found!r}."
+            raise AssertionError(msg)
+        return self.replace(names=tuple(names))
+
+    def _partition_name(self, params: dict[Any, Any]) -> Any:
+        if PARTITION_NAME not in params:
+            raise PartitioningUnspecifiedError(self)
+        return params[PARTITION_NAME]
+
+    def get_partition_spec(self) -> PartitionSpec:
+        """Return the names as a partition spec."""
+        return PartitionSpec(*self.names)
+
+    def get_sharding(self, mesh: jax.sharding.Mesh) -> NamedSharding:
+        """Return the sharding over a mesh that the names stand for."""
+        return NamedSharding(mesh, self.get_partition_spec())
+
+
+def with_partitioning(
+    fn: Callable[..., Any],
+    names: tuple[str | tuple[str, ...] | None, ...],
+    mesh: jax.sharding.Mesh | None = None,
+) -> Callable[..., Partitioned[Any]]:
+    """Make an initializer box what it returns in a `Partitioned`.
+
+    Args:
+      fn: the initializer.
+      names: one mesh axis, several, or None for each axis of what ``fn`` returns.
+      mesh: the mesh; the surrounding one if None.
+
+    Example:
+      >>> init = with_partitioning(jax.nn.initializers.zeros, (None, "data"))
+      >>> init(jax.random.key(0), (2, 3)).names
+      (None, 'data')
+    """
+
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Partitioned[Any]:
+        return Partitioned(fn(*args, **kwargs), names, mesh=mesh)
+
+    return wrapper
+
+
+def get_partition_spec(tree: Any) -> Any:
+    """Return the tree with a partition spec for each box or array, and None for anything else.
+
+    Example:
+      >>> get_partition_spec({"kernel": Partitioned(1.0, names=("in",)), "note": "x"})
+      {'kernel': PartitionSpec('in',), 'note': None}
+    """
+    return jax.tree.map(_leaf_spec, tree, is_leaf=is_axis_metadata)
+
+
+def get_sharding(tree: Any, mesh: jax.sharding.Mesh) -> Any:
+    """Return the tree with a sharding over ``mesh`` for each box or array, and None for anything else."""
+
+    def leaf_sharding(leaf: Any) -> Any:
+        if hasattr(leaf, "get_sharding"):
+            return leaf.get_sharding(mesh)
+        spec = _leaf_spec(leaf)
+        return None if spec is None else NamedSharding(mesh, spec)
+
+    return jax.tree.map(leaf_sharding, tree, is_leaf=is_axis_metadata)
+
+
+def _leaf_spec(leaf: Any) -> PartitionSpec | None:
+    if hasattr(leaf, "get_partition_spec"):
+        return leaf.get_partition_spec()  # type: ignore[no-any-return]
+    return PartitionSpec() if hasattr(leaf, "shape") else None

@@ -1,0 +1,18 @@
+"""Module and all that belongs to it."""
+
+from linen_core.module.base import Module as Module
+from linen_core.module.functional import apply as apply
+from linen_core.module.functional import init as init
+from linen_core.module.functional import init_with_output as init_with_output
+from linen_core.module.interceptors import InterceptorContext as InterceptorContext
+from linen_core.module.interceptors import disable_named_call as disable_named_call
+from linen_core.module.interceptors import enable_named_call as enable_named_call
+from linen_core.module.interceptors import intercept_methods as intercept_methods
+from linen_core.module.interceptors import override_named_call as override_named_call
+from linen_core.module.sharing import compact_name_scope as compact_name_scope
+from linen_core.module.sharing import merge_param as merge_param
+from linen_core.module.sharing import share_scope as share_scope
+from linen_core.module.wrapping import compact as compact
+from linen_core.module.wrapping import nowrap as nowrap
+from linen_core.module.wrapping import wrap_method_once as wrap_method_once
+from linen_core.scope.variable import Variable as Variable

@@ -1,0 +1,141 @@
+"""Attributes of modules: finding the modules inside them, and making them immutable."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import jax
+
+from linen_core.module.state import ModuleBase
+from linen_core.struct import is_struct
+
+__all__ = ["ImmutableDict", "freeze_attribute", "is_plain", "map_modules"]
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class ImmutableDict(dict[Any, Any]):
+    """A dict that cannot be changed: what a dict becomes as an attribute of a bound module.
+
+    It is a pytree like a dict, and hashable where its values are.
+
+    Example:
+      >>> ImmutableDict(a=1).copy({"b": 2})
+      {'a': 1, 'b': 2}
+    """
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        msg = "An attribute of a module is immutable. Make a changed copy with `dict(...)`."
+        raise ValueError(msg)
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def copy(self, add_or_replace: Mapping[Any, Any] = types.MappingProxyType({})) -> ImmutableDict:
+        """Copy the dict with some entries added or replaced."""
+        return ImmutableDict({**self, **add_or_replace})
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ImmutableDict, (dict(self),)
+
+    def tree_flatten_with_keys(self) -> tuple[Any, Any]:
+        """Flatten as a dict is: by sorted keys."""
+        keys = tuple(sorted(self))
+        return tuple((jax.tree_util.DictKey(key), self[key]) for key in keys), keys
+
+    @classmethod
+    def tree_unflatten(cls, keys: tuple[Any, ...], children: Iterable[Any]) -> ImmutableDict:
+        """Undo `tree_flatten_with_keys`."""
+        return cls(zip(keys, children, strict=True))
+
+
+_PLAIN_TYPES = frozenset(
+    {
+        bool,
+        bytes,
+        complex,
+        float,
+        functools.partial,
+        int,
+        str,
+        type,
+        type(None),
+        types.BuiltinFunctionType,
+        types.FunctionType,
+    }
+)
+
+
+def is_plain(value: Any) -> bool:
+    """Tell whether an attribute holds no module and needs no freezing."""
+    if type(value) in _PLAIN_TYPES:
+        return True
+    return not (isinstance(value, ModuleBase | Mapping | list | tuple) or is_struct(value))
+
+
+def map_modules(fn: Callable[[str, Any], Any], value: Any, suffix: str = "") -> Any:
+    """Replace each module in an attribute by ``fn(suffix, module)``.
+
+    Looks into mappings, lists, tuples, named tuples and `struct` dataclasses. The suffix of a module is made of
+    the keys and indices on the way to it, each after "_". Modules are visited in the order of those, as texts.
+
+    Args:
+      fn: called with the suffix and the module.
+      value: the attribute.
+      suffix: what the suffixes start with.
+
+    Returns:
+      The attribute with containers of the same kinds. A mapping that is no dict becomes a dict if a module lies
+      in it.
+    """
+    if isinstance(value, ModuleBase):
+        return fn(suffix, value)
+    parts = _children(value)
+    if parts is None:
+        return value
+    mapped = {}
+    for key in sorted(parts, key=str):
+        mapped[key] = map_modules(fn, parts[key], f"{suffix}_{key}")
+    if all(mapped[key] is parts[key] for key in parts):
+        return value
+    return _rebuild(value, {key: mapped[key] for key in parts})
+
+
+def _children(value: Any) -> dict[Any, Any] | None:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=True))
+    if isinstance(value, list | tuple):
+        return dict(enumerate(value))
+    if is_struct(value):
+        return {name: getattr(value, name) for name in type(value)._linen_struct}
+    return None
+
+
+def _rebuild(value: Any, parts: dict[Any, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return parts
+    if is_struct(value):
+        return value.replace(**parts)
+    if hasattr(value, "_fields"):
+        return type(value)(**parts)
+    return type(value)(parts.values())
+
+
+def freeze_attribute(value: Any) -> Any:
+    """Make dicts and lists of an attribute immutable, all the way down."""
+    if isinstance(value, dict):
+        return ImmutableDict({key: freeze_attribute(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return tuple(map(freeze_attribute, value))
+    if isinstance(value, tuple) and not isinstance(value, jax.sharding.PartitionSpec):
+        if hasattr(value, "_fields"):
+            return type(value)(*map(freeze_attribute, value))
+        return tuple(map(freeze_attribute, value))
+    return value

@@ -1,0 +1,464 @@
+"""Module: the class that users write their networks as."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import weakref
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+
+from linen_core._doorways import resolve_sister
+from linen_core._jax_compat import api_boundary
+from linen_core.errors import (
+    CallUnbindOnUnboundModuleError,
+    IncorrectPostInitOverrideError,
+    InvalidInstanceModuleError,
+    SetAttributeFrozenModuleError,
+    SetAttributeInModuleSetupError,
+)
+from linen_core.filters import CollectionFilter
+from linen_core.module import functional
+from linen_core.module.fields import make_dataclass
+from linen_core.module.functional import ALL_BUT_INTERMEDIATES, CaptureFilter, resolve_method
+from linen_core.module.paths import find_module_paths
+from linen_core.module.registration import attach, clone_deeply, register_attribute, run_setup
+from linen_core.module.representation import represent
+from linen_core.module.state import UNSPECIFIED_PARENT, ModuleState, ParentDescriptor
+from linen_core.module.variables import ModuleVariables
+from linen_core.module.wrapping import wrap_attributes
+from linen_core.scope.functional import as_streams, bind, lazily
+from linen_core.scope.scope import Scope
+from linen_core.typing import PRNGKey, RNGSequences
+
+__all__ = ["Module"]
+
+# copy and pickle ask an instance for these; they must not set off `setup`
+_COPY_AND_PICKLE_HOOKS = frozenset(
+    {
+        "__copy__",
+        "__deepcopy__",
+        "__getnewargs_ex__",
+        "__getstate__",
+        "__reduce__",
+        "__reduce_ex__",
+        "__setstate__",
+    }
+)
+
+
+def _checked_on_instance(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a public method say so when it is called on the class, or on a module that was made incompletely."""
+
+    @functools.wraps(method)
+    def checked(self: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(self, Module):
+            raise InvalidInstanceModuleError
+        if "_id" not in self.__dict__:
+            raise IncorrectPostInitOverrideError
+        return method(self, *args, **kwargs)
+
+    return api_boundary(checked)
+
+
+@dataclass_transform(kw_only_default=False)
+class Module(ModuleVariables):
+    """Base class of all neural network modules.
+
+    A subclass is a dataclass: its annotated attributes are its configuration. Every module also has the
+    keyword-only fields ``name`` and ``parent``. Submodules and variables are made in `setup`, or in methods wrapped
+    in `nn.compact`. A module holds no variables itself: `init` makes them, `apply` takes them.
+
+    Attributes:
+      name: name in the parent; given by class and order, or by the attribute in `setup`, where None.
+      parent: the parent module, a scope, or None for a module that stands alone.
+      scope: the scope this module is bound to, or None.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> class MLP(nn.Module):
+      ...     features: int
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         return nn.Dense(self.features)(nn.relu(nn.Dense(4)(x)))
+      >>> model = MLP(features=2)
+      >>> variables = model.init(jax.random.key(0), jnp.ones((1, 3)))
+      >>> model.apply(variables, jnp.ones((5, 3))).shape
+      (5, 2)
+    """
+
+    if TYPE_CHECKING:
+        name: str | None = dataclasses.field(default=None, kw_only=True)
+        parent: Module | Scope | Any | None = dataclasses.field(default=None, kw_only=True)
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    _state = ModuleState()
+    scope = None
+    _field_names: tuple[str, ...] = ()
+    _has_setup = False
+    _keeps_own_name = False
+    _compact_name_scope_methods: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        make_dataclass(cls, kw_only)
+        cls.__hash__ = _hash_unbound_only(cls.__hash__)  # type: ignore[method-assign]
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        cls._field_names = tuple(f.name for f in fields if f.init and f.name not in ("parent", "name"))
+        cls._compact_name_scope_methods = tuple(
+            name for name, _ in inspect.getmembers(cls, lambda member: hasattr(member, "compact_name_scope"))
+        )
+        wrap_attributes(cls, frozenset({f.name for f in fields} | {"parent"}))
+        cls._has_setup = cls.setup is not Module.setup
+        cls._state = ModuleState()
+        cls.scope = None
+        cls._parent_ref = None
+        cls.parent = ParentDescriptor()  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        attach(self)
+
+    def setup(self) -> None:
+        """Make submodules and variables; override it.
+
+        It runs by itself, once, when the bound module is first used. A module assigned to an attribute gets the
+        attribute's name; in a list or a dict, with its index or key after "_".
+
+        Example:
+          >>> import linen_core as nn
+          >>> class MLP(nn.Module):
+          ...     def setup(self):
+          ...         self.layers = [nn.Dense(4), nn.Dense(2)]  # layers_0, layers_1
+          ...     def __call__(self, x):
+          ...         return self.layers[1](nn.relu(self.layers[0](x)))
+        """
+
+    def __repr__(self) -> str:
+        return represent(self)
+
+    # Attributes
+
+    def __setattr__(self, name: str, val: Any) -> None:
+        if not self._state.in_setup:
+            if self._state.is_initialized and not name.startswith("__"):
+                raise SetAttributeFrozenModuleError(type(self).__name__, name, val)
+            object.__setattr__(self, name, val)
+            return
+        field = self.__dataclass_fields__.get(name)  # type: ignore[attr-defined]
+        if field is not None and field.init:
+            raise SetAttributeInModuleSetupError
+        register_attribute(self, name, val)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _COPY_AND_PICKLE_HOOKS:
+            raise AttributeError(name)
+        self._try_setup()
+        if name in self.__dict__:
+            return self.__dict__[name]
+        message = f"{type(self).__name__!r} object has no attribute {name!r}."
+        if self.scope is None:
+            message += f" If {name!r} is made in `setup`, it is there only inside `init` and `apply`, or after `bind`."
+        raise AttributeError(message, name=name, obj=self)
+
+    def __dir__(self) -> list[str]:
+        self._try_setup()
+        return list(object.__dir__(self))
+
+    def _try_setup(self, shallow: bool = False) -> None:
+        run_setup(self, shallow)
+
+    # Copies
+
+    def clone(
+        self,
+        *,
+        parent: Scope | Module | Any | None = None,
+        _deep_clone: bool | Any = False,
+        _reset_names: bool = False,
+        **updates: Any,
+    ) -> Self:
+        """Make a module with the same fields.
+
+        Args:
+          parent: the parent of the copy.
+          _deep_clone: whether modules in the fields are cloned too; or the clones made so far, by id.
+          _reset_names: whether deep clones lose their names.
+          **updates: fields that are to differ.
+
+        Example:
+          >>> import linen_core as nn
+          >>> nn.Dense(3).clone(features=4).features
+          4
+        """
+        attributes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}  # type: ignore[arg-type]
+        attributes.update(parent=parent, **updates)
+        if _deep_clone is not False:
+            clones = weakref.WeakValueDictionary() if isinstance(_deep_clone, bool) else _deep_clone
+            names = {"name": None} if _reset_names else {}
+
+            def clone_one(module: Any) -> Any:
+                return module.clone(_deep_clone=clones, _reset_names=_reset_names, **names)
+
+            clone_deeply(attributes, clones, clone_one)
+        return type(self)(**attributes)
+
+    def copy(self, *, parent: Any = UNSPECIFIED_PARENT, name: str | None = None, **updates: Any) -> Self:
+        """Make a module with the same fields, as a new child of the surrounding module.
+
+        Args:
+          parent: the parent of the copy; the surrounding module by default.
+          name: name of the copy; made as for any submodule if None.
+          **updates: fields that are to differ.
+        """
+        return self.clone(parent=parent, name=name, _deep_clone=True, _reset_names=False, **updates)
+
+    # Runs
+
+    @_checked_on_instance
+    def bind(
+        self,
+        variables: Any,
+        *args: Any,
+        rngs: RNGSequences | None = None,
+        mutable: CollectionFilter = False,
+    ) -> Any:
+        """Make a copy of the module that holds variables, for interactive use.
+
+        Args:
+          variables: a mapping of collections, or a store.
+          *args: ignored.
+          rngs: a key for each RNG stream.
+          mutable: which collections can be written, in the copy alone.
+
+        Returns:
+          The bound copy.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> model = nn.Dense(2)
+          >>> bound = model.bind(model.init(jax.random.key(0), jnp.ones((1, 3))))
+          >>> bound(jnp.ones((4, 3))).shape
+          (4, 2)
+        """
+        del args
+        return self.clone(parent=bind(variables, rngs=rngs, mutable=mutable), _deep_clone=True)
+
+    @_checked_on_instance
+    def unbind(self) -> tuple[Any, dict[str, Any]]:
+        """Part a bound module from its variables.
+
+        Returns:
+          An unbound copy, and a copy of the variables at and below this module.
+
+        Raises:
+          CallUnbindOnUnboundModuleError: the module is not bound.
+        """
+        if self.scope is None:
+            raise CallUnbindOnUnboundModuleError
+        return self.clone(_deep_clone=True, _reset_names=True, name=None), self.variables
+
+    @_checked_on_instance
+    def apply(
+        self,
+        variables: Any,
+        *args: Any,
+        rngs: PRNGKey | RNGSequences | None = None,
+        method: Callable[..., Any] | str | None = None,
+        mutable: CollectionFilter = False,
+        capture_intermediates: CaptureFilter = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Run a method of the module with variables, as a pure function.
+
+        Args:
+          variables: a mapping of collections, or a store; it is never changed.
+          *args: arguments for the method.
+          rngs: a key for each RNG stream; a single key is that of 'params'.
+          method: a method, its name, or any function whose first argument is the module; `__call__` if None.
+          mutable: which collections can be written: all or none, a name, several names, or a `DenyList`.
+          capture_intermediates: whether outputs of methods go to the collection 'intermediates': those of `__call__`
+            if True, or those for which a function of the submodule and the method's name says so.
+          **kwargs: keyword arguments for the method.
+
+        Returns:
+          What the method returns; unless ``mutable`` is False a pair of that and the mutable collections.
+
+        Raises:
+          ApplyModuleInvalidMethodError: ``method`` is no function of a module.
+          ApplyScopeInvalidVariablesStructureError: ``variables`` has one 'params' too many.
+          ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of collections and no store.
+          InvalidRngError: ``rngs`` is neither a key nor a mapping of keys.
+        """
+        run = functional.apply(resolve_method(self, method), self, mutable, capture_intermediates)
+        return run(variables, *args, **kwargs, rngs=self._streams(rngs))
+
+    @_checked_on_instance
+    def init_with_output(
+        self,
+        rngs: PRNGKey | RNGSequences,
+        *args: Any,
+        method: Callable[..., Any] | str | None = None,
+        mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
+        capture_intermediates: CaptureFilter = False,
+        **kwargs: Any,
+    ) -> tuple[Any, Any]:
+        """Make the module's variables.
+
+        Args:
+          rngs: a key for each RNG stream; a single key is that of 'params'.
+          *args: arguments for the method.
+          method: as for `apply`.
+          mutable: which collections are made.
+          capture_intermediates: as for `apply`.
+          **kwargs: keyword arguments for the method.
+
+        Returns:
+          What the method returns, and the variables.
+        """
+        run = functional.init_with_output(resolve_method(self, method), self, mutable, capture_intermediates)
+        return run(self._streams(rngs), *args, **kwargs)  # type: ignore[no-any-return]
+
+    @_checked_on_instance
+    def init(
+        self,
+        rngs: PRNGKey | RNGSequences,
+        *args: Any,
+        method: Callable[..., Any] | str | None = None,
+        mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
+        capture_intermediates: CaptureFilter = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Make the module's variables, as `init_with_output`, and return them alone."""
+        _, variables = self.init_with_output(
+            rngs, *args, method=method, mutable=mutable, capture_intermediates=capture_intermediates, **kwargs
+        )
+        return variables
+
+    @_checked_on_instance
+    def lazy_init(
+        self,
+        rngs: PRNGKey | RNGSequences,
+        *args: Any,
+        method: Callable[..., Any] | None = None,
+        mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
+        **kwargs: Any,
+    ) -> Any:
+        """Make the module's variables without running the forward pass.
+
+        As `init`, but arguments may be `jax.ShapeDtypeStruct` where no variable depends on their values.
+
+        Raises:
+          LazyInitError: a variable's initial value depends on an argument without a value.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> x = jax.ShapeDtypeStruct((1, 3), jnp.float32)
+          >>> nn.Dense(2).lazy_init(jax.random.key(0), x)["params"]["kernel"].shape
+          (3, 2)
+        """
+
+        def run(rngs: Any, *args: Any, **kwargs: Any) -> Any:
+            return self.init(rngs, *args, method=method, mutable=mutable, **kwargs)
+
+        return lazily(run)(rngs, *args, **kwargs)
+
+    def _streams(self, rngs: Any) -> Mapping[str, Any] | None:
+        return None if rngs is None else as_streams(rngs, type(self).__name__)
+
+    # Inspection
+
+    @_checked_on_instance
+    def module_paths(
+        self,
+        rngs: PRNGKey | RNGSequences,
+        *args: Any,
+        show_repeated: bool = False,
+        mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Find the modules that a run of `init` calls, without running a FLOP.
+
+        Args:
+          rngs: as for `init`.
+          *args: arguments for the forward pass; shapes suffice.
+          show_repeated: whether later calls of a module count too.
+          mutable: which collections are made.
+          **kwargs: keyword arguments for the forward pass.
+
+        Returns:
+          Unbound copies of the modules by path, joined with "/", in the order of their first calls; the module itself
+          at "".
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> model = nn.Sequential([nn.Dense(2), nn.relu, nn.Dense(1)])
+          >>> list(model.module_paths(jax.random.key(0), jnp.ones((1, 3))))
+          ['', 'layers_0', 'layers_2']
+        """
+        return find_module_paths(self, rngs, args, kwargs, mutable)
+
+    def tabulate(
+        self,
+        rngs: PRNGKey | RNGSequences,
+        *args: Any,
+        depth: int | None = None,
+        show_repeated: bool = False,
+        mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
+        console_kwargs: Mapping[str, Any] | None = None,
+        table_kwargs: Mapping[str, Any] = MappingProxyType({}),
+        column_kwargs: Mapping[str, Any] = MappingProxyType({}),
+        compute_flops: bool = False,
+        compute_vjp_flops: bool = False,
+        **kwargs: Any,
+    ) -> str:
+        """Render a table of the modules, their inputs, outputs and variables. Needs the package linen-summary.
+
+        Args:
+          rngs: as for `init`.
+          *args: arguments for the forward pass; shapes suffice.
+          depth: how many levels of submodules to show; all if None.
+          show_repeated: whether to show further calls of the same module.
+          mutable: which collections are made.
+          console_kwargs: for `rich.console.Console`.
+          table_kwargs: for `rich.table.Table`.
+          column_kwargs: for each column of the table.
+          compute_flops: whether to show the FLOPs of the forward pass.
+          compute_vjp_flops: whether to show the FLOPs of its vector-Jacobian product.
+          **kwargs: keyword arguments for the forward pass.
+
+        Raises:
+          ImportError: linen-summary is not installed.
+        """
+        tabulate = resolve_sister("linen_summary", "tabulate")
+        return tabulate(  # type: ignore[no-any-return]
+            self,
+            rngs,
+            depth=depth,
+            show_repeated=show_repeated,
+            mutable=mutable,
+            console_kwargs=console_kwargs,
+            table_kwargs=table_kwargs,
+            column_kwargs=column_kwargs,
+            compute_flops=compute_flops,
+            compute_vjp_flops=compute_vjp_flops,
+        )(*args, **kwargs)
+
+
+def _hash_unbound_only(hash_fn: Callable[[Any], int]) -> Callable[[Any], int]:
+    def wrapped(self: Any) -> int:
+        if self.scope is not None:
+            msg = f"Cannot hash a {type(self).__name__} that holds variables. Hash the unbound module."
+            raise TypeError(msg)
+        try:
+            return hash_fn(self)
+        except TypeError as error:
+            msg = (
+                f"Cannot hash {type(self).__name__}: a field is unhashable ({error}). Use tuples instead of lists, and "
+                "hashable values in fields of modules that are static arguments of `jax.jit`."
+            )
+            raise TypeError(msg) from error
+
+    return wrapped

@@ -1,0 +1,161 @@
+"""`nn.apply` and `nn.init`: modules' variables threaded through any function of a module."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from linen_core import scope as scope_functions
+from linen_core._context import replaced_context
+from linen_core._jax_compat import api_boundary
+from linen_core.errors import ApplyModuleInvalidMethodError
+from linen_core.filters import CollectionFilter, DenyList, union_filters
+from linen_core.module.state import ModuleBase
+from linen_core.scope.scope import Scope
+
+__all__ = ["apply", "init", "init_with_output", "resolve_method"]
+
+CaptureFilter = bool | Callable[[Any, str], bool]
+ALL_BUT_INTERMEDIATES = DenyList("intermediates")
+
+
+def apply(
+    fn: Callable[..., Any],
+    module: Any,
+    mutable: CollectionFilter = False,
+    capture_intermediates: CaptureFilter = False,
+) -> Callable[..., Any]:
+    """Turn a function of a module into a pure function of variables.
+
+    Args:
+      fn: a function whose first argument is the module.
+      module: the module; it is not changed.
+      mutable: which collections can be written: all or none, a name, several names, or a `DenyList`.
+      capture_intermediates: whether outputs of methods go to the collection 'intermediates': those of `__call__`
+        if True, or those for which a function of the submodule and the method's name says so.
+
+    Returns:
+      A function of ``(variables, *args, rngs=None, **kwargs)`` that returns what ``fn`` returns, and with it the
+      mutable collections unless ``mutable`` is False.
+
+    Example:
+      >>> import jax, linen_core as nn
+      >>> model, x = nn.Dense(2), jax.numpy.ones((1, 3))
+      >>> variables = model.init(jax.random.key(0), x)
+      >>> nn.apply(lambda module, x: module(x) - module(x), model)(variables, x)
+      Array([[0., 0.]], dtype=float32)
+    """
+    mutable, capture = _capture(mutable, capture_intermediates)
+    return api_boundary(scope_functions.apply(_in_scope(fn, module, capture), mutable=mutable))
+
+
+def init_with_output(
+    fn: Callable[..., Any],
+    module: Any,
+    mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
+    capture_intermediates: CaptureFilter = False,
+) -> Callable[..., Any]:
+    """Turn a function of a module into one that makes the module's variables.
+
+    Args:
+      fn: a function whose first argument is the module.
+      module: the module; it is not changed.
+      mutable: which collections are made.
+      capture_intermediates: as for `apply`.
+
+    Returns:
+      A function of ``(rngs, *args, **kwargs)`` that returns what ``fn`` returns, and the variables.
+    """
+    mutable, capture = _capture(mutable, capture_intermediates)
+    return api_boundary(scope_functions.init(_in_scope(fn, module, capture), mutable=mutable))
+
+
+def init(
+    fn: Callable[..., Any],
+    module: Any,
+    mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
+    capture_intermediates: CaptureFilter = False,
+) -> Callable[..., Any]:
+    """Turn a function of a module into one that makes the module's variables, without its output.
+
+    Args and errors are those of `init_with_output`.
+
+    Returns:
+      A function of ``(rngs, *args, **kwargs)`` that returns the variables.
+
+    Example:
+      >>> import jax, linen_core as nn
+      >>> init_fn = nn.init(lambda module, x: module(x), nn.Dense(2))
+      >>> jax.tree.map(jax.numpy.shape, init_fn(jax.random.key(0), jax.numpy.ones((1, 3))))
+      {'params': {'bias': (2,), 'kernel': (3, 2)}}
+    """
+    run = init_with_output(fn, module, mutable, capture_intermediates)
+
+    @functools.wraps(fn)
+    def init_wrapper(*args: Any, **kwargs: Any) -> Any:
+        return run(*args, **kwargs)[1]
+
+    return init_wrapper
+
+
+def _capture(
+    mutable: CollectionFilter, capture: CaptureFilter
+) -> tuple[CollectionFilter, Callable[[Any, str], bool] | None]:
+    if not capture:
+        return mutable, None
+    mutable = union_filters(mutable, "intermediates")
+    return mutable, _is_call if capture is True else capture
+
+
+def _is_call(module: Any, method_name: str) -> bool:
+    return method_name == "__call__"
+
+
+def _in_scope(
+    fn: Callable[..., Any], module: Any, capture: Callable[[Any, str], bool] | None
+) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def scope_fn(scope: Scope, *args: Any, **kwargs: Any) -> Any:
+        with replaced_context(capture=capture):
+            return fn(module.clone(parent=scope, _deep_clone=True), *args, **kwargs)
+
+    return scope_fn
+
+
+def resolve_method(module: Any, method: Callable[..., Any] | str | None) -> Callable[..., Any]:
+    """Return what `method=` of `apply` and `init` means as a function whose first argument is the module.
+
+    Raises:
+      ApplyModuleInvalidMethodError: it is no function with an argument.
+      AttributeError: the module has nothing of this name.
+      TypeError: what the module has under this name cannot be called.
+    """
+    if method is None:
+        method = module.__call__
+    elif isinstance(method, str):
+        name = method
+        method = getattr(module, name)
+        if not callable(method):
+            msg = (
+                f"'{type(module).__name__}.{name}' must be a callable: found {type(method).__name__}. "
+                "Pass the name of a method, or a function whose first argument is the module."
+            )
+            raise TypeError(msg)
+        if isinstance(method, ModuleBase):
+            return lambda module, *args, **kwargs: getattr(module, name)(*args, **kwargs)
+    if inspect.ismethod(method) and isinstance(method.__self__, ModuleBase):
+        method = method.__func__
+    if not callable(method) or not _takes_an_argument(method):
+        raise ApplyModuleInvalidMethodError(method)
+    return method
+
+
+def _takes_an_argument(fun: Callable[..., Any]) -> bool:
+    code = getattr(fun, "__code__", None)
+    if code is not None and (code.co_argcount or code.co_kwonlyargcount) and not hasattr(fun, "__wrapped__"):
+        return True
+    if hasattr(fun, "method_handler_wrapped"):
+        return _takes_an_argument(fun.__wrapped__)
+    return len(inspect.signature(fun).parameters) > 0

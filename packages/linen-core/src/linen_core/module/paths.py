@@ -1,0 +1,33 @@
+"""Which modules a run calls, found abstractly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from linen_core.filters import CollectionFilter
+from linen_core.module.interceptors import InterceptorContext, intercept_methods
+
+__all__ = ["find_module_paths"]
+
+
+def find_module_paths(
+    module: Any, rngs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mutable: CollectionFilter
+) -> dict[str, Any]:
+    """Return unbound copies of the modules that ``module.init(rngs, *args, **kwargs)`` calls, by path."""
+    found: dict[str, Any] = {}
+
+    def record(next_fun: Any, args: Any, kwargs: Any, context: InterceptorContext) -> Any:
+        if context.method_name != "setup":
+            path = "/".join(context.module.path)
+            if path not in found:
+                found[path] = None  # keeps the order of the calls
+                result = next_fun(*args, **kwargs)
+                found[path] = context.module.clone()
+                return result
+        return next_fun(*args, **kwargs)
+
+    with intercept_methods(record):
+        jax.eval_shape(lambda *args: module.init(*args, mutable=mutable, **kwargs), rngs, *args)
+    return found

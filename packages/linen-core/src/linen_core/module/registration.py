@@ -1,0 +1,197 @@
+"""How modules get their names, parents and scopes, and `setup` its run."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from linen_core._context import context_var
+from linen_core.errors import AssignSubModuleError, NameInUseError
+from linen_core.module.attributes import freeze_attribute, is_plain, map_modules
+from linen_core.module.state import UNSPECIFIED_PARENT, ModuleBase, ModuleState, SetupState
+from linen_core.scope.scope import Scope
+
+if TYPE_CHECKING:
+    from linen_core.module.base import Module
+
+__all__ = ["attach", "clone_deeply", "register_attribute", "register_fields", "run_setup"]
+
+
+def attach(module: Any) -> None:
+    """Give a module that was just made its parent and, where that has one, its name and scope.
+
+    Raises:
+      AssignSubModuleError: the parent is not in `setup` or a compact method.
+      NameInUseError: the parent has something else of this name.
+      ValueError: the parent is neither a module, a scope nor None.
+    """
+    fields = module.__dict__
+    fields["_id"] = object()
+    state = fields["_state"] = ModuleState()
+    parent = fields["_parent_ref"]
+    if parent is UNSPECIFIED_PARENT:
+        parent = context_var.get().module
+        fields["_parent_ref"] = None if parent is None else weakref.ref(parent)
+    elif type(parent) is weakref.ReferenceType:
+        parent = parent()
+    elif isinstance(parent, ModuleBase):
+        fields["_parent_ref"] = weakref.ref(parent)
+    if parent is None:
+        return
+    if isinstance(parent, ModuleBase):
+        if parent._state.in_setup and module.name is None:
+            return  # it gets its name when it is assigned to an attribute
+        fields["scope"] = _enter_family(module, parent)
+    elif isinstance(parent, Scope):
+        fields["scope"] = parent
+    else:
+        msg = f"The parent of a module must be a module, a scope or None; found {parent!r}."
+        raise ValueError(msg)
+    register_fields(module)
+    state.is_initialized = True
+
+
+def _enter_family(module: Any, parent: Any) -> Scope:
+    state = parent._state
+    if not parent._initialization_allowed:
+        raise AssignSubModuleError(type(module).__name__)
+    name = module.name
+    if name is None:
+        kind = type(module).__name__
+        number = state.autoname_cursor.get(kind, 0)
+        state.autoname_cursor[kind] = number + 1
+        name = module.__dict__["name"] = f"{kind}_{number}"
+    reuse = state.in_setup and state.setup_called == SetupState.TRANSFORMED
+    if not reuse and parent.scope.name_reserved(name):
+        raise NameInUseError("submodule", name, type(parent).__name__)
+    state.children[name] = module
+    return parent.scope.push(name, reuse=reuse)  # type: ignore[no-any-return]
+
+
+def register_fields(module: Any) -> None:
+    """Make the modules in a module's fields its children, and freeze the fields."""
+    fields = module.__dict__
+    for name in module._field_names:
+        value = fields[name] if name in fields else getattr(module, name)
+        if not is_plain(value):
+            register_attribute(module, name, value)
+
+
+def register_attribute(module: Any, name: str, value: Any) -> None:
+    """Set an attribute, making the modules in it children of the module.
+
+    A module without a name gets that of the attribute, with the keys and indices on the way to it. A module made
+    outside of the run is replaced by its stand-in for this run, the same wherever it occurs.
+    """
+    scope = module.scope
+    if scope is None:
+        msg = f"Cannot register submodules of {type(module).__name__}: it has no scope."
+        raise AssertionError(msg)
+    adopted: list[Any] = []
+
+    def adopt(suffix: str, child: Any) -> Any:
+        current_name = child.name
+        keep_name = getattr(type(module), "preserve_adopted_names", False)
+        new_name = None
+        if child.parent is None:
+            if keep_name:
+                new_name = current_name
+            stand_in = scope.adopted.get(child._id)
+            if stand_in is None:
+                stand_in = scope.adopted[child._id] = child.clone(name=None)
+            child = stand_in
+        if child.name is None:
+            child.__dict__["_parent_ref"] = weakref.ref(module)
+            if new_name is None:
+                new_name = current_name if child._keeps_own_name else f"{name}{suffix}"
+            child.__dict__["name"] = new_name
+            adopted.append(child)
+        return child
+
+    object.__setattr__(module, name, freeze_attribute(map_modules(adopt, value)))
+    for child in adopted:
+        child.__post_init__()
+
+
+def run_setup(module: Any, shallow: bool = False) -> None:
+    """Run a bound module's `setup`, once.
+
+    Args:
+      module: the module.
+      shallow: register the fields' modules only; `setup` still runs later.
+    """
+    state = module._state
+    if module.scope is None or state.in_setup or state.setup_called is SetupState.DONE:
+        return
+    try:
+        state.in_setup = True
+        register_fields(module)
+        if not shallow:
+            if module._has_setup:
+                module.setup()
+            if module._compact_name_scope_methods:
+                module._compact_name_scope_modules = _compact_name_scopes(module)
+        elif state.setup_called is SetupState.NEW and module._has_setup:
+            _try_setup_on_the_side(module)
+    finally:
+        state.in_setup = False
+        if not shallow:
+            state.setup_called = SetupState.DONE
+
+
+def _compact_name_scopes(module: Any) -> dict[str, Any]:
+    from linen_core.module.sharing import CompactNameScope
+
+    kind = type(module)
+    return {
+        name: CompactNameScope(getattr(kind, name).inner_fun, lambda: module, name=name)
+        for name in module._compact_name_scope_methods
+    }
+
+
+class _SideScope(Scope):
+    """A scope whose keys need no stream."""
+
+    __slots__ = ()
+
+    def make_rng(self, name: str = "params") -> Any:
+        """Return some key."""
+        return jax.random.key(0)
+
+
+def _try_setup_on_the_side(module: Any) -> None:
+    """Run `setup` abstractly on a copy, so that its errors show here and not inside of a transform."""
+
+    def enter(x: Any) -> Any:
+        with _SideScope({}, rngs={}, mutable=True).temporary() as root:
+            run_setup(module.clone(parent=root))
+            return x
+
+    jax.eval_shape(enter, 0)
+
+
+def clone_deeply(
+    attributes: dict[str, Any], clones: Any, clone_one: Callable[[Any], Any]
+) -> None:
+    """Replace the modules in the values of ``attributes`` by clones, one for each, and freeze the values.
+
+    Args:
+      attributes: the fields of a module; changed in place.
+      clones: a mapping from ids of modules to the clones made so far; added to.
+      clone_one: makes a clone.
+    """
+
+    def stand_in(suffix: str, child: Any) -> Any:
+        if not hasattr(child, "_id"):
+            return child
+        made = clones.get(child._id)
+        if made is None:
+            made = clones[child._id] = clone_one(child)
+        return made
+
+    for name, value in attributes.items():
+        if name != "parent" and not is_plain(value):
+            attributes[name] = freeze_attribute(map_modules(stand_in, value))

@@ -1,0 +1,119 @@
+"""What a module knows about itself besides its fields."""
+
+from __future__ import annotations
+
+import enum
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from linen_core.scope.scope import Scope
+
+__all__ = ["UNSPECIFIED_PARENT", "ModuleBase", "ModuleState", "ParentDescriptor", "SetupState"]
+
+
+class SetupState(enum.IntEnum):
+    """How far `setup` of a module has come."""
+
+    NEW = 0
+    """Not run."""
+    TRANSFORMED = 1
+    """Run outside of the lifted transform that this copy of the module is inside of."""
+    DONE = 2
+    """Run."""
+
+
+class ModuleState:
+    """The part of a module that changes."""
+
+    __slots__ = (
+        "autoname_cursor",
+        "children",
+        "in_compact_method",
+        "in_setup",
+        "is_initialized",
+        "setup_called",
+    )
+
+    def __init__(self) -> None:
+        self.in_compact_method = False
+        self.in_setup = False
+        self.setup_called = SetupState.NEW
+        self.is_initialized = False
+        self.autoname_cursor: dict[str, int] = {}
+        """How many submodules of each class were named so far in this call."""
+        self.children: dict[str, Any] = {}
+        """Submodules by name; for a variable's name the collection."""
+
+    def reset(self) -> None:
+        """Start names anew after a call."""
+        self.in_compact_method = False
+        self.in_setup = False
+        self.autoname_cursor = {}
+
+    def export(self) -> ModuleState:
+        """Copy the state for a copy of the module inside of a lifted transform."""
+        copy = ModuleState()
+        copy.reimport(self)
+        copy.setup_called = SetupState.TRANSFORMED if self.setup_called else SetupState.NEW
+        return copy
+
+    def reimport(self, other: ModuleState) -> None:
+        """Take over what a copy went through inside of a lifted transform."""
+        self.in_compact_method = other.in_compact_method
+        self.in_setup = other.in_setup
+        self.is_initialized = other.is_initialized
+        self.autoname_cursor = dict(other.autoname_cursor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class _UnspecifiedParent:
+    """The default of ``parent``: the module whose method runs where the new module is made."""
+
+    def __copy__(self) -> _UnspecifiedParent:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> _UnspecifiedParent:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unspecified_parent, ()
+
+    def __repr__(self) -> str:
+        return "<the surrounding module>"
+
+
+def _unspecified_parent() -> _UnspecifiedParent:
+    return UNSPECIFIED_PARENT
+
+
+UNSPECIFIED_PARENT = _UnspecifiedParent()
+
+
+class ModuleBase:
+    """What everything that handles modules may rely on. Users subclass `Module`."""
+
+    if TYPE_CHECKING:
+        scope: Scope | None
+        name: str | None
+        _state: ModuleState
+        _id: object
+
+
+class ParentDescriptor:
+    """Holds a module's parent without keeping it alive."""
+
+    def __get__(self, module: Any, owner: type | None = None) -> Any:
+        if module is None:
+            return None
+        parent = module.__dict__["_parent_ref"]
+        return parent() if type(parent) is weakref.ReferenceType else parent
+
+    def __set__(self, module: Any, parent: Any) -> None:
+        module.__dict__["_parent_ref"] = weakref.ref(parent) if isinstance(parent, ModuleBase) else parent

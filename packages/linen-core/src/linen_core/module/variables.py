@@ -1,0 +1,279 @@
+"""What a module does with its variables and RNG streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from linen_core.errors import NameInUseError
+from linen_core.module.state import ModuleBase
+from linen_core.scope.scope import Scope
+from linen_core.scope.variable import Variable
+from linen_core.typing import PRNGKey
+
+__all__ = ["ModuleVariables"]
+
+_T = TypeVar("_T")
+
+
+def _append(values: Any, value: Any) -> Any:
+    return (*values, value)
+
+
+def _no_values() -> Any:
+    return ()
+
+
+class ModuleVariables(ModuleBase):
+    """The methods of `Module` that make, read and write variables."""
+
+    @property
+    def _initialization_allowed(self) -> bool:
+        state = self._state
+        return not state.is_initialized or state.in_setup or state.in_compact_method
+
+    def _name_taken(self, name: str, reuse_scopes: bool = False, collection: str | None = None) -> bool:
+        return not reuse_scopes and self._bound("look up names").name_reserved(name, collection)
+
+    def _bound(self, action: str) -> Scope:
+        if self.scope is None:
+            msg = f"Cannot {action} of {type(self).__name__}: it is not bound to variables. Use `init`, `apply` or `bind`."
+            raise ValueError(msg)
+        return self.scope
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Names from the root to this module.
+
+        Raises:
+          ValueError: the module is not bound.
+        """
+        return self._bound("give the path").path
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """A copy of the variables of this module and its submodules, by collection.
+
+        Raises:
+          ValueError: the module is not bound.
+        """
+        return self._bound("give the variables").variables()
+
+    def param(
+        self, name: str, init_fn: Callable[..., Any], *init_args: Any, unbox: bool = True, **init_kwargs: Any
+    ) -> Any:
+        """Make or look up a parameter: a variable of the collection 'params' that is only read.
+
+        Args:
+          name: name of the parameter.
+          init_fn: ``init_fn(key, *init_args, **init_kwargs)`` makes the initial value in `init`. Whenever the
+            parameter is there, its shape is compared with what ``init_fn`` would make.
+          *init_args: arguments for ``init_fn``, usually the shape.
+          unbox: whether to return what lies in the value's boxes (`Partitioned`).
+          **init_kwargs: keyword arguments for ``init_fn``.
+
+        Returns:
+          The parameter's value.
+
+        Raises:
+          NameInUseError: something else in the module has the name.
+          ScopeCollectionNotFound: there are no parameters at all.
+          ScopeParamNotFoundError: the parameter is missing.
+          ScopeParamShapeError: the parameter has another shape than ``init_fn`` makes.
+          ValueError: the module is neither in `setup` nor in a compact method.
+
+        Example:
+          >>> import jax, linen_core as nn
+          >>> class Scale(nn.Module):
+          ...     @nn.compact
+          ...     def __call__(self, x):
+          ...         return x * self.param("scale", nn.initializers.ones, (x.shape[-1],))
+          >>> Scale().init(jax.random.key(0), jax.numpy.ones((1, 2)))
+          {'params': {'scale': Array([1., 1.], dtype=float32)}}
+        """
+        if not self._initialization_allowed:
+            self._refuse_to_initialize("parameter", name)
+        scope: Scope = self.scope  # type: ignore[assignment]
+        if scope.name_reserved(name, "params"):
+            raise NameInUseError("param", name, type(self).__name__)
+        value = scope.param(name, init_fn, *init_args, unbox=unbox, **init_kwargs)
+        self._state.children[name] = "params"
+        return value
+
+    def variable(
+        self,
+        col: str,
+        name: str,
+        init_fn: Callable[..., Any] | None = None,
+        *init_args: Any,
+        unbox: bool = True,
+        **init_kwargs: Any,
+    ) -> Variable[Any]:
+        """Make or look up a variable.
+
+        Args:
+          col: name of the collection.
+          name: name of the variable.
+          init_fn: ``init_fn(*init_args, **init_kwargs)`` makes the initial value where the collection is mutable and
+            the variable missing.
+          *init_args: arguments for ``init_fn``.
+          unbox: whether the reference reads and writes inside the value's boxes.
+          **init_kwargs: keyword arguments for ``init_fn``.
+
+        Returns:
+          A reference, with the value as ``.value``.
+
+        Raises:
+          NameInUseError: something else in the module has the name.
+          ScopeCollectionNotFound: the variable is missing, as is its collection, and cannot be made.
+          ScopeVariableNotFoundError: the variable is missing and cannot be made.
+          ValueError: the module is neither in `setup` nor in a compact method.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> class Counter(nn.Module):
+          ...     @nn.compact
+          ...     def __call__(self):
+          ...         count = self.variable("state", "count", lambda: jnp.zeros((), jnp.int32))
+          ...         count.value += 1
+          ...         return count.value
+          >>> _, state = Counter().apply({"state": {"count": 4}}, mutable=["state"])
+          >>> state
+          {'state': {'count': 5}}
+        """
+        if not self._initialization_allowed:
+            self._refuse_to_initialize("variable", name)
+        scope: Scope = self.scope  # type: ignore[assignment]
+        if scope.name_reserved(name, col):
+            raise NameInUseError("variable", name, type(self).__name__)
+        made = scope.variable(col, name, init_fn, *init_args, unbox=unbox, **init_kwargs)
+        self._state.children[name] = col
+        return made
+
+    def _refuse_to_initialize(self, kind: str, name: str) -> NoReturn:
+        msg = (
+            f"Cannot make {kind} {name!r} of {type(self).__name__} here: variables are made in `setup` or in a method "
+            "wrapped in `@nn.compact`."
+        )
+        raise ValueError(msg)
+
+    def get_variable(self, col: str, name: str, default: Any = None) -> Any:
+        """Return a variable's value, or ``default`` where there is none."""
+        return self._bound("read variables").get_variable(col, name, default)
+
+    def put_variable(self, col: str, name: str, value: Any) -> None:
+        """Write a variable.
+
+        Raises:
+          ModifyScopeVariableError: the collection is immutable.
+          ValueError: the module is not bound.
+        """
+        self._bound("write variables").put_variable(col, name, value)
+
+    def has_variable(self, col: str, name: str) -> bool:
+        """Tell whether this module has a variable."""
+        return self._bound("look up variables").has_variable(col, name)
+
+    def is_mutable_collection(self, col: str) -> bool:
+        """Tell whether a collection can be written."""
+        return self._bound("tell the mutable collections").is_mutable_collection(col)
+
+    def has_rng(self, name: str) -> bool:
+        """Tell whether there is an RNG stream of this name."""
+        return self._bound("look up RNG streams").has_rng(name)
+
+    def make_rng(self, name: str = "params") -> PRNGKey:
+        """Draw a new key from an RNG stream, or from 'params' where there is no such stream.
+
+        Raises:
+          InvalidRngError: there is neither.
+          ValueError: the module is not bound.
+        """
+        return self._bound("draw keys").make_rng(name)
+
+    def is_initializing(self) -> bool:
+        """Tell whether this is a run of `init`."""
+        return bool(self._bound("tell the run").get_flag("initializing", False))
+
+    def sow(
+        self,
+        col: str,
+        name: str,
+        value: Any,
+        reduce_fn: Callable[[Any, Any], Any] = _append,
+        init_fn: Callable[[], Any] = _no_values,
+    ) -> bool:
+        """Store a value in a collection if that is mutable; by default append it to a tuple.
+
+        Args:
+          col: name of the collection, often 'intermediates'.
+          name: name of the variable.
+          value: the value.
+          reduce_fn: ``reduce_fn(stored, value)`` gives what is stored next.
+          init_fn: gives what is stored before the first value.
+
+        Returns:
+          Whether the value was stored.
+
+        Example:
+          >>> import jax.numpy as jnp, linen_core as nn
+          >>> class Model(nn.Module):
+          ...     @nn.compact
+          ...     def __call__(self, x):
+          ...         self.sow("intermediates", "twice", 2 * x)
+          ...         return x
+          >>> Model().apply({}, 3, mutable=["intermediates"])
+          (3, {'intermediates': {'twice': (6,)}})
+        """
+        scope = self._bound("store values")
+        if not scope.is_mutable_collection(col):
+            return False
+        if scope.has_variable(col, name):
+            stored = scope.get_variable(col, name)
+        else:
+            scope.reserve(name, col)
+            self._state.children[name] = col
+            stored = init_fn()
+        scope.put_variable(col, name, reduce_fn(stored, value))
+        return True
+
+    def perturb(self, name: str, value: _T, collection: str = "perturbations") -> _T:
+        """Add a variable of zeros to a value, so that its gradient is that of the value.
+
+        Without the collection the value is returned as it is.
+
+        Args:
+          name: name of the variable.
+          value: an array or a tree of arrays.
+          collection: name of the collection.
+
+        Raises:
+          ValueError: the collection is there, but not the variable.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> class Model(nn.Module):
+          ...     @nn.compact
+          ...     def __call__(self, x):
+          ...         return 3 * self.perturb("input", x)
+          >>> variables = Model().init(jax.random.key(0), jnp.ones(()))
+          >>> jax.grad(lambda v: Model().apply({"perturbations": v}, 1.0))(variables["perturbations"])
+          {'input': Array(3., dtype=float32)}
+        """
+        scope = self._bound("perturb values")
+        if scope.is_mutable_collection(collection) and not scope.has_variable(collection, name):
+            scope.reserve(name, collection)
+            self._state.children[name] = collection
+            scope.put_variable(collection, name, jax.tree.map(jnp.zeros_like, value))
+        if collection not in scope.root._variables:
+            return value
+        if not scope.has_variable(collection, name):
+            msg = (
+                f"Cannot perturb {name!r} at {collection}{scope.path_text}: the collection has no such variable. "
+                "Pass the collection that `init` made."
+            )
+            raise ValueError(msg)
+        return jax.tree.map(jnp.add, value, scope.get_variable(collection, name))  # type: ignore[no-any-return]

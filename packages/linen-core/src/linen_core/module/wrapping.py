@@ -1,0 +1,195 @@
+"""What happens around every method and property of a module."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from linen_core._context import Context, context_var
+from linen_core._jax_compat import named_scope
+from linen_core.errors import (
+    CallCompactUnboundModuleError,
+    CallSetupUnboundModuleError,
+    DescriptorAttributeError,
+)
+from linen_core.module.interceptors import method_name, run_interceptors
+from linen_core.module.state import ModuleBase, SetupState
+
+__all__ = ["compact", "nowrap", "wrap_attributes", "wrap_method_once"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_UNWRAPPED_METHODS = frozenset({"__eq__", "__repr__", "__init__", "__hash__", "__post_init__"})
+_DONE = SetupState.DONE
+
+
+def compact(fun: _F) -> _F:
+    """Mark a method as one that makes submodules, parameters and variables where it uses them.
+
+    Example:
+      >>> import linen_core as nn
+      >>> class MLP(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         return nn.Dense(1)(nn.relu(nn.Dense(4)(x)))
+    """
+    fun.compact = True  # type: ignore[attr-defined]
+    return fun
+
+
+def nowrap(fun: _F) -> _F:
+    """Mark a method or property that is to be left as it is: it gets no named scope and is not intercepted.
+
+    Use it for helpers that make submodules in the name of the method that calls them.
+
+    Example:
+      >>> import linen_core as nn
+      >>> class Model(nn.Module):
+      ...     @nn.nowrap
+      ...     def make_layer(self):
+      ...         return nn.Dense(3)
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         return self.make_layer()(x)
+    """
+    fun.nowrap = True  # type: ignore[attr-defined]
+    return fun
+
+
+def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function a method of modules, unless it is one already.
+
+    Called with a module, it runs in that module's scope: submodules made inside become its children, `setup` has
+    run before, names start anew after, and interceptors, named scopes and captured intermediates take part.
+    """
+    if hasattr(fun, "method_handler_wrapped"):
+        return fun
+    name = method_name(fun)
+    is_compact = hasattr(fun, "compact")
+    enter = _enter_setup if name == "setup" else _enter_compact if is_compact else _enter_plain
+    resets = is_compact or name == "setup"
+    suffix = "" if name == "__call__" else f".{name}"
+
+    @functools.wraps(fun)
+    def wrapped_module_method(*args: Any, **kwargs: Any) -> Any:
+        if not args or not isinstance(args[0], ModuleBase):
+            return fun(*args, **kwargs)
+        module: Any = args[0]
+        recurrent = enter(module)
+        outer = context_var.get()
+        token = context_var.set(
+            Context(
+                module,
+                outer.interceptors,
+                outer.capture,
+                outer.named_calls,
+                outer.store_factory,
+                outer.axis_rules,
+            )
+        )
+        try:
+            run = functools.partial(run_interceptors, outer.interceptors, fun) if outer.interceptors else fun
+            if outer.named_calls:
+                with named_scope((module.name or type(module).__name__) + suffix):
+                    result = run(*args, **kwargs)
+            else:
+                result = run(*args, **kwargs)
+            if outer.capture is not None and outer.capture(module, name):
+                module.sow("intermediates", name, result)
+            return result
+        finally:
+            context_var.reset(token)
+            if is_compact:
+                module.__dict__["scope"] = module.scope.rewound()
+            if resets and not recurrent:
+                module._state.reset()
+
+    wrapped_module_method.method_handler_wrapped = True  # type: ignore[attr-defined]
+    return wrapped_module_method
+
+
+def _enter_setup(module: Any) -> bool:
+    if module.scope is None:
+        raise CallSetupUnboundModuleError
+    recurrent: bool = module._state.in_setup
+    module._state.in_setup = True
+    return recurrent
+
+
+def _enter_plain(module: Any) -> bool:
+    if module._state.setup_called is not _DONE:
+        module._try_setup()
+    return False
+
+
+def _enter_compact(module: Any) -> bool:
+    state = module._state
+    if state.setup_called is not _DONE:
+        module._try_setup()
+    if module.scope is None:
+        raise CallCompactUnboundModuleError(type(module).__name__)
+    recurrent: bool = state.in_compact_method
+    state.in_compact_method = True
+    return recurrent
+
+
+class DescriptorWrapper:
+    """Stands before a property of a module, so that an AttributeError inside of it is seen.
+
+    Python answers an AttributeError of a property by calling the class's `__getattr__`, which would report that
+    the property does not exist.
+    """
+
+    def __init__(self, wrapped: Any) -> None:
+        self.wrapped = wrapped
+        if hasattr(wrapped, "__isabstractmethod__"):
+            self.__isabstractmethod__ = wrapped.__isabstractmethod__
+
+    def __get__(self, module: Any, owner: type | None = None) -> Any:
+        try:
+            return self.wrapped.__get__(module, owner)
+        except AttributeError as error:
+            name = getattr(self.wrapped, "attrname", None) or getattr(
+                getattr(self.wrapped, "fget", None), "__name__", "a property"
+            )
+            where = f"{owner.__name__}.{name}" if owner is not None else name
+            message = f"Cannot compute {where}: inside of it an AttributeError was raised: {error}"
+            raise DescriptorAttributeError(message) from error
+
+    def __getattr__(self, name: str) -> Any:
+        if "wrapped" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.wrapped, name)
+
+
+class SettableDescriptorWrapper(DescriptorWrapper):
+    """A `DescriptorWrapper` of a descriptor that can be assigned to."""
+
+    def __set__(self, module: Any, value: Any) -> None:
+        self.wrapped.__set__(module, value)
+
+    def __delete__(self, module: Any) -> None:
+        self.wrapped.__delete__(module)
+
+
+def _wrap_descriptor(descriptor: Any) -> DescriptorWrapper:
+    settable = hasattr(descriptor, "__set__") or hasattr(descriptor, "__delete__")
+    return SettableDescriptorWrapper(descriptor) if settable else DescriptorWrapper(descriptor)
+
+
+def wrap_attributes(cls: Any, fields: frozenset[str]) -> None:
+    """Wrap the methods and descriptors that a module class itself defines, except its fields."""
+    for name, attribute in list(cls.__dict__.items()):
+        if name in fields or isinstance(attribute, staticmethod | classmethod) or hasattr(attribute, "nowrap"):
+            continue
+        if callable(attribute):
+            if name not in _UNWRAPPED_METHODS and not inspect.isclass(attribute):
+                setattr(cls, name, wrap_method_once(getattr(cls, name)))
+        elif name != "__dict__" and _is_descriptor(attribute) and not isinstance(attribute, DescriptorWrapper):
+            setattr(cls, name, _wrap_descriptor(attribute))
+
+
+def _is_descriptor(attribute: Any) -> bool:
+    return any(hasattr(attribute, method) for method in ("__get__", "__set__", "__delete__"))

@@ -1,0 +1,110 @@
+"""RNG streams: a key, and what is to be folded into it once a number is drawn.
+
+The rule of the streams is flax.linen's: names and counters are collected on the way down the modules and
+folded in together, so that a variable's key depends on its path and on nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from linen_core.typing import PRNGKey
+
+__all__ = ["LazyRng", "fold_in_static", "is_valid_rng", "is_valid_rngs"]
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class LazyRng:
+    """A key together with the names and counters that are still to be folded into it.
+
+    Attributes:
+      rng: the key.
+      suffix: what is to be folded in, from the root scope downwards.
+    """
+
+    __slots__ = ("rng", "suffix")
+
+    def __init__(self, rng: PRNGKey, suffix: tuple[str | int, ...] = ()) -> None:
+        self.rng = rng
+        self.suffix = suffix
+
+    @staticmethod
+    def create(rng: LazyRng | PRNGKey, *suffix: str | int) -> LazyRng:
+        """Add to the suffix of a stream, or make a stream of a key."""
+        if isinstance(rng, LazyRng):
+            return LazyRng(rng.rng, rng.suffix + suffix)
+        return LazyRng(rng, suffix)
+
+    def as_jax_rng(self) -> PRNGKey:
+        """Fold the suffix into the key."""
+        return fold_in_static(self.rng, self.suffix)
+
+    def clear_suffix(self) -> LazyRng:
+        """Forget the suffix."""
+        return LazyRng(self.rng)
+
+    def tree_flatten_with_keys(self) -> tuple[Any, Any]:
+        """Flatten into the key, with the suffix as structure."""
+        return ((jax.tree_util.GetAttrKey("rng"), self.rng),), self.suffix
+
+    @classmethod
+    def tree_unflatten(cls, suffix: tuple[str | int, ...], children: tuple[Any]) -> LazyRng:
+        """Undo `tree_flatten_with_keys`."""
+        return cls(children[0], suffix)
+
+    def __repr__(self) -> str:
+        return f"LazyRng(rng={self.rng!r}, suffix={self.suffix!r})"
+
+
+def fold_in_static(rng: PRNGKey, data: tuple[str | int, ...]) -> PRNGKey:
+    """Fold names and counters into a key.
+
+    The UTF-8 names and the minimal-length big-endian counters go through SHA-1 in order; the first four bytes
+    of the digest, read as a big-endian uint32, go into `jax.random.fold_in`. Nothing to fold leaves the key.
+
+    Raises:
+      ValueError: ``data`` holds something else than strings and integers.
+    """
+    if not data:
+        return rng
+    digest = hashlib.sha1(usedforsecurity=False)
+    for item in data:
+        if isinstance(item, str):
+            digest.update(item.encode("utf-8"))
+        elif isinstance(item, int):
+            digest.update(item.to_bytes((item.bit_length() + 7) // 8, "big"))
+        else:
+            msg = f"Cannot fold {item!r} into a key: expected a str or an int, found {type(item).__name__}."
+            raise ValueError(msg)
+    return jax.random.fold_in(rng, np.uint32(int.from_bytes(digest.digest()[:4], "big")))
+
+
+def is_valid_rng(rng: Any) -> bool:
+    """Tell whether a value is one key: of `jax.random.key`, or raw as `jax.random.PRNGKey` gives it."""
+    if isinstance(rng, LazyRng):
+        return True
+    if not isinstance(rng, jax.Array | np.ndarray):
+        return False
+    if jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key):
+        return rng.shape == ()
+    return rng.dtype == np.uint32 and rng.shape == _raw_key_shape(
+        str(jax.config.jax_default_prng_impl)
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _raw_key_shape(impl: str) -> tuple[int, ...]:
+    return jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=impl))).shape
+
+
+def is_valid_rngs(rngs: Any) -> bool:
+    """Tell whether a value maps names of streams to keys."""
+    return isinstance(rngs, Mapping) and all(
+        isinstance(name, str) and is_valid_rng(rng) for name, rng in rngs.items()
+    )

@@ -1,0 +1,186 @@
+"""`init` and `apply` for plain functions of a scope."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from linen_core._context import context_var
+from linen_core._jax_compat import UnknownValueError, partial_evaluate
+from linen_core.errors import (
+    ApplyScopeInvalidVariablesStructureError,
+    ApplyScopeInvalidVariablesTypeError,
+    InvalidRngError,
+    LazyInitError,
+)
+from linen_core.filters import CollectionFilter
+from linen_core.rng import is_valid_rng, is_valid_rngs
+from linen_core.scope.scope import Scope
+from linen_core.store.view import readable, working_copy
+from linen_core.typing import PRNGKey, RNGSequences
+
+__all__ = ["apply", "as_streams", "bind", "hand_back", "init", "lazily", "lazy_init"]
+
+
+def bind(
+    variables: Any,
+    rngs: RNGSequences | None = None,
+    mutable: CollectionFilter = False,
+    flags: Mapping[str, Any] | None = None,
+) -> Scope:
+    """Make a root scope over variables.
+
+    Args:
+      variables: a mapping of collections, or a store.
+      rngs: a key for each RNG stream.
+      mutable: which collections can be written; they are copied, so that ``variables`` stay as they are.
+      flags: facts about the run.
+
+    Raises:
+      ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of mappings with string keys.
+      InvalidRngError: ``rngs`` is no mapping of names to keys.
+    """
+    collections = readable(variables)
+    _check_collections(collections)
+    if rngs is not None and not is_valid_rngs(rngs):
+        msg = f"Expected rngs to map names of streams to keys, found {_describe(rngs)}."
+        raise InvalidRngError(msg)
+    return Scope(working_copy(collections, mutable), rngs=rngs, mutable=mutable, flags=flags)
+
+
+def _check_collections(collections: Mapping[str, Any]) -> None:
+    for name, collection in collections.items():
+        if not isinstance(name, str):
+            raise ApplyScopeInvalidVariablesTypeError(f"a collection named {name!r}, a {type(name).__name__}")
+        if not isinstance(collection, Mapping):
+            found = f"a {type(collection).__name__} as collection {name!r}"
+            raise ApplyScopeInvalidVariablesTypeError(found)
+        if type(collection) is dict:
+            for key in collection:
+                if not isinstance(key, str):
+                    raise ApplyScopeInvalidVariablesTypeError(f"the key {key!r} in collection {name!r}")
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"a mapping of {[f'{key!r}: {type(item).__name__}' for key, item in value.items()]}"
+    return f"{value!r} ({type(value).__name__})"
+
+
+def as_streams(rngs: Any, where: str) -> Mapping[str, Any]:
+    """Return keys by stream; a single key is that of the stream 'params'.
+
+    Raises:
+      ValueError: ``rngs`` is neither a key nor a mapping of names to keys.
+    """
+    if isinstance(rngs, Mapping) and is_valid_rngs(rngs):
+        return rngs
+    if not is_valid_rng(rngs):
+        msg = f"{where} expects a key, or a dict of names of streams to keys; found {_describe(rngs)}."
+        raise InvalidRngError(msg)
+    return {"params": rngs}
+
+
+def hand_back(scope: Scope) -> Any:
+    """Return the mutable collections of a run in what `default_store` chose."""
+    factory = context_var.get().store_factory
+    collections = scope.mutable_variables()
+    return collections if factory is None else factory(collections)
+
+
+def apply(
+    fn: Callable[..., Any], mutable: CollectionFilter = False, flags: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Turn a function of a scope into a pure function of variables.
+
+    Args:
+      fn: a function whose first argument is a scope.
+      mutable: which collections it can write.
+      flags: facts about the run.
+
+    Returns:
+      A function of ``(variables, *args, rngs=None, **kwargs)`` that returns what ``fn`` returns, and with it the
+      mutable collections unless ``mutable`` is False.
+
+    Example:
+      >>> apply(lambda scope, x: scope.get_variable("params", "w") * x)({"params": {"w": 3}}, 2)
+      6
+    """
+
+    @functools.wraps(fn)
+    def wrapper(
+        variables: Any, *args: Any, rngs: PRNGKey | RNGSequences | None = None, **kwargs: Any
+    ) -> Any:
+        streams = None if rngs is None else as_streams(rngs, "apply")
+        params = variables.get("params") if isinstance(variables, Mapping) else None
+        if isinstance(params, Mapping) and "params" in params:
+            raise ApplyScopeInvalidVariablesStructureError
+        root = bind(variables, rngs=streams, mutable=mutable, flags=flags)
+        try:
+            result = fn(root, *args, **kwargs)
+        finally:
+            root.invalidate()
+        return result if mutable is False else (result, hand_back(root))
+
+    return wrapper
+
+
+def init(
+    fn: Callable[..., Any], mutable: CollectionFilter = True, flags: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Turn a function of a scope into a pure function that makes its variables.
+
+    Args:
+      fn: a function whose first argument is a scope.
+      mutable: which collections are made.
+      flags: facts about the run; ``initializing`` is added.
+
+    Returns:
+      A function of ``(rngs, *args, **kwargs)`` that returns what ``fn`` returns and the variables.
+
+    Example:
+      >>> import jax
+      >>> init(lambda scope: scope.param("w", lambda key: 3))(jax.random.key(0))
+      (3, {'params': {'w': 3}})
+    """
+    run = apply(fn, mutable=mutable, flags={**(flags or {}), "initializing": True})
+
+    @functools.wraps(fn)
+    def wrapper(rngs: PRNGKey | RNGSequences, *args: Any, **kwargs: Any) -> Any:
+        return run({}, *args, rngs=as_streams(rngs, "init"), **kwargs)
+
+    return wrapper
+
+
+def lazily(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Evaluate only what does not depend on arguments given as `jax.ShapeDtypeStruct`.
+
+    Raises:
+      LazyInitError: from the returned function, when a result does depend on one.
+    """
+    evaluate = partial_evaluate(fn)
+
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return evaluate(*args, **kwargs)
+        except UnknownValueError as error:
+            raise LazyInitError(error.aval) from None
+
+    return wrapper
+
+
+def lazy_init(
+    fn: Callable[..., Any], mutable: CollectionFilter = True, flags: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Turn a function of a scope into one that makes its variables without running the forward pass.
+
+    As `init`, but arguments whose values the variables do not depend on may be `jax.ShapeDtypeStruct`, and only
+    the variables are returned.
+
+    Raises:
+      LazyInitError: from the returned function, when a variable depends on such an argument.
+    """
+    run = init(fn, mutable, flags)
+    return lazily(lambda *args, **kwargs: run(*args, **kwargs)[1])

@@ -1,0 +1,123 @@
+"""A store seen as nested mappings: the cursor through which scopes read any store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from linen_core._jax_compat import tracing
+from linen_core.errors import ApplyScopeInvalidVariablesTypeError, LazyStoreTracedError
+from linen_core.filters import CollectionFilter, in_filter
+from linen_core.store.base import VariableStore
+from linen_core.store.memory import MemoryStore
+from linen_core.typing import Path
+
+__all__ = ["StoreView", "as_store", "readable", "snapshot_mapping", "working_copy"]
+
+
+class StoreView(Mapping[str, Any]):
+    """One node of a store as a mapping from names to values and further nodes.
+
+    Values are read when they are asked for, never earlier.
+    """
+
+    __slots__ = ("_collection", "_nodes", "_path", "_store")
+
+    def __init__(self, store: VariableStore, collection: str, path: Path = ()) -> None:
+        self._store = store
+        self._collection = collection
+        self._path = path
+        self._nodes: dict[str, StoreView] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        node = self._nodes.get(name)
+        if node is not None:
+            return node
+        if name not in self:
+            raise KeyError(name)
+        path = (*self._path, name)
+        if self._store.is_leaf(self._collection, path):
+            if self._store.capabilities.lazy and tracing():
+                raise LazyStoreTracedError(type(self._store).__name__, self._collection, path)
+            return self._store.get(self._collection, path)
+        return self._nodes.setdefault(name, StoreView(self._store, self._collection, path))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._store.contains(self._collection, (*self._path, name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store.children(self._collection, self._path))
+
+    def __len__(self) -> int:
+        return len(self._store.children(self._collection, self._path))
+
+    def spec(self, name: str) -> Any:
+        """Describe what lies under a name without reading it."""
+        return self._store.spec(self._collection, (*self._path, name))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Read all that lies here in one batch, into a nested dict."""
+        paths = self._store.leaves(self._collection, self._path)
+        if self._store.capabilities.lazy and paths and tracing():
+            raise LazyStoreTracedError(type(self._store).__name__, self._collection, self._path)
+        tree = self._store.spec(self._collection, self._path)
+        values = dict(zip(paths, self._store.read(self._collection, paths), strict=True))
+        return {name: _fill(child, (*self._path, name), values) for name, child in tree.items()}
+
+    def __repr__(self) -> str:
+        where = "/".join((self._collection, *self._path))
+        return f"StoreView({type(self._store).__name__}, {where!r})"
+
+
+def _fill(tree: Any, path: Path, values: dict[Path, Any]) -> Any:
+    if not isinstance(tree, dict):
+        return values[path]
+    return {name: _fill(child, (*path, name), values) for name, child in tree.items()}
+
+
+def as_store(variables: Any) -> VariableStore:
+    """Return variables as a store.
+
+    Args:
+      variables: a store, which is returned as it is, or a mapping of collections, which is not copied.
+
+    Raises:
+      ApplyScopeInvalidVariablesTypeError: ``variables`` is neither.
+
+    Example:
+      >>> as_store({"params": {}}).collections()
+      ('params',)
+    """
+    if isinstance(variables, VariableStore):
+        return variables
+    if isinstance(variables, Mapping):
+        return MemoryStore(variables)
+    raise ApplyScopeInvalidVariablesTypeError(type(variables).__name__)
+
+
+def snapshot_mapping(node: Any) -> Any:
+    """Copy nested mappings into plain dicts; the values are not copied. A view is read in one batch."""
+    if isinstance(node, StoreView):
+        return node.snapshot()
+    if isinstance(node, Mapping):
+        return {name: snapshot_mapping(child) for name, child in node.items()}
+    return node
+
+
+def readable(variables: Any) -> Mapping[str, Any]:
+    """Return variables as a mapping of collections: themselves, or a view of each collection of a store."""
+    if isinstance(variables, Mapping):
+        return variables
+    if isinstance(variables, VariableStore):
+        return {name: StoreView(variables, name) for name in variables.collections()}
+    raise ApplyScopeInvalidVariablesTypeError(f"a {type(variables).__name__}")
+
+
+def working_copy(variables: Mapping[str, Any], mutable: CollectionFilter) -> dict[str, Any]:
+    """Return the collections for one run: mutable ones copied into nested dicts, the others as they are."""
+    if mutable is False:
+        return dict(variables)
+    return {
+        name: snapshot_mapping(collection) if in_filter(mutable, name) else collection
+        for name, collection in variables.items()
+    }

@@ -1,0 +1,119 @@
+"""Dataclasses that are pytrees."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform, overload
+
+import jax
+
+__all__ = ["PyTreeNode", "dataclass", "field", "is_struct"]
+
+_T = TypeVar("_T")
+_Node = TypeVar("_Node", bound="PyTreeNode")
+
+_MARK = "_linen_struct"
+
+
+def field(pytree_node: bool = True, *, metadata: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+    """Describe a field of a `dataclass`.
+
+    Args:
+      pytree_node: whether the value is a child of the pytree. If false it is part of the tree's structure:
+        it must be hashable, and `jax.jit` compiles anew for another value.
+      metadata: more metadata for the field.
+      **kwargs: handed on to `dataclasses.field`.
+
+    Returns:
+      What `dataclasses.field` returns.
+
+    Example:
+      >>> @dataclass
+      ... class Model:
+      ...     params: dict
+      ...     apply_fn: object = field(pytree_node=False, default=None)
+      >>> jax.tree.leaves(Model({"w": 1}))
+      [1]
+    """
+    return dataclasses.field(metadata={**(metadata or {}), "pytree_node": pytree_node}, **kwargs)
+
+
+@overload
+def dataclass(clz: type[_T], **kwargs: Any) -> type[_T]: ...
+
+
+@overload
+def dataclass(**kwargs: Any) -> Callable[[type[_T]], type[_T]]: ...
+
+
+@dataclass_transform(field_specifiers=(field,), frozen_default=True)
+def dataclass(
+    clz: type[_T] | None = None, **kwargs: Any
+) -> type[_T] | Callable[[type[_T]], type[_T]]:
+    """Make a class a frozen dataclass that is a pytree, with a method `replace`.
+
+    Args:
+      clz: the class.
+      **kwargs: handed on to `dataclasses.dataclass`; ``frozen`` is true unless given.
+
+    Returns:
+      The class, registered with `jax.tree_util.register_dataclass`.
+
+    Example:
+      >>> @dataclass
+      ... class Point:
+      ...     x: float
+      ...     y: float
+      >>> jax.tree.map(lambda v: 2 * v, Point(1.0, 2.0)).replace(y=0.0)
+      Point(x=2.0, y=0.0)
+    """
+    if clz is None:
+        return functools.partial(dataclass, **kwargs)
+    if _MARK in clz.__dict__:
+        return clz
+    kwargs.setdefault("frozen", True)
+    made: Any = dataclasses.dataclass(**kwargs)(clz)
+    made.replace = _replace
+    children: list[str] = []
+    static: list[str] = []
+    for info in dataclasses.fields(made):
+        (children if info.metadata.get("pytree_node", True) else static).append(info.name)
+    jax.tree_util.register_dataclass(made, children, static)
+    setattr(made, _MARK, tuple(children))
+    return made  # type: ignore[no-any-return]
+
+
+def _replace(self: _T, **updates: Any) -> _T:
+    """Copy the dataclass with some fields changed."""
+    return dataclasses.replace(self, **updates)  # type: ignore[type-var]
+
+
+def is_struct(value: Any) -> bool:
+    """Tell whether a value is an instance of a class made by `dataclass`."""
+    return _MARK in type(value).__dict__
+
+
+@dataclass_transform(field_specifiers=(field,), frozen_default=True)
+class PyTreeNode:
+    """Base class whose subclasses are dataclasses and pytrees, as `dataclass` makes them.
+
+    Example:
+      >>> class State(PyTreeNode):
+      ...     count: int
+      ...     name: str = field(pytree_node=False, default="run")
+      >>> State(3).replace(count=4)
+      State(count=4, name='run')
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__()
+        dataclass(cls, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError  # the dataclass of each subclass brings its own
+
+    def replace(self: _Node, **overrides: Any) -> _Node:
+        """Copy the node with some fields changed."""
+        raise NotImplementedError
