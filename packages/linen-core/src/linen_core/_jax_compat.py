@@ -11,8 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax._src import source_info_util, traceback_util
 from jax._src.array import ArrayImpl
+from jax._src.random import core as random_core
+from jax._src.random import prng
 from jax.extend import linear_util
 from jax.interpreters import partial_eval
 
@@ -21,6 +24,7 @@ __all__ = [
     "Tracer",
     "UnknownValueError",
     "api_boundary",
+    "fold_in",
     "hide_frames_of",
     "named_scope",
     "partial_evaluate",
@@ -35,6 +39,15 @@ named_scope = source_info_util.extend_name_stack
 
 api_boundary = traceback_util.api_boundary
 """Decorator: an exception that leaves the function loses the frames of hidden folders."""
+
+
+def fold_in(key: jax.Array, data: int) -> jax.Array:
+    """Fold a 32-bit integer into a key: `jax.random.fold_in` at less than half the price of tracing it."""
+    number: Any = np.uint32(data)
+    if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return prng.random_fold_in(key, number)  # type: ignore[no-any-return]
+    typed = prng.random_wrap(key, impl=random_core.default_prng_impl())
+    return prng.random_unwrap(prng.random_fold_in(typed, number))  # type: ignore[no-any-return]
 
 
 def tracing() -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from linen_core._jax_compat import fold_in
 from linen_core.typing import PRNGKey
 
 __all__ = ["LazyRng", "fold_in_static", "is_valid_rng", "is_valid_rngs"]
@@ -66,7 +67,7 @@ def fold_in_static(rng: PRNGKey, data: tuple[str | int, ...]) -> PRNGKey:
     """Fold names and counters into a key.
 
     The UTF-8 names and the minimal-length big-endian counters go through SHA-1 in order; the first four bytes
-    of the digest, read as a big-endian uint32, go into `jax.random.fold_in`. Nothing to fold leaves the key.
+    of the digest, read as a big-endian uint32, are folded in as by `jax.random.fold_in`. Nothing to fold leaves the key.
 
     Raises:
       ValueError: ``data`` holds something else than strings and integers.
@@ -82,7 +83,7 @@ def fold_in_static(rng: PRNGKey, data: tuple[str | int, ...]) -> PRNGKey:
         else:
             msg = f"Cannot fold {item!r} into a key: expected a str or an int, found {type(item).__name__}."
             raise ValueError(msg)
-    return jax.random.fold_in(rng, np.uint32(int.from_bytes(digest.digest()[:4], "big")))
+    return fold_in(rng, int.from_bytes(digest.digest()[:4], "big"))
 
 
 def is_valid_rng(rng: Any) -> bool:

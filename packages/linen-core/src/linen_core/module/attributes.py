@@ -12,7 +12,7 @@ import jax
 from linen_core.module.state import ModuleBase
 from linen_core.struct import is_struct
 
-__all__ = ["ImmutableDict", "freeze_attribute", "is_plain", "map_modules"]
+__all__ = ["PLAIN_TYPES", "ImmutableDict", "freeze_attribute", "is_plain", "map_modules"]
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -54,7 +54,7 @@ class ImmutableDict(dict[Any, Any]):
         return cls(zip(keys, children, strict=True))
 
 
-_PLAIN_TYPES = frozenset(
+PLAIN_TYPES = frozenset(
     {
         bool,
         bytes,
@@ -73,7 +73,7 @@ _PLAIN_TYPES = frozenset(
 
 def is_plain(value: Any) -> bool:
     """Tell whether an attribute holds no module and needs no freezing."""
-    if type(value) in _PLAIN_TYPES:
+    if type(value) in PLAIN_TYPES:  # callers on the hot path have looked already
         return True
     return not (isinstance(value, ModuleBase | Mapping | list | tuple) or is_struct(value))
 

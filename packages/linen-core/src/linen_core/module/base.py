@@ -20,16 +20,20 @@ from linen_core.errors import (
     SetAttributeInModuleSetupError,
 )
 from linen_core.filters import CollectionFilter
-from linen_core.module import functional
 from linen_core.module.fields import make_dataclass
-from linen_core.module.functional import ALL_BUT_INTERMEDIATES, CaptureFilter, resolve_method
+from linen_core.module.functional import (
+    ALL_BUT_INTERMEDIATES,
+    CaptureFilter,
+    resolve_method,
+    run_with,
+)
 from linen_core.module.paths import find_module_paths
 from linen_core.module.registration import attach, clone_deeply, register_attribute, run_setup
 from linen_core.module.representation import represent
 from linen_core.module.state import UNSPECIFIED_PARENT, ModuleState, ParentDescriptor
 from linen_core.module.variables import ModuleVariables
 from linen_core.module.wrapping import wrap_attributes
-from linen_core.scope.functional import as_streams, bind, lazily
+from linen_core.scope.functional import INITIALIZING, as_streams, bind, lazily
 from linen_core.scope.scope import Scope
 from linen_core.typing import PRNGKey, RNGSequences
 
@@ -99,6 +103,7 @@ class Module(ModuleVariables):
     scope = None
     _field_names: tuple[str, ...] = ()
     _has_setup = False
+    _needs_setup = False
     _keeps_own_name = False
     _compact_name_scope_methods: tuple[str, ...] = ()
 
@@ -113,6 +118,7 @@ class Module(ModuleVariables):
         )
         wrap_attributes(cls, frozenset({f.name for f in fields} | {"parent"}))
         cls._has_setup = cls.setup is not Module.setup
+        cls._needs_setup = cls._has_setup or bool(cls._compact_name_scope_methods)
         cls._state = ModuleState()
         cls.scope = None
         cls._parent_ref = None
@@ -292,8 +298,16 @@ class Module(ModuleVariables):
           ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of collections and no store.
           InvalidRngError: ``rngs`` is neither a key nor a mapping of keys.
         """
-        run = functional.apply(resolve_method(self, method), self, mutable, capture_intermediates)
-        return run(variables, *args, **kwargs, rngs=self._streams(rngs))
+        return run_with(
+            resolve_method(self, method),
+            self,
+            variables,
+            args,
+            kwargs,
+            rngs=self._streams(rngs),
+            mutable=mutable,
+            capture_intermediates=capture_intermediates,
+        )
 
     @_checked_on_instance
     def init_with_output(
@@ -318,8 +332,17 @@ class Module(ModuleVariables):
         Returns:
           What the method returns, and the variables.
         """
-        run = functional.init_with_output(resolve_method(self, method), self, mutable, capture_intermediates)
-        return run(self._streams(rngs), *args, **kwargs)  # type: ignore[no-any-return]
+        return run_with(  # type: ignore[no-any-return]
+            resolve_method(self, method),
+            self,
+            {},
+            args,
+            kwargs,
+            rngs=as_streams(rngs, type(self).__name__),
+            mutable=mutable,
+            capture_intermediates=capture_intermediates,
+            flags=INITIALIZING,
+        )
 
     @_checked_on_instance
     def init(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from linen_core import scope as scope_functions
-from linen_core._context import replaced_context
+from linen_core._context import context_var
 from linen_core._jax_compat import api_boundary
 from linen_core.errors import ApplyModuleInvalidMethodError
 from linen_core.filters import CollectionFilter, DenyList, union_filters
 from linen_core.module.state import ModuleBase
+from linen_core.scope.functional import INITIALIZING, as_streams, run_in_scope
 from linen_core.scope.scope import Scope
 
-__all__ = ["apply", "init", "init_with_output", "resolve_method"]
+__all__ = ["apply", "init", "init_with_output", "resolve_method", "run_with"]
 
 CaptureFilter = bool | Callable[[Any, str], bool]
 ALL_BUT_INTERMEDIATES = DenyList("intermediates")
@@ -47,8 +47,14 @@ def apply(
       >>> nn.apply(lambda module, x: module(x) - module(x), model)(variables, x)
       Array([[0., 0.]], dtype=float32)
     """
-    mutable, capture = _capture(mutable, capture_intermediates)
-    return api_boundary(scope_functions.apply(_in_scope(fn, module, capture), mutable=mutable))
+
+    @api_boundary
+    @functools.wraps(fn)
+    def apply_fn(variables: Any, *args: Any, rngs: Any = None, **kwargs: Any) -> Any:
+        streams = None if rngs is None else as_streams(rngs, "apply")
+        return run_with(fn, module, variables, args, kwargs, streams, mutable, capture_intermediates)
+
+    return apply_fn
 
 
 def init_with_output(
@@ -68,8 +74,14 @@ def init_with_output(
     Returns:
       A function of ``(rngs, *args, **kwargs)`` that returns what ``fn`` returns, and the variables.
     """
-    mutable, capture = _capture(mutable, capture_intermediates)
-    return api_boundary(scope_functions.init(_in_scope(fn, module, capture), mutable=mutable))
+
+    @api_boundary
+    @functools.wraps(fn)
+    def init_fn(rngs: Any, *args: Any, **kwargs: Any) -> Any:
+        streams = as_streams(rngs, "init")
+        return run_with(fn, module, {}, args, kwargs, streams, mutable, capture_intermediates, INITIALIZING)
+
+    return init_fn
 
 
 def init(
@@ -100,28 +112,35 @@ def init(
     return init_wrapper
 
 
-def _capture(
-    mutable: CollectionFilter, capture: CaptureFilter
-) -> tuple[CollectionFilter, Callable[[Any, str], bool] | None]:
-    if not capture:
-        return mutable, None
-    mutable = union_filters(mutable, "intermediates")
-    return mutable, _is_call if capture is True else capture
+def run_with(
+    fn: Callable[..., Any],
+    module: Any,
+    variables: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    rngs: Mapping[str, Any] | None = None,
+    mutable: CollectionFilter = False,
+    capture_intermediates: CaptureFilter = False,
+    flags: Mapping[str, Any] | None = None,
+) -> Any:
+    """Call ``fn`` with a copy of the module that is bound to variables, and the arguments."""
+    capture: Callable[[Any, str], bool] | None = None
+    if capture_intermediates:
+        mutable = union_filters(mutable, "intermediates")
+        capture = _is_call if capture_intermediates is True else capture_intermediates
+
+    def call_bound(scope: Scope) -> Any:
+        token = context_var.set(context_var.get()._replace(capture=capture))
+        try:
+            return fn(module.clone(parent=scope, _deep_clone=True), *args, **kwargs)
+        finally:
+            context_var.reset(token)
+
+    return run_in_scope(call_bound, variables, rngs, mutable, flags)
 
 
 def _is_call(module: Any, method_name: str) -> bool:
     return method_name == "__call__"
-
-
-def _in_scope(
-    fn: Callable[..., Any], module: Any, capture: Callable[[Any, str], bool] | None
-) -> Callable[..., Any]:
-    @functools.wraps(fn)
-    def scope_fn(scope: Scope, *args: Any, **kwargs: Any) -> Any:
-        with replaced_context(capture=capture):
-            return fn(module.clone(parent=scope, _deep_clone=True), *args, **kwargs)
-
-    return scope_fn
 
 
 def resolve_method(module: Any, method: Callable[..., Any] | str | None) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ import jax
 
 from linen_core._context import context_var
 from linen_core.errors import AssignSubModuleError, NameInUseError
-from linen_core.module.attributes import freeze_attribute, is_plain, map_modules
+from linen_core.module.attributes import PLAIN_TYPES, freeze_attribute, is_plain, map_modules
 from linen_core.module.state import UNSPECIFIED_PARENT, ModuleBase, ModuleState, SetupState
 from linen_core.scope.scope import Scope
 
@@ -52,6 +52,8 @@ def attach(module: Any) -> None:
         raise ValueError(msg)
     register_fields(module)
     state.is_initialized = True
+    if not module._needs_setup:
+        state.setup_called = SetupState.DONE
 
 
 def _enter_family(module: Any, parent: Any) -> Scope:
@@ -65,7 +67,7 @@ def _enter_family(module: Any, parent: Any) -> Scope:
         state.autoname_cursor[kind] = number + 1
         name = module.__dict__["name"] = f"{kind}_{number}"
     reuse = state.in_setup and state.setup_called == SetupState.TRANSFORMED
-    if not reuse and parent.scope.name_reserved(name):
+    if not reuse and name in parent.scope.reservations:
         raise NameInUseError("submodule", name, type(parent).__name__)
     state.children[name] = module
     return parent.scope.push(name, reuse=reuse)  # type: ignore[no-any-return]
@@ -76,7 +78,7 @@ def register_fields(module: Any) -> None:
     fields = module.__dict__
     for name in module._field_names:
         value = fields[name] if name in fields else getattr(module, name)
-        if not is_plain(value):
+        if type(value) not in PLAIN_TYPES and not is_plain(value):
             register_attribute(module, name, value)
 
 
@@ -121,35 +123,25 @@ def run_setup(module: Any, shallow: bool = False) -> None:
 
     Args:
       module: the module.
-      shallow: register the fields' modules only; `setup` still runs later.
+      shallow: only show errors of `setup` here; it still runs later.
     """
-    state = module._state
+    state, kind = module._state, type(module)
     if module.scope is None or state.in_setup or state.setup_called is SetupState.DONE:
         return
     try:
         state.in_setup = True
-        register_fields(module)
         if not shallow:
             if module._has_setup:
                 module.setup()
-            if module._compact_name_scope_methods:
-                module._compact_name_scope_modules = _compact_name_scopes(module)
+            if kind._compact_name_scope_methods:
+                scopes = {name: getattr(kind, name).make_scope(module) for name in kind._compact_name_scope_methods}
+                module._compact_name_scope_modules = scopes
         elif state.setup_called is SetupState.NEW and module._has_setup:
             _try_setup_on_the_side(module)
     finally:
         state.in_setup = False
         if not shallow:
             state.setup_called = SetupState.DONE
-
-
-def _compact_name_scopes(module: Any) -> dict[str, Any]:
-    from linen_core.module.sharing import CompactNameScope
-
-    kind = type(module)
-    return {
-        name: CompactNameScope(getattr(kind, name).inner_fun, lambda: module, name=name)
-        for name in module._compact_name_scope_methods
-    }
 
 
 class _SideScope(Scope):
@@ -193,5 +185,5 @@ def clone_deeply(
         return made
 
     for name, value in attributes.items():
-        if name != "parent" and not is_plain(value):
+        if type(value) not in PLAIN_TYPES and name != "parent" and not is_plain(value):
             attributes[name] = freeze_attribute(map_modules(stand_in, value))

@@ -67,9 +67,13 @@ def compact_name_scope(fun: Callable[..., Any]) -> Callable[..., Any]:
         return self._compact_name_scope_modules[name](*args, **kwargs)
 
     in_own_scope.compact_name_scope = True  # type: ignore[attr-defined]
-    in_own_scope.inner_fun = fun  # type: ignore[attr-defined]
+    in_own_scope.make_scope = functools.partial(_make_name_scope, fun)  # type: ignore[attr-defined]
     in_own_scope.nowrap = True  # type: ignore[attr-defined]
     return in_own_scope
+
+
+def _make_name_scope(fun: Callable[..., Any], module: Module) -> CompactNameScope:
+    return CompactNameScope(fun, lambda: module, name=fun.__name__)
 
 
 def share_scope(module: Module, other: Module, /) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from linen_core._context import context_var
@@ -20,7 +21,20 @@ from linen_core.scope.scope import Scope
 from linen_core.store.view import readable, working_copy
 from linen_core.typing import PRNGKey, RNGSequences
 
-__all__ = ["apply", "as_streams", "bind", "hand_back", "init", "lazily", "lazy_init"]
+__all__ = [
+    "INITIALIZING",
+    "apply",
+    "as_streams",
+    "bind",
+    "hand_back",
+    "init",
+    "lazily",
+    "lazy_init",
+    "run_in_scope",
+]
+
+INITIALIZING: Mapping[str, Any] = MappingProxyType({"initializing": True})
+"""The flags of a run of `init`."""
 
 
 def bind(
@@ -41,11 +55,20 @@ def bind(
       ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of mappings with string keys.
       InvalidRngError: ``rngs`` is no mapping of names to keys.
     """
-    collections = readable(variables)
-    _check_collections(collections)
     if rngs is not None and not is_valid_rngs(rngs):
         msg = f"Expected rngs to map names of streams to keys, found {_describe(rngs)}."
         raise InvalidRngError(msg)
+    return _root_scope(variables, rngs, mutable, flags)
+
+
+def _root_scope(
+    variables: Any,
+    rngs: Mapping[str, Any] | None,
+    mutable: CollectionFilter,
+    flags: Mapping[str, Any] | None,
+) -> Scope:
+    collections = readable(variables)
+    _check_collections(collections)
     return Scope(working_copy(collections, mutable), rngs=rngs, mutable=mutable, flags=flags)
 
 
@@ -113,17 +136,36 @@ def apply(
         variables: Any, *args: Any, rngs: PRNGKey | RNGSequences | None = None, **kwargs: Any
     ) -> Any:
         streams = None if rngs is None else as_streams(rngs, "apply")
-        params = variables.get("params") if isinstance(variables, Mapping) else None
-        if isinstance(params, Mapping) and "params" in params:
-            raise ApplyScopeInvalidVariablesStructureError
-        root = bind(variables, rngs=streams, mutable=mutable, flags=flags)
-        try:
-            result = fn(root, *args, **kwargs)
-        finally:
-            root.invalidate()
-        return result if mutable is False else (result, hand_back(root))
+        return run_in_scope(lambda scope: fn(scope, *args, **kwargs), variables, streams, mutable, flags)
 
     return wrapper
+
+
+def run_in_scope(
+    fn: Callable[[Scope], Any],
+    variables: Any,
+    rngs: Mapping[str, Any] | None,
+    mutable: CollectionFilter,
+    flags: Mapping[str, Any] | None,
+) -> Any:
+    """Call a function with a root scope over variables that is valid during the call.
+
+    Returns:
+      What ``fn`` returns; unless ``mutable`` is False a pair of that and the mutable collections.
+
+    Raises:
+      ApplyScopeInvalidVariablesStructureError: ``variables`` has one 'params' too many.
+      ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of collections and no store.
+    """
+    params = variables.get("params") if isinstance(variables, Mapping) else None
+    if isinstance(params, Mapping) and "params" in params:
+        raise ApplyScopeInvalidVariablesStructureError
+    root = _root_scope(variables, rngs, mutable, flags)
+    try:
+        result = fn(root)
+    finally:
+        root.invalidate()
+    return result if mutable is False else (result, hand_back(root))
 
 
 def init(
@@ -144,11 +186,12 @@ def init(
       >>> init(lambda scope: scope.param("w", lambda key: 3))(jax.random.key(0))
       (3, {'params': {'w': 3}})
     """
-    run = apply(fn, mutable=mutable, flags={**(flags or {}), "initializing": True})
+    all_flags = {**(flags or {}), **INITIALIZING}
 
     @functools.wraps(fn)
     def wrapper(rngs: PRNGKey | RNGSequences, *args: Any, **kwargs: Any) -> Any:
-        return run({}, *args, rngs=as_streams(rngs, "init"), **kwargs)
+        streams = as_streams(rngs, "init")
+        return run_in_scope(lambda scope: fn(scope, *args, **kwargs), {}, streams, mutable, all_flags)
 
     return wrapper
 
