@@ -1,9 +1,9 @@
 """Make one of the workspace's hatch environments, if it is not there yet, and run a script in it.
 
-Everything lives in the ignored folder `.hatch`: `tools` (hatch itself), `envs` (the environments), one
-stamp for each finished environment. A stamp that matches means that nothing has to be done, so that a
-second run starts at once and needs no network. A run that was interrupted leaves no stamp, and the next
-one begins anew. Runs at the same time wait for each other at a lock.
+Everything lives in the ignored folder `.hatch`: `tools` (hatch itself), `envs` (the environments),
+one stamp for each finished environment. A stamp that matches means that nothing has to be done, so
+that a second run starts at once and needs no network. A run that was interrupted leaves no stamp,
+and the next one begins anew. Runs at the same time wait for each other at a lock.
 
 Usage: python _bootstrap.py ENVIRONMENT SCRIPT [ARGUMENT...]
 """
@@ -30,8 +30,8 @@ STATE = ROOT / ".hatch"
 LOG = STATE / "setup.log"
 TAIL = 15
 
-# What pip's settings are called by uv, which hatch installs with: a machine whose pip is set up for its own
-# package index needs nothing more. Several values of one setting are joined as uv reads them.
+# What pip's settings are called by uv, which hatch installs with: a machine whose pip is set up for
+# its own package index needs nothing more. Several values are joined as uv reads them.
 PIP_TO_UV = {
     "index-url": ("UV_DEFAULT_INDEX", " "),
     "extra-index-url": ("UV_INDEX", " "),
@@ -102,7 +102,7 @@ def finish(name: str) -> None:
 
 
 def fingerprint(name: str) -> str:
-    """Hash what an environment follows from: the project files, these tools, its place, the Python."""
+    """Hash what an environment follows from: project files, tools, its place, the Python."""
     digest = hashlib.sha256()
     files = [] if name == "tools" else [ROOT / "pyproject.toml", *sorted(ROOT.glob(MEMBERS))]
     parts = [*TOOLS, str(ROOT), sys.version, sys.base_prefix]
@@ -113,7 +113,7 @@ def fingerprint(name: str) -> str:
 
 @contextlib.contextmanager
 def lock() -> Iterator[None]:
-    """Hold the set-up lock. The processes started meanwhile hold it too, should this one be killed."""
+    """Hold the set-up lock; the processes started meanwhile hold it too, should this one die."""
     with (STATE / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,7 +178,7 @@ def uv_settings(python: str, variables: dict[str, str]) -> dict[str, str]:
     """Say in uv's variables what pip is configured to, where uv has no setting of its own."""
     command = [python, "-m", "pip", "--disable-pip-version-check", "config", "list"]
     listing = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    # pip weighs all its indexes alike and takes the best version; uv would stop at the first with the name.
+    # pip takes the best version of all its indexes; uv would stop at the first that has the name.
     settings = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
     for line in listing.stdout.splitlines():  # pip lists its PIP_ variables first, and they win
         key, _, quoted = line.partition("=")
