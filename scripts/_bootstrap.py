@@ -14,6 +14,7 @@ import ast
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MEMBERS = "packages/*/pyproject.toml"
 STATE = ROOT / ".hatch"
 LOG = STATE / "setup.log"
+UV_SETTINGS = STATE / "uv.json"
 TAIL = 15
 
 # What pip's settings are called by uv, which hatch installs with: a machine whose pip is set up for
@@ -58,7 +60,7 @@ def main(environment: str, script: str, *arguments: str) -> None:
     except KeyboardInterrupt:
         sys.exit("Set-up interrupted; the next run begins it anew.")
     home = STATE / "envs" / environment
-    variables = clean_variables()
+    variables = clean_variables() | json.loads(UV_SETTINGS.read_text())
     variables["VIRTUAL_ENV"] = str(home)
     variables["PATH"] = os.pathsep.join([str(home / "bin"), variables.get("PATH", os.defpath)])
     python = str(home / "bin" / "python")
@@ -152,7 +154,9 @@ def make_environment(name: str) -> None:
     (STATE / "config.toml").touch()
     python = str(STATE / "tools" / "bin" / "python")
     variables = clean_variables()
-    variables |= uv_settings(python, variables)
+    settings = uv_settings(python, variables)
+    UV_SETTINGS.write_text(json.dumps(settings))  # a test makes an environment of its own
+    variables |= settings
     variables |= {
         "HATCH_CONFIG": str(STATE / "config.toml"),
         "HATCH_DATA_DIR": str(STATE / "data"),
