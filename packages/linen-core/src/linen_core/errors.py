@@ -27,6 +27,7 @@ __all__ = [
     "InvalidInstanceModuleError",
     "InvalidRngError",
     "InvalidScopeError",
+    "InvalidStoreError",
     "JaxTransformError",
     "LazyInitError",
     "LazyStoreTracedError",
@@ -46,6 +47,7 @@ __all__ = [
     "StoreError",
     "StorePathError",
     "StoreReadOnlyError",
+    "StoreTestsError",
     "TraceContextError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
@@ -628,4 +630,40 @@ class UnknownStoreError(StoreError, LookupError):
         super().__init__(
             f"No variable store {name!r}: registered are {_listing(self.known)}.{did_you_mean(name, self.known)}"
             f"{advice}"
+        )
+
+
+class StoreTestsError(LinenError, TypeError):
+    """A subclass of `linen_core.testing.StoreTests` would run less than the whole suite.
+
+    Attributes:
+      tests: the name of the subclass.
+      complaint: what is wrong with it.
+    """
+
+    def __init__(self, tests: str, complaint: str) -> None:
+        self.tests = tests
+        self.complaint = complaint
+        super().__init__(
+            f"Cannot prove a store with {tests}: {complaint}. "
+            "Define the hooks of linen_core.testing.StoreTests in it, and nothing of the suite itself."
+        )
+
+
+class InvalidStoreError(StoreError, TypeError):
+    """What is registered as a variable store is none.
+
+    Attributes:
+      name: the name that it is registered under.
+      target: where it is registered to be.
+      found: what lies there.
+    """
+
+    def __init__(self, name: str, target: str, found: Any) -> None:
+        self.name = name
+        self.target = target
+        self.found = found
+        super().__init__(
+            f"Cannot use the store {name!r}: its entry point {target!r} gives {found!r}, expected a subclass of "
+            "VariableStore. Correct the entry point in the package that registers it."
         )

@@ -62,9 +62,7 @@ class MemoryStore(VariableStore):
             raise StorePathError(collection, path, "a value needs a name inside its collection")
         node: Any = self.variables
         for depth, name in enumerate((collection, *path[:-1])):
-            if name not in node:
-                node[name] = {}
-            node = node[name]
+            node = node.setdefault(name, {})  # one step, so that threads share the new node
             if not isinstance(node, Mapping):
                 raise StorePathError(collection, path[:depth], "a value, not a node, is there")
         node[path[-1]] = value

@@ -1,0 +1,188 @@
+"""The suite's tests of how a store behaves: what costs a read, what is shared, threads, closing."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path as FilePath
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from linen_core.errors import StoreClosedError
+from linen_core.store.base import VariableStore
+from linen_core.testing._cases import CASES, MODEL
+from linen_core.testing._expect import expect, expect_values, leaf_paths, nodes, value_at
+from linen_core.testing._hooks import StoreHooks
+
+__all__ = ["BehaviourTests"]
+
+_THREADS = 8
+_ROUNDS = 5
+_KERNEL = ("encoder", "Dense_0", "kernel")
+
+
+class BehaviourTests(StoreHooks):
+    """Metadata is free, snapshots are the caller's own, threads and closing do no harm."""
+
+    def test_metadata_costs_no_read(self, tmp_path: FilePath) -> None:
+        """Everything but `read`, `get` and `snapshot` is answered without reading a value."""
+        with self._fill(tmp_path) as store:
+            before = self.count_reads(store)
+            if store.capabilities.lazy:
+                expect(before, 0, "count_reads of a lazy store that was just opened")
+            with mock.patch.object(type(store), "read", side_effect=_refuse):
+                for collection in store.collections():
+                    tree = MODEL[collection]
+                    for path in [*(path for path, _ in nodes(tree)), *leaf_paths(tree)]:
+                        store.children(collection, path)
+                        store.spec(collection, path)
+                        store.contains(collection, path)
+                        store.is_leaf(collection, path)
+                        store.leaves(collection, path)
+                repr(store)
+            expect(self.count_reads(store), before, "count_reads after metadata alone")
+
+    def test_a_lazy_store_reads_only_what_is_asked(self, tmp_path: FilePath) -> None:
+        """A read of one leaf among many is one read, and a filter keeps the rest unread."""
+        with self._fill(tmp_path / "leaf", CASES["many leaves"]) as store:
+            store.get("params", ("layer_7", "kernel"))
+            if store.capabilities.lazy:
+                expect(self.count_reads(store), 1, "count_reads after a read of one leaf")
+        with self._fill(tmp_path / "filter") as store:
+            store.snapshot("batch_stats")
+            if store.capabilities.lazy:
+                expect(self.count_reads(store), 1, "count_reads after a snapshot of one leaf")
+
+    def test_snapshot_reads_once_per_collection(self, tmp_path: FilePath) -> None:
+        """`snapshot` reads each chosen collection in at most one batch."""
+        with self._fill(tmp_path) as store:
+            read = type(store).read
+            with mock.patch.object(type(store), "read", autospec=True, side_effect=read) as spy:
+                store.snapshot()
+            calls = [call.args[1] for call in spy.call_args_list]
+            expect(len(calls), len(set(calls)), f"the number of reads in a snapshot ({calls})")
+
+    def test_snapshot_shares_no_node(self, tmp_path: FilePath) -> None:
+        """Changing the dicts of a snapshot changes neither the store nor another snapshot."""
+        with self._fill(tmp_path) as store:
+            first, second = store.snapshot(), store.snapshot()
+            first["params"]["encoder"]["Dense_0"].clear()
+            first["params"]["new"] = {}
+            del first["batch_stats"]
+            expect_values(second, MODEL, "another snapshot")
+            self._expect_holds(store, MODEL, tmp_path)
+
+    def test_a_read_changes_nothing(self, tmp_path: FilePath) -> None:
+        """Reading all, twice, gives the same and leaves everything as it was."""
+        with self._fill(tmp_path) as store:
+            paths = leaf_paths(MODEL["params"])
+            for _ in range(2):
+                for path, value in zip(paths, store.read("params", paths), strict=True):
+                    expect_values(value, value_at(MODEL["params"], path), f"read() at {path!r}")
+            self._expect_holds(store, MODEL, tmp_path)
+
+    def test_two_stores_are_two(self, tmp_path: FilePath) -> None:
+        """A second store, with other values at the same paths, leaves the first alone."""
+        other = {"params": {"encoder": {"Dense_0": {"kernel": np.full((2, 2), 9, np.int32)}}}}
+        with (
+            self._fill(tmp_path / "first") as first,
+            self._fill(tmp_path / "second", other) as second,
+        ):
+            expect_values(second.snapshot(), other, "the second store")
+            expect_values(first.snapshot(), MODEL, "the first store")
+            if first.capabilities.writable:
+                first.put("params", _KERNEL, np.zeros(1, np.float32))
+                expect_values(second.snapshot(), other, "the second store, the first one written")
+
+    def test_close_twice(self, tmp_path: FilePath) -> None:
+        """Closing ends quietly, however often, and deletes nothing."""
+        store = self._fill(tmp_path)
+        store.close()
+        store.close()
+        outside = self.read_back(store, tmp_path)
+        if outside is not None:
+            expect_values(outside, MODEL, "read_back of a closed store")
+
+    def test_a_with_block_gives_the_store_and_closes_it(self, tmp_path: FilePath) -> None:
+        """`with` hands out the store itself; an error inside is not swallowed."""
+        store = self._fill(tmp_path)
+        try:
+            with store as entered:
+                expect(entered is store, True, "`with store as entered`: entered is store")
+                raise _ProbeError  # noqa: TRY301 - the block under test
+        except _ProbeError:
+            return
+        msg = "an error inside the with block: expected it to leave the block, found it swallowed"
+        raise AssertionError(msg)
+
+    def test_a_closed_store_reads_or_says_that_it_is_closed(self, tmp_path: FilePath) -> None:
+        """After `close`, a read gives the right value or raises `StoreClosedError`."""
+        store = self._fill(tmp_path)
+        store.close()
+        try:
+            value = store.get("params", _KERNEL)
+        except StoreClosedError:
+            return
+        expect_values(value, value_at(MODEL["params"], _KERNEL), "get() of a closed store")
+
+    def test_threads_read_together(self, tmp_path: FilePath) -> None:
+        """Many threads that read at the same time each get the stored values."""
+        with self._thread_safe(tmp_path) as store:
+
+            def read_all(_: int) -> None:
+                for _round in range(_ROUNDS):
+                    expect_values(store.snapshot(), MODEL, "a snapshot in a thread")
+                    store.spec("params")
+
+            _in_threads(read_all)
+
+    def test_threads_write_together(self, tmp_path: FilePath) -> None:
+        """Many threads that put below one new node each find their value there afterwards."""
+        with self._thread_safe(tmp_path, writable=True) as store:
+            _in_threads(lambda thread: _put_many(store, thread))
+            expect(len(store.children("cache", ("new",))), _THREADS, "the children put by threads")
+            for thread in range(_THREADS):
+                for number in range(_ROUNDS):
+                    value = store.get("cache", ("new", f"thread_{thread}", f"value_{number}"))
+                    expect_values(
+                        value, _stamp(thread, number), f"the value put by thread {thread}"
+                    )
+
+
+class _ProbeError(Exception):
+    """Raised in a with block to see whether it comes out again."""
+
+
+def _refuse(*_: object) -> None:
+    msg = "metadata: expected to be answered without read(), found a call of read()"
+    raise AssertionError(msg)
+
+
+def _in_threads(task: Callable[[int], None]) -> None:
+    start = threading.Barrier(_THREADS)
+
+    def wait_and_run(thread: int) -> None:
+        start.wait()
+        task(thread)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads that take turns often meet often
+    try:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(wait_and_run, range(_THREADS)))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _put_many(store: VariableStore, thread: int) -> None:
+    for number in range(_ROUNDS):
+        path = ("new", f"thread_{thread}", f"value_{number}")
+        store.put("cache", path, _stamp(thread, number))
+
+
+def _stamp(thread: int, number: int) -> np.ndarray[Any, Any]:
+    return np.array([thread, number], np.int32)

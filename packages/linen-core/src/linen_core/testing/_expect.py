@@ -1,0 +1,120 @@
+"""What the conformance suite checks with: assertions that say what they are about.
+
+They raise `AssertionError` by themselves: a bare `assert` would vanish under `python -O`, and a
+test runner rewrites those of a user's own files only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from linen_core.errors import StorePathError
+from linen_core.typing import Path
+
+__all__ = [
+    "array_spec",
+    "expect",
+    "expect_error",
+    "expect_path_error",
+    "expect_values",
+    "leaf_paths",
+    "nodes",
+    "value_at",
+]
+
+
+def expect(found: object, expected: object, subject: str) -> None:
+    """Check that two things are equal and of one type.
+
+    Raises:
+      AssertionError: they are not.
+    """
+    if type(found) is not type(expected) or found != expected:
+        msg = f"{subject}: expected {expected!r}, found {found!r}"
+        raise AssertionError(msg)
+
+
+def expect_values(found: Any, expected: Any, subject: str) -> None:
+    """Check that a tree has the same nodes in the same order and the same bits in its leaves.
+
+    Raises:
+      AssertionError: it has not.
+    """
+    if isinstance(expected, dict):
+        expect(type(found), dict, f"{subject}: the type of a node")
+        expect(list(found), list(expected), f"{subject}: the names, in stored order")
+        for name, child in expected.items():
+            expect_values(found[name], child, f"{subject}/{name}")
+        return
+    array = np.asarray(found)
+    expect(array.dtype.name, expected.dtype.name, f"{subject}: the dtype")
+    expect(array.shape, expected.shape, f"{subject}: the shape")
+    expect(array.tobytes(), expected.tobytes(), f"{subject}: the bits")
+
+
+def expect_path_error(
+    collection: str, path: Path, call: Callable[[], object], subject: str
+) -> None:
+    """Check that a call reports the path as missing.
+
+    Raises:
+      AssertionError: it does not raise `StorePathError`, or names another path.
+    """
+    with expect_error(StorePathError, subject) as caught:
+        call()
+    error = caught[0]
+    expect((error.collection, error.path), (collection, path), f"{subject}: the path in the error")
+
+
+@contextlib.contextmanager
+def expect_error(kind: type[Exception], subject: str) -> Iterator[list[Any]]:
+    """Check that the block raises an error of a kind, and hand that error out in a list."""
+    caught: list[Any] = []
+    try:
+        yield caught
+    except kind as error:
+        caught.append(error)
+    except Exception as error:
+        msg = f"{subject}: expected {kind.__name__}, found {error!r}"
+        raise AssertionError(msg) from error
+    else:
+        msg = f"{subject}: expected {kind.__name__}, found no error"
+        raise AssertionError(msg)
+
+
+def array_spec(tree: Any) -> Any:
+    """Describe a tree of arrays by shapes and dtypes alone."""
+    if isinstance(tree, dict):
+        return {name: array_spec(child) for name, child in tree.items()}
+    return (tuple(tree.shape), np.dtype(tree.dtype).name) if _has_spec(tree) else repr(tree)
+
+
+def _has_spec(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct | jax.Array | np.ndarray)
+
+
+def leaf_paths(tree: Any, path: Path = ()) -> list[Path]:
+    """Paths of the leaves of a tree, depth first, in order."""
+    if not isinstance(tree, dict):
+        return [path]
+    return [leaf for name, child in tree.items() for leaf in leaf_paths(child, (*path, name))]
+
+
+def nodes(tree: Any, path: Path = ()) -> list[tuple[Path, dict[str, Any]]]:
+    """Paths and contents of the nodes of a tree, the root among them."""
+    if not isinstance(tree, dict):
+        return []
+    below = [node for name, child in tree.items() for node in nodes(child, (*path, name))]
+    return [(path, tree), *below]
+
+
+def value_at(tree: Any, path: Path) -> Any:
+    """What lies at a path of a tree."""
+    for name in path:
+        tree = tree[name]
+    return tree

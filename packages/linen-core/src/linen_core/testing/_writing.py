@@ -1,0 +1,132 @@
+"""The suite's tests of writing, and of refusing to write."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path as FilePath
+
+import numpy as np
+
+from linen_core.errors import StorePathError, StoreReadOnlyError
+from linen_core.testing._cases import MODEL
+from linen_core.testing._expect import array_spec, expect, expect_error, expect_path_error, value_at
+from linen_core.testing._hooks import StoreHooks
+from linen_core.typing import Path
+
+__all__ = ["WritingTests"]
+
+_KERNEL = ("encoder", "Dense_0", "kernel")
+_VALUE = np.arange(6, dtype=np.float16).reshape(2, 3)
+_MISSING: list[tuple[str, Path]] = [
+    ("params", ("decoder",)),
+    ("params", (*_KERNEL, "below")),
+    ("cache", ()),
+]
+
+
+class WritingTests(StoreHooks):
+    """A writable store keeps what is put; every other refuses, and stays as it was."""
+
+    def test_put_adds_a_leaf_at_the_end(self, tmp_path: FilePath) -> None:
+        """A new name comes after those that were there."""
+        with self._writable(tmp_path) as store:
+            store.put("params", ("encoder", "Dense_0", "alpha"), _VALUE)
+            expected = copy.deepcopy(MODEL)
+            expected["params"]["encoder"]["Dense_0"]["alpha"] = _VALUE
+            self._expect_holds(store, expected, tmp_path)
+
+    def test_put_replaces_a_leaf_in_its_place(self, tmp_path: FilePath) -> None:
+        """Another value, shape and dtype stand where the old one was; metadata follows."""
+        with self._writable(tmp_path) as store:
+            above = [_KERNEL[:depth] for depth in range(len(_KERNEL) + 1)]
+            for path in above:  # a store that remembers specs now has them
+                store.spec("params", path)
+            store.snapshot()
+            store.put("params", _KERNEL, _VALUE)
+            expected = copy.deepcopy(MODEL)
+            expected["params"]["encoder"]["Dense_0"]["kernel"] = _VALUE
+            self._expect_holds(store, expected, tmp_path)
+            for path in above:
+                found = array_spec(store.spec("params", path))
+                wanted = array_spec(value_at(expected["params"], path))
+                expect(found, wanted, f"spec('params', {path!r}) after a leaf was replaced")
+
+    def test_put_makes_the_nodes_above(self, tmp_path: FilePath) -> None:
+        """A path into nothing makes its nodes, and its collection."""
+        with self._writable(tmp_path) as store:
+            store.put("params", ("decoder", "deep", "bias"), _VALUE)
+            store.put("cache", ("step",), _VALUE)
+            expected = copy.deepcopy(MODEL)
+            expected["params"]["decoder"] = {"deep": {"bias": _VALUE}}
+            expected["cache"] = {"step": _VALUE}
+            self._expect_holds(store, expected, tmp_path)
+
+    def test_put_below_a_leaf_is_refused(self, tmp_path: FilePath) -> None:
+        """A leaf has nothing below it, and stays; the error names it or the path asked for."""
+        with self._writable(tmp_path) as store:
+            for path in ((*_KERNEL, "below"), (*_KERNEL, "further", "below")):
+                subject = f"put('params', {path!r}), below a leaf"
+                with expect_error(StorePathError, subject) as caught:
+                    store.put("params", path, _VALUE)
+                expect(caught[0].path in {_KERNEL, path}, True, f"{subject}: the path in the error")
+            self._expect_holds(store, MODEL, tmp_path)
+
+    def test_put_of_a_whole_collection_is_refused(self, tmp_path: FilePath) -> None:
+        """A value needs a name inside its collection."""
+        with self._writable(tmp_path) as store:
+            for collection in ("params", "cache"):
+                expect_path_error(
+                    collection,
+                    (),
+                    partial(store.put, collection, (), _VALUE),
+                    f"put({collection!r}, ())",
+                )
+            self._expect_holds(store, MODEL, tmp_path)
+
+    def test_delete_removes_leaf_node_and_collection(self, tmp_path: FilePath) -> None:
+        """What lies at the path goes with all below it; the node above stays, even if empty."""
+        with self._writable(tmp_path) as store:
+            expected = copy.deepcopy(MODEL)
+            store.delete("params", ("head", "kernel"))
+            expected["params"]["head"] = {}
+            self._expect_holds(store, expected, tmp_path)
+            store.delete("params", ("encoder", "Dense_0"))
+            del expected["params"]["encoder"]["Dense_0"]
+            self._expect_holds(store, expected, tmp_path)
+            store.delete("batch_stats", ())
+            del expected["batch_stats"]
+            self._expect_holds(store, expected, tmp_path)
+            expect(store.contains("params", ("encoder", "Dense_0")), False, "contains() afterwards")
+
+    def test_delete_of_nothing_is_refused(self, tmp_path: FilePath) -> None:
+        """A path without anything raises `StorePathError`."""
+        with self._writable(tmp_path) as store:
+            for at in _MISSING:
+                expect_path_error(*at, partial(store.delete, *at), f"delete{at}")
+            self._expect_holds(store, MODEL, tmp_path)
+
+    def test_what_is_put_again_after_delete_comes_last(self, tmp_path: FilePath) -> None:
+        """A deleted name leaves no trace of its place."""
+        with self._writable(tmp_path) as store:
+            value = MODEL["params"]["encoder"]["Dense_0"]["kernel"]
+            store.delete("params", _KERNEL)
+            store.put("params", _KERNEL, value)
+            names = store.children("params", _KERNEL[:-1])
+            expect(names, ("bias", "kernel"), "children() after delete and put")
+
+    def test_a_read_only_store_refuses_and_stays(self, tmp_path: FilePath) -> None:
+        """`put` and `delete` raise `StoreReadOnlyError` with the path, and nothing changes."""
+        with self._read_only(tmp_path) as store:
+            for at in [("params", _KERNEL), *_MISSING]:
+                _expect_read_only(at, partial(store.put, *at, _VALUE), f"put{at}")
+                _expect_read_only(at, partial(store.delete, *at), f"delete{at}")
+            self._expect_holds(store, MODEL, tmp_path)
+
+
+def _expect_read_only(at: tuple[str, Path], call: Callable[[], None], what: str) -> None:
+    with expect_error(StoreReadOnlyError, what) as caught:
+        call()
+    found = (caught[0].collection, caught[0].path)
+    expect(found, at, f"{what}: the path in the error")

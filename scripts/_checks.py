@@ -1,0 +1,42 @@
+"""Run the checks of the workspace, in its environment: lint, format, types, tests with coverage.
+
+With arguments: pytest alone, with those arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["main"]
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKS = {
+    "lint": ["ruff", "check"],
+    "format": ["ruff", "format", "--check"],
+    "types": ["mypy"],
+    "tests": ["coverage", "run", "-m", "pytest"],
+    "coverage": ["coverage", "report"],
+}
+
+
+def main(*arguments: str) -> int:
+    """Run pytest with the arguments, or every check; give the exit status."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if arguments:
+        return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
+    failed = [name for name, command in CHECKS.items() if not passes(name, command)]
+    print("Failed: " + ", ".join(failed) if failed else "All checks passed.")
+    return int(bool(failed))
+
+
+def passes(name: str, command: list[str]) -> bool:
+    """Run one check from the root of the workspace and tell whether it passed."""
+    print(f"== {name}: {' '.join(command)}", flush=True)
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,83 @@
+"""linen-core by itself, as a production image has it: its wheel in an environment with nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from contracts import workspace
+
+HOME_OF_UV = Path(sys.executable).parent
+STRANGERS = ("rich", "orbax", "tensorstore", "msgpack", "yaml", "typing_extensions", "flax")
+NEEDED = {"jax", "jaxlib", "ml-dtypes", "numpy", "opt-einsum", "scipy"}  # jax, and what jax needs
+
+LOADED = """
+import json, sys
+import linen_core
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def run(*command: str, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def build_wheel(package: str, target: Path) -> Path:
+    source = workspace.ROOT / "packages" / package
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(target), cwd=source)
+    [wheel] = target.glob(f"{package.replace('-', '_')}-*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def core_python(tmp_path_factory):
+    """The interpreter of a clean environment with the wheel of linen-core in it."""
+    home = tmp_path_factory.mktemp("core-alone")
+    wheel = build_wheel("linen-core", home)
+    uv = str(HOME_OF_UV / "uv")
+    run(uv, "venv", "--quiet", "--python", sys.executable, str(home / "env"))
+    python = str(home / "env" / "bin" / "python")
+    install = [uv, "pip", "install", "--quiet", "--python", python, str(wheel)]
+    if subprocess.run([*install, "--offline"], capture_output=True, check=False).returncode:
+        run(*install)  # what jax needs is not in the cache
+    return python
+
+
+def test_core_wheel_brings_jax_and_numpy_alone(core_python):
+    listing = run(
+        str(HOME_OF_UV / "uv"), "pip", "list", "--python", core_python, "--format", "json"
+    )
+    assert {entry["name"] for entry in json.loads(listing)} == NEEDED | {"linen-core"}
+
+
+def test_core_wheel_imports_alone(core_python):
+    loaded = json.loads(run(core_python, "-I", "-c", LOADED))
+    assert "linen_core" in loaded
+    assert not set(loaded) & {*STRANGERS, "linen_store", "linen_summary"}
+
+
+def test_import_leaves_what_is_installed_alone():
+    """The same where rich, orbax and all of them are at hand."""
+    before = json.loads(run(sys.executable, "-c", LOADED.replace("linen_core", "jax, numpy")))
+    added = set(json.loads(run(sys.executable, "-c", LOADED))) - set(before)
+    assert "linen_core" in added
+    assert not added & {*STRANGERS, "pytest", "linen_store", "linen_summary"}
+
+
+@pytest.mark.parametrize("package", workspace.PACKAGES)
+def test_wheel_holds_the_sources_and_nothing_else(package, tmp_path):
+    with zipfile.ZipFile(build_wheel(package, tmp_path)) as wheel:
+        names = set(wheel.namelist())
+    root = package.replace("-", "_")
+    folder = workspace.ROOT / "packages" / package / "src"
+    expected = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    expected = {name for name in expected if "__pycache__" not in name}
+    assert {name for name in names if name.startswith(f"{root}/")} == expected
+    assert {name.split("/")[0].split("-")[0] for name in names} == {root}

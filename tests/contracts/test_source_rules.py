@@ -1,0 +1,106 @@
+"""The rules of the design hold in every file of the three packages."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+from contracts import rules, workspace
+
+ALL_SOURCES = [source for package in workspace.PACKAGES for source in workspace.sources(package)]
+CORE = workspace.modules("linen-core")
+FLOORS = workspace.project_file("")["tool"]["linen"]["floors"]["linen_core"]
+
+
+def each(*sources):
+    return pytest.mark.parametrize("source", sources, ids=lambda source: source.module)
+
+
+@each(*ALL_SOURCES)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rules.absolute_imports,
+        rules.jax_internals_in_one_file,
+        rules.declares_names,
+        rules.face_defines_nothing,
+        rules.short_file,
+        rules.short_functions,
+        rules.public_docstrings,
+    ],
+    ids=lambda rule: rule.__name__,
+)
+def test_file_keeps(rule, source):
+    assert list(rule(source)) == []
+
+
+@pytest.mark.parametrize("package", workspace.PACKAGES)
+def test_package_imports_only_what_it_declares(package):
+    declared = workspace.declared_imports(package)
+    found = [
+        line
+        for source in workspace.sources(package)
+        for line in rules.only_declared_imports(source, declared)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("package", workspace.PACKAGES)
+def test_package_does_not_import_its_own_root(package):
+    modules = workspace.modules(package)
+    found = [
+        line for source in modules.values() for line in rules.no_import_of_own_root(source, modules)
+    ]
+    assert found == []
+
+
+@each(*CORE.values())
+def test_core_imports_downwards(source):
+    assert list(rules.no_upward_import(source, FLOORS, CORE)) == []
+
+
+def test_every_floor_room_is_named_once():
+    rooms = [room for floor in FLOORS for room in floor]
+    assert len(rooms) == len(set(rooms))
+
+
+@pytest.mark.parametrize("package", ["linen-store", "linen-summary"])
+def test_sister_package_uses_only_public_names_of_core(package):
+    found = [
+        line
+        for source in workspace.sources(package)
+        for line in rules.only_public_names_of_core(source, CORE)
+    ]
+    assert found == []
+
+
+@each(*ALL_SOURCES)
+def test_module_has_what_it_declares_and_documents_its_methods(source):
+    module = importlib.import_module(source.module)
+    names = rules.declared_names(source.tree) or []
+    assert [name for name in names if not hasattr(module, name)] == []
+    classes = [getattr(module, name) for name in names if inspect.isclass(getattr(module, name))]
+    own = [cls for cls in classes if cls.__module__ == source.module]
+    assert [line for cls in own for line in undocumented_methods(cls)] == []
+
+
+def undocumented_methods(cls: type) -> Iterator[str]:
+    """A public method without a docstring of its own or of the class it overrides."""
+    for name, member in vars(cls).items():
+        is_method = inspect.isroutine(member) or isinstance(member, property)
+        texts = [getattr(vars(base).get(name), "__doc__", None) for base in cls.__mro__]
+        if is_method and not name.startswith("_") and not any(texts):
+            yield f"{cls.__module__}.{cls.__qualname__}.{name}"
+
+
+def test_tracked_files_name_no_path_of_one_machine():
+    found = [
+        line
+        for name, text in workspace.tracked_texts()
+        if name != "tests/contracts/test_rules_catch.py"
+        for line in rules.no_machine_paths(name, text)
+    ]
+    assert found == []
