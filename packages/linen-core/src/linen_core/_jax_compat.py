@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax._src import source_info_util, traceback_util
+from jax._src import core, source_info_util, traceback_util
 from jax._src.array import ArrayImpl
+from jax._src.interpreters.partial_eval import DynamicJaxprTrace
 from jax.extend import linear_util
 from jax.interpreters import partial_eval
 
@@ -22,6 +23,7 @@ __all__ = [
     "UnknownValueError",
     "api_boundary",
     "hide_frames_of",
+    "is_staging",
     "named_scope",
     "partial_evaluate",
     "show_frames_of",
@@ -40,6 +42,16 @@ api_boundary = traceback_util.api_boundary
 def tracing() -> bool:
     """Tell whether a JAX transform is tracing at this moment."""
     return not jax.core.trace_state_clean()
+
+
+def is_staging() -> bool:
+    """Tell whether operations are being recorded for a compiler, as under `jax.jit`, instead of run one by one."""
+    trace: Any = core.trace_ctx.trace
+    while trace is not None:
+        if type(trace) is DynamicJaxprTrace:
+            return True
+        trace = getattr(trace, "parent_trace", None)
+    return False
 
 
 def hide_frames_of(folder: pathlib.Path) -> None:

@@ -20,14 +20,19 @@ __all__ = [
     "CallShareScopeOnUnboundModuleError",
     "CallUnbindOnUnboundModuleError",
     "DescriptorAttributeError",
+    "DropoutRateError",
     "FlaxError",
     "ImmutableVariableError",
     "IncorrectPostInitOverrideError",
+    "InexactDtypeError",
     "InvalidFilterError",
     "InvalidInstanceModuleError",
     "InvalidRngError",
     "InvalidScopeError",
     "JaxTransformError",
+    "LayerArgumentError",
+    "LayerRankError",
+    "LayerShapeError",
     "LazyInitError",
     "LazyStoreTracedError",
     "LinenError",
@@ -50,6 +55,7 @@ __all__ = [
     "TransformTargetError",
     "TransformedMethodReturnValueError",
     "UnknownStoreError",
+    "UnsupportedArgumentError",
 ]
 
 
@@ -629,3 +635,53 @@ class UnknownStoreError(StoreError, LookupError):
             f"No variable store {name!r}: registered are {_listing(self.known)}.{did_you_mean(name, self.known)}"
             f"{advice}"
         )
+class InexactDtypeError(LinenError, ValueError):
+    """A computation that needs floating-point or complex numbers was asked to run in another dtype.
+
+    Attributes:
+      dtype: the dtype asked for.
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        super().__init__(
+            f"Cannot compute in dtype {dtype}: expected a floating-point or complex dtype. "
+            "Pass another `dtype`, or `inexact=False` where integers are meant."
+        )
+
+
+class LayerArgumentError(LinenError, ValueError):
+    """A field of a layer, or an argument of its call, has a value that the layer cannot work with.
+
+    Attributes:
+      where: the layer's class and its path in the model, or the name of the function.
+      argument: name of the field or argument.
+      found: the value, or what matters of it.
+      expected: what it should have been.
+    """
+
+    def __init__(
+        self, where: str, argument: str, found: Any, expected: str, advice: str = ""
+    ) -> None:
+        self.where = where
+        self.argument = argument
+        self.found = found
+        self.expected = expected
+        text = f"Cannot apply {where}: `{argument}` is {found}, expected {expected}."
+        super().__init__(f"{text} {advice}".rstrip())
+
+
+class LayerShapeError(LayerArgumentError, AssertionError):
+    """Sizes that a layer was given do not fit together: a number of features and of groups, or two arrays."""
+
+
+class LayerRankError(LayerArgumentError, TypeError, IndexError):
+    """An input has fewer axes than a layer needs."""
+
+
+class DropoutRateError(LayerArgumentError):
+    """A dropout rate is no probability."""
+
+
+class UnsupportedArgumentError(LayerArgumentError, NotImplementedError):
+    """A layer does not implement the value of one of its fields."""
