@@ -635,6 +635,8 @@ class UnknownStoreError(StoreError, LookupError):
             f"No variable store {name!r}: registered are {_listing(self.known)}.{did_you_mean(name, self.known)}"
             f"{advice}"
         )
+
+
 class InexactDtypeError(LinenError, ValueError):
     """A computation that needs floating-point or complex numbers was asked to run in another dtype.
 

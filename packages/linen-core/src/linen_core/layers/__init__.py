@@ -49,8 +49,6 @@ from linen_core.layers.pooling import max_pool as max_pool
 from linen_core.layers.pooling import min_pool as min_pool
 from linen_core.layers.pooling import pool as pool
 from linen_core.layers.stochastic import Dropout as Dropout
-from linen_core.layers.weight_norm import SpectralNorm as SpectralNorm
-from linen_core.layers.weight_norm import WeightNorm as WeightNorm
 
 __all__ = [
     "BatchNorm",
@@ -67,8 +65,6 @@ __all__ = [
     "LayerNorm",
     "PReLU",
     "RMSNorm",
-    "SpectralNorm",
-    "WeightNorm",
     "avg_pool",
     "canonicalize_dtype",
     "celu",

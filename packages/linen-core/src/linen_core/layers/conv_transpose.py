@@ -172,9 +172,7 @@ class ConvTranspose(Module):
         args = (inputs, kernel, bias, self.mask, window, self.dtype, self.precision)
         if self.promote_dtype is not promote_dtype:
             return _convolve(*args, self.preferred_element_type, self.promote_dtype)
-        return (_convolve_replay if is_staging() else _convolve)(
-            *args, self.preferred_element_type
-        )
+        return (_convolve_replay if is_staging() else _convolve)(*args, self.preferred_element_type)
 
     def _window(self, rank: int) -> _Window:
         padding: Any = canonicalize_padding(self.padding, rank)

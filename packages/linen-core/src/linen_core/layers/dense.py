@@ -31,9 +31,7 @@ from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionL
 
 __all__ = ["Dense", "DenseGeneral", "Einsum"]
 
-Dimensions = tuple[
-    tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...]]
-]
+Dimensions = tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 def _affine_steps(
@@ -151,9 +149,7 @@ def _apply_affine(
     if not hasattr(inputs, "dtype"):
         inputs = jnp.asarray(inputs)
     if dot_general is None and layer.promote_dtype is promote_dtype:
-        return _affine(
-            inputs, kernel, bias, dimensions, bias_shape, layer.dtype, layer.precision
-        )
+        return _affine(inputs, kernel, bias, dimensions, bias_shape, layer.dtype, layer.precision)
     inputs, kernel, bias = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
     y = (dot_general or lax.dot_general)(inputs, kernel, dimensions, precision=layer.precision)
     return y if bias is None else y + jnp.reshape(bias, bias_shape)
@@ -307,9 +303,7 @@ def _einsum_promoted(
     options: tuple[Any, Any],
 ) -> Array:
     precision, preferred = options
-    y = jnp.einsum(
-        equation, inputs, kernel, precision=precision, preferred_element_type=preferred
-    )
+    y = jnp.einsum(equation, inputs, kernel, precision=precision, preferred_element_type=preferred)
     return y if bias is None else y + jnp.reshape(bias, bias_shape)
 
 
@@ -365,7 +359,7 @@ class Einsum(Module):
           LayerShapeError: the equation names fewer or more axes of the kernel than it has.
         """
         equation = self._checked(merge_param("einsum_str", self.einsum_str, einsum_str))
-        kernel = self.param("kernel", self.kernel_init, self.shape, self.param_dtype)
+        kernel = self.param("kernel", self.kernel_init, tuple(self.shape), self.param_dtype)
         bias, bias_shape = None, ()
         if self.use_bias:
             small, bias_shape = self._get_bias_shape(equation, inputs, kernel)

@@ -7,6 +7,7 @@ pickled, and under `jax.jit` is recorded once per shape.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,33 +46,44 @@ __all__ = [
 ]
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class BuiltInitializer:
     """What the builders of this module return: one of JAX's initializers together with how it was built.
 
     Attributes:
       family: name of the builder in `jax.nn.initializers`.
-      arguments: what the builder was called with.
+      arguments: what the builder was called with, by name.
 
     >>> import pickle
     >>> pickle.loads(pickle.dumps(normal(0.1))) == normal(0.1)
     True
     """
 
-    __name__ = "init"
+    family: str
+    arguments: tuple[tuple[str, Any], ...]
 
-    def __init__(self, family: str, **arguments: Any) -> None:
-        self.family = family
-        self.arguments = arguments
-        self._identity = (family, *map(_identify, arguments.values()))
-        self._hash = hash(self._identity)
-        # An array may belong to a running trace, which no recording may outlive.
-        self._replayable = not any(isinstance(v, np.ndarray | jax.Array) for v in arguments.values())
+    @functools.cached_property
+    def __name__(self) -> str:
+        return "init"
 
     @functools.cached_property
     def draw(self) -> Callable[..., Array]:
         """JAX's own initializer."""
         build: Callable[..., Callable[..., Array]] = getattr(jax_initializers, self.family)
-        return build(**self.arguments)
+        return build(**dict(self.arguments))
+
+    @functools.cached_property
+    def _replayable(self) -> bool:
+        # An array may belong to a running trace, which no recording may outlive.
+        return not any(isinstance(value, np.ndarray | jax.Array) for _, value in self.arguments)
+
+    @functools.cached_property
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.family, *(_identify(value) for _, value in self.arguments))
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash(self._identity)
 
     def __call__(
         self, key: Array, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None
@@ -98,11 +110,15 @@ class BuiltInitializer:
         return self._hash
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
-        return f"{self.family}({given})"
+        return f"{self.family}({', '.join(f'{name}={value!r}' for name, value in self.arguments)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(BuiltInitializer, self.family, **self.arguments), ()
+        return BuiltInitializer, (self.family, self.arguments)
+
+
+def _built(family: str, **arguments: Any) -> BuiltInitializer:
+    frozen = ((k, tuple(v) if isinstance(v, list) else v) for k, v in arguments.items())
+    return BuiltInitializer(family, tuple(frozen))
 
 
 @functools.partial(
@@ -114,7 +130,7 @@ def _replay(built: BuiltInitializer, key: Array, shape: Any, **options: Any) -> 
 
 def _identify(value: Any) -> Any:
     """Stand in for an argument by something hashable: equal only if the initializers draw the same bits."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):
         return tuple(map(_identify, value))
     if isinstance(value, np.ndarray | jax.Array):
         return id(value)
@@ -152,7 +168,7 @@ def constant(value: Any, dtype: Any = None) -> Initializer:
     >>> print(constant(0.5)(jax.random.key(0), (2,)))
     [0.5 0.5]
     """
-    return BuiltInitializer("constant", value=value, dtype=dtype)
+    return _built("constant", value=value, dtype=dtype)
 
 
 def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
@@ -166,7 +182,7 @@ def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
     >>> uniform(2.0)(jax.random.key(0), (3,)).shape
     (3,)
     """
-    return BuiltInitializer("uniform", scale=scale, dtype=dtype)
+    return _built("uniform", scale=scale, dtype=dtype)
 
 
 def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
@@ -180,7 +196,7 @@ def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
     >>> normal()(jax.random.key(0), (3,)).shape
     (3,)
     """
-    return BuiltInitializer("normal", stddev=stddev, dtype=dtype)
+    return _built("normal", stddev=stddev, dtype=dtype)
 
 
 def truncated_normal(
@@ -198,9 +214,7 @@ def truncated_normal(
     >>> bool(abs(truncated_normal(1.0)(jax.random.key(0), (100,))).max() <= 2.0)
     True
     """
-    return BuiltInitializer(
-        "truncated_normal", stddev=stddev, dtype=dtype, lower=lower, upper=upper
-    )
+    return _built("truncated_normal", stddev=stddev, dtype=dtype, lower=lower, upper=upper)
 
 
 def variance_scaling(
@@ -227,7 +241,7 @@ def variance_scaling(
     >>> variance_scaling(2.0, "fan_in", "normal")(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return BuiltInitializer(
+    return _built(
         "variance_scaling",
         scale=scale,
         mode=mode,
@@ -259,7 +273,7 @@ def glorot_uniform(
     >>> glorot_uniform()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return BuiltInitializer(
+    return _built(
         "glorot_uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
     )
 
@@ -284,7 +298,7 @@ def glorot_normal(
     >>> glorot_normal()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return BuiltInitializer(
+    return _built(
         "glorot_normal", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
     )
 
@@ -309,7 +323,7 @@ def lecun_uniform(
     >>> lecun_uniform()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return BuiltInitializer(
+    return _built(
         "lecun_uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
     )
 
@@ -334,7 +348,7 @@ def lecun_normal(
     >>> lecun_normal()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return BuiltInitializer(
+    return _built(
         "lecun_normal", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
     )
 
@@ -359,7 +373,7 @@ def he_uniform(
     >>> he_uniform()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return BuiltInitializer(
+    return _built(
         "he_uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
     )
 
@@ -384,7 +398,7 @@ def he_normal(
     >>> he_normal()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return BuiltInitializer(
+    return _built(
         "he_normal", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
     )
 
@@ -410,7 +424,7 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
     >>> bool(abs(w @ w.T - jax.numpy.eye(3)).max() < 1e-6)
     True
     """
-    return BuiltInitializer("orthogonal", scale=scale, column_axis=column_axis, dtype=dtype)
+    return _built("orthogonal", scale=scale, column_axis=column_axis, dtype=dtype)
 
 
 def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
@@ -428,4 +442,4 @@ def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None)
     >>> float(abs(w[0]).max())
     0.0
     """
-    return BuiltInitializer("delta_orthogonal", scale=scale, column_axis=column_axis, dtype=dtype)
+    return _built("delta_orthogonal", scale=scale, column_axis=column_axis, dtype=dtype)

@@ -20,7 +20,6 @@ from linen_core.layers._moments import (
 )
 from linen_core.layers._where import where
 from linen_core.layers.batch_norm import BatchNorm
-from linen_core.layers.weight_norm import SpectralNorm, WeightNorm
 from linen_core.module import Module, compact
 from linen_core.typing import Array, Axes, Dtype, Initializer
 
@@ -30,8 +29,6 @@ __all__ = [
     "InstanceNorm",
     "LayerNorm",
     "RMSNorm",
-    "SpectralNorm",
-    "WeightNorm",
 ]
 
 
@@ -326,7 +323,10 @@ class InstanceNorm(Module):
         feature_axes = canonicalize_axes(x.ndim, self.feature_axes)
         if 0 in feature_axes:
             raise LayerArgumentError(
-                where(self), "feature_axes", self.feature_axes, "axes other than the first, the batch"
+                where(self),
+                "feature_axes",
+                self.feature_axes,
+                "axes other than the first, the batch",
             )
         check_mask(self, mask, x.shape)
         axes = tuple(axis for axis in range(1, x.ndim) if axis not in feature_axes)
