@@ -12,8 +12,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax._src import source_info_util, traceback_util
+from jax._src import core, source_info_util, traceback_util
 from jax._src.array import ArrayImpl
+from jax._src.interpreters.partial_eval import DynamicJaxprTrace
 from jax._src.random import core as random_core
 from jax._src.random import prng
 from jax.extend import linear_util
@@ -26,6 +27,7 @@ __all__ = [
     "api_boundary",
     "fold_in",
     "hide_frames_of",
+    "is_staging",
     "named_scope",
     "partial_evaluate",
     "show_frames_of",
@@ -55,6 +57,16 @@ def tracing() -> bool:
     return not jax.core.trace_state_clean()
 
 
+def is_staging() -> bool:
+    """Tell whether operations are being recorded for a compiler, as under `jax.jit`, instead of run one by one."""
+    trace: Any = core.trace_ctx.trace
+    while trace is not None:
+        if type(trace) is DynamicJaxprTrace:
+            return True
+        trace = getattr(trace, "parent_trace", None)
+    return False
+
+
 def hide_frames_of(folder: pathlib.Path) -> None:
     """Leave the frames of a folder's files out of filtered tracebacks and of HLO source locations."""
     path = str(folder)
@@ -79,7 +91,9 @@ class UnknownValueError(ValueError):
 
     def __init__(self, aval: Any) -> None:
         self.aval = aval
-        super().__init__(f"The value of {aval} depends on an argument that is only a ShapeDtypeStruct.")
+        super().__init__(
+            f"The value of {aval} depends on an argument that is only a ShapeDtypeStruct."
+        )
 
 
 def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:

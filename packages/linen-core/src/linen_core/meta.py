@@ -69,7 +69,9 @@ def is_axis_metadata(val: Any) -> bool:
 def map_axis_meta(fn: Callable[[AxisMetadata[Any]], Any], tree: Any) -> Any:
     """Replace each box of a tree by what ``fn`` makes of it; leave the rest."""
     return jax.tree.map(
-        lambda node: fn(node) if isinstance(node, AxisMetadata) else node, tree, is_leaf=is_axis_metadata
+        lambda node: fn(node) if isinstance(node, AxisMetadata) else node,
+        tree,
+        is_leaf=is_axis_metadata,
     )
 
 

@@ -17,7 +17,9 @@ _Node = TypeVar("_Node", bound="PyTreeNode")
 _MARK = "_linen_struct"
 
 
-def field(pytree_node: bool = True, *, metadata: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+def field(
+    pytree_node: bool = True, *, metadata: dict[str, Any] | None = None, **kwargs: Any
+) -> Any:
     """Describe a field of a `dataclass`.
 
     Args:

@@ -12,10 +12,17 @@ __all__ = [
     "Array",
     "Axes",
     "Collections",
+    "ConvGeneralDilatedT",
+    "DotGeneralT",
     "Dtype",
+    "EinsumT",
+    "FrozenVariableDict",
     "Initializer",
+    "LaxPadding",
     "PRNGKey",
+    "PaddingLike",
     "Path",
+    "PrecisionLike",
     "RNGSequences",
     "Shape",
     "VariableDict",
@@ -50,3 +57,23 @@ FrozenVariableDict: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 Initializer: TypeAlias = Callable[..., Any]
 """``init(key, shape, dtype)`` giving an array of that shape and dtype."""
+
+PrecisionLike: TypeAlias = (
+    None | str | jax.lax.Precision | tuple[str, str] | tuple[jax.lax.Precision, jax.lax.Precision]
+)
+"""Whatever `jax.lax.dot_general` takes as its precision."""
+
+DotGeneralT: TypeAlias = Callable[..., Any]
+"""A stand-in for `jax.lax.dot_general`."""
+
+ConvGeneralDilatedT: TypeAlias = Callable[..., Any]
+"""A stand-in for `jax.lax.conv_general_dilated`."""
+
+EinsumT: TypeAlias = Callable[..., Any]
+"""A stand-in for `jax.numpy.einsum`."""
+
+PaddingLike: TypeAlias = str | int | Sequence[int | tuple[int, int]]
+"""The padding of a convolution, as a user may write it."""
+
+LaxPadding: TypeAlias = str | Sequence[tuple[int, int]]
+"""The padding of a convolution, as `jax.lax` takes it."""

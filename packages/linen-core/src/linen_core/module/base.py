@@ -112,9 +112,14 @@ class Module(ModuleVariables):
         make_dataclass(cls, kw_only)
         cls.__hash__ = _hash_unbound_only(cls.__hash__)  # type: ignore[method-assign]
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-        cls._field_names = tuple(f.name for f in fields if f.init and f.name not in ("parent", "name"))
+        cls._field_names = tuple(
+            f.name for f in fields if f.init and f.name not in ("parent", "name")
+        )
         cls._compact_name_scope_methods = tuple(
-            name for name, _ in inspect.getmembers(cls, lambda member: hasattr(member, "compact_name_scope"))
+            name
+            for name, _ in inspect.getmembers(
+                cls, lambda member: hasattr(member, "compact_name_scope")
+            )
         )
         wrap_attributes(cls, frozenset({f.name for f in fields} | {"parent"}))
         cls._has_setup = cls.setup is not Module.setup
@@ -211,7 +216,9 @@ class Module(ModuleVariables):
             clone_deeply(attributes, clones, clone_one)
         return type(self)(**attributes)
 
-    def copy(self, *, parent: Any = UNSPECIFIED_PARENT, name: str | None = None, **updates: Any) -> Self:
+    def copy(
+        self, *, parent: Any = UNSPECIFIED_PARENT, name: str | None = None, **updates: Any
+    ) -> Self:
         """Make a module with the same fields, as a new child of the surrounding module.
 
         Args:
@@ -356,7 +363,12 @@ class Module(ModuleVariables):
     ) -> Any:
         """Make the module's variables, as `init_with_output`, and return them alone."""
         _, variables = self.init_with_output(
-            rngs, *args, method=method, mutable=mutable, capture_intermediates=capture_intermediates, **kwargs
+            rngs,
+            *args,
+            method=method,
+            mutable=mutable,
+            capture_intermediates=capture_intermediates,
+            **kwargs,
         )
         return variables
 

@@ -29,7 +29,10 @@ def make_dataclass(cls: type, kw_only: bool) -> None:
       ReservedModuleAttributeError: the class annotates `parent` or `name` as something else.
     """
     annotations = cls.__dict__.get("__annotations__", {})
-    if annotations.get("parent", _PARENT_TYPE) != _PARENT_TYPE or annotations.get("name", str) not in _NAME_TYPES:
+    if (
+        annotations.get("parent", _PARENT_TYPE) != _PARENT_TYPE
+        or annotations.get("name", str) not in _NAME_TYPES
+    ):
         raise ReservedModuleAttributeError(annotations)
     for name in annotations:
         field = getattr(cls, name, None)
@@ -37,7 +40,9 @@ def make_dataclass(cls: type, kw_only: bool) -> None:
             field.compare = field.hash = field.repr = False
     inherited_init = "__init__" not in cls.__dict__
     _add_reserved_fields(cls)
-    dataclasses.dataclass(unsafe_hash="__hash__" not in cls.__dict__, repr=False, kw_only=kw_only)(cls)
+    dataclasses.dataclass(unsafe_hash="__hash__" not in cls.__dict__, repr=False, kw_only=kw_only)(
+        cls
+    )
     fields: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
     for name in _RESERVED:
         fields[name] = fields.pop(name)
@@ -56,7 +61,10 @@ def _add_reserved_fields(cls: Any) -> None:
 
 def _can_write_fields_directly(cls: type, fields: dict[str, Any]) -> bool:
     """Tell whether a field is always a plain entry of the instance's `__dict__`."""
-    if any(isinstance(field.type, dataclasses.InitVar) or "InitVar" in str(field.type) for field in fields.values()):
+    if any(
+        isinstance(field.type, dataclasses.InitVar) or "InitVar" in str(field.type)
+        for field in fields.values()
+    ):
         return False
     return not any(hasattr(inspect.getattr_static(cls, name, None), "__set__") for name in fields)
 
@@ -88,10 +96,17 @@ def _make_init(cls: type) -> Callable[..., None]:
             (keyword if field.kw_only else positional).append(f"{name}{default}")
             body.append(f"_fields[{key!r}] = {value}")
     arguments = ", ".join(["_self", *positional, "*", *keyword])
-    lines = [f"def __init__({arguments}):", "_fields = _self.__dict__", *body, "_self.__post_init__()"]
+    lines = [
+        f"def __init__({arguments}):",
+        "_fields = _self.__dict__",
+        *body,
+        "_self.__post_init__()",
+    ]
     exec("\n    ".join(lines), namespace)
     init: Any = namespace["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     init.__module__ = cls.__module__
-    init.__annotations__ = {field.name: field.type for field in written if field.init} | {"return": None}
+    init.__annotations__ = {field.name: field.type for field in written if field.init} | {
+        "return": None
+    }
     return init  # type: ignore[no-any-return]

@@ -52,7 +52,9 @@ def apply(
     @functools.wraps(fn)
     def apply_fn(variables: Any, *args: Any, rngs: Any = None, **kwargs: Any) -> Any:
         streams = None if rngs is None else as_streams(rngs, "apply")
-        return run_with(fn, module, variables, args, kwargs, streams, mutable, capture_intermediates)
+        return run_with(
+            fn, module, variables, args, kwargs, streams, mutable, capture_intermediates
+        )
 
     return apply_fn
 
@@ -79,7 +81,9 @@ def init_with_output(
     @functools.wraps(fn)
     def init_fn(rngs: Any, *args: Any, **kwargs: Any) -> Any:
         streams = as_streams(rngs, "init")
-        return run_with(fn, module, {}, args, kwargs, streams, mutable, capture_intermediates, INITIALIZING)
+        return run_with(
+            fn, module, {}, args, kwargs, streams, mutable, capture_intermediates, INITIALIZING
+        )
 
     return init_fn
 
@@ -173,7 +177,11 @@ def resolve_method(module: Any, method: Callable[..., Any] | str | None) -> Call
 
 def _takes_an_argument(fun: Callable[..., Any]) -> bool:
     code = getattr(fun, "__code__", None)
-    if code is not None and (code.co_argcount or code.co_kwonlyargcount) and not hasattr(fun, "__wrapped__"):
+    if (
+        code is not None
+        and (code.co_argcount or code.co_kwonlyargcount)
+        and not hasattr(fun, "__wrapped__")
+    ):
         return True
     if hasattr(fun, "method_handler_wrapped"):
         return _takes_an_argument(fun.__wrapped__)

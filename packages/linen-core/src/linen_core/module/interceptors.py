@@ -34,7 +34,9 @@ class InterceptorContext:
     """The method, bound to the module; calling it leaves out all interceptors of this call."""
 
 
-Interceptor: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], InterceptorContext], Any]
+Interceptor: TypeAlias = Callable[
+    [Callable[..., Any], tuple[Any, ...], dict[str, Any], InterceptorContext], Any
+]
 """``interceptor(next_fun, args, kwargs, context)`` returning what the method is to return."""
 
 
@@ -69,7 +71,11 @@ def method_name(fun: Any) -> str:
 
 
 def run_interceptors(
-    interceptors: tuple[Interceptor, ...], fun: Callable[..., Any], module: Any, *args: Any, **kwargs: Any
+    interceptors: tuple[Interceptor, ...],
+    fun: Callable[..., Any],
+    module: Any,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
     """Call a method with interceptors around it."""
     bound = functools.partial(fun, module)
@@ -80,7 +86,9 @@ def run_interceptors(
     return run(*args, **kwargs)
 
 
-def _around(interceptor: Interceptor, fun: Callable[..., Any], context: InterceptorContext) -> Callable[..., Any]:
+def _around(
+    interceptor: Interceptor, fun: Callable[..., Any], context: InterceptorContext
+) -> Callable[..., Any]:
     @functools.wraps(fun)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return interceptor(fun, args, kwargs, context)

@@ -134,7 +134,10 @@ def run_setup(module: Any, shallow: bool = False) -> None:
             if module._has_setup:
                 module.setup()
             if kind._compact_name_scope_methods:
-                scopes = {name: getattr(kind, name).make_scope(module) for name in kind._compact_name_scope_methods}
+                scopes = {
+                    name: getattr(kind, name).make_scope(module)
+                    for name in kind._compact_name_scope_methods
+                }
                 module._compact_name_scope_modules = scopes
         elif state.setup_called is SetupState.NEW and module._has_setup:
             _try_setup_on_the_side(module)
@@ -165,9 +168,7 @@ def _try_setup_on_the_side(module: Any) -> None:
     jax.eval_shape(enter, 0)
 
 
-def clone_deeply(
-    attributes: dict[str, Any], clones: Any, clone_one: Callable[[Any], Any]
-) -> None:
+def clone_deeply(attributes: dict[str, Any], clones: Any, clone_one: Callable[[Any], Any]) -> None:
     """Replace the modules in the values of ``attributes`` by clones, one for each, and freeze the values.
 
     Args:

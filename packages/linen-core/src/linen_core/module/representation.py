@@ -23,7 +23,11 @@ def represent(module: Any) -> str:
     if shown:
         lines.append("# attributes")
         lines += [f"{name} = {_represent_value(module.__dict__.get(name))}" for name in shown]
-    children = {name: child for name, child in module._state.children.items() if isinstance(child, ModuleBase)}
+    children = {
+        name: child
+        for name, child in module._state.children.items()
+        if isinstance(child, ModuleBase)
+    }
     if children:
         lines.append("# children")
         lines += [f"{name} = {represent(child)}" for name, child in children.items()]

@@ -98,7 +98,9 @@ def share_scope(module: Module, other: Module, /) -> None:
     """
     if module.scope is None or other.scope is None:
         raise CallShareScopeOnUnboundModuleError
-    moved, kept = (other, module.scope) if _is_above(module.scope, other.scope) else (module, other.scope)
+    moved, kept = (
+        (other, module.scope) if _is_above(module.scope, other.scope) else (module, other.scope)
+    )
     left = moved.scope
     moved.__dict__["scope"] = kept
     for child in moved._state.children.values():

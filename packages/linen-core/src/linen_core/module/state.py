@@ -116,4 +116,6 @@ class ParentDescriptor:
         return parent() if type(parent) is weakref.ReferenceType else parent
 
     def __set__(self, module: Any, parent: Any) -> None:
-        module.__dict__["_parent_ref"] = weakref.ref(parent) if isinstance(parent, ModuleBase) else parent
+        module.__dict__["_parent_ref"] = (
+            weakref.ref(parent) if isinstance(parent, ModuleBase) else parent
+        )

@@ -35,7 +35,9 @@ class ModuleVariables(ModuleBase):
         state = self._state
         return not state.is_initialized or state.in_setup or state.in_compact_method
 
-    def _name_taken(self, name: str, reuse_scopes: bool = False, collection: str | None = None) -> bool:
+    def _name_taken(
+        self, name: str, reuse_scopes: bool = False, collection: str | None = None
+    ) -> bool:
         return not reuse_scopes and self._bound("look up names").name_reserved(name, collection)
 
     def _bound(self, action: str) -> Scope:
@@ -63,7 +65,12 @@ class ModuleVariables(ModuleBase):
         return self._bound("give the variables").variables()
 
     def param(
-        self, name: str, init_fn: Callable[..., Any], *init_args: Any, unbox: bool = True, **init_kwargs: Any
+        self,
+        name: str,
+        init_fn: Callable[..., Any],
+        *init_args: Any,
+        unbox: bool = True,
+        **init_kwargs: Any,
     ) -> Any:
         """Make or look up a parameter: a variable of the collection 'params' that is only read.
 

@@ -90,7 +90,11 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
             )
         )
         try:
-            run = functools.partial(run_interceptors, outer.interceptors, fun) if outer.interceptors else fun
+            run = (
+                functools.partial(run_interceptors, outer.interceptors, fun)
+                if outer.interceptors
+                else fun
+            )
             if outer.named_calls:
                 with named_scope((module.name or type(module).__name__) + suffix):
                     result = run(*args, **kwargs)
@@ -182,12 +186,20 @@ def _wrap_descriptor(descriptor: Any) -> DescriptorWrapper:
 def wrap_attributes(cls: Any, fields: frozenset[str]) -> None:
     """Wrap the methods and descriptors that a module class itself defines, except its fields."""
     for name, attribute in list(cls.__dict__.items()):
-        if name in fields or isinstance(attribute, staticmethod | classmethod) or hasattr(attribute, "nowrap"):
+        if (
+            name in fields
+            or isinstance(attribute, staticmethod | classmethod)
+            or hasattr(attribute, "nowrap")
+        ):
             continue
         if callable(attribute):
             if name not in _UNWRAPPED_METHODS and not inspect.isclass(attribute):
                 setattr(cls, name, wrap_method_once(getattr(cls, name)))
-        elif name != "__dict__" and _is_descriptor(attribute) and not isinstance(attribute, DescriptorWrapper):
+        elif (
+            name != "__dict__"
+            and _is_descriptor(attribute)
+            and not isinstance(attribute, DescriptorWrapper)
+        ):
             setattr(cls, name, _wrap_descriptor(attribute))
 
 

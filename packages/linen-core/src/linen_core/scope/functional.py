@@ -75,14 +75,18 @@ def _root_scope(
 def _check_collections(collections: Mapping[str, Any]) -> None:
     for name, collection in collections.items():
         if not isinstance(name, str):
-            raise ApplyScopeInvalidVariablesTypeError(f"a collection named {name!r}, a {type(name).__name__}")
+            raise ApplyScopeInvalidVariablesTypeError(
+                f"a collection named {name!r}, a {type(name).__name__}"
+            )
         if not isinstance(collection, Mapping):
             found = f"a {type(collection).__name__} as collection {name!r}"
             raise ApplyScopeInvalidVariablesTypeError(found)
         if type(collection) is dict:
             for key in collection:
                 if not isinstance(key, str):
-                    raise ApplyScopeInvalidVariablesTypeError(f"the key {key!r} in collection {name!r}")
+                    raise ApplyScopeInvalidVariablesTypeError(
+                        f"the key {key!r} in collection {name!r}"
+                    )
 
 
 def _describe(value: Any) -> str:
@@ -113,7 +117,9 @@ def hand_back(scope: Scope) -> Any:
 
 
 def apply(
-    fn: Callable[..., Any], mutable: CollectionFilter = False, flags: Mapping[str, Any] | None = None
+    fn: Callable[..., Any],
+    mutable: CollectionFilter = False,
+    flags: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
     """Turn a function of a scope into a pure function of variables.
 
@@ -136,7 +142,9 @@ def apply(
         variables: Any, *args: Any, rngs: PRNGKey | RNGSequences | None = None, **kwargs: Any
     ) -> Any:
         streams = None if rngs is None else as_streams(rngs, "apply")
-        return run_in_scope(lambda scope: fn(scope, *args, **kwargs), variables, streams, mutable, flags)
+        return run_in_scope(
+            lambda scope: fn(scope, *args, **kwargs), variables, streams, mutable, flags
+        )
 
     return wrapper
 
@@ -191,7 +199,9 @@ def init(
     @functools.wraps(fn)
     def wrapper(rngs: PRNGKey | RNGSequences, *args: Any, **kwargs: Any) -> Any:
         streams = as_streams(rngs, "init")
-        return run_in_scope(lambda scope: fn(scope, *args, **kwargs), {}, streams, mutable, all_flags)
+        return run_in_scope(
+            lambda scope: fn(scope, *args, **kwargs), {}, streams, mutable, all_flags
+        )
 
     return wrapper
 

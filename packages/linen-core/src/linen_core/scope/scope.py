@@ -92,7 +92,9 @@ class Scope:
         debug_path: Iterable[str] = (),
         flags: Mapping[str, Any] | None = None,
     ) -> None:
-        self._variables: dict[str, Any] = variables if isinstance(variables, dict) else dict(variables)
+        self._variables: dict[str, Any] = (
+            variables if isinstance(variables, dict) else dict(variables)
+        )
         self.rngs = {stream: LazyRng.create(rng) for stream, rng in rngs.items()} if rngs else {}
         self.name = name
         self.mutable = mutable
@@ -208,7 +210,9 @@ class Scope:
             self.reserve(name)
         child = self._cursor(self)
         child._variables = {}
-        child.rngs = {stream: LazyRng(rng.rng, (*rng.suffix, name)) for stream, rng in self.rngs.items()}
+        child.rngs = {
+            stream: LazyRng(rng.rng, (*rng.suffix, name)) for stream, rng in self.rngs.items()
+        }
         child.name = name
         child.path = (*self.path, name)
         child.debug_path = (*self.debug_path, name)
@@ -317,7 +321,9 @@ class Scope:
             if self.parent is None:
                 found = home[col] = {}
             else:
-                found = home[col] = self.parent._mutable_collection(col).setdefault(self.name or "", {})
+                found = home[col] = self.parent._mutable_collection(col).setdefault(
+                    self.name or "", {}
+                )
         return found  # type: ignore[no-any-return]
 
     def variables(self) -> dict[str, Any]:
@@ -331,7 +337,9 @@ class Scope:
     def mutable_variables(self) -> dict[str, Any]:
         """Return the mutable collections at this scope."""
         self._populate_collections()
-        return {col: values for col, values in self._variables.items() if in_filter(self.mutable, col)}
+        return {
+            col: values for col, values in self._variables.items() if in_filter(self.mutable, col)
+        }
 
     def _populate_collections(self) -> None:
         for col in list(self.root._variables):
@@ -431,7 +439,12 @@ class Scope:
         return Variable(self, col, name, unbox=unbox)
 
     def param(
-        self, name: str, init_fn: Callable[..., Any], *init_args: Any, unbox: bool = True, **init_kwargs: Any
+        self,
+        name: str,
+        init_fn: Callable[..., Any],
+        *init_args: Any,
+        unbox: bool = True,
+        **init_kwargs: Any,
     ) -> Any:
         """Return a parameter, which is created if it is missing and 'params' is mutable.
 
@@ -456,7 +469,9 @@ class Scope:
                 self._check_shapes(name, params.spec(name), expected)
             value = params[name]
             kind = type(value)
-            if kind is ArrayImpl or issubclass(kind, Tracer):  # the usual case, at the price of a comparison
+            if kind is ArrayImpl or issubclass(
+                kind, Tracer
+            ):  # the usual case, at the price of a comparison
                 if expected and value.shape != expected[0]:
                     raise ScopeParamShapeError(name, self.path_text, value.shape, expected[0])
                 return value

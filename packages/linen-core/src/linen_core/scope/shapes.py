@@ -42,7 +42,9 @@ class _OpaqueError(Exception):
     """A value may change, or hold one that may."""
 
 
-def expected_shapes(init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Shapes:
+def expected_shapes(
+    init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Shapes:
     """Return the shapes of the leaves of ``init_fn(key, *args, **kwargs)``, in flattening order."""
     if not kwargs:
         try:
@@ -91,7 +93,11 @@ def _is_fixed(value: Any) -> bool:
         return all(map(_is_fixed, value))
     if kind is types.FunctionType:
         cells = tuple(map(_cell_contents, value.__closure__ or ()))
-        return _is_trusted_function(value) and _is_fixed((cells, value.__defaults__)) and not value.__kwdefaults__
+        return (
+            _is_trusted_function(value)
+            and _is_fixed((cells, value.__defaults__))
+            and not value.__kwdefaults__
+        )
     return _is_frozen_record(value) and all(map(_is_fixed, _record_items(value)))
 
 
@@ -133,7 +139,11 @@ def _fingerprint(value: Any) -> Any:
     if kind is functools.partial:
         return functools.partial, *map(_fingerprint, (value.func, value.args, value.keywords))
     if isinstance(value, type | np.dtype | np.generic):
-        if isinstance(value, type) and not _is_trusted_name(value.__module__) and value.__module__ != "builtins":
+        if (
+            isinstance(value, type)
+            and not _is_trusted_name(value.__module__)
+            and value.__module__ != "builtins"
+        ):
             raise _OpaqueError
         return value
     if isinstance(value, jax.sharding.PartitionSpec | jax.sharding.Mesh):
@@ -146,7 +156,9 @@ def _fingerprint_instance(value: Any) -> Any:
     if _is_frozen_record(value):
         return kind, *map(_fingerprint, _record_items(value))
     wrapped = inspect.getattr_static(value, "__wrapped__", None)
-    if _is_trusted_name(kind.__module__) and isinstance(wrapped, types.FunctionType):  # a jitted function
+    if _is_trusted_name(kind.__module__) and isinstance(
+        wrapped, types.FunctionType
+    ):  # a jitted function
         return kind, _fingerprint(wrapped)
     raise _OpaqueError
 
@@ -198,7 +210,9 @@ def _global_names(code: types.CodeType) -> tuple[str, ...]:
         if "config" in inner.co_names:
             raise _OpaqueError
         for instruction in dis.get_instructions(inner):
-            rebinds = instruction.opname == "STORE_DEREF" and instruction.argval in inner.co_freevars
+            rebinds = (
+                instruction.opname == "STORE_DEREF" and instruction.argval in inner.co_freevars
+            )
             if rebinds or instruction.opname in _WRITES:
                 raise _OpaqueError
             if instruction.opname == "LOAD_GLOBAL":

@@ -1,0 +1,128 @@
+"""Every failure that linen_core reports, one class each.
+
+An error's first line says where it happened, what was found and what was expected, then what to do. The
+data behind the text is on the error as attributes, and every error survives pickling as its own class.
+"""
+
+from linen_core.errors._base import FlaxError as FlaxError
+from linen_core.errors._base import LinenError as LinenError
+from linen_core.errors._base import did_you_mean as did_you_mean
+from linen_core.errors._base import listing as listing
+from linen_core.errors._base import render_path as render_path
+from linen_core.errors._layers import DropoutRateError as DropoutRateError
+from linen_core.errors._layers import InexactDtypeError as InexactDtypeError
+from linen_core.errors._layers import LayerArgumentError as LayerArgumentError
+from linen_core.errors._layers import LayerRankError as LayerRankError
+from linen_core.errors._layers import LayerShapeError as LayerShapeError
+from linen_core.errors._layers import UnsupportedArgumentError as UnsupportedArgumentError
+from linen_core.errors._modules import (
+    ApplyModuleInvalidMethodError as ApplyModuleInvalidMethodError,
+)
+from linen_core.errors._modules import AssignSubModuleError as AssignSubModuleError
+from linen_core.errors._modules import (
+    CallCompactUnboundModuleError as CallCompactUnboundModuleError,
+)
+from linen_core.errors._modules import CallSetupUnboundModuleError as CallSetupUnboundModuleError
+from linen_core.errors._modules import (
+    CallShareScopeOnUnboundModuleError as CallShareScopeOnUnboundModuleError,
+)
+from linen_core.errors._modules import (
+    CallUnbindOnUnboundModuleError as CallUnbindOnUnboundModuleError,
+)
+from linen_core.errors._modules import DescriptorAttributeError as DescriptorAttributeError
+from linen_core.errors._modules import (
+    IncorrectPostInitOverrideError as IncorrectPostInitOverrideError,
+)
+from linen_core.errors._modules import InvalidInstanceModuleError as InvalidInstanceModuleError
+from linen_core.errors._modules import MultipleMethodsCompactError as MultipleMethodsCompactError
+from linen_core.errors._modules import NameInUseError as NameInUseError
+from linen_core.errors._modules import ReservedModuleAttributeError as ReservedModuleAttributeError
+from linen_core.errors._modules import (
+    SetAttributeFrozenModuleError as SetAttributeFrozenModuleError,
+)
+from linen_core.errors._modules import (
+    SetAttributeInModuleSetupError as SetAttributeInModuleSetupError,
+)
+from linen_core.errors._scopes import (
+    ApplyScopeInvalidVariablesStructureError as ApplyScopeInvalidVariablesStructureError,
+)
+from linen_core.errors._scopes import (
+    ApplyScopeInvalidVariablesTypeError as ApplyScopeInvalidVariablesTypeError,
+)
+from linen_core.errors._scopes import ImmutableVariableError as ImmutableVariableError
+from linen_core.errors._scopes import InvalidFilterError as InvalidFilterError
+from linen_core.errors._scopes import InvalidRngError as InvalidRngError
+from linen_core.errors._scopes import InvalidScopeError as InvalidScopeError
+from linen_core.errors._scopes import LazyInitError as LazyInitError
+from linen_core.errors._scopes import ModifyScopeVariableError as ModifyScopeVariableError
+from linen_core.errors._scopes import ScopeCollectionNotFound as ScopeCollectionNotFound
+from linen_core.errors._scopes import ScopeParamNotFoundError as ScopeParamNotFoundError
+from linen_core.errors._scopes import ScopeParamShapeError as ScopeParamShapeError
+from linen_core.errors._scopes import ScopeVariableNotFoundError as ScopeVariableNotFoundError
+from linen_core.errors._stores import InvalidStoreError as InvalidStoreError
+from linen_core.errors._stores import LazyStoreTracedError as LazyStoreTracedError
+from linen_core.errors._stores import StoreClosedError as StoreClosedError
+from linen_core.errors._stores import StoreError as StoreError
+from linen_core.errors._stores import StorePathError as StorePathError
+from linen_core.errors._stores import StoreReadOnlyError as StoreReadOnlyError
+from linen_core.errors._stores import StoreTestsError as StoreTestsError
+from linen_core.errors._stores import UnknownStoreError as UnknownStoreError
+from linen_core.errors._transforms import JaxTransformError as JaxTransformError
+from linen_core.errors._transforms import (
+    PartitioningUnspecifiedError as PartitioningUnspecifiedError,
+)
+from linen_core.errors._transforms import TraceContextError as TraceContextError
+from linen_core.errors._transforms import TransformTargetError as TransformTargetError
+from linen_core.errors._transforms import (
+    TransformedMethodReturnValueError as TransformedMethodReturnValueError,
+)
+
+__all__ = [
+    "ApplyModuleInvalidMethodError",
+    "ApplyScopeInvalidVariablesStructureError",
+    "ApplyScopeInvalidVariablesTypeError",
+    "AssignSubModuleError",
+    "CallCompactUnboundModuleError",
+    "CallSetupUnboundModuleError",
+    "CallShareScopeOnUnboundModuleError",
+    "CallUnbindOnUnboundModuleError",
+    "DescriptorAttributeError",
+    "DropoutRateError",
+    "FlaxError",
+    "ImmutableVariableError",
+    "IncorrectPostInitOverrideError",
+    "InexactDtypeError",
+    "InvalidFilterError",
+    "InvalidInstanceModuleError",
+    "InvalidRngError",
+    "InvalidScopeError",
+    "InvalidStoreError",
+    "JaxTransformError",
+    "LayerArgumentError",
+    "LayerRankError",
+    "LayerShapeError",
+    "LazyInitError",
+    "LazyStoreTracedError",
+    "LinenError",
+    "ModifyScopeVariableError",
+    "MultipleMethodsCompactError",
+    "NameInUseError",
+    "PartitioningUnspecifiedError",
+    "ReservedModuleAttributeError",
+    "ScopeCollectionNotFound",
+    "ScopeParamNotFoundError",
+    "ScopeParamShapeError",
+    "ScopeVariableNotFoundError",
+    "SetAttributeFrozenModuleError",
+    "SetAttributeInModuleSetupError",
+    "StoreClosedError",
+    "StoreError",
+    "StorePathError",
+    "StoreReadOnlyError",
+    "StoreTestsError",
+    "TraceContextError",
+    "TransformTargetError",
+    "TransformedMethodReturnValueError",
+    "UnknownStoreError",
+    "UnsupportedArgumentError",
+]

@@ -1,0 +1,68 @@
+"""Errors of layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from linen_core.errors._base import LinenError
+
+__all__ = [
+    "DropoutRateError",
+    "InexactDtypeError",
+    "LayerArgumentError",
+    "LayerRankError",
+    "LayerShapeError",
+    "UnsupportedArgumentError",
+]
+
+
+class InexactDtypeError(LinenError, ValueError):
+    """A computation that needs floating-point or complex numbers was asked to run in another dtype.
+
+    Attributes:
+      dtype: the dtype asked for.
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        super().__init__(
+            f"Cannot compute in dtype {dtype}: expected a floating-point or complex dtype. "
+            "Pass another `dtype`, or `inexact=False` where integers are meant."
+        )
+
+
+class LayerArgumentError(LinenError, ValueError):
+    """A field of a layer, or an argument of its call, has a value that the layer cannot work with.
+
+    Attributes:
+      where: the layer's class and its path in the model, or the name of the function.
+      argument: name of the field or argument.
+      found: the value, or what matters of it.
+      expected: what it should have been.
+    """
+
+    def __init__(
+        self, where: str, argument: str, found: Any, expected: str, advice: str = ""
+    ) -> None:
+        self.where = where
+        self.argument = argument
+        self.found = found
+        self.expected = expected
+        text = f"Cannot apply {where}: `{argument}` is {found}, expected {expected}."
+        super().__init__(f"{text} {advice}".rstrip())
+
+
+class LayerShapeError(LayerArgumentError, AssertionError):
+    """Sizes that a layer was given do not fit together: a number of features and of groups, or two arrays."""
+
+
+class LayerRankError(LayerArgumentError, TypeError, IndexError):
+    """An input has fewer axes than a layer needs."""
+
+
+class DropoutRateError(LayerArgumentError):
+    """A dropout rate is no probability."""
+
+
+class UnsupportedArgumentError(LayerArgumentError, NotImplementedError):
+    """A layer does not implement the value of one of its fields."""

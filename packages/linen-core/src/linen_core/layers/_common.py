@@ -1,0 +1,61 @@
+"""Small things that several families of layers share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+from jax import lax
+
+from linen_core.layers import initializers
+from linen_core.typing import Array, Axes
+
+__all__ = [
+    "add_bias",
+    "canonicalize_axes",
+    "canonicalize_tuple",
+    "default_embed_init",
+    "default_kernel_init",
+    "normalize_axes",
+    "rounds_as_one",
+]
+
+default_kernel_init = initializers.lecun_normal()
+default_embed_init = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
+
+
+def canonicalize_tuple(x: Sequence[int] | int) -> tuple[int, ...]:
+    """Make a tuple of one integer or of several."""
+    return tuple(x) if isinstance(x, Iterable) else (x,)
+
+
+def normalize_axes(axes: Iterable[int], ndim: int) -> tuple[int, ...]:
+    """Count axes from the front, and sort them."""
+    return tuple(sorted(axis if axis >= 0 else ndim + axis for axis in axes))
+
+
+def canonicalize_axes(rank: int, axes: Axes) -> tuple[int, ...]:
+    """Count axes from the front, each once, in ascending order."""
+    return tuple(sorted({rank + axis if axis < 0 else axis for axis in canonicalize_tuple(axes)}))
+
+
+@functools.partial(jax.jit, static_argnames=("shape",), inline=True)
+def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
+    """Add a bias, seen as an array of `shape`, to an array of the same rank."""
+    return y + lax.reshape(bias, shape)
+
+
+def rounds_as_one(contracted: int, dtype: Any, *arrays: Any) -> bool:
+    """Tell whether a product plus a bias has the same bits compiled as one program and as two.
+
+    So it is in float32, where the product is rounded before the sum either way, unless the product contracts over one
+    element only: that is an elementwise multiplication, which compilers join with the sum into one rounding.
+    """
+    if contracted < 2 or (dtype is not None and dtype != "float32"):
+        return False
+    return all(
+        array is None or (isinstance(array, jax.Array) and array.dtype == "float32")
+        for array in arrays
+    )

@@ -1,0 +1,46 @@
+"""Bodies of layers that are recorded once and replayed.
+
+Recording a body for the compiler costs Python time for each of its operations, each time a layer is called. A staged body
+is recorded once per signature (shapes, dtypes, static arguments) and replayed as a whole from then on. Outside of
+a compilation it runs one operation at a time, so that rounding happens where a reader of the body expects it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+
+from linen_core._jax_compat import is_staging
+
+__all__ = ["staged"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def staged(*static: str) -> Callable[[F], F]:
+    """Make a function of arrays replay its recording whenever it is called under a compilation.
+
+    Args:
+      static: names of the arguments that are no arrays. Their values must be hashable.
+
+    >>> import jax, jax.numpy as jnp
+    >>> @staged("power")
+    ... def raised(x, power):
+    ...     return x**power
+    >>> float(raised(jnp.float32(3.0), 2)), float(jax.jit(lambda x: raised(x, 2))(3.0))
+    (9.0, 9.0)
+    """
+
+    def decorate(function: F) -> F:
+        replay = jax.jit(function, static_argnames=static, inline=True)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return replay(*args, **kwargs) if is_staging() else function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate

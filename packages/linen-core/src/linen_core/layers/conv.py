@@ -1,0 +1,379 @@
+"""Convolutions: Conv and ConvLocal. Images are laid out as (batch..., space..., features)."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from linen_core._jax_compat import is_staging
+from linen_core.errors import (
+    LayerArgumentError,
+    LayerRankError,
+    LayerShapeError,
+    UnsupportedArgumentError,
+)
+from linen_core.layers import initializers
+from linen_core.layers._common import add_bias, canonicalize_tuple, default_kernel_init
+from linen_core.layers._where import where
+from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
+from linen_core.module import Module, compact
+from linen_core.typing import (
+    Array,
+    ConvGeneralDilatedT,
+    Dtype,
+    Initializer,
+    LaxPadding,
+    PaddingLike,
+    PrecisionLike,
+)
+
+__all__ = ["Conv", "ConvLocal", "canonicalize_padding", "conv_dimension_numbers"]
+
+PAD_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
+
+
+@functools.lru_cache(maxsize=64)
+def _dimension_numbers(ndim: int) -> lax.ConvDimensionNumbers:
+    image = (0, ndim - 1, *range(1, ndim - 1))
+    kernel = (ndim - 1, ndim - 2, *range(ndim - 2))
+    return lax.ConvDimensionNumbers(image, kernel, image)
+
+
+def conv_dimension_numbers(input_shape: Sequence[int]) -> lax.ConvDimensionNumbers:
+    """Say in `jax.lax`'s terms that features come last, in the input, in the kernel and in the output."""
+    return _dimension_numbers(len(input_shape))
+
+
+def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
+    """Write a padding as `jax.lax` takes it: a word, or a pair (low, high) for each of `rank` axes.
+
+    Args:
+      padding: a word, one number for all sides, or for each axis a number or a pair.
+      rank: how many spatial axes there are.
+
+    Raises:
+      LayerArgumentError: it is none of these.
+
+    >>> canonicalize_padding((1, (0, 2)), rank=2)
+    [(1, 1), (0, 2)]
+    """
+    if isinstance(padding, str):
+        return padding
+    if isinstance(padding, int):
+        return [(padding, padding)] * rank
+    if isinstance(padding, Sequence) and len(padding) == rank:
+        pairs = [(item, item) if isinstance(item, int) else item for item in padding]
+        if all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+            return pairs
+    raise LayerArgumentError(
+        "a convolution",
+        "padding",
+        repr(padding),
+        f"a word, an integer, or {rank} items that are each an integer or a tuple (low, high)",
+    )
+
+
+class Window(NamedTuple):
+    """How a kernel moves over the spatial axes of an image.
+
+    Attributes:
+      size: of the kernel.
+      strides: steps between two positions.
+      padding: around the image, in `jax.lax`'s terms, after `pads` were put on.
+      pads: a pair (low, high) for each axis, put on beforehand in the way `mode` says; empty for none.
+      mode: a mode of `jax.numpy.pad`.
+      input_dilation: steps between two pixels of the image.
+      kernel_dilation: steps between two pixels of the kernel.
+    """
+
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: Any
+    pads: tuple[tuple[int, int], ...]
+    mode: str
+    input_dilation: tuple[int, ...]
+    kernel_dilation: tuple[int, ...]
+
+
+def spread(x: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """Give each of `rank` axes its number: None means 1, and one number serves all axes."""
+    if x is None:
+        x = 1
+    return (x,) * rank if isinstance(x, int) else tuple(x)
+
+
+def flatten_batch(inputs: Array, rank: int) -> Array:
+    """Make the leading axes one batch axis, which may be new, in front of `rank` spatial axes and the features."""
+    lead = inputs.ndim - (rank + 1)
+    return inputs if lead == 1 else jnp.reshape(inputs, (-1, *inputs.shape[lead:]))
+
+
+def check_rank(layer: Module, inputs: Array, rank: int) -> None:
+    """Raise where the input has not even `rank` spatial axes and one of features."""
+    if jnp.ndim(inputs) < rank + 1:
+        raise LayerRankError(
+            where(layer),
+            "inputs",
+            f"an array of shape {jnp.shape(inputs)}",
+            f"one of shape (batch..., space..., features) with {rank} spatial axes",
+            "Add the missing axes, or give `kernel_size` as many numbers as there are spatial axes.",
+        )
+
+
+def check_mask(layer: Module, mask: Array, kernel_shape: tuple[int, ...]) -> None:
+    """Raise where a mask has not the kernel's shape."""
+    if mask.shape != kernel_shape:
+        raise LayerArgumentError(
+            where(layer), "mask", f"of shape {mask.shape}", f"the kernel's shape {kernel_shape}"
+        )
+
+
+def _convolve(
+    inputs: Array,
+    kernel: Array,
+    bias: Array | None,
+    mask: Array | None,
+    window: Window,
+    groups: int,
+    dtype: Any,
+    precision: Any,
+    shared: bool,
+    promote: Any = promote_dtype,
+    conv_general_dilated: Any = lax.conv_general_dilated,
+) -> Array:
+    rank = len(window.size)
+    batch = inputs.shape[: inputs.ndim - (rank + 1)]
+    inputs = _pad(flatten_batch(inputs, rank), window)
+    if mask is not None:
+        kernel = kernel * mask
+    inputs, kernel, bias = promote(inputs, kernel, bias, dtype=dtype)
+    options: dict[str, Any] = {
+        "lhs_dilation": window.input_dilation,
+        "rhs_dilation": window.kernel_dilation,
+        "dimension_numbers": conv_dimension_numbers(inputs.shape),
+        "precision": precision,
+    }
+    if shared:
+        options["feature_group_count"] = groups
+        y = conv_general_dilated(inputs, kernel, window.strides, window.padding, **options)
+    else:
+        y = lax.conv_general_dilated_local(
+            inputs, kernel, window.strides, window.padding, filter_shape=window.size, **options
+        )
+    if bias is not None:
+        y = add_bias(y, bias, (1,) * (y.ndim - bias.ndim) + bias.shape)
+    return y if len(batch) == 1 else jnp.reshape(y, batch + y.shape[1:])
+
+
+_convolve_replay = jax.jit(
+    _convolve, static_argnames=("window", "groups", "dtype", "precision", "shared"), inline=True
+)
+
+
+def _pad(inputs: Array, window: Window) -> Array:
+    if not window.pads:
+        return inputs
+    return jnp.pad(inputs, ((0, 0), *window.pads, (0, 0)), mode=window.mode)
+
+
+class _Conv(Module):
+    """What Conv and ConvLocal share: the fields, and the way from an input to an output."""
+
+    features: int
+    kernel_size: int | Sequence[int]
+    strides: None | int | Sequence[int] = 1
+    padding: PaddingLike = "SAME"
+    input_dilation: None | int | Sequence[int] = 1
+    kernel_dilation: None | int | Sequence[int] = 1
+    feature_group_count: int = 1
+    use_bias: bool = True
+    mask: Array | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    precision: PrecisionLike = None
+    kernel_init: Initializer = default_kernel_init
+    bias_init: Initializer = initializers.zeros_init()
+    promote_dtype: PromoteDtypeFn = promote_dtype
+    conv_general_dilated: ConvGeneralDilatedT | None = None
+    conv_general_dilated_cls: Any = None
+
+    @property
+    def shared_weights(self) -> bool:
+        """Whether all pixels share one kernel."""
+        raise NotImplementedError
+
+    @compact
+    def __call__(self, inputs: Array) -> Array:
+        """Apply the convolution.
+
+        Args:
+          inputs: an array of shape (batch..., space..., features), with any number of batch axes, or none.
+
+        Returns:
+          An array of shape (batch..., space..., features).
+
+        Raises:
+          LayerRankError: the input has too few axes.
+          LayerShapeError: the features cannot be divided into the groups.
+          LayerArgumentError: the mask has not the kernel's shape, or the padding has no meaning.
+        """
+        window = self._window()
+        check_rank(self, inputs, len(window.size))
+        convolution = self._custom_convolution()
+        kernel_shape, bias_shape = self._shapes(inputs, window, convolution)
+        if self.mask is not None:
+            check_mask(self, self.mask, kernel_shape)
+        kernel = self.param("kernel", self.kernel_init, kernel_shape, self.param_dtype)
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, bias_shape, self.param_dtype)
+        args = (inputs, kernel, bias, self.mask, window, self.feature_group_count)
+        options = (self.dtype, self.precision, self.shared_weights)
+        if self.promote_dtype is not promote_dtype or convolution is not None:
+            convolution = convolution or lax.conv_general_dilated
+            return _convolve(*args, *options, self.promote_dtype, convolution)
+        return (_convolve_replay if is_staging() else _convolve)(*args, *options)
+
+    def _custom_convolution(self) -> Any:
+        if self.conv_general_dilated_cls is not None:
+            return self.conv_general_dilated_cls()
+        return self.conv_general_dilated
+
+    def _window(self) -> Window:
+        size = canonicalize_tuple(self.kernel_size)
+        rank = len(size)
+        dilation = spread(self.kernel_dilation, rank)
+        padding: Any = canonicalize_padding(self.padding, rank)
+        pads: tuple[tuple[int, int], ...] = ()
+        mode = PAD_MODES.get(padding, "") if isinstance(padding, str) else ""
+        if padding == "CAUSAL":
+            if rank != 1:
+                raise LayerArgumentError(
+                    where(self), "padding", "'CAUSAL'", f"another one for {rank} spatial axes"
+                )
+            pads = ((dilation[0] * (size[0] - 1), 0),)
+        elif mode:
+            reach = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+            pads = tuple(((r - 1) // 2, r // 2) for r in reach)
+        if mode:
+            padding = "VALID"
+        elif not isinstance(padding, str):
+            padding = tuple(map(tuple, padding))
+        strides, input_dilation = spread(self.strides, rank), spread(self.input_dilation, rank)
+        return Window(size, strides, padding, pads, mode, input_dilation, dilation)
+
+    def _shapes(
+        self, inputs: Array, window: Window, convolution: Any
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Find the shapes of kernel and bias."""
+        in_features, groups = inputs.shape[-1], self.feature_group_count
+        if self.shared_weights:
+            for name, count in (("inputs", in_features), ("features", self.features)):
+                if count % groups:
+                    raise LayerShapeError(
+                        where(self),
+                        name,
+                        f"{count} features",
+                        f"a multiple of `feature_group_count`, which is {groups}",
+                    )
+            return (*window.size, in_features // groups, self.features), (self.features,)
+        if groups != 1:
+            raise UnsupportedArgumentError(
+                where(self), "feature_group_count", groups, "1, as each pixel has its own kernel"
+            )
+        pixels = _output_space(
+            tuple(inputs.shape), window, self.features, convolution or lax.conv_general_dilated
+        )
+        column = math.prod(window.size) * in_features
+        return (*pixels, column, self.features), (*pixels, self.features)
+
+
+@functools.lru_cache(maxsize=1024)
+def _output_space(
+    shape: tuple[int, ...], window: Window, features: int, convolution: Any
+) -> tuple[int, ...]:
+    """Find the spatial shape of a convolution's output."""
+
+    def convolve(inputs: Array, kernel: Array) -> Array:
+        inputs = _pad(flatten_batch(inputs, len(window.size)), window)
+        result: Array = convolution(
+            lhs=inputs,
+            rhs=kernel,
+            window_strides=window.strides,
+            padding=window.padding,
+            dimension_numbers=conv_dimension_numbers(inputs.shape),
+            lhs_dilation=window.input_dilation,
+            rhs_dilation=window.kernel_dilation,
+        )
+        return result
+
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    kernel = jax.ShapeDtypeStruct((*window.size, shape[-1], features), jnp.float32)
+    output = jax.eval_shape(convolve, image, kernel).shape
+    return tuple(output[1:-1])
+
+
+class Conv(_Conv):
+    """Convolve an image with one kernel for all pixels.
+
+    The parameters are `kernel`, of shape (window..., input features / groups, features), and `bias`, of shape (features,).
+    The computation is `jax.lax.conv_general_dilated`'s.
+
+    Attributes:
+      features: number of output features.
+      kernel_size: of the window along each spatial axis; one integer means one spatial axis.
+      strides: steps between two windows, for all axes or for each.
+      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), "REFLECT" (it is mirrored), "CAUSAL" (one axis, padded in
+        front only), one number for all sides, or for each axis a number or a pair (low, high).
+      input_dilation: steps between two pixels of the image.
+      kernel_dilation: steps between two pixels of the window.
+      feature_group_count: number of groups into which the features are divided, each with a kernel of its own.
+      use_bias: whether there is a bias.
+      mask: an array of the kernel's shape that the kernel is multiplied with.
+      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      param_dtype: dtype of the parameters.
+      precision: precision of the product, see `jax.lax.Precision`.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
+      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
+      conv_general_dilated: a stand-in for `jax.lax.conv_general_dilated`.
+      conv_general_dilated_cls: called without arguments, gives such a stand-in.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> layer = nn.Conv(features=4, kernel_size=(3, 3), strides=2)
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+    >>> print(y.shape, jax.tree.map(jnp.shape, variables))
+    (1, 4, 4, 4) {'params': {'bias': (4,), 'kernel': (3, 3, 3, 4)}}
+    """
+
+    @property
+    def shared_weights(self) -> bool:
+        """Whether all pixels share one kernel: yes."""
+        return True
+
+
+class ConvLocal(_Conv):
+    """Convolve an image with a kernel of its own for each output pixel.
+
+    The parameters are `kernel`, of shape (space..., window * input features, features), and `bias`, of shape
+    (space..., features), where space is the output's. The computation is `jax.lax.conv_general_dilated_local`'s.
+
+    The fields are those of `Conv`; `feature_group_count` must be 1.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> layer = nn.ConvLocal(features=4, kernel_size=(3,), padding="VALID")
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 8, 3)))
+    >>> print(y.shape, jax.tree.map(jnp.shape, variables))
+    (1, 6, 4) {'params': {'bias': (6, 4), 'kernel': (6, 9, 4)}}
+    """
+
+    @property
+    def shared_weights(self) -> bool:
+        """Whether all pixels share one kernel: no."""
+        return False

@@ -1,0 +1,191 @@
+"""Transposed convolutions: ConvTranspose. Images are laid out as (batch..., space..., features)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from linen_core._jax_compat import is_staging
+from linen_core.layers import initializers
+from linen_core.layers._common import add_bias, canonicalize_tuple, default_kernel_init
+from linen_core.layers.conv import (
+    canonicalize_padding,
+    check_mask,
+    check_rank,
+    flatten_batch,
+    spread,
+)
+from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
+from linen_core.module import Module, compact
+from linen_core.typing import Array, Dtype, Initializer, PaddingLike, PrecisionLike
+
+__all__ = ["ConvTranspose"]
+
+
+class _Window(NamedTuple):
+    """How the kernel moves: the arguments of `jax.lax.conv_transpose`, and whether the output wraps around."""
+
+    rank: int
+    strides: tuple[int, ...]
+    padding: Any
+    dilation: tuple[int, ...]
+    transpose_kernel: bool
+    circular: bool
+
+
+def _convolve(
+    inputs: Array,
+    kernel: Array,
+    bias: Array | None,
+    mask: Array | None,
+    window: _Window,
+    dtype: Any,
+    precision: Any,
+    preferred_element_type: Any,
+    promote: Any = promote_dtype,
+) -> Array:
+    batch = inputs.shape[: inputs.ndim - (window.rank + 1)]
+    inputs = flatten_batch(inputs, window.rank)
+    if mask is not None:
+        kernel = kernel * mask
+    inputs, kernel, bias = promote(inputs, kernel, bias, dtype=dtype)
+    y: Array = lax.conv_transpose(
+        inputs,
+        kernel,
+        window.strides,
+        window.padding,
+        rhs_dilation=window.dilation,
+        transpose_kernel=window.transpose_kernel,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+    if window.circular:
+        periods = [n * step for n, step in zip(inputs.shape[1:-1], window.strides, strict=True)]
+        y = _wrap(y, periods, window.transpose_kernel)
+    if bias is not None:
+        y = add_bias(y, bias, (1,) * (y.ndim - 1) + bias.shape)
+    return y if len(batch) == 1 else jnp.reshape(y, batch + y.shape[1:])
+
+
+_convolve_replay = jax.jit(
+    _convolve,
+    static_argnames=("window", "dtype", "precision", "preferred_element_type"),
+    inline=True,
+)
+
+
+def _wrap(y: Array, periods: Sequence[int], extra_right: bool) -> Array:
+    """Fold each spatial axis onto one period, adding up what falls on one place.
+
+    Before that the axis is padded with zeros to whole periods, evenly on both sides, so that the image starts at the start of
+    one. Where the padding is odd, the extra zero goes left, or right for a transposed kernel: there it mirrors Conv.
+    """
+    pads = []
+    for size, period in zip(y.shape[1:-1], periods, strict=True):
+        missing = (period - size) % (2 * period)
+        small, large = missing // 2, (missing + 1) // 2
+        pads.append((small, large) if extra_right else (large, small))
+    y = jnp.pad(y, [(0, 0), *pads, (0, 0)])
+    for axis, period in enumerate(periods, start=1):
+        y = y.reshape(y.shape[:axis] + (-1, period) + y.shape[axis + 1 :])
+        y = y.sum(axis=axis)
+    return y
+
+
+class ConvTranspose(Module):
+    """Convolve an image with a kernel in the transposed way, which enlarges it by the strides.
+
+    The parameters are `kernel`, of shape (window..., input features, features), and `bias`, of shape (features,). The
+    computation is `jax.lax.conv_transpose`'s.
+
+    Attributes:
+      features: number of output features.
+      kernel_size: of the window along each spatial axis; one integer means one spatial axis.
+      strides: how often each spatial axis is enlarged.
+      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), one number for all sides, or for each axis a number or a
+        pair (low, high).
+      kernel_dilation: steps between two pixels of the window.
+      use_bias: whether there is a bias.
+      mask: an array of the kernel's shape that the kernel is multiplied with.
+      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      param_dtype: dtype of the parameters.
+      precision: precision of the product, see `jax.lax.Precision`.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
+      transpose_kernel: flip the kernel's spatial axes and swap its last two, so that the layer is the transpose of a Conv
+        with the same kernel. Its shape is then (window..., features, input features).
+      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
+      preferred_element_type: dtype in which the product accumulates, and which it returns.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> layer = nn.ConvTranspose(features=4, kernel_size=(3,), strides=(2,))
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 8, 3)))
+    >>> print(y.shape, jax.tree.map(jnp.shape, variables))
+    (1, 16, 4) {'params': {'bias': (4,), 'kernel': (3, 3, 4)}}
+    """
+
+    features: int
+    kernel_size: int | Sequence[int]
+    strides: Sequence[int] | None = None
+    padding: PaddingLike = "SAME"
+    kernel_dilation: Sequence[int] | None = None
+    use_bias: bool = True
+    mask: Array | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    precision: PrecisionLike = None
+    kernel_init: Initializer = default_kernel_init
+    bias_init: Initializer = initializers.zeros_init()
+    transpose_kernel: bool = False
+    promote_dtype: PromoteDtypeFn = promote_dtype
+    preferred_element_type: Dtype | None = None
+
+    @compact
+    def __call__(self, inputs: Array) -> Array:
+        """Apply the convolution.
+
+        Args:
+          inputs: an array of shape (batch..., space..., features), with any number of batch axes, or none.
+
+        Returns:
+          An array of shape (batch..., space..., features).
+
+        Raises:
+          LayerRankError: the input has too few axes.
+          LayerArgumentError: the mask has not the kernel's shape, or the padding has no meaning.
+        """
+        size = canonicalize_tuple(self.kernel_size)
+        check_rank(self, inputs, len(size))
+        ends = (inputs.shape[-1], self.features)
+        kernel_shape = size + (ends[::-1] if self.transpose_kernel else ends)
+        if self.mask is not None:
+            check_mask(self, self.mask, kernel_shape)
+        kernel = self.param("kernel", self.kernel_init, kernel_shape, self.param_dtype)
+        window = self._window(len(size))
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        args = (inputs, kernel, bias, self.mask, window, self.dtype, self.precision)
+        if self.promote_dtype is not promote_dtype:
+            return _convolve(*args, self.preferred_element_type, self.promote_dtype)
+        return (_convolve_replay if is_staging() else _convolve)(*args, self.preferred_element_type)
+
+    def _window(self, rank: int) -> _Window:
+        padding: Any = canonicalize_padding(self.padding, rank)
+        circular = padding == "CIRCULAR"
+        if circular:
+            padding = "VALID"
+        elif not isinstance(padding, str):
+            padding = tuple(map(tuple, padding))
+        return _Window(
+            rank,
+            spread(self.strides, rank),
+            padding,
+            spread(self.kernel_dilation, rank),
+            self.transpose_kernel,
+            circular,
+        )

@@ -1,0 +1,418 @@
+"""Linear maps over axes of an array: Dense, DenseGeneral and Einsum."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from linen_core import meta
+from linen_core._jax_compat import is_staging
+from linen_core.errors import LayerArgumentError, LayerRankError, LayerShapeError
+from linen_core.layers import initializers
+from linen_core.layers._common import (
+    add_bias,
+    canonicalize_tuple,
+    default_kernel_init,
+    normalize_axes,
+    rounds_as_one,
+)
+from linen_core.layers._staging import staged
+from linen_core.layers._where import where
+from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
+from linen_core.module import Module, compact, merge_param
+from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, Shape
+
+__all__ = ["Dense", "DenseGeneral", "Einsum"]
+
+Dimensions = tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+def _affine_steps(
+    inputs: Array,
+    kernel: Array,
+    bias: Array | None,
+    dimensions: Dimensions,
+    bias_shape: tuple[int, ...],
+    dtype: Any,
+    precision: Any,
+) -> Array:
+    inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=dtype)
+    y = lax.dot_general(inputs, kernel, dimensions, precision=precision)
+    return y if bias is None else add_bias(y, bias, bias_shape)
+
+
+_affine_replay = jax.jit(
+    _affine_steps,
+    static_argnames=("dimensions", "bias_shape", "dtype", "precision"),
+    inline=True,
+)
+
+
+def _affine(
+    inputs: Array,
+    kernel: Array,
+    bias: Array | None,
+    dimensions: Dimensions,
+    bias_shape: tuple[int, ...],
+    dtype: Any,
+    precision: Any,
+) -> Array:
+    contracted = math.prod(kernel.shape[axis] for axis in dimensions[0][1])
+    whole = is_staging() or rounds_as_one(contracted, dtype, inputs, kernel, bias)
+    run = _affine_replay if whole else _affine_steps
+    return run(inputs, kernel, bias, dimensions, bias_shape, dtype, precision)
+
+
+class Dense(Module):
+    """Map the last axis linearly: `y = x @ kernel + bias`.
+
+    An input of shape (..., n) gives an output of shape (..., features). The parameters are `kernel`, of shape
+    (n, features), and `bias`, of shape (features,).
+
+    Attributes:
+      features: size of the output's last axis.
+      use_bias: whether there is a bias.
+      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      param_dtype: dtype of the parameters.
+      precision: precision of the product, see `jax.lax.Precision`.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
+      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
+      dot_general: a stand-in for `jax.lax.dot_general`.
+      dot_general_cls: called without arguments, gives such a stand-in; it goes before `dot_general`.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> variables = nn.Dense(features=4).init(jax.random.key(0), jnp.ones((1, 3)))
+    >>> print(jax.tree.map(jnp.shape, variables))
+    {'params': {'bias': (4,), 'kernel': (3, 4)}}
+    """
+
+    features: int
+    use_bias: bool = True
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    precision: PrecisionLike = None
+    kernel_init: Initializer = default_kernel_init
+    bias_init: Initializer = initializers.zeros_init()
+    promote_dtype: PromoteDtypeFn = promote_dtype
+    dot_general: DotGeneralT | None = None
+    dot_general_cls: Any = None
+
+    @compact
+    def __call__(self, inputs: Array) -> Array:
+        """Apply the map.
+
+        Args:
+          inputs: an array of shape (..., n).
+
+        Returns:
+          An array of shape (..., features).
+
+        Raises:
+          LayerRankError: the input is a scalar.
+        """
+        shape = jnp.shape(inputs)
+        if not shape:
+            raise LayerRankError(where(self), "inputs", "a scalar", "an array of shape (..., n)")
+        ndim = len(shape)
+        kernel = self.param(
+            "kernel", self.kernel_init, (shape[-1], self.features), self.param_dtype
+        )
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        dimensions = (((ndim - 1,), (0,)), ((), ()))
+        bias_shape = (1,) * (ndim - 1) + (self.features,)
+        return _apply_affine(self, inputs, kernel, bias, dimensions, bias_shape)
+
+
+def _apply_affine(
+    layer: Any,
+    inputs: Array,
+    kernel: Array,
+    bias: Array | None,
+    dimensions: Dimensions,
+    bias_shape: tuple[int, ...],
+) -> Array:
+    """Run a product and a sum with the layer's own dtype, precision and stand-ins."""
+    if layer.dot_general_cls is not None:
+        dot_general = layer.dot_general_cls()
+    else:
+        dot_general = layer.dot_general
+    if not hasattr(inputs, "dtype"):
+        inputs = jnp.asarray(inputs)
+    if dot_general is None and layer.promote_dtype is promote_dtype:
+        return _affine(inputs, kernel, bias, dimensions, bias_shape, layer.dtype, layer.precision)
+    inputs, kernel, bias = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
+    y = (dot_general or lax.dot_general)(inputs, kernel, dimensions, precision=layer.precision)
+    return y if bias is None else y + jnp.reshape(bias, bias_shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Flattened:
+    """An initializer that draws a matrix and gives it more axes.
+
+    Attributes:
+      init: the initializer of the matrix.
+      batch: how many leading axes of the shape are batch axes.
+      columns: how many trailing axes make up the matrix's columns.
+      vector: draw a vector instead of a matrix.
+    """
+
+    init: Initializer
+    batch: int
+    columns: int
+    vector: bool = False
+
+    def __call__(self, key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Any:
+        batch = math.prod(shape[: self.batch])
+        columns = math.prod(shape[-self.columns :])
+        if self.vector:
+            flat: tuple[int, ...] = (batch * columns,)
+        else:
+            flat = (batch * math.prod(shape[self.batch : len(shape) - self.columns]), columns)
+        value = self.init(key, flat, dtype)
+        if isinstance(value, meta.AxisMetadata):
+            return meta.replace_boxed(value, jnp.reshape(value.unbox(), shape))
+        return jnp.reshape(value, shape)
+
+
+class DenseGeneral(Module):
+    """Map several axes linearly to several axes.
+
+    The axes `axis` of the input, of sizes (n...), are contracted with a `kernel` of shape (batch..., n..., features...),
+    and the output ends in axes of sizes `features`. The `bias` has the shape (batch..., features...). Along the axes
+    `batch_dims` each index has a kernel of its own.
+
+    Attributes:
+      features: sizes of the output's last axes.
+      axis: the axes of the input to contract.
+      batch_dims: the batch axes: 0, 1, ... up to some number.
+      use_bias: whether there is a bias.
+      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      param_dtype: dtype of the parameters.
+      kernel_init: initializer of the kernel, seen as a matrix (batch * n, features).
+      bias_init: initializer of the bias, seen as a vector.
+      precision: precision of the product, see `jax.lax.Precision`.
+      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
+      dot_general: a stand-in for `jax.lax.dot_general`.
+      dot_general_cls: called without arguments, gives such a stand-in; it goes before `dot_general`.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> layer = nn.DenseGeneral(features=(4, 5), axis=(1, -1))
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 3, 6, 7)))
+    >>> print(y.shape, jax.tree.map(jnp.shape, variables))
+    (1, 6, 4, 5) {'params': {'bias': (4, 5), 'kernel': (3, 7, 4, 5)}}
+    """
+
+    features: int | Sequence[int]
+    axis: int | Sequence[int] = -1
+    batch_dims: Sequence[int] = ()
+    use_bias: bool = True
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    kernel_init: Initializer = default_kernel_init
+    bias_init: Initializer = initializers.zeros_init()
+    precision: PrecisionLike = None
+    promote_dtype: PromoteDtypeFn = promote_dtype
+    dot_general: DotGeneralT | None = None
+    dot_general_cls: Any = None
+
+    @compact
+    def __call__(self, inputs: Array) -> Array:
+        """Apply the map.
+
+        Args:
+          inputs: an array that has all axes named by `axis` and `batch_dims`.
+
+        Returns:
+          An array of the batch axes, the axes that were not contracted, and `features`.
+
+        Raises:
+          LayerArgumentError: the batch axes are not 0, 1, ... up to some number.
+          LayerRankError: the input has no such axis.
+        """
+        features = canonicalize_tuple(self.features)
+        axis, batch_dims = self._axes(inputs)
+        batch = tuple(inputs.shape[ax] for ax in batch_dims)
+        contracted = tuple(inputs.shape[ax] for ax in axis)
+        kept = tuple(
+            inputs.shape[ax] if ax in batch_dims else 1
+            for ax in range(inputs.ndim)
+            if ax not in axis
+        )
+        n_batch, n_features = len(batch), len(features)
+        kernel = self.param(
+            "kernel",
+            _Flattened(self.kernel_init, n_batch, n_features),
+            batch + contracted + features,
+            self.param_dtype,
+        )
+        bias = None
+        if self.use_bias:
+            init = _Flattened(self.bias_init, n_batch, n_features, vector=True)
+            bias = self.param("bias", init, batch + features, self.param_dtype)
+        kernel_axis = tuple(range(n_batch, n_batch + len(axis)))
+        dimensions = ((axis, kernel_axis), (batch_dims, tuple(range(n_batch))))
+        return _apply_affine(self, inputs, kernel, bias, dimensions, kept + features)
+
+    def _axes(self, inputs: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        axis, batch_dims = canonicalize_tuple(self.axis), canonicalize_tuple(self.batch_dims)
+        if batch_dims and set(batch_dims) != set(range(max(batch_dims) + 1)):
+            raise LayerArgumentError(
+                where(self), "batch_dims", batch_dims, "the leading axes 0, 1, ... without a gap"
+            )
+        ndim = inputs.ndim
+        if any(not -ndim <= ax < ndim for ax in axis + batch_dims):
+            raise LayerRankError(
+                where(self),
+                "inputs",
+                f"an array of shape {inputs.shape}",
+                f"one that has the axes {axis + batch_dims}",
+            )
+        return normalize_axes(axis, ndim), normalize_axes(batch_dims, ndim)
+
+
+@staged("equation", "bias_shape", "dtype", "options")
+def _einsum(
+    inputs: Array,
+    kernel: Array,
+    bias: Array | None,
+    equation: str,
+    bias_shape: tuple[int, ...],
+    dtype: Any,
+    options: tuple[Any, Any],
+) -> Array:
+    inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=dtype)
+    return _einsum_promoted(inputs, kernel, bias, equation, bias_shape, options)
+
+
+def _einsum_promoted(
+    inputs: Array,
+    kernel: Array,
+    bias: Array | None,
+    equation: str,
+    bias_shape: tuple[int, ...],
+    options: tuple[Any, Any],
+) -> Array:
+    precision, preferred = options
+    y = jnp.einsum(equation, inputs, kernel, precision=precision, preferred_element_type=preferred)
+    return y if bias is None else y + jnp.reshape(bias, bias_shape)
+
+
+class Einsum(Module):
+    """Contract the input with a kernel as an einsum equation says, then add a bias.
+
+    The `kernel` has the shape `shape`. The `bias` spans those axes of the result that come from the kernel.
+
+    Attributes:
+      shape: shape of the kernel.
+      einsum_str: the equation, with two operands, the input and the kernel, and an explicit result. It is given
+        here or in the call.
+      use_bias: whether there is a bias.
+      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      param_dtype: dtype of the parameters.
+      precision: precision of the product, see `jax.lax.Precision`.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
+      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
+      preferred_element_type: dtype in which the product accumulates, and which it returns.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> layer = nn.Einsum((5, 6, 7), "abc,cde->abde")
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((3, 4, 5)))
+    >>> print(y.shape, jax.tree.map(jnp.shape, variables))
+    (3, 4, 6, 7) {'params': {'bias': (6, 7), 'kernel': (5, 6, 7)}}
+    """
+
+    shape: Shape
+    einsum_str: str | None = None
+    use_bias: bool = True
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    precision: PrecisionLike = None
+    kernel_init: Initializer = default_kernel_init
+    bias_init: Initializer = initializers.zeros_init()
+    promote_dtype: PromoteDtypeFn = promote_dtype
+    preferred_element_type: Dtype | None = None
+
+    @compact
+    def __call__(self, inputs: Array, einsum_str: str | None = None) -> Array:
+        """Apply the equation.
+
+        Args:
+          inputs: the first operand.
+          einsum_str: the equation, if the layer was made without one.
+
+        Returns:
+          The equation's result, plus the bias.
+
+        Raises:
+          LayerArgumentError: the equation has no "->", or not two operands.
+          LayerShapeError: the equation names fewer or more axes of the kernel than it has.
+        """
+        equation = self._checked(merge_param("einsum_str", self.einsum_str, einsum_str))
+        kernel = self.param("kernel", self.kernel_init, tuple(self.shape), self.param_dtype)
+        bias, bias_shape = None, ()
+        if self.use_bias:
+            small, bias_shape = self._get_bias_shape(equation, inputs, kernel)
+            bias = self.param("bias", self.bias_init, small, self.param_dtype)
+        options = (self.precision, self.preferred_element_type)
+        if self.promote_dtype is promote_dtype:
+            return _einsum(inputs, kernel, bias, equation, bias_shape, self.dtype, options)
+        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        return _einsum_promoted(inputs, kernel, bias, equation, bias_shape, options)
+
+    def _checked(self, equation: str) -> str:
+        equation = equation.replace(" ", "")
+        if "->" not in equation:
+            raise LayerArgumentError(
+                where(self), "einsum_str", repr(equation), 'an equation with an explicit "->"'
+            )
+        if equation.count(",") != 1:
+            raise LayerArgumentError(
+                where(self),
+                "einsum_str",
+                repr(equation),
+                "two operands, the input and the kernel, with one comma between them",
+            )
+        return equation
+
+    def _get_bias_shape(
+        self, einsum_str: str, lhs: Array, rhs: Array
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Find the shape of the bias, and that shape with ones for the result's other axes."""
+        operands, result = einsum_str.split("->")
+        left, right = operands.split(",")
+        hidden = [_hidden_axes(left, jnp.ndim(lhs)), _hidden_axes(right, len(self.shape))]
+        labels = _labels(right, hidden[1])
+        sizes = dict(zip(labels, self.shape, strict=False))
+        if len(labels) != len(self.shape) or len(sizes) != len(self.shape):
+            raise LayerShapeError(
+                where(self),
+                "einsum_str",
+                repr(einsum_str),
+                f"one with a letter of its own for each axis of a kernel of shape {self.shape}",
+            )
+        wanted = _labels(result, max(hidden))
+        bias_shape = tuple(sizes[label] for label in wanted if label in sizes)
+        return bias_shape, tuple(sizes.get(label, 1) for label in wanted)
+
+
+def _hidden_axes(term: str, ndim: int) -> int:
+    """Count the axes that an ellipsis stands for."""
+    return max(ndim - len(term.replace("...", "")), 0) if "..." in term else 0
+
+
+@functools.lru_cache(maxsize=256)
+def _labels(term: str, hidden: int) -> list[str | int]:
+    """List a term's axes: letters, and where an ellipsis stands, numbers that count from its right end."""
+    head, dots, tail = term.partition("...")
+    return [*head, *(range(hidden - 1, -1, -1) if dots else ()), *tail]

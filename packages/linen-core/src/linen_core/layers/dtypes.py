@@ -1,0 +1,97 @@
+"""Which dtype a layer computes in."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linen_core.errors import InexactDtypeError
+from linen_core.typing import Dtype
+
+__all__ = ["PromoteDtypeFn", "canonicalize_dtype", "promote_dtype"]
+
+
+class PromoteDtypeFn(Protocol):
+    """A function that casts the arrays of a layer to one dtype, as `promote_dtype` does.
+
+    It takes any number of arrays, each of which may be None, and gives back a list of as many, None where None
+    came in. `dtype` is the layer's own dtype field; `inexact` asks for a floating-point or complex result.
+
+    >>> import jax.numpy as jnp, linen_core as nn
+    >>> def keep(*args, dtype=None, inexact=True):
+    ...     return list(args)
+    >>> nn.Dense(2, promote_dtype=keep).features
+    2
+    """
+
+    def __call__(self, *args: Any, dtype: Any = None, inexact: bool = True) -> list[Any]: ...
+
+
+def canonicalize_dtype(*args: Any, dtype: Dtype | None = None, inexact: bool = True) -> Dtype:
+    """Find the dtype that a computation on several values runs in.
+
+    Args:
+      *args: arrays or numbers, any shape; None is skipped.
+      dtype: the answer, if the caller has one already; returned as it is given.
+      inexact: ask for a floating-point or complex dtype; integers are then promoted with float32.
+
+    Returns:
+      `dtype` if given, else the dtype to which JAX promotes all values.
+
+    Raises:
+      InexactDtypeError: `inexact` is set and `dtype` is neither floating-point nor complex.
+
+    >>> import jax.numpy as jnp
+    >>> print(canonicalize_dtype(jnp.ones(2, jnp.bfloat16), jnp.ones(2, jnp.float32)))
+    float32
+    """
+    if dtype is None:
+        dtype = jnp.result_type(*[jnp.asarray(x) for x in args if x is not None])
+        if inexact and not jnp.issubdtype(dtype, jnp.inexact):
+            dtype = jnp.promote_types(jnp.float32, dtype)
+    if inexact and not jnp.issubdtype(dtype, jnp.inexact):
+        raise InexactDtypeError(dtype)
+    return dtype
+
+
+def promote_dtype(*args: Any, dtype: Any = None, inexact: bool = True) -> list[Any]:
+    """Cast several values to one dtype.
+
+    Args:
+      *args: arrays or numbers, any shape; None stays None.
+      dtype: the dtype to cast to; by default the one that `canonicalize_dtype` finds.
+      inexact: ask for a floating-point or complex dtype.
+
+    Returns:
+      As many arrays as came in, all of one dtype.
+
+    Raises:
+      InexactDtypeError: `inexact` is set and `dtype` is neither floating-point nor complex.
+
+    >>> import jax.numpy as jnp
+    >>> x, w, b = promote_dtype(jnp.ones(2, jnp.int32), jnp.ones(2, jnp.bfloat16), None)
+    >>> x.dtype.name, w.dtype.name, b
+    ('bfloat16', 'bfloat16', None)
+    """
+    if _agree(args, dtype, inexact):
+        return list(args)
+    dtype = canonicalize_dtype(*args, dtype=dtype, inexact=inexact)
+    return [None if x is None else jnp.asarray(x, dtype) for x in args]
+
+
+def _agree(args: tuple[Any, ...], dtype: Any, inexact: bool) -> bool:
+    """Tell whether all values are arrays that have the wanted dtype already: nothing to find, nothing to cast."""
+    common = None if dtype is None else np.dtype(dtype)
+    for x in args:
+        if x is None:
+            continue
+        if not isinstance(x, jax.Array) or x.weak_type:
+            return False
+        if common is None:
+            common = x.dtype
+        if x.dtype != common:
+            return False
+    return common is not None and (not inexact or jnp.issubdtype(common, jnp.inexact))

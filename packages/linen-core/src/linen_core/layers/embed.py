@@ -1,0 +1,101 @@
+"""Embeddings: a vector for each of finitely many integers."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from linen_core.errors import LayerArgumentError
+from linen_core.layers._common import default_embed_init
+from linen_core.layers._staging import staged
+from linen_core.layers._where import where
+from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
+from linen_core.module import Module
+from linen_core.typing import Array, Dtype, Initializer
+
+__all__ = ["Embed"]
+
+
+@staged()
+def _take(embedding: Array, indices: Array) -> Array:
+    return jnp.take(embedding, indices, axis=0)
+
+
+@staged()
+def _attend(query: Array, embedding: Array) -> Array:
+    return jnp.dot(query, embedding.T)
+
+
+class Embed(Module):
+    """Look up a vector for each integer from 0 to `num_embeddings` - 1.
+
+    The parameter `embedding` has the shape (num_embeddings, features). An index beyond the last gives nan; with one
+    embedding all indices give that one.
+
+    Attributes:
+      num_embeddings: how many integers there are.
+      features: size of a vector.
+      dtype: dtype of the vectors; by default the embedding's.
+      param_dtype: dtype of the parameter.
+      embedding_init: initializer of the parameter.
+      promote_dtype: what casts (embedding,), or (query, embedding), to one dtype.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> y, variables = nn.Embed(5, 3).init_with_output(jax.random.key(0), jnp.array([[0, 1]]))
+    >>> print(y.shape, jax.tree.map(jnp.shape, variables))
+    (1, 2, 3) {'params': {'embedding': (5, 3)}}
+    """
+
+    num_embeddings: int
+    features: int
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    embedding_init: Initializer = default_embed_init
+    promote_dtype: PromoteDtypeFn = promote_dtype
+
+    def setup(self) -> None:
+        """Make or read the parameter."""
+        self.embedding = self.param(
+            "embedding",
+            self.embedding_init,
+            (self.num_embeddings, self.features),
+            self.param_dtype,
+        )
+
+    def __call__(self, inputs: Array) -> Array:
+        """Look vectors up.
+
+        Args:
+          inputs: integers, of any shape.
+
+        Returns:
+          An array of the input's shape with an axis of size `features` behind.
+
+        Raises:
+          LayerArgumentError: the input holds no integers.
+        """
+        if not jnp.issubdtype(inputs.dtype, jnp.integer):
+            raise LayerArgumentError(
+                where(self), "inputs", f"an array of dtype {inputs.dtype}", "integers"
+            )
+        (embedding,) = self.promote_dtype(self.embedding, dtype=self.dtype, inexact=False)
+        if self.num_embeddings == 1:
+            return jnp.broadcast_to(embedding, (*inputs.shape, self.features))
+        return _take(embedding, inputs)
+
+    def attend(self, query: Array) -> Array:
+        """Multiply vectors with all embeddings, as a language model does to get its logits.
+
+        Args:
+          query: an array of shape (..., features).
+
+        Returns:
+          An array of shape (..., num_embeddings).
+
+        >>> import jax, jax.numpy as jnp, linen_core as nn
+        >>> layer = nn.Embed(5, 3)
+        >>> variables = layer.init(jax.random.key(0), jnp.array([0]))
+        >>> layer.apply(variables, jnp.ones((2, 3)), method="attend").shape
+        (2, 5)
+        """
+        query, embedding = self.promote_dtype(query, self.embedding, dtype=self.dtype)
+        return _attend(query, embedding)

@@ -1,0 +1,445 @@
+"""Initializers of parameters: functions of a key, a shape and a dtype.
+
+Each family of `jax.nn.initializers` is here under its name and draws the same numbers. What its builders give back is a value
+rather than a closure: it compares equal to another built the same way, prints how it was built, can be
+pickled, and under `jax.jit` is recorded once per shape.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.nn import initializers as jax_initializers
+from jax.nn.initializers import ones, zeros
+
+from linen_core._jax_compat import is_staging
+from linen_core.typing import Array, Initializer
+
+__all__ = [
+    "Initializer",
+    "constant",
+    "delta_orthogonal",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "ones",
+    "ones_init",
+    "orthogonal",
+    "truncated_normal",
+    "uniform",
+    "variance_scaling",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+    "zeros_init",
+]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class BuiltInitializer:
+    """What the builders of this module return: one of JAX's initializers together with how it was built.
+
+    Attributes:
+      family: name of the builder in `jax.nn.initializers`.
+      arguments: what the builder was called with, by name.
+
+    >>> import pickle
+    >>> pickle.loads(pickle.dumps(normal(0.1))) == normal(0.1)
+    True
+    """
+
+    family: str
+    arguments: tuple[tuple[str, Any], ...]
+
+    @functools.cached_property
+    def __name__(self) -> str:
+        return "init"
+
+    @functools.cached_property
+    def draw(self) -> Callable[..., Array]:
+        """JAX's own initializer."""
+        build: Callable[..., Callable[..., Array]] = getattr(jax_initializers, self.family)
+        return build(**dict(self.arguments))
+
+    @functools.cached_property
+    def _replayable(self) -> bool:
+        # An array may belong to a running trace, which no recording may outlive.
+        return not any(isinstance(value, np.ndarray | jax.Array) for _, value in self.arguments)
+
+    @functools.cached_property
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.family, *(_identify(value) for _, value in self.arguments))
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash(self._identity)
+
+    def __call__(
+        self, key: Array, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None
+    ) -> Array:
+        """Draw an array.
+
+        Args:
+          key: the key to draw with.
+          shape: shape of the array.
+          dtype: its dtype; by default the one given to the builder, else JAX's default float.
+          out_sharding: how it lies on the devices, as for `jax.nn.initializers`.
+        """
+        options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
+        if out_sharding is not None:
+            options["out_sharding"] = out_sharding
+        if self._replayable and is_staging():
+            return _replay(self, key, tuple(shape), **options)
+        return self.draw(key, shape, **options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BuiltInitializer) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"{self.family}({', '.join(f'{name}={value!r}' for name, value in self.arguments)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BuiltInitializer, (self.family, self.arguments)
+
+
+def _built(family: str, **arguments: Any) -> BuiltInitializer:
+    frozen = ((k, tuple(v) if isinstance(v, list) else v) for k, v in arguments.items())
+    return BuiltInitializer(family, tuple(frozen))
+
+
+@functools.partial(
+    jax.jit, static_argnames=("built", "shape", "dtype", "out_sharding"), inline=True
+)
+def _replay(built: BuiltInitializer, key: Array, shape: Any, **options: Any) -> Array:
+    return built.draw(key, shape, **options)
+
+
+def _identify(value: Any) -> Any:
+    """Stand in for an argument by something hashable: equal only if the initializers draw the same bits."""
+    if isinstance(value, tuple):
+        return tuple(map(_identify, value))
+    if isinstance(value, np.ndarray | jax.Array):
+        return id(value)
+    return (value, repr(value)) if isinstance(value, int | float | complex) else value
+
+
+def zeros_init() -> Initializer:
+    """Give the initializer that fills an array with zeros.
+
+    >>> import jax
+    >>> print(zeros_init()(jax.random.key(0), (2,)))
+    [0. 0.]
+    """
+    return zeros
+
+
+def ones_init() -> Initializer:
+    """Give the initializer that fills an array with ones.
+
+    >>> import jax
+    >>> print(ones_init()(jax.random.key(0), (2,)))
+    [1. 1.]
+    """
+    return ones
+
+
+def constant(value: Any, dtype: Any = None) -> Initializer:
+    """Build an initializer that fills an array with a value.
+
+    Args:
+      value: a number, or an array that broadcasts to the shape.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> print(constant(0.5)(jax.random.key(0), (2,)))
+    [0.5 0.5]
+    """
+    return _built("constant", value=value, dtype=dtype)
+
+
+def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
+    """Build an initializer that draws uniformly from [0, `scale`).
+
+    Args:
+      scale: the upper bound.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> uniform(2.0)(jax.random.key(0), (3,)).shape
+    (3,)
+    """
+    return _built("uniform", scale=scale, dtype=dtype)
+
+
+def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
+    """Build an initializer that draws from a normal distribution with mean 0.
+
+    Args:
+      stddev: the standard deviation.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> normal()(jax.random.key(0), (3,)).shape
+    (3,)
+    """
+    return _built("normal", stddev=stddev, dtype=dtype)
+
+
+def truncated_normal(
+    stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
+) -> Initializer:
+    """Build an initializer that draws from a normal distribution cut off on both sides.
+
+    Args:
+      stddev: the standard deviation before the cut, not corrected for it.
+      dtype: dtype where the caller gives none.
+      lower: where it is cut below, in standard deviations.
+      upper: where it is cut above, in standard deviations.
+
+    >>> import jax
+    >>> bool(abs(truncated_normal(1.0)(jax.random.key(0), (100,))).max() <= 2.0)
+    True
+    """
+    return _built("truncated_normal", stddev=stddev, dtype=dtype, lower=lower, upper=upper)
+
+
+def variance_scaling(
+    scale: Any,
+    mode: Any,
+    distribution: Any,
+    in_axis: int | Sequence[int] = -2,
+    out_axis: int | Sequence[int] = -1,
+    batch_axis: int | Sequence[int] = (),
+    dtype: Any = None,
+) -> Initializer:
+    """Build an initializer whose variance is `scale` over the number of a kernel's inputs or outputs.
+
+    Args:
+      scale: a positive number.
+      mode: which number: "fan_in", "fan_out", "fan_avg" (their mean) or "fan_geo_avg" (their geometric mean).
+      distribution: "truncated_normal" (cut at two standard deviations), "normal" or "uniform".
+      in_axis: the axes of the kernel that hold the inputs.
+      out_axis: the axes that hold the outputs.
+      batch_axis: the axes that count for neither. All other axes count for both, as a convolution's window.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> variance_scaling(2.0, "fan_in", "normal")(jax.random.key(0), (3, 4)).shape
+    (3, 4)
+    """
+    return _built(
+        "variance_scaling",
+        scale=scale,
+        mode=mode,
+        distribution=distribution,
+        in_axis=in_axis,
+        out_axis=out_axis,
+        batch_axis=batch_axis,
+        dtype=dtype,
+    )
+
+
+def glorot_uniform(
+    in_axis: int | Sequence[int] = -2,
+    out_axis: int | Sequence[int] = -1,
+    batch_axis: int | Sequence[int] = (),
+    dtype: Any = None,
+) -> Initializer:
+    """Build an initializer that draws from a uniform distribution with variance 2 / (inputs + outputs).
+
+    Source: Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html.
+
+    Args:
+      in_axis: the axes of the kernel that hold the inputs.
+      out_axis: the axes that hold the outputs.
+      batch_axis: the axes that count for neither.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> glorot_uniform()(jax.random.key(0), (3, 4)).shape
+    (3, 4)
+    """
+    return _built(
+        "glorot_uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
+    )
+
+
+def glorot_normal(
+    in_axis: int | Sequence[int] = -2,
+    out_axis: int | Sequence[int] = -1,
+    batch_axis: int | Sequence[int] = (),
+    dtype: Any = None,
+) -> Initializer:
+    """Build an initializer that draws from a truncated normal distribution with variance 2 / (inputs + outputs).
+
+    Source: Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html.
+
+    Args:
+      in_axis: the axes of the kernel that hold the inputs.
+      out_axis: the axes that hold the outputs.
+      batch_axis: the axes that count for neither.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> glorot_normal()(jax.random.key(0), (3, 4)).shape
+    (3, 4)
+    """
+    return _built(
+        "glorot_normal", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
+    )
+
+
+def lecun_uniform(
+    in_axis: int | Sequence[int] = -2,
+    out_axis: int | Sequence[int] = -1,
+    batch_axis: int | Sequence[int] = (),
+    dtype: Any = None,
+) -> Initializer:
+    """Build an initializer that draws from a uniform distribution with variance 1 / inputs.
+
+    Source: LeCun et al., Efficient BackProp, 1998.
+
+    Args:
+      in_axis: the axes of the kernel that hold the inputs.
+      out_axis: the axes that hold the outputs.
+      batch_axis: the axes that count for neither.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> lecun_uniform()(jax.random.key(0), (3, 4)).shape
+    (3, 4)
+    """
+    return _built(
+        "lecun_uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
+    )
+
+
+def lecun_normal(
+    in_axis: int | Sequence[int] = -2,
+    out_axis: int | Sequence[int] = -1,
+    batch_axis: int | Sequence[int] = (),
+    dtype: Any = None,
+) -> Initializer:
+    """Build an initializer that draws from a truncated normal distribution with variance 1 / inputs.
+
+    Source: LeCun et al., Efficient BackProp, 1998.
+
+    Args:
+      in_axis: the axes of the kernel that hold the inputs.
+      out_axis: the axes that hold the outputs.
+      batch_axis: the axes that count for neither.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> lecun_normal()(jax.random.key(0), (3, 4)).shape
+    (3, 4)
+    """
+    return _built(
+        "lecun_normal", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
+    )
+
+
+def he_uniform(
+    in_axis: int | Sequence[int] = -2,
+    out_axis: int | Sequence[int] = -1,
+    batch_axis: int | Sequence[int] = (),
+    dtype: Any = None,
+) -> Initializer:
+    """Build an initializer that draws from a uniform distribution with variance 2 / inputs.
+
+    Source: He et al., 2015, https://arxiv.org/abs/1502.01852.
+
+    Args:
+      in_axis: the axes of the kernel that hold the inputs.
+      out_axis: the axes that hold the outputs.
+      batch_axis: the axes that count for neither.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> he_uniform()(jax.random.key(0), (3, 4)).shape
+    (3, 4)
+    """
+    return _built(
+        "he_uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
+    )
+
+
+def he_normal(
+    in_axis: int | Sequence[int] = -2,
+    out_axis: int | Sequence[int] = -1,
+    batch_axis: int | Sequence[int] = (),
+    dtype: Any = None,
+) -> Initializer:
+    """Build an initializer that draws from a truncated normal distribution with variance 2 / inputs.
+
+    Source: He et al., 2015, https://arxiv.org/abs/1502.01852.
+
+    Args:
+      in_axis: the axes of the kernel that hold the inputs.
+      out_axis: the axes that hold the outputs.
+      batch_axis: the axes that count for neither.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> he_normal()(jax.random.key(0), (3, 4)).shape
+    (3, 4)
+    """
+    return _built(
+        "he_normal", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
+    )
+
+
+xavier_uniform = glorot_uniform
+xavier_normal = glorot_normal
+kaiming_uniform = he_uniform
+kaiming_normal = he_normal
+
+
+def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """Build an initializer that draws a random orthogonal matrix, all axes but one flattened into its rows.
+
+    Where the matrix is not square, its rows or its columns are orthonormal, whichever are fewer.
+
+    Args:
+      scale: the length of the vectors.
+      column_axis: the axis that holds the columns.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> w = orthogonal()(jax.random.key(0), (3, 3))
+    >>> bool(abs(w @ w.T - jax.numpy.eye(3)).max() < 1e-6)
+    True
+    """
+    return _built("orthogonal", scale=scale, column_axis=column_axis, dtype=dtype)
+
+
+def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """Build an initializer of convolution kernels: orthogonal in the middle of the window, zero around it.
+
+    Source: Xiao et al., 2018, https://arxiv.org/abs/1806.05393.
+
+    Args:
+      scale: the length of the vectors.
+      column_axis: the axis that holds the columns.
+      dtype: dtype where the caller gives none.
+
+    >>> import jax
+    >>> w = delta_orthogonal()(jax.random.key(0), (3, 3, 2, 2))
+    >>> float(abs(w[0]).max())
+    0.0
+    """
+    return _built("delta_orthogonal", scale=scale, column_axis=column_axis, dtype=dtype)

@@ -1,0 +1,335 @@
+"""Normalizations of activations by their own statistics: layer, RMS, group and instance; with all others by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from linen_core.errors import LayerArgumentError, LayerShapeError
+from linen_core.layers import initializers
+from linen_core.layers._common import canonicalize_axes
+from linen_core.layers._moments import (
+    Plan,
+    check_mask,
+    feature_shape,
+    hashable_groups,
+    normalize_by_own_stats,
+    scale_and_bias,
+)
+from linen_core.layers._where import where
+from linen_core.layers.batch_norm import BatchNorm
+from linen_core.module import Module, compact
+from linen_core.typing import Array, Axes, Dtype, Initializer
+
+__all__ = [
+    "BatchNorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "RMSNorm",
+]
+
+
+def _plan(layer: Any, reduction_axes: tuple[int, ...], feature_axes: tuple[int, ...]) -> Plan:
+    return Plan(
+        reduction_axes,
+        feature_axes,
+        layer.dtype,
+        layer.param_dtype,
+        layer.epsilon,
+        layer.force_float32_reductions,
+        layer.use_fast_variance,
+        axis_name=layer.axis_name,
+        axis_index_groups=hashable_groups(layer.axis_index_groups),
+    )
+
+
+class LayerNorm(Module):
+    """Normalize each example by mean and variance over its features: `(x - mean) / sqrt(var + epsilon) * scale + bias`.
+
+    The parameters `scale` and `bias` span the feature axes. Source: Ba et al., 2016, https://arxiv.org/abs/1607.06450.
+
+    Attributes:
+      epsilon: what is added to the variance.
+      dtype: dtype of the output; by default the one that input and parameters promote to.
+      param_dtype: dtype of the parameters.
+      use_bias: whether there is a bias.
+      use_scale: whether there is a scale.
+      bias_init: initializer of the bias.
+      scale_init: initializer of the scale.
+      reduction_axes: the axes that mean and variance are taken over.
+      feature_axes: the axes that scale and bias span.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and variance.
+      axis_index_groups: groups of devices along that axis; by default all of them.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean is large.
+      force_float32_reductions: compute mean and variance in float32 or wider.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> y, variables = nn.LayerNorm().init_with_output(jax.random.key(0), jnp.array([[1.0, 3.0]]))
+    >>> print(jnp.round(y, 3), jax.tree.map(jnp.shape, variables))
+    [[-1.  1.]] {'params': {'bias': (2,), 'scale': (2,)}}
+    """
+
+    epsilon: float = 1e-6
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    use_bias: bool = True
+    use_scale: bool = True
+    bias_init: Initializer = initializers.zeros
+    scale_init: Initializer = initializers.ones
+    reduction_axes: Axes = -1
+    feature_axes: Axes = -1
+    axis_name: str | None = None
+    axis_index_groups: Any = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
+
+    @compact
+    def __call__(self, x: Array, *, mask: jax.Array | None = None) -> Array:
+        """Normalize.
+
+        Args:
+          x: an array of any shape that has the axes named.
+          mask: a boolean array that broadcasts to `x`: which elements count for mean and variance.
+
+        Returns:
+          An array of the same shape.
+
+        Raises:
+          LayerArgumentError: the mask does not broadcast to the input.
+        """
+        check_mask(self, mask, x.shape)
+        axes = canonicalize_axes(x.ndim, self.reduction_axes)
+        plan = _plan(self, axes, canonicalize_axes(x.ndim, self.feature_axes))
+        scale, bias = scale_and_bias(self, feature_shape(x.shape, plan))
+        return normalize_by_own_stats(x, scale, bias, mask, plan)
+
+
+class RMSNorm(Module):
+    """Normalize each example by the root mean square of its features: `x / sqrt(mean(x^2) + epsilon) * scale`.
+
+    The parameter `scale` spans the feature axes. Source: Zhang and Sennrich, 2019, https://arxiv.org/abs/1910.07467.
+
+    Attributes:
+      epsilon: what is added to the mean square.
+      dtype: dtype of the output; by default the one that input and parameters promote to.
+      param_dtype: dtype of the parameters.
+      use_scale: whether there is a scale.
+      scale_init: initializer of the scale.
+      reduction_axes: the axes that the mean square is taken over.
+      feature_axes: the axes that the scale spans.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share the mean square.
+      axis_index_groups: groups of devices along that axis; by default all of them.
+      use_fast_variance: without effect, as no mean is subtracted.
+      force_float32_reductions: compute the mean square in float32 or wider.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> y, variables = nn.RMSNorm().init_with_output(jax.random.key(0), jnp.array([[3.0, -3.0]]))
+    >>> print(jnp.round(y, 3), jax.tree.map(jnp.shape, variables))
+    [[ 1. -1.]] {'params': {'scale': (2,)}}
+    """
+
+    epsilon: float = 1e-6
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    use_scale: bool = True
+    scale_init: Initializer = initializers.ones
+    reduction_axes: Axes = -1
+    feature_axes: Axes = -1
+    axis_name: str | None = None
+    axis_index_groups: Any = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
+
+    @compact
+    def __call__(self, x: Array, *, mask: jax.Array | None = None) -> Array:
+        """Normalize.
+
+        Args:
+          x: an array of any shape that has the axes named.
+          mask: a boolean array that broadcasts to `x`: which elements count for the mean square.
+
+        Returns:
+          An array of the same shape.
+
+        Raises:
+          LayerArgumentError: the mask does not broadcast to the input.
+        """
+        check_mask(self, mask, x.shape)
+        axes = canonicalize_axes(x.ndim, self.reduction_axes)
+        plan = _plan(self, axes, canonicalize_axes(x.ndim, self.feature_axes))
+        plan = plan._replace(use_mean=False)
+        scale = None
+        if self.use_scale:
+            shape = feature_shape(x.shape, plan)
+            scale = self.param("scale", self.scale_init, shape, self.param_dtype)
+        return normalize_by_own_stats(x, scale, None, mask, plan)
+
+
+class GroupNorm(Module):
+    """Normalize each example by mean and variance over groups of its features, and over all its inner axes.
+
+    The last axis is divided into `num_groups` equal groups, or into groups of `group_size`; one of the two is
+    None. The parameters `scale` and `bias` have the size of the last axis. Source: Wu and He, 2018,
+    https://arxiv.org/abs/1803.08494.
+
+    Attributes:
+      num_groups: number of groups.
+      group_size: number of features in a group.
+      epsilon: what is added to the variance.
+      dtype: dtype of the output; by default the one that input and parameters promote to.
+      param_dtype: dtype of the parameters.
+      use_bias: whether there is a bias.
+      use_scale: whether there is a scale.
+      bias_init: initializer of the bias.
+      scale_init: initializer of the scale.
+      reduction_axes: the axes that mean and variance are taken over, the last among them; by default all but the first.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and variance.
+      axis_index_groups: groups of devices along that axis; by default all of them.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean is large.
+      force_float32_reductions: compute mean and variance in float32 or wider.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> x = jnp.array([[1.0, 3.0, 10.0, 30.0]])
+    >>> y, variables = nn.GroupNorm(num_groups=2).init_with_output(jax.random.key(0), x)
+    >>> print(jnp.round(y, 3), jax.tree.map(jnp.shape, variables))
+    [[-1.  1. -1.  1.]] {'params': {'bias': (4,), 'scale': (4,)}}
+    """
+
+    num_groups: int | None = 32
+    group_size: int | None = None
+    epsilon: float = 1e-6
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    use_bias: bool = True
+    use_scale: bool = True
+    bias_init: Initializer = initializers.zeros
+    scale_init: Initializer = initializers.ones
+    reduction_axes: Axes | None = None
+    axis_name: str | None = None
+    axis_index_groups: Any = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
+
+    @compact
+    def __call__(self, x: Array, *, mask: jax.Array | None = None) -> Array:
+        """Normalize.
+
+        Args:
+          x: an array of shape (batch, ..., features).
+          mask: a boolean array that broadcasts to `x`: which elements count for mean and variance.
+
+        Returns:
+          An array of the same shape.
+
+        Raises:
+          LayerArgumentError: the last axis is not among the reduction axes, the groups are given in two ways or in
+            none, or the mask does not broadcast to the input.
+          LayerShapeError: the features cannot be divided into the groups.
+        """
+        last = x.ndim - 1
+        if self.reduction_axes is None:
+            axes = tuple(range(1, last)) + (last,)
+        else:
+            axes = canonicalize_axes(x.ndim, self.reduction_axes)
+        if axes[-1] != last:
+            raise LayerArgumentError(
+                where(self),
+                "reduction_axes",
+                self.reduction_axes,
+                "axes that include the last one, which holds the features",
+            )
+        groups = self._groups(x.shape[-1])
+        check_mask(self, mask, x.shape)
+        plan = _plan(self, axes[:-1], (last,))._replace(groups=groups)
+        scale, bias = scale_and_bias(self, feature_shape(x.shape, plan))
+        return normalize_by_own_stats(x, scale, bias, mask, plan)
+
+    def _groups(self, channels: int) -> int:
+        """Count the groups."""
+        if (self.num_groups is None) == (self.group_size is None):
+            raise LayerArgumentError(
+                where(self),
+                "num_groups",
+                f"{self.num_groups} with `group_size` {self.group_size}",
+                "exactly one of the two",
+                "Pass `num_groups=None` beside `group_size`.",
+            )
+        name = "num_groups" if self.group_size is None else "group_size"
+        number: Any = getattr(self, name)
+        if number <= 0 or channels % number:
+            raise LayerShapeError(
+                where(self), name, number, f"a divisor of the number of features, {channels}"
+            )
+        return number if self.group_size is None else channels // number
+
+
+class InstanceNorm(Module):
+    """Normalize each feature of each example by mean and variance over the inner axes.
+
+    The parameters `scale` and `bias` span the feature axes. Source: Ulyanov et al., 2016,
+    https://arxiv.org/abs/1607.08022.
+
+    Attributes:
+      epsilon: what is added to the variance.
+      dtype: dtype of the output; by default the one that input and parameters promote to.
+      param_dtype: dtype of the parameters.
+      use_bias: whether there is a bias.
+      use_scale: whether there is a scale.
+      bias_init: initializer of the bias.
+      scale_init: initializer of the scale.
+      feature_axes: the axes that scale and bias span; mean and variance are taken over all others but the first.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and variance.
+      axis_index_groups: groups of devices along that axis; by default all of them.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean is large.
+      force_float32_reductions: compute mean and variance in float32 or wider.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> x = jnp.array([[[1.0, 10.0], [3.0, 30.0]]])
+    >>> y, variables = nn.InstanceNorm().init_with_output(jax.random.key(0), x)
+    >>> print(jnp.round(y[0, :, 0], 3), jax.tree.map(jnp.shape, variables))
+    [-1.  1.] {'params': {'bias': (2,), 'scale': (2,)}}
+    """
+
+    epsilon: float = 1e-6
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    use_bias: bool = True
+    use_scale: bool = True
+    bias_init: Initializer = initializers.zeros
+    scale_init: Initializer = initializers.ones
+    feature_axes: Axes = -1
+    axis_name: str | None = None
+    axis_index_groups: Any = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
+
+    @compact
+    def __call__(self, x: Array, *, mask: jax.Array | None = None) -> Array:
+        """Normalize.
+
+        Args:
+          x: an array of shape (batch, ..., features).
+          mask: a boolean array that broadcasts to `x`: which elements count for mean and variance.
+
+        Returns:
+          An array of the same shape.
+
+        Raises:
+          LayerArgumentError: the first axis is a feature axis, or the mask does not broadcast to the input.
+        """
+        feature_axes = canonicalize_axes(x.ndim, self.feature_axes)
+        if 0 in feature_axes:
+            raise LayerArgumentError(
+                where(self),
+                "feature_axes",
+                self.feature_axes,
+                "axes other than the first, the batch",
+            )
+        check_mask(self, mask, x.shape)
+        axes = tuple(axis for axis in range(1, x.ndim) if axis not in feature_axes)
+        plan = _plan(self, axes, feature_axes)
+        scale, bias = scale_and_bias(self, feature_shape(x.shape, plan))
+        return normalize_by_own_stats(x, scale, bias, mask, plan)
