@@ -148,7 +148,8 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
+    aligned: np.ndarray[Any, Any] = raw[start : start + size].view(dtype).reshape(shape)
+    return aligned
 
 
 def map_threads(function: Any, *arguments: Sequence[Any]) -> list[Any]:

@@ -99,9 +99,7 @@ def _parts(one: Wanted) -> list[_Part]:
         return [_Part((), [], aligned_empty(shape, dtype))]
     parts: dict[tuple[tuple[int, int], ...], _Part] = {}
     for device, index in sharding.addressable_devices_indices_map(tuple(shape)).items():
-        bounds = tuple(
-            part.indices(size)[:2] for part, size in zip(index, shape, strict=True)
-        )
+        bounds = tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
         if bounds not in parts:
             whole = all(bound == (0, size) for bound, size in zip(bounds, shape, strict=True))
             buffer = aligned_empty([stop - start for start, stop in bounds], dtype)
@@ -125,7 +123,9 @@ def _check(group: range, members: Sequence[Wanted], parts: Sequence[list[_Part]]
     mapper: Any = map_threads if size >= _THREADED_CRC_BYTES else map
     for (index, one, _), crc in zip(checked, mapper(_crc, *arguments), strict=True):
         if crc != one.crc:
-            raise BadArrayError(index, f"the CRC-32 of its values is {crc:08x}, expected {one.crc:08x}")
+            raise BadArrayError(
+                index, f"the CRC-32 of its values is {crc:08x}, expected {one.crc:08x}"
+            )
 
 
 def _covers(one: Wanted, some: Sequence[_Part]) -> bool:
@@ -150,7 +150,7 @@ def _crc(one: Wanted, some: Sequence[_Part]) -> int:
                 block[(slice(low - start, high - start), *rest)] = part.buffer[
                     low - first.start : high - first.start
                 ]
-        crc = zlib.crc32(block.reshape(-1).view(np.uint8), crc)
+        crc = zlib.crc32(block.reshape(-1).view(np.uint8).data, crc)
     return crc
 
 
@@ -189,11 +189,13 @@ def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:
 
 
 def _assemble(one: Wanted, pieces: list[jax.Array]) -> jax.Array:
+    value: Any
     if one.key_impl is not None:
-        keys = jax.random.wrap_key_data(pieces[0], impl=one.key_impl)
-        return keys if one.spec.sharding is None else jax.device_put(keys, one.spec.sharding)
+        value = jax.random.wrap_key_data(pieces[0], impl=one.key_impl)
+        return value if one.spec.sharding is None else jax.device_put(value, one.spec.sharding)
     if one.spec.sharding is None:
         return pieces[0]
-    return jax.make_array_from_single_device_arrays(
+    value = jax.make_array_from_single_device_arrays(
         one.spec.shape, one.spec.sharding, pieces, dtype=one.spec.dtype
     )
+    return value

@@ -74,13 +74,15 @@ class Checksums:
                 },
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
+            raise DamagedCheckpointError(
+                folder, file, f"{type(error).__name__}: {error}"
+            ) from error
 
 
 def crc_of_array(array: np.ndarray[Any, Any]) -> int:
     """Compute the CRC-32 of an array's values in row-major order."""
     flat = np.ascontiguousarray(array).reshape(-1)
-    return zlib.crc32(flat.view(np.uint8)) if flat.size else 0
+    return zlib.crc32(flat.view(np.uint8).data) if flat.size else 0
 
 
 def crc_of_file(file: str) -> tuple[int, int]:
@@ -104,7 +106,11 @@ def list_files(folder: str) -> list[str]:
 
 
 def damaged_files(
-    folder: str, checksums: Checksums, *, names: Sequence[str] | None = None, sizes_only: bool = False
+    folder: str,
+    checksums: Checksums,
+    *,
+    names: Sequence[str] | None = None,
+    sizes_only: bool = False,
 ) -> Iterator[tuple[str, str]]:
     """Find the files that are not as they were saved: the path of each, and what is wrong with it.
 

@@ -59,7 +59,9 @@ class OrbaxTree:
     """For each stored PRNG key, by its joined name, the implementation of its generator."""
 
 
-def find_tree(path: str | os.PathLike[str], *, item: str | None = None, step: int | None = None) -> str:
+def find_tree(
+    path: str | os.PathLike[str], *, item: str | None = None, step: int | None = None
+) -> str:
     """Find the folder of the tree that a path means.
 
     Raises:
@@ -145,7 +147,9 @@ def _no_items(folder: str, names: list[str]) -> Exception:
         return UnfinishedCheckpointError(folder, f"it has no {METADATA}")
     shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
     found = f"a folder of {shown}" if names else "an empty folder"
-    return NotACheckpointError(folder, found, f"A folder of Orbax holds {METADATA!r}; check the path.")
+    return NotACheckpointError(
+        folder, found, f"A folder of Orbax holds {METADATA!r}; check the path."
+    )
 
 
 def load_tree(folder: str) -> OrbaxTree:
@@ -168,7 +172,9 @@ def load_tree(folder: str) -> OrbaxTree:
         raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
     ocdbt = bool(fields.get("use_ocdbt", True))
     if ocdbt and not os.path.isfile(os.path.join(folder, "manifest.ocdbt")):
-        raise DamagedCheckpointError(folder, os.path.join(folder, "manifest.ocdbt"), "it is missing")
+        raise DamagedCheckpointError(
+            folder, os.path.join(folder, "manifest.ocdbt"), "it is missing"
+        )
     if not ocdbt:
         _check_names(folder, entries)
     return OrbaxTree(folder, tree, ocdbt, zarr_format, _key_impls(folder))
@@ -189,7 +195,9 @@ def _key_impls(folder: str) -> dict[str, str]:
                     if array.get("ext_metadata"):
                         impls[array["param_name"]] = array["ext_metadata"]["random_key_impl"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
+            raise DamagedCheckpointError(
+                folder, file, f"{type(error).__name__}: {error}"
+            ) from error
     return impls
 
 
@@ -210,7 +218,9 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
 
 
-def _check_names(folder: str, entries: list[tuple[tuple[str, ...], tuple[bool, ...], Tree]]) -> None:
+def _check_names(
+    folder: str, entries: list[tuple[tuple[str, ...], tuple[bool, ...], Tree]]
+) -> None:
     """Refuse names that are no single folder below the tree, where each leaf is a folder of its own."""
     for names, _, leaf in entries:
         if not isinstance(leaf, Leaf) or leaf.kind in ("none", "string"):

@@ -13,12 +13,9 @@ import numpy as np
 
 from linen_store._checksums import Checksums, damaged_files
 from linen_store._layout import METADATA, find_tree, load_tree
+from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root, map_leaves
-from linen_store.errors import (
-    CheckpointReplacedError,
-    ChecksumError,
-    DamagedCheckpointError,
-)
+from linen_store.errors import CheckpointReplacedError, ChecksumError, DamagedCheckpointError
 from linen_store.lazy_store import LazyStore, ShardingLike
 
 if TYPE_CHECKING:
@@ -126,7 +123,9 @@ class CheckpointStore(LazyStore):
             found = self._arrays.metadata([_joined(leaf) for leaf in leaves])
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
-        self._metadata.update((leaf.names, known) for leaf, known in zip(leaves, found, strict=True))
+        self._metadata.update(
+            (leaf.names, known) for leaf, known in zip(leaves, found, strict=True)
+        )
 
     def _stored_spec(self, leaf: Leaf) -> Any:
         if leaf.kind == "none":
@@ -138,10 +137,10 @@ class CheckpointStore(LazyStore):
         known = self._metadata[leaf.names]
         impl = self._layout.key_impls.get(_joined(leaf))
         if impl is not None:
-            data = jax.ShapeDtypeStruct(known.shape, known.dtype)
+            data = array_spec(known.shape, known.dtype)
             return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), data)
         dtype = known.dtype if leaf.kind != "array" else jax.dtypes.canonicalize_dtype(known.dtype)
-        return jax.ShapeDtypeStruct(known.shape, dtype)
+        return array_spec(known.shape, dtype)
 
     def _string(self, leaf: Leaf) -> str:
         file = os.path.join(self._folder, "_strings.json")
@@ -156,7 +155,9 @@ class CheckpointStore(LazyStore):
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
         stored = [
-            (leaf, spec) for leaf, spec in zip(leaves, specs, strict=True) if self._is_stored_array(leaf)
+            (leaf, spec)
+            for leaf, spec in zip(leaves, specs, strict=True)
+            if self._is_stored_array(leaf)
         ]
         loaded = iter(self._load_arrays(stored) if stored else ())
         return [
@@ -244,6 +245,6 @@ def _empty_arrays(folder: str, checksums: Checksums | None) -> dict[str, tuple[A
     if checksums is None:
         return {}
     return {
-        name: (jax.ShapeDtypeStruct(shape, jnp.dtype(dtype)), kind)
+        name: (array_spec(shape, jnp.dtype(dtype)), kind)
         for name, (shape, dtype, kind) in checksums.empty.items()
     }

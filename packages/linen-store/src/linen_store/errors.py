@@ -24,6 +24,9 @@ __all__ = [
     "NameCollisionError",
     "NotACheckpointError",
     "NotADictError",
+    "RenameCollisionError",
+    "RestoreMismatchError",
+    "RngsMissingError",
     "RootNotFoundError",
     "SaveFailedError",
     "StoreDtypeError",
@@ -124,7 +127,9 @@ class AmbiguousCheckpointError(StoreError, ValueError):
       choices: what it can be.
     """
 
-    def __init__(self, path: StrPath, argument: str, choices: Sequence[Any], found: Any = None) -> None:
+    def __init__(
+        self, path: StrPath, argument: str, choices: Sequence[Any], found: Any = None
+    ) -> None:
         self.path = os.fspath(path)
         self.argument = argument
         self.choices = tuple(choices)
@@ -287,7 +292,9 @@ class NameCollisionError(StoreError, ValueError):
       leaves: the two leaves.
     """
 
-    def __init__(self, path: StrPath, name: str, first: Sequence[str], second: Sequence[str]) -> None:
+    def __init__(
+        self, path: StrPath, name: str, first: Sequence[str], second: Sequence[str]
+    ) -> None:
         self.path = os.fspath(path)
         self.name = name
         self.leaves = (tuple(first), tuple(second))
@@ -330,4 +337,59 @@ class UnsupportedLeafError(StoreError, TypeError):
         super().__init__(
             f"Cannot save {render_leaf(leaf)!r} to {self.path!r}: found {found}, expected an array, a number, a "
             "string or None. Convert or remove it."
+        )
+
+
+class RestoreMismatchError(StoreError, ValueError):
+    """What a store holds does not fit the model; all that is wrong is listed.
+
+    Attributes:
+      model: the class name of the model.
+      store: the store, rendered.
+      problems: one line for each leaf that does not fit.
+    """
+
+    def __init__(self, model: str, store: str, problems: Sequence[str]) -> None:
+        self.model = model
+        self.store = store
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(
+            f"Cannot restore {model} from {store}: {len(self.problems)} leaves do not fit. Map names with `rename=`, "
+            "initialise what is missing with `init_missing=True`, ignore what is unexpected with `strict=False`.\n"
+            f"{lines}"
+        )
+
+
+class RngsMissingError(StoreError, ValueError):
+    """Variables must be initialised, and there is no key to do it with.
+
+    Attributes:
+      model: the class name of the model.
+      missing: names of the variables.
+    """
+
+    def __init__(self, model: str, missing: Sequence[Sequence[str]]) -> None:
+        self.model = model
+        self.missing = tuple(map(tuple, missing))
+        super().__init__(
+            f"Cannot initialise {len(self.missing)} variables of {model} that the store lacks, the first is "
+            f"{render_leaf(self.missing[0])!r}: expected `rngs=`, found None. Pass a key or a dict of keys."
+        )
+
+
+class RenameCollisionError(StoreError, ValueError):
+    """`rename` gives two stored leaves the same name.
+
+    Attributes:
+      name: the name.
+      leaves: the two leaves.
+    """
+
+    def __init__(self, name: Sequence[str], first: Sequence[str], second: Sequence[str]) -> None:
+        self.name = tuple(name)
+        self.leaves = (tuple(first), tuple(second))
+        super().__init__(
+            f"Cannot rename: {render_leaf(first)!r} and {render_leaf(second)!r} would both be "
+            f"{render_leaf(name)!r}. Make the patterns of `rename` more exact, or drop one with None."
         )

@@ -6,7 +6,7 @@ import functools
 import operator
 from collections.abc import Hashable, Iterable, Iterator, KeysView, Mapping, ValuesView
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 
@@ -67,8 +67,8 @@ class FrozenDict(Mapping[K, V]):
         self._hash = None
 
     def __getitem__(self, key: K) -> V:
-        value: Any = self._dict[key]
-        return _wrap(value) if isinstance(value, dict) else value
+        value: V = self._dict[key]
+        return cast(V, _wrap(value)) if isinstance(value, dict) else value
 
     def __setitem__(self, key: K, value: V) -> None:
         """Refuse.
@@ -142,7 +142,7 @@ class FrozenDict(Mapping[K, V]):
 
     def unfreeze(self) -> dict[K, V]:
         """Copy into a nested plain dict that shares no container with this FrozenDict."""
-        return unfreeze(self)
+        return cast(dict[K, V], unfreeze(self))
 
     def pretty_repr(self, num_spaces: int = _INDENT) -> str:
         """Render with one entry a line, each level indented by ``num_spaces``."""

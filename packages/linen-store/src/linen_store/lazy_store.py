@@ -16,6 +16,7 @@ import numpy as np
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StoreClosedError, StorePathError
 
+from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount
 from linen_store.errors import ForkedStoreError, StoreDtypeError
 
@@ -76,12 +77,10 @@ class LazyStore(VariableStore):
     ) -> None:
         self.path = os.fspath(path)
         self._tree = mount(tree, root, self.path)
-        self._dtype = None if dtype is None else jnp.dtype(dtype)
-        if self._dtype is not None and not jnp.issubdtype(self._dtype, jnp.floating):
-            raise StoreDtypeError(self._dtype)
+        self._dtype = _floating(dtype)
         self._sharding = sharding
         self._cache_bytes = cache_bytes
-        self._cache: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._cache: OrderedDict[Any, Any] = OrderedDict()
         self._cached_bytes = 0
         self._specs: dict[tuple[str, ...], Any] = {}
         self._stats = StoreStats()
@@ -117,16 +116,33 @@ class LazyStore(VariableStore):
     def spec(self, collection: str, path: tuple[str, ...] = ()) -> Any:
         node = self._find(collection, path)
         leaves = list(leaves_of(node))
-        specs = dict(zip((leaf.names for leaf in leaves), self._specs_of(leaves), strict=True))
+        placed = self._placed_specs(leaves, self._dtype, self._sharding)
+        specs = dict(zip((leaf.names for leaf in leaves), placed, strict=True))
         return map_leaves(lambda leaf: specs[leaf.names], node)
 
     def read(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Any]:
+        return self.read_placed(collection, paths, dtype=self._dtype, sharding=self._sharding)
+
+    def read_placed(
+        self,
+        collection: str,
+        paths: Sequence[tuple[str, ...]],
+        *,
+        dtype: Any = None,
+        sharding: ShardingLike = None,
+    ) -> list[Any]:
+        """Read the values of several leaves in one batch, into another dtype or sharding than the store's own.
+
+        Raises:
+          StorePathError: one of the paths is not a leaf; then nothing is read.
+          StoreDtypeError: ``dtype`` is no floating-point dtype.
+        """
         nodes = [self._find(collection, path) for path in paths]
         for path, node in zip(paths, nodes, strict=True):
             if isinstance(node, dict):
                 raise StorePathError(collection, path, "a node, not a value, is there")
         leaves = {leaf.names: leaf for node in nodes for leaf in leaves_of(node)}
-        values = self._read_leaves(list(leaves.values()))
+        values = self._read_leaves(list(leaves.values()), _floating(dtype), sharding)
         return [map_leaves(lambda leaf: values[leaf.names], node) for node in nodes]
 
     def leaf_names(self, collection: str, path: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -161,49 +177,65 @@ class LazyStore(VariableStore):
             node = node[name]
         return node
 
-    def _specs_of(self, leaves: Sequence[Leaf]) -> list[Any]:
+    def _stored_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
         with self._lock:
             missing = [leaf for leaf in leaves if leaf.names not in self._specs]
             if missing:
-                for leaf, stored in zip(missing, self._load_specs(missing), strict=True):
-                    self._specs[leaf.names] = self._placed(leaf, stored)
+                loaded = self._load_specs(missing)
+                self._specs.update(
+                    (leaf.names, spec) for leaf, spec in zip(missing, loaded, strict=True)
+                )
             return [self._specs[leaf.names] for leaf in leaves]
 
-    def _placed(self, leaf: Leaf, stored: Any) -> Any:
-        """Apply the dtype and the sharding that were asked for to a stored spec."""
-        if not isinstance(stored, jax.ShapeDtypeStruct) or leaf.kind not in ("array", "numpy"):
-            return stored
-        dtype = stored.dtype
-        if self._dtype is not None and jnp.issubdtype(dtype, jnp.floating):
-            dtype = self._dtype
-        spec = jax.ShapeDtypeStruct(stored.shape, dtype)
-        if leaf.kind == "numpy" and self._sharding is None:
-            return spec
-        sharding = self._sharding(leaf.names, spec) if callable(self._sharding) else self._sharding
-        return jax.ShapeDtypeStruct(spec.shape, spec.dtype, sharding=sharding)
+    def _placed_specs(
+        self, leaves: Sequence[Leaf], dtype: Any, sharding: ShardingLike
+    ) -> list[Any]:
+        return [
+            _placed(leaf, stored, dtype, sharding)
+            for leaf, stored in zip(leaves, self._stored_specs(leaves), strict=True)
+        ]
 
-    def _read_leaves(self, leaves: Sequence[Leaf]) -> dict[tuple[str, ...], Any]:
+    def _read_leaves(
+        self, leaves: Sequence[Leaf], dtype: Any, sharding: ShardingLike
+    ) -> dict[tuple[str, ...], Any]:
         # The lock is held while reading, so that two threads that want the same leaf read it once.
         with self._lock:
-            values = {leaf.names: self._cache[leaf.names] for leaf in leaves if leaf.names in self._cache}
-            for names in values:
-                self._cache.move_to_end(names)
-            missing = [leaf for leaf in leaves if leaf.names not in values]
-            loaded = self._load_values(missing, self._specs_of(missing)) if missing else []
-            for leaf, value in zip(missing, loaded, strict=True):
-                values[leaf.names] = value
-                self._keep(leaf.names, value)
+            specs = self._placed_specs(leaves, dtype, sharding)
+            keys = [
+                (leaf.names, getattr(spec, "dtype", None), getattr(spec, "sharding", None))
+                for leaf, spec in zip(leaves, specs, strict=True)
+            ]
+            missing = [index for index, key in enumerate(keys) if key not in self._cache]
+            loaded = dict(
+                zip(
+                    missing,
+                    self._load_values([leaves[i] for i in missing], [specs[i] for i in missing])
+                    if missing
+                    else (),
+                    strict=True,
+                )
+            )
+            values = {
+                leaf.names: loaded[index] if index in loaded else self._recall(keys[index])
+                for index, leaf in enumerate(leaves)
+            }
+            for index, value in loaded.items():
+                self._keep(keys[index], value)
             self._stats = StoreStats(
                 leaves=self._stats.leaves + len(missing),
-                bytes=self._stats.bytes + sum(map(_size, loaded)),
+                bytes=self._stats.bytes + sum(map(_size, loaded.values())),
                 hits=self._stats.hits + len(leaves) - len(missing),
             )
             return values
 
-    def _keep(self, names: tuple[str, ...], value: Any) -> None:
+    def _recall(self, key: Any) -> Any:
+        self._cache.move_to_end(key)
+        return self._cache[key]
+
+    def _keep(self, key: Any, value: Any) -> None:
         if _size(value) > self._cache_bytes:
             return
-        self._cache[names] = value
+        self._cache[key] = value
         self._cached_bytes += _size(value)
         while self._cached_bytes > self._cache_bytes:
             _, dropped = self._cache.popitem(last=False)
@@ -218,6 +250,29 @@ class LazyStore(VariableStore):
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{self._count()} leaves, {self._stats.leaves} read"
         return f"{type(self).__name__}({self.path!r}, collections={list(self._tree)}, {state})"
+
+
+def _floating(dtype: Any) -> Any:
+    if dtype is None:
+        return None
+    checked: Any = jnp.dtype(dtype)
+    if not jnp.issubdtype(checked, jnp.floating):
+        raise StoreDtypeError(checked)
+    return checked
+
+
+def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
+    """Apply the dtype and the sharding that were asked for to a stored spec."""
+    if not isinstance(stored, jax.ShapeDtypeStruct) or leaf.kind not in ("array", "numpy"):
+        return stored
+    if dtype is None or not jnp.issubdtype(stored.dtype, jnp.floating):
+        dtype = stored.dtype
+    spec = array_spec(stored.shape, dtype)
+    if sharding is None:
+        return spec
+    return array_spec(
+        spec.shape, dtype, sharding(leaf.names, spec) if callable(sharding) else sharding
+    )
 
 
 def _size(value: Any) -> int:

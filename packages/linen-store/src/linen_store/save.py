@@ -10,18 +10,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, overload
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from linen_core import VariableStore
+from linen_core.errors import StoreError
 
-from linen_store._checksums import FILE_NAME, Checksums, crc_of_array, crc_of_file, list_files
-from linen_store._layout import METADATA, is_checkpoint
+from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
+from linen_store._layout import is_checkpoint
+from linen_store._specs import key_name
 from linen_store._swap import publish, sync_files, workshop
 from linen_store.errors import (
     CheckpointExistsError,
     NameCollisionError,
     NotACheckpointError,
     SaveFailedError,
-    StoreError,
     UnsupportedLeafError,
 )
 from linen_store.frozen_dict import FrozenDict, unfreeze
@@ -147,7 +149,9 @@ def _check_target(target: str, overwrite: bool) -> None:
         raise CheckpointExistsError(target)
     if not is_checkpoint(target) and not (os.path.isdir(target) and not os.listdir(target)):
         raise NotACheckpointError(
-            target, "something else", "Only a checkpoint is overwritten; remove it or choose another path."
+            target,
+            "something else",
+            "Only a checkpoint is overwritten; remove it or choose another path.",
         )
 
 
@@ -170,11 +174,12 @@ class _Job:
         self.overwrite = overwrite
         self.compression = compression
         found, self.treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
-        self.names = [tuple(_key_name(key) for key in keys) for keys, _ in found]
+        self.names = [tuple(key_name(key) for key in keys) for keys, _ in found]
         self.leaves = [leaf for _, leaf in found]
         self._check_names()
         self.leaves = [
-            _saveable(path, names, leaf) for names, leaf in zip(self.names, self.leaves, strict=True)
+            _saveable(path, names, leaf)
+            for names, leaf in zip(self.names, self.leaves, strict=True)
         ]
 
     def _check_names(self) -> None:
@@ -205,7 +210,9 @@ class _Job:
     def _write(self, folder: str) -> None:
         empty = [_is_empty(leaf) for leaf in self.leaves]
         kept = [None if gone else leaf for gone, leaf in zip(empty, self.leaves, strict=True)]
-        _write_with_orbax(folder, jax.tree_util.tree_unflatten(self.treedef, kept), self.compression)
+        _write_with_orbax(
+            folder, jax.tree_util.tree_unflatten(self.treedef, kept), self.compression
+        )
         item = os.path.join(folder, _ITEM)
         # Orbax waited for its data files; the rest of them and the folders are ours to wait for.
         sync_files(folder)
@@ -228,7 +235,7 @@ class _Job:
 
 
 def _write_with_orbax(folder: str, tree: Any, compression: bool) -> None:
-    from orbax.checkpoint import v1
+    from orbax.checkpoint import v1  # type: ignore[import-untyped]
 
     context = v1.Context()
     context.array.saving.use_compression = compression
@@ -255,13 +262,6 @@ class _Silence(logging.Filter):
 
 def _is_none(value: Any) -> bool:
     return value is None
-
-
-def _key_name(key: Any) -> str:
-    for attribute in ("key", "name", "idx"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
 
 
 def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
@@ -299,7 +299,7 @@ def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
     """Give the stored values of a leaf; None for what has none, or where this process lacks a part of them."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         return None
-    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     if isinstance(leaf, jax.Array | np.ndarray | bool | int | float):
         return np.asarray(leaf)
