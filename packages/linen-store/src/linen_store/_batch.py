@@ -189,13 +189,14 @@ def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:
 
 
 def _assemble(one: Wanted, pieces: list[jax.Array]) -> jax.Array:
-    value: Any
+    sharding = one.spec.sharding
     if one.key_impl is not None:
-        value = jax.random.wrap_key_data(pieces[0], impl=one.key_impl)
-        return value if one.spec.sharding is None else jax.device_put(value, one.spec.sharding)
-    if one.spec.sharding is None:
+        keys: jax.Array = jax.random.wrap_key_data(pieces[0], impl=one.key_impl)
+        placed: jax.Array = keys if sharding is None else jax.device_put(keys, sharding)
+        return placed
+    if sharding is None:
         return pieces[0]
-    value = jax.make_array_from_single_device_arrays(
-        one.spec.shape, one.spec.sharding, pieces, dtype=one.spec.dtype
+    whole: jax.Array = jax.make_array_from_single_device_arrays(
+        one.spec.shape, sharding, pieces, dtype=one.spec.dtype
     )
-    return value
+    return whole

@@ -145,6 +145,18 @@ class LazyStore(VariableStore):
         values = self._read_leaves(list(leaves.values()), _floating(dtype), sharding)
         return [map_leaves(lambda leaf: values[leaf.names], node) for node in nodes]
 
+    def contains(self, collection: str, path: tuple[str, ...] = ()) -> bool:
+        try:
+            self._find(collection, path)
+        except StorePathError:
+            return False
+        return True
+
+    def is_leaf(self, collection: str, path: tuple[str, ...]) -> bool:
+        return self.contains(collection, path) and not isinstance(
+            self._find(collection, path), dict
+        )
+
     def leaf_names(self, collection: str, path: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Tell under which names of the file the value at a path is stored.
 
