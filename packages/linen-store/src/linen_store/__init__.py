@@ -1,1 +1,16 @@
 """linen-store: FrozenDict, checkpoints as variable stores, save and restore."""
+
+from linen_store.checkpoint_store import CheckpointStore as CheckpointStore
+from linen_store.frozen_dict import FrozenDict as FrozenDict
+from linen_store.frozen_dict import copy as copy
+from linen_store.frozen_dict import freeze as freeze
+from linen_store.frozen_dict import pop as pop
+from linen_store.frozen_dict import pretty_repr as pretty_repr
+from linen_store.frozen_dict import unfreeze as unfreeze
+from linen_store.frozen_store import FrozenDictStore as FrozenDictStore
+from linen_store.lazy_store import StoreStats as StoreStats
+from linen_store.restore import Restored as Restored
+from linen_store.restore import RestoreReport as RestoreReport
+from linen_store.restore import restore as restore
+from linen_store.save import SaveHandle as SaveHandle
+from linen_store.save import save as save

@@ -1,0 +1,182 @@
+"""Reading zarr arrays through tensorstore: all metadata in one batch, all opens then all reads in another.
+
+Importing this module imports tensorstore, so it is imported at the first read only.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tensorstore as ts
+
+__all__ = ["ArrayFolder", "ArrayMetadata", "BadArrayError", "aligned_empty"]
+
+_ALIGNMENT = 64
+"""JAX takes a host buffer of this alignment as a CPU array without a copy."""
+
+
+class BadArrayError(Exception):
+    """An array cannot be read; the caller says which leaf and checkpoint that was."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+        self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayMetadata:
+    """What an array's ``zarr.json`` or ``.zarray`` says."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    spec: ts.Spec
+    """Opens any array of the same metadata, without reading the metadata again."""
+
+
+class ArrayFolder:
+    """The arrays below one folder, in either layout (OCDBT or a folder for each) and either zarr format.
+
+    Args:
+      folder: where the arrays lie.
+      ocdbt: whether they lie in an OCDBT database.
+      zarr_format: 2 or 3.
+    """
+
+    def __init__(self, folder: str, *, ocdbt: bool, zarr_format: int) -> None:
+        self._context = ts.Context(
+            {"file_io_mode": {"mode": "memmap"}, "cache_pool": {"total_bytes_limit": 0}}
+        )
+        base = {"driver": "file", "path": os.path.join(os.path.abspath(folder), "")}
+        kvstore = {"driver": "ocdbt", "base": base} if ocdbt else base
+        self._kvstore = ts.KvStore.open(kvstore, context=self._context).result()
+        self._metadata_name = "zarr.json" if zarr_format == 3 else ".zarray"
+        self._driver = "zarr3" if zarr_format == 3 else "zarr"
+        # Most arrays of a model share their metadata with others: each distinct one is parsed once.
+        self._parsed: dict[bytes, ArrayMetadata] = {}
+
+    def metadata(self, names: Sequence[str]) -> list[ArrayMetadata]:
+        """Read the metadata of several arrays.
+
+        Raises:
+          BadArrayError: there is no such array, or its metadata is damaged.
+        """
+        futures = [self._kvstore.read(_prefix(name) + self._metadata_name) for name in names]
+        found = []
+        for index, future in enumerate(futures):
+            try:
+                result = future.result()
+            except Exception as error:
+                raise BadArrayError(index, _reason(error)) from error
+            if result.state != "value":
+                raise BadArrayError(index, f"its {self._metadata_name} is missing")
+            found.append(self._parse(result.value, index))
+        return found
+
+    def _parse(self, raw: bytes, index: int) -> ArrayMetadata:
+        if raw not in self._parsed:
+            try:
+                fields = json.loads(raw)
+                dtype = _dtype(fields["data_type"] if self._driver == "zarr3" else fields["dtype"])
+                spec = ts.Spec(
+                    {
+                        "driver": self._driver,
+                        "metadata": fields,
+                        "assume_metadata": True,
+                        "fill_missing_data_reads": False,
+                    }
+                )
+                self._parsed[raw] = ArrayMetadata(tuple(fields["shape"]), dtype, spec)
+            except Exception as error:
+                reason = f"its {self._metadata_name} is not valid: {_reason(error)}"
+                raise BadArrayError(index, reason) from error
+        return self._parsed[raw]
+
+    def open(self, names: Sequence[str], metadata: Sequence[ArrayMetadata]) -> list[Any]:
+        """Open several arrays whose metadata is known, all at once.
+
+        Raises:
+          BadArrayError: an array cannot be opened.
+        """
+        futures = [
+            ts.open(known.spec, kvstore=self._kvstore / _prefix(name), context=self._context)
+            for name, known in zip(names, metadata, strict=True)
+        ]
+        opened = []
+        for index, future in enumerate(futures):
+            try:
+                opened.append(future.result())
+            except Exception as error:
+                raise BadArrayError(index, _reason(error)) from error
+        return opened
+
+    def read_into(self, parts: Sequence[tuple[int, Any, np.ndarray[Any, Any]]]) -> None:
+        """Read parts of opened arrays into buffers, all at once.
+
+        Each part is the index that an error names, the part of the array, and a buffer of its shape and dtype.
+
+        Raises:
+          BadArrayError: data is missing or damaged.
+        """
+        futures = [
+            ts.array(buffer, context=self._context, write=True).write(part)
+            for _, part, buffer in parts
+        ]
+        failed: BadArrayError | None = None
+        for (index, _, _), future in zip(parts, futures, strict=True):
+            # Every read is waited for, even after a failure: none may write into a buffer that is gone.
+            try:
+                future.result()
+            except Exception as error:
+                failed = failed or BadArrayError(index, _reason(error))
+        if failed is not None:
+            raise failed
+
+
+def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+    """Make an uninitialised array whose first byte is aligned so that JAX need not copy it."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    aligned: np.ndarray[Any, Any] = raw[start : start + size].view(dtype).reshape(shape)
+    return aligned
+
+
+def map_threads(function: Any, *arguments: Sequence[Any]) -> list[Any]:
+    """Map a function that lets go of the interpreter lock over a few threads."""
+    workers = min(8, os.cpu_count() or 1, len(arguments[0]))
+    if workers <= 1:
+        return list(map(function, *arguments))
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, *arguments))
+
+
+def put(buffers: Sequence[np.ndarray[Any, Any]], devices: Sequence[Any]) -> list[jax.Array]:
+    """Put buffers onto devices; on a CPU they become the arrays without a copy."""
+    placed: list[jax.Array] = jax.device_put(list(buffers), list(devices))
+    return placed
+
+
+def _prefix(name: str) -> str:
+    return f"{name}/" if name else ""
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    """Read the dtype of either zarr format: ``bfloat16``, ``float32``, ``<f4``."""
+    return np.dtype(name) if name[:1] in "<>|" else np.dtype(jnp.dtype(name))
+
+
+def _reason(error: BaseException) -> str:
+    """Shorten an error of tensorstore to its first sentence: the rest repeats the whole specification."""
+    text = str(error).split(" [tensorstore_spec=")[0].split(" [source locations=")[0]
+    return " ".join(text.split())[:300] or type(error).__name__

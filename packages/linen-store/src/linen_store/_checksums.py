@@ -1,0 +1,133 @@
+"""The file of checksums that `save` puts beside the arrays of a checkpoint.
+
+Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32 of each leaf's
+values (row-major, little-endian), the size and CRC-32 of each file, and the shapes of arrays without elements, which
+Orbax cannot hold. CRC-32 is that of ISO 3309 and zlib.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from linen_store.errors import DamagedCheckpointError
+
+__all__ = ["FILE_NAME", "Checksums", "crc_of_array", "crc_of_file", "damaged_files", "list_files"]
+
+FILE_NAME = "_linen_checksums.json"
+_BLOCK = 1 << 22
+
+
+@dataclasses.dataclass(frozen=True)
+class Checksums:
+    """What `save` recorded about a tree."""
+
+    leaves: dict[str, int]
+    """CRC-32 of each array's values, by its joined name."""
+
+    files: dict[str, tuple[int, int]]
+    """Size and CRC-32 of each file, by its path relative to the folder."""
+
+    empty: dict[str, tuple[tuple[int, ...], str, str]]
+    """Shape, dtype and kind of each array without elements, by its joined name."""
+
+    def write(self, folder: str) -> None:
+        """Write the file, and wait until it is on the disk."""
+        body = json.dumps(dataclasses.asdict(self), separators=(",", ":")).encode()
+        with open(os.path.join(folder, FILE_NAME), "wb") as stream:
+            stream.write(b"%08x\n%s\n" % (zlib.crc32(body), body))
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    @classmethod
+    def load(cls, folder: str) -> Checksums | None:
+        """Read the file; None where there is none, as in a checkpoint that Orbax wrote itself.
+
+        Raises:
+          DamagedCheckpointError: the file is damaged.
+        """
+        file = os.path.join(folder, FILE_NAME)
+        try:
+            with open(file, "rb") as stream:
+                head, _, body = stream.read().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
+        body = body.removesuffix(b"\n")
+        if head != b"%08x" % zlib.crc32(body):
+            raise DamagedCheckpointError(folder, file, "its own CRC-32 differs")
+        try:
+            fields = json.loads(body)
+            return cls(
+                leaves=fields["leaves"],
+                files={name: (size, crc) for name, (size, crc) in fields["files"].items()},
+                empty={
+                    name: (tuple(shape), dtype, kind)
+                    for name, (shape, dtype, kind) in fields["empty"].items()
+                },
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedCheckpointError(
+                folder, file, f"{type(error).__name__}: {error}"
+            ) from error
+
+
+def crc_of_array(array: np.ndarray[Any, Any]) -> int:
+    """Compute the CRC-32 of an array's values in row-major order."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return zlib.crc32(flat.view(np.uint8).data) if flat.size else 0
+
+
+def crc_of_file(file: str) -> tuple[int, int]:
+    """Compute the size and the CRC-32 of a file."""
+    size = crc = 0
+    with open(file, "rb", buffering=0) as stream:
+        while block := stream.read(_BLOCK):
+            size += len(block)
+            crc = zlib.crc32(block, crc)
+    return size, crc
+
+
+def list_files(folder: str) -> list[str]:
+    """List the files below a folder, by paths relative to it, without the file of checksums."""
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), folder)
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if name != FILE_NAME
+    )
+
+
+def damaged_files(
+    folder: str,
+    checksums: Checksums,
+    *,
+    names: Sequence[str] | None = None,
+    sizes_only: bool = False,
+) -> Iterator[tuple[str, str]]:
+    """Find the files that are not as they were saved: the path of each, and what is wrong with it.
+
+    Args:
+      folder: the tree's folder.
+      checksums: what was recorded.
+      names: the files to look at, by relative path; all by default.
+      sizes_only: read no file.
+    """
+    for name in checksums.files if names is None else names:
+        size, crc = checksums.files[name]
+        file = os.path.join(folder, name)
+        try:
+            found = os.stat(file).st_size
+            if found != size:
+                yield file, f"it has {found} bytes, expected {size}"
+            elif not sizes_only and crc_of_file(file)[1] != crc:
+                yield file, "its CRC-32 differs"
+        except OSError as error:
+            yield file, error.strerror or str(error)

@@ -1,0 +1,230 @@
+"""Finding the leaves of an Orbax checkpoint on disk: steps, items, and the list of names in ``_METADATA``."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from linen_store._swap import backup_path
+from linen_store._tree import Kind, Leaf, Tree, build_tree
+from linen_store.errors import (
+    AmbiguousCheckpointError,
+    CheckpointNotFoundError,
+    DamagedCheckpointError,
+    NotACheckpointError,
+    UnfinishedCheckpointError,
+    UnsafeNameError,
+)
+
+__all__ = ["METADATA", "OrbaxTree", "find_tree", "is_checkpoint", "load_tree"]
+
+METADATA = "_METADATA"
+UNFINISHED = ".orbax-checkpoint-tmp"
+_MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
+_USUAL_ITEMS = ("state", "default", "params")
+_STEP = re.compile(r"(?:.*_)?(\d+)")
+_SEQUENCE_KEY = 1
+_KINDS: dict[str, Kind] = {
+    "jax.Array": "array",
+    "np.ndarray": "numpy",
+    "scalar": "scalar",
+    "string": "string",
+    "None": "none",
+}
+_EMPTY: dict[str, Any] = {"Dict": {}, "List": [], "Tuple": (), "NamedTuple": ()}
+
+
+@dataclasses.dataclass(frozen=True)
+class OrbaxTree:
+    """One tree of arrays in a checkpoint."""
+
+    folder: str
+    """Where the arrays lie."""
+
+    tree: Tree
+    """The leaves by name."""
+
+    ocdbt: bool
+    """Whether the arrays lie in an OCDBT database, not in a folder each."""
+
+    zarr_format: int
+    """2 or 3."""
+
+    key_impls: dict[str, str]
+    """For each stored PRNG key, by its joined name, the implementation of its generator."""
+
+
+def find_tree(
+    path: str | os.PathLike[str], *, item: str | None = None, step: int | None = None
+) -> str:
+    """Find the folder of the tree that a path means.
+
+    Raises:
+      CheckpointNotFoundError: nothing is at the path.
+      NotACheckpointError: no Orbax checkpoint is there.
+      UnfinishedCheckpointError: the checkpoint was not finished.
+      AmbiguousCheckpointError: it holds several items, or no such item or step.
+    """
+    folder = os.fspath(path)
+    if not os.path.lexists(folder):
+        if os.path.lexists(backup_path(folder)):
+            return find_tree(backup_path(folder), item=item, step=step)
+        _check_half_saved(folder)
+        raise CheckpointNotFoundError(folder)
+    if not os.path.isdir(folder):
+        raise NotACheckpointError(
+            folder, "a file", "An Orbax checkpoint is a folder; `open_store` reads other formats."
+        )
+    if UNFINISHED in os.path.basename(os.path.normpath(folder)):
+        raise UnfinishedCheckpointError(folder, f"its name holds {UNFINISHED!r}")
+    names = sorted(_listed(folder))
+    steps = _steps(names)
+    if METADATA not in names and steps and not set(names) & set(_MARKERS):
+        return find_tree(_choose_step(folder, steps, step), item=item)
+    if METADATA in names and item is None:
+        return folder
+    return _choose_item(folder, names, item)
+
+
+def is_checkpoint(folder: str) -> bool:
+    """Tell whether a folder is one Orbax checkpoint, or one item of it."""
+    if not os.path.isdir(folder):
+        return False
+    return bool({METADATA, *_MARKERS} & set(os.listdir(folder)))
+
+
+def _check_half_saved(folder: str) -> None:
+    unfinished = os.path.normpath(folder) + UNFINISHED
+    if os.path.isdir(unfinished):
+        raise UnfinishedCheckpointError(folder, f"only {unfinished!r} is there")
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise DamagedCheckpointError(folder, folder, error.strerror or str(error)) from error
+
+
+def _steps(names: list[str]) -> dict[int, str]:
+    matches = ((_STEP.fullmatch(name), name) for name in names)
+    return {int(match[1]): name for match, name in matches if match}
+
+
+def _choose_step(folder: str, steps: dict[int, str], step: int | None) -> str:
+    if step is None:
+        return os.path.join(folder, steps[max(steps)])
+    if step not in steps:
+        raise AmbiguousCheckpointError(folder, "step", sorted(steps), step)
+    return os.path.join(folder, steps[step])
+
+
+def _choose_item(folder: str, names: list[str], item: str | None) -> str:
+    items = [name for name in names if os.path.isfile(os.path.join(folder, name, METADATA))]
+    if item is not None:
+        if item not in items:
+            raise AmbiguousCheckpointError(folder, "item", items, item)
+        return os.path.join(folder, item)
+    if not items:
+        raise _no_items(folder, names)
+    usual = [name for name in items if name in _USUAL_ITEMS]
+    chosen = items if len(items) == 1 else usual
+    if len(chosen) != 1:
+        raise AmbiguousCheckpointError(folder, "item", items)
+    return os.path.join(folder, chosen[0])
+
+
+def _no_items(folder: str, names: list[str]) -> Exception:
+    unfinished = [name for name in names if UNFINISHED in name]
+    if unfinished:
+        return UnfinishedCheckpointError(folder, f"it holds only {unfinished[0]!r}")
+    if set(names) & {*_MARKERS, "manifest.ocdbt", "array_metadatas"}:
+        return UnfinishedCheckpointError(folder, f"it has no {METADATA}")
+    shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    found = f"a folder of {shown}" if names else "an empty folder"
+    return NotACheckpointError(
+        folder, found, f"A folder of Orbax holds {METADATA!r}; check the path."
+    )
+
+
+def load_tree(folder: str) -> OrbaxTree:
+    """Read the names of a tree, and nothing else.
+
+    Raises:
+      DamagedCheckpointError: ``_METADATA`` is damaged, or the database's manifest is missing.
+      UnsafeNameError: a name would lead out of the checkpoint.
+    """
+    file = os.path.join(folder, METADATA)
+    try:
+        with open(file, "rb") as stream:
+            fields = json.load(stream)
+        entries = list(_entries(fields["tree_metadata"]))
+        tree = build_tree(entries)
+        zarr_format = 3 if fields.get("use_zarr3") else 2
+    except OSError as error:
+        raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
+    ocdbt = bool(fields.get("use_ocdbt", True))
+    if ocdbt and not os.path.isfile(os.path.join(folder, "manifest.ocdbt")):
+        raise DamagedCheckpointError(
+            folder, os.path.join(folder, "manifest.ocdbt"), "it is missing"
+        )
+    if not ocdbt:
+        _check_names(folder, entries)
+    return OrbaxTree(folder, tree, ocdbt, zarr_format, _key_impls(folder))
+
+
+def _key_impls(folder: str) -> dict[str, str]:
+    """Find which arrays are the data of PRNG keys: only that is kept in ``array_metadatas`` alone."""
+    impls: dict[str, str] = {}
+    listing = os.path.join(folder, "array_metadatas")
+    for name in sorted(os.listdir(listing)) if os.path.isdir(listing) else ():
+        file = os.path.join(listing, name)
+        try:
+            with open(file, "rb") as stream:
+                raw = stream.read()
+            if b"random_key_impl" in raw:
+                for entry in json.loads(raw)["array_metadatas"]:
+                    array = entry["array_metadata"]
+                    if array.get("ext_metadata"):
+                        impls[array["param_name"]] = array["ext_metadata"]["random_key_impl"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedCheckpointError(
+                folder, file, f"{type(error).__name__}: {error}"
+            ) from error
+    return impls
+
+
+def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bool, ...], Tree]]:
+    for joined, entry in listed.items():
+        keys = entry.get("key_metadata")
+        if keys is None:
+            names = tuple(map(str, ast.literal_eval(joined)))
+            indexed = (False,) * len(names)
+        else:
+            names = tuple(str(key["key"]) for key in keys)
+            indexed = tuple(key["key_type"] == _SEQUENCE_KEY for key in keys)
+        value_type = entry["value_metadata"]["value_type"]
+        if value_type in _EMPTY:
+            empty = _EMPTY[value_type]
+            yield names, indexed, type(empty)()
+        else:
+            yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
+
+
+def _check_names(
+    folder: str, entries: list[tuple[tuple[str, ...], tuple[bool, ...], Tree]]
+) -> None:
+    """Refuse names that are no single folder below the tree, where each leaf is a folder of its own."""
+    for names, _, leaf in entries:
+        if not isinstance(leaf, Leaf) or leaf.kind in ("none", "string"):
+            continue
+        joined = ".".join(names)
+        if "\0" in joined or any(part in ("", ".", "..") for part in re.split(r"[/\\]", joined)):
+            raise UnsafeNameError(folder, names)

@@ -1,0 +1,56 @@
+"""Making and flattening descriptions of arrays, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["array_spec", "flatten_names", "is_array_spec", "key_name", "nbytes", "render_spec"]
+
+
+def array_spec(shape: Sequence[int], dtype: Any, sharding: Any = None) -> jax.ShapeDtypeStruct:
+    """Describe an array."""
+    make: Any = jax.ShapeDtypeStruct
+    described: jax.ShapeDtypeStruct = make(tuple(shape), dtype, sharding=sharding)
+    return described
+
+
+def is_array_spec(value: Any) -> bool:
+    """Tell whether a value describes an array."""
+    return isinstance(value, jax.ShapeDtypeStruct)
+
+
+def render_spec(value: Any) -> str:
+    """Render what a leaf is, as ``float32(3, 4)``."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}{tuple(value.shape)}"
+    return type(value).__name__
+
+
+def flatten_names(tree: Any) -> tuple[list[tuple[str, ...]], list[Any], Any]:
+    """Flatten a pytree into the names that lead to each leaf, the leaves, and the structure."""
+    found, structure = jax.tree_util.tree_flatten_with_path(tree)
+    return [tuple(map(key_name, keys)) for keys, _ in found], [leaf for _, leaf in found], structure
+
+
+def key_name(key: Any) -> str:
+    """Name one step of a key path as Orbax names it."""
+    for attribute in ("key", "name", "idx"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
+def nbytes(spec: Any) -> int:
+    """Compute the size of a described array, in bytes."""
+    if not is_array_spec(spec):
+        return 0
+    dtype: Any = spec.dtype
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        spec = jax.eval_shape(jax.random.key_data, spec)
+        dtype = spec.dtype
+    return int(np.prod(spec.shape, dtype=np.int64)) * int(dtype.itemsize)

@@ -1,0 +1,151 @@
+"""Putting a finished folder in the place of another in one step, and cleaning up after writers that died."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+from linen_store.errors import CheckpointExistsError, UnwritablePathError
+
+__all__ = ["backup_path", "publish", "sync_files", "workshop"]
+
+_PREFIX = ".linen-saving-"
+_NAME_LENGTH = 100
+_AT_FDCWD = -100
+_EXCHANGE = 2
+"""Both ``RENAME_EXCHANGE`` of Linux and ``RENAME_SWAP`` of macOS."""
+
+
+def backup_path(path: str) -> str:
+    """Name where the old folder waits, on systems that cannot exchange two folders in one step."""
+    parent, name = os.path.split(os.path.normpath(path))
+    return os.path.join(parent, f".{name}.linen-old")
+
+
+@contextlib.contextmanager
+def workshop(path: str) -> Iterator[str]:
+    """Make a temporary folder beside a path, on the same disk, and remove it at the end.
+
+    Folders that a killed writer left there are removed as well: a living writer holds a lock on its own.
+
+    Raises:
+      UnwritablePathError: the folder beside the path cannot be made or written.
+    """
+    parent, name = os.path.split(path)
+    prefix = f"{_PREFIX}{name[:_NAME_LENGTH]}-"
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(parent, exist_ok=True)
+            _remove_abandoned(parent, prefix)
+            folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+            while not (stack.enter_context(_locked(folder)) and os.path.isdir(folder)):
+                # Another writer took the new folder for an abandoned one, before it was locked.
+                folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        except OSError as error:
+            raise UnwritablePathError(path, f"{parent!r}: {error.strerror or error}") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[bool]:
+    """Lock a folder until the block, or the process, ends; tell whether nobody else holds the lock."""
+    if sys.platform == "win32":
+        yield True
+        return
+    import fcntl
+
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(parent: str, prefix: str) -> None:
+    for name in os.listdir(parent):
+        folder = os.path.join(parent, name)
+        if name.startswith(prefix) and sys.platform != "win32":
+            with _locked(folder) as free:
+                if free:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(finished: str, path: str, *, overwrite: bool) -> None:
+    """Move a finished folder to a path; with ``overwrite`` it changes places with what is there, in one step.
+
+    Raises:
+      CheckpointExistsError: something is at the path, and is not to be overwritten.
+    """
+    try:
+        if overwrite and os.path.lexists(path):
+            _exchange(finished, path)
+        else:
+            os.rename(finished, path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise CheckpointExistsError(path) from error
+        raise
+    _sync(os.path.dirname(path))
+    shutil.rmtree(backup_path(path), ignore_errors=True)
+
+
+def _exchange(finished: str, path: str) -> None:
+    exchange = _system_exchange()
+    if exchange is not None and exchange(os.fsencode(finished), os.fsencode(path)) == 0:
+        return
+    backup = backup_path(path)
+    shutil.rmtree(backup, ignore_errors=True)
+    os.rename(path, backup)
+    try:
+        os.rename(finished, path)
+    except OSError:
+        os.rename(backup, path)
+        raise
+
+
+def _system_exchange() -> Callable[[bytes, bytes], int] | None:
+    if sys.platform == "linux":
+        rename = getattr(ctypes.CDLL(None), "renameat2", None)
+        if rename is not None:
+            return lambda one, other: int(rename(_AT_FDCWD, one, _AT_FDCWD, other, _EXCHANGE))
+    if sys.platform == "darwin":
+        rename = getattr(ctypes.CDLL(None), "renamex_np", None)
+        if rename is not None:
+            return lambda one, other: int(rename(one, other, _EXCHANGE))
+    return None
+
+
+def sync_files(folder: str) -> None:
+    """Wait until all the files and folders below a folder are on the disk."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            _sync(os.path.join(parent, name))
+        _sync(parent)
+
+
+def _sync(path: str) -> None:
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

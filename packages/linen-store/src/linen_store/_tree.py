@@ -1,0 +1,147 @@
+"""What is known of a file's leaves before any value is read, as a tree of names.
+
+A tree is a dict of names to trees (a node), a tuple or list of trees (a sequence), or a `Leaf`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from linen_store.errors import RootNotFoundError
+
+__all__ = ["Kind", "Leaf", "Root", "Tree", "build_tree", "leaves_of", "map_leaves", "mount"]
+
+Kind: TypeAlias = Literal["array", "numpy", "scalar", "string", "none"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """One stored value."""
+
+    names: tuple[str, ...]
+    """Its address in the file."""
+
+    kind: Kind = "array"
+    """What it is given back as: a jax array, a numpy array, a Python number, a string or None."""
+
+
+Tree: TypeAlias = Any
+"""A `Leaf`, or a dict, tuple or list of trees."""
+
+Root: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
+"""Which part of a file holds the collections (see `mount`)."""
+
+
+_MAX_DEPTH = 400
+"""Deeper nesting than this is refused: no model has it, and walking it would exhaust Python's stack."""
+
+
+class _Items(dict[str, Any]):
+    """A sequence under construction: its items by their index, written as a name."""
+
+
+def build_tree(entries: Iterable[tuple[tuple[str, ...], tuple[bool, ...], Tree]]) -> Tree:
+    """Build a tree from flat entries.
+
+    Each entry is the names that lead to a leaf, for each name whether it is the index of a sequence, and the leaf
+    (or an empty container). A single entry without names is the whole tree.
+
+    Raises:
+      ValueError: the entries contradict each other, or are nested too deeply.
+    """
+    root: dict[str, Any] = {}
+    sequences = False
+    for names, indexed, leaf in entries:
+        if not names:
+            return leaf
+        if len(names) > _MAX_DEPTH:
+            msg = f"a leaf lies {len(names)} names deep, at most {_MAX_DEPTH} are read"
+            raise ValueError(msg)
+        sequences |= any(indexed)
+        node = root
+        for name, is_index in zip(names[:-1], indexed[1:], strict=True):
+            child = node.get(name)
+            if child is None:
+                child = node[name] = _Items() if is_index else {}
+            if not isinstance(child, dict):
+                msg = f"{name!r} is both a value and a node above {names}"
+                raise ValueError(msg)
+            node = child
+        if names[-1] in node:
+            msg = f"{names} is listed twice"
+            raise ValueError(msg)
+        node[names[-1]] = leaf
+        if indexed[0] and not isinstance(root, _Items):
+            root = _Items(root)
+    return _close_sequences(root) if sequences else root
+
+
+def _close_sequences(tree: Tree) -> Tree:
+    if not isinstance(tree, dict):
+        return tree
+    closed = {name: _close_sequences(child) for name, child in tree.items()}
+    if not isinstance(tree, _Items):
+        return closed
+    return tuple(closed[name] for name in sorted(closed, key=int))
+
+
+def map_leaves(function: Callable[[Leaf], Any], tree: Tree) -> Any:
+    """Replace each leaf of a tree, keeping the order of names."""
+    if isinstance(tree, dict):
+        return {name: map_leaves(function, child) for name, child in tree.items()}
+    if isinstance(tree, tuple | list):
+        return type(tree)(map_leaves(function, child) for child in tree)
+    return function(tree)
+
+
+def leaves_of(tree: Tree) -> Iterator[Leaf]:
+    """Walk the leaves of a tree, depth first, in stored order."""
+    if isinstance(tree, Leaf):
+        yield tree
+        return
+    for child in tree.values() if isinstance(tree, dict) else tree:
+        yield from leaves_of(child)
+
+
+def mount(tree: Tree, root: Root, where: str) -> dict[str, Tree]:
+    """Choose which part of a file's tree holds the collections.
+
+    Args:
+      tree: the whole file.
+      root: None for the whole file; the name, or names, that lead to the part that holds the collections; or for
+        each collection the names that lead to it, for example ``{"params": ()}`` for a file of bare parameters.
+      where: the path of the file, for the error.
+
+    Raises:
+      RootNotFoundError: the file has nothing there, or what is there is no mapping of names.
+    """
+    if isinstance(root, Mapping):
+        return {name: _descend(tree, names, where) for name, names in root.items()}
+    mounted = _descend(tree, () if root is None else root, where)
+    if not isinstance(mounted, dict):
+        raise RootNotFoundError(where, () if root is None else root, _describe(mounted))
+    return mounted
+
+
+def _descend(tree: Tree, root: str | Sequence[str], where: str) -> Tree:
+    names = (root,) if isinstance(root, str) else tuple(root)
+    for name in names:
+        children = _children(tree)
+        if name not in children:
+            raise RootNotFoundError(where, names, f"only {sorted(children)} beside {name!r}")
+        tree = children[name]
+    return tree
+
+
+def _children(tree: Tree) -> dict[str, Tree]:
+    if isinstance(tree, dict):
+        return tree
+    if isinstance(tree, tuple | list):
+        return {str(index): child for index, child in enumerate(tree)}
+    return {}
+
+
+def _describe(tree: Tree) -> str:
+    return "a single value" if isinstance(tree, Leaf) else f"a sequence of {len(tree)}"

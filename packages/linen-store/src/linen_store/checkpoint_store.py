@@ -1,0 +1,250 @@
+"""A variable store straight over an Orbax checkpoint: only what is asked for is read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linen_store._checksums import Checksums, damaged_files
+from linen_store._layout import METADATA, find_tree, load_tree
+from linen_store._specs import array_spec
+from linen_store._tree import Leaf, Root, map_leaves
+from linen_store.errors import CheckpointReplacedError, ChecksumError, DamagedCheckpointError
+from linen_store.lazy_store import LazyStore, ShardingLike
+
+if TYPE_CHECKING:
+    from linen_store._arrays import ArrayFolder, ArrayMetadata, BadArrayError
+
+__all__ = ["CheckpointStore", "Verify"]
+
+Verify: TypeAlias = bool | Literal["files"]
+"""False to check nothing, True to check each leaf's CRC-32 as it is read, "files" to check all files at opening."""
+
+
+class CheckpointStore(LazyStore):
+    """A read-only store over an Orbax checkpoint, as `linen_store.save`, Orbax v0 or Orbax v1 wrote it.
+
+    Opening reads names only; shapes are read when they are asked for, and `read` is one batch of concurrent reads.
+    What was read is kept in a bounded cache. Arrays come back as jax arrays, numpy arrays as numpy arrays, PRNG keys
+    as keys, numbers, strings and None as themselves; a stored tuple, list or named tuple comes back as a tuple.
+
+    Args:
+      path: a checkpoint, one of its items, or a folder of checkpoints by step.
+      root: the part of the checkpoint that holds the collections: None for the whole, a name or names that lead to
+        it, or for each collection the names that lead to it; ``{"params": ()}`` opens a checkpoint of bare
+        parameters.
+      item: which item of a checkpoint that has several.
+      step: which step of a folder of checkpoints; the newest by default.
+      dtype: a floating-point dtype that every floating-point array is cast to while it is read.
+      sharding: where arrays are put: one sharding, or a function of a leaf's names in the file and its
+        `jax.ShapeDtypeStruct` that gives one or None. Of each array only the parts that the devices of this process
+        need are read.
+      verify: whether to check the CRC-32 of each leaf that is read whole (where `linen_store.save` stored them), or
+        with ``"files"`` to check every file at opening.
+      cache_bytes: the most memory that the cache holds on to.
+
+    Raises:
+      CheckpointNotFoundError: nothing is at ``path``.
+      NotACheckpointError: no Orbax checkpoint is there.
+      UnfinishedCheckpointError: the checkpoint was not finished.
+      AmbiguousCheckpointError: ``item`` or ``step`` is needed, or there is no such item or step.
+      DamagedCheckpointError: a file is damaged, as far as opening can tell.
+      RootNotFoundError: the checkpoint has no collections at ``root``.
+
+    Example:
+      >>> import tempfile, os, numpy as np, linen_store
+      >>> path = os.path.join(tempfile.mkdtemp(), "model")
+      >>> linen_store.save(path, {"params": {"bias": np.arange(3.0), "kernel": np.ones((2, 3))}})
+      >>> store = CheckpointStore(path)
+      >>> store.spec("params", ("kernel",)).shape
+      (2, 3)
+      >>> store.get("params", ("bias",))
+      array([0., 1., 2.])
+      >>> store.stats
+      StoreStats(leaves=1, bytes=24, hits=0)
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        root: Root = None,
+        item: str | None = None,
+        step: int | None = None,
+        *,
+        dtype: Any = None,
+        sharding: ShardingLike = None,
+        verify: Verify = True,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        self._folder = find_tree(path, item=item, step=step)
+        self._identity = _identity(self._folder)
+        found = load_tree(self._folder)
+        self._layout = found
+        self._checksums = _checked(self._folder, verify) if verify else None
+        self._empty = _empty_arrays(self._folder, self._checksums)
+        self._arrays: ArrayFolder | None = None
+        self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
+        self._strings: dict[str, str] | None = None
+        super().__init__(
+            path,
+            map_leaves(self._restored_kind, found.tree),
+            root=root,
+            dtype=dtype,
+            sharding=sharding,
+            cache_bytes=cache_bytes,
+        )
+
+    def _restored_kind(self, leaf: Leaf) -> Leaf:
+        empty = self._empty.get(_joined(leaf))
+        return Leaf(leaf.names, empty[1]) if empty else leaf
+
+    def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
+        stored = [leaf for leaf in leaves if self._is_stored_array(leaf)]
+        self._load_metadata(stored)
+        return [self._stored_spec(leaf) for leaf in leaves]
+
+    def _is_stored_array(self, leaf: Leaf) -> bool:
+        return leaf.kind in ("array", "numpy", "scalar") and _joined(leaf) not in self._empty
+
+    def _load_metadata(self, leaves: Sequence[Leaf]) -> None:
+        from linen_store._arrays import ArrayFolder, BadArrayError
+
+        try:
+            if self._arrays is None:
+                self._arrays = ArrayFolder(
+                    self._folder, ocdbt=self._layout.ocdbt, zarr_format=self._layout.zarr_format
+                )
+            found = self._arrays.metadata([_joined(leaf) for leaf in leaves])
+        except BadArrayError as error:
+            raise self._damaged(leaves[error.index], error) from error
+        self._metadata.update(
+            (leaf.names, known) for leaf, known in zip(leaves, found, strict=True)
+        )
+
+    def _stored_spec(self, leaf: Leaf) -> Any:
+        if leaf.kind == "none":
+            return None
+        if leaf.kind == "string":
+            return self._string(leaf)
+        if _joined(leaf) in self._empty:
+            return self._empty[_joined(leaf)][0]
+        known = self._metadata[leaf.names]
+        impl = self._layout.key_impls.get(_joined(leaf))
+        if impl is not None:
+            data = array_spec(known.shape, known.dtype)
+            return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), data)
+        dtype = known.dtype if leaf.kind != "array" else jax.dtypes.canonicalize_dtype(known.dtype)
+        return array_spec(known.shape, dtype)
+
+    def _string(self, leaf: Leaf) -> str:
+        file = os.path.join(self._folder, "_strings.json")
+        try:
+            if self._strings is None:
+                with open(file, "rb") as stream:
+                    self._strings = json.load(stream)
+            return str(self._strings[_joined(leaf)])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise DamagedCheckpointError(self.path, file, reason, leaf.names) from error
+
+    def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
+        stored = [
+            (leaf, spec)
+            for leaf, spec in zip(leaves, specs, strict=True)
+            if self._is_stored_array(leaf)
+        ]
+        loaded = iter(self._load_arrays(stored) if stored else ())
+        return [
+            next(loaded) if self._is_stored_array(leaf) else self._unstored(leaf, spec)
+            for leaf, spec in zip(leaves, specs, strict=True)
+        ]
+
+    def _unstored(self, leaf: Leaf, spec: Any) -> Any:
+        if not isinstance(spec, jax.ShapeDtypeStruct):
+            return spec
+        if leaf.kind == "numpy":
+            return np.empty(spec.shape, spec.dtype)
+        return jax.device_put(jnp.empty(spec.shape, spec.dtype), spec.sharding)
+
+    def _load_arrays(self, wanted: Sequence[tuple[Leaf, Any]]) -> list[Any]:
+        from linen_store._arrays import BadArrayError
+        from linen_store._batch import Wanted, read_batch
+
+        leaves = [leaf for leaf, _ in wanted]
+        requests = [
+            Wanted(
+                name=_joined(leaf),
+                kind=leaf.kind,
+                metadata=self._metadata[leaf.names],
+                spec=spec,
+                key_impl=self._layout.key_impls.get(_joined(leaf)),
+                crc=None if self._checksums is None else self._checksums.leaves.get(_joined(leaf)),
+            )
+            for leaf, spec in wanted
+        ]
+        assert self._arrays is not None
+        self._check_same()
+        try:
+            values = read_batch(self._arrays, requests)
+        except BadArrayError as error:
+            self._check_same()
+            raise self._damaged(leaves[error.index], error) from error
+        self._check_same()
+        return values
+
+    def _check_same(self) -> None:
+        if _identity(self._folder) != self._identity:
+            raise CheckpointReplacedError(self.path)
+
+    def _damaged(self, leaf: Leaf, error: BadArrayError) -> DamagedCheckpointError:
+        """Say which leaf, and look for the file whose damage explains it."""
+        file, reason = self._folder, error.reason
+        if self._checksums is not None:
+            file, reason = next(damaged_files(self._folder, self._checksums), (file, reason))
+        kind = ChecksumError if "CRC-32" in reason else DamagedCheckpointError
+        return kind(self.path, file, reason, leaf.names)
+
+
+def _joined(leaf: Leaf) -> str:
+    return ".".join(leaf.names)
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """Tell one folder from another that took its place."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _checked(folder: str, verify: Verify) -> Checksums | None:
+    """Load the checksums, and check what can be told at once: sizes and the list of names, or every file."""
+    checksums = Checksums.load(folder)
+    if checksums is None:
+        return None
+    everything = verify == "files"
+    small = [name for name in checksums.files if os.path.basename(name) == METADATA]
+    for found in (
+        damaged_files(folder, checksums, sizes_only=not everything),
+        damaged_files(folder, checksums, names=small),
+    ):
+        for file, reason in found:
+            raise DamagedCheckpointError(folder, file, reason)
+    return checksums
+
+
+def _empty_arrays(folder: str, checksums: Checksums | None) -> dict[str, tuple[Any, Any]]:
+    checksums = checksums or Checksums.load(folder)
+    if checksums is None:
+        return {}
+    return {
+        name: (array_spec(shape, jnp.dtype(dtype)), kind)
+        for name, (shape, dtype, kind) in checksums.empty.items()
+    }

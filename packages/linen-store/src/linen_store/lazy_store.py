@@ -1,0 +1,292 @@
+"""The base of stores over files: names and shapes from metadata, values in one batch when they are asked for."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from linen_core import StoreCapabilities, VariableStore
+from linen_core.errors import StoreClosedError, StorePathError
+
+from linen_store._specs import array_spec
+from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount
+from linen_store.errors import ForkedStoreError, StoreDtypeError
+
+__all__ = ["LazyStore", "ShardingLike", "StoreStats"]
+
+ShardingLike: TypeAlias = (
+    jax.sharding.Sharding
+    | Callable[[tuple[str, ...], jax.ShapeDtypeStruct], jax.sharding.Sharding | None]
+    | None
+)
+"""One sharding for every array, or a function that gives it from a leaf's names in the file and its spec."""
+
+_CACHE_BYTES = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreStats:
+    """What a store has read so far."""
+
+    leaves: int = 0
+    """Values that were read from the file."""
+
+    bytes: int = 0
+    """Their size in memory."""
+
+    hits: int = 0
+    """Values that were given from the cache instead."""
+
+
+class LazyStore(VariableStore):
+    """A read-only store over a file: opening reads metadata only, `read` is one batch of I/O.
+
+    A subclass gives `_load_specs` and `_load_values`; everything else is here: mounting a part of the file as the
+    collections, casting, the cache, the statistics, and the errors for a closed or forked store.
+
+    Args:
+      path: the file or folder, for errors and the repr.
+      tree: the leaves of the file.
+      root: which part of the file holds the collections (see `CheckpointStore`).
+      dtype: a floating-point dtype that every floating-point array is cast to.
+      sharding: where arrays are put.
+      cache_bytes: how much is kept in memory of what was read, the most recently used first.
+
+    Raises:
+      RootNotFoundError: the file has no collections at ``root``.
+      StoreDtypeError: ``dtype`` is no floating-point dtype.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        tree: Tree,
+        *,
+        root: Root = None,
+        dtype: Any = None,
+        sharding: ShardingLike = None,
+        cache_bytes: int = _CACHE_BYTES,
+    ) -> None:
+        self.path = os.fspath(path)
+        self._tree = mount(tree, root, self.path)
+        self._dtype = _floating(dtype)
+        self._sharding = sharding
+        self._cache_bytes = cache_bytes
+        self._cache: OrderedDict[Any, Any] = OrderedDict()
+        self._cached_bytes = 0
+        self._specs: dict[tuple[str, ...], Any] = {}
+        self._stats = StoreStats()
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._closed = False
+
+    @abc.abstractmethod
+    def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
+        """Describe leaves as they are stored, from metadata alone."""
+
+    @abc.abstractmethod
+    def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
+        """Read leaves in one batch, each as its spec says (dtype and sharding)."""
+
+    @property
+    def capabilities(self) -> StoreCapabilities:
+        return StoreCapabilities(writable=False, lazy=True, thread_safe=True)
+
+    @property
+    def stats(self) -> StoreStats:
+        """What was read so far."""
+        return self._stats
+
+    def collections(self) -> tuple[str, ...]:
+        self._check_open()
+        return tuple(self._tree)
+
+    def children(self, collection: str, path: tuple[str, ...] = ()) -> tuple[str, ...]:
+        node = self._find(collection, path)
+        return tuple(node) if isinstance(node, dict) else ()
+
+    def spec(self, collection: str, path: tuple[str, ...] = ()) -> Any:
+        node = self._find(collection, path)
+        leaves = list(leaves_of(node))
+        placed = self._placed_specs(leaves, self._dtype, self._sharding)
+        specs = dict(zip((leaf.names for leaf in leaves), placed, strict=True))
+        return map_leaves(lambda leaf: specs[leaf.names], node)
+
+    def read(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Any]:
+        return self.read_placed(collection, paths, dtype=self._dtype, sharding=self._sharding)
+
+    def read_placed(
+        self,
+        collection: str,
+        paths: Sequence[tuple[str, ...]],
+        *,
+        dtype: Any = None,
+        sharding: ShardingLike = None,
+    ) -> list[Any]:
+        """Read the values of several leaves in one batch, into another dtype or sharding than the store's own.
+
+        Raises:
+          StorePathError: one of the paths is not a leaf; then nothing is read.
+          StoreDtypeError: ``dtype`` is no floating-point dtype.
+        """
+        nodes = [self._find(collection, path) for path in paths]
+        for path, node in zip(paths, nodes, strict=True):
+            if isinstance(node, dict):
+                raise StorePathError(collection, path, "a node, not a value, is there")
+        leaves = {leaf.names: leaf for node in nodes for leaf in leaves_of(node)}
+        values = self._read_leaves(list(leaves.values()), _floating(dtype), sharding)
+        return [map_leaves(lambda leaf: values[leaf.names], node) for node in nodes]
+
+    def contains(self, collection: str, path: tuple[str, ...] = ()) -> bool:
+        try:
+            self._find(collection, path)
+        except StorePathError:
+            return False
+        return True
+
+    def is_leaf(self, collection: str, path: tuple[str, ...]) -> bool:
+        return self.contains(collection, path) and not isinstance(
+            self._find(collection, path), dict
+        )
+
+    def leaf_names(self, collection: str, path: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Tell under which names of the file the value at a path is stored.
+
+        Raises:
+          StorePathError: nothing is stored at ``path``.
+        """
+        return tuple(leaf.names for leaf in leaves_of(self._find(collection, path)))
+
+    def close(self) -> None:
+        """Let go of the cache. Closing twice is fine; reading afterwards raises `StoreClosedError`."""
+        with self._lock:
+            self._closed = True
+            self._cache.clear()
+            self._cached_bytes = 0
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError(type(self).__name__)
+        if os.getpid() != self._process:
+            raise ForkedStoreError(self._process, os.getpid())
+
+    def _find(self, collection: str, path: tuple[str, ...]) -> Tree:
+        self._check_open()
+        if collection not in self._tree:
+            raise StorePathError(collection, path, "there is no such collection")
+        node = self._tree[collection]
+        for name in path:
+            if not isinstance(node, dict) or name not in node:
+                raise StorePathError(collection, path)
+            node = node[name]
+        return node
+
+    def _stored_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
+        with self._lock:
+            missing = [leaf for leaf in leaves if leaf.names not in self._specs]
+            if missing:
+                loaded = self._load_specs(missing)
+                self._specs.update(
+                    (leaf.names, spec) for leaf, spec in zip(missing, loaded, strict=True)
+                )
+            return [self._specs[leaf.names] for leaf in leaves]
+
+    def _placed_specs(
+        self, leaves: Sequence[Leaf], dtype: Any, sharding: ShardingLike
+    ) -> list[Any]:
+        return [
+            _placed(leaf, stored, dtype, sharding)
+            for leaf, stored in zip(leaves, self._stored_specs(leaves), strict=True)
+        ]
+
+    def _read_leaves(
+        self, leaves: Sequence[Leaf], dtype: Any, sharding: ShardingLike
+    ) -> dict[tuple[str, ...], Any]:
+        # The lock is held while reading, so that two threads that want the same leaf read it once.
+        with self._lock:
+            specs = self._placed_specs(leaves, dtype, sharding)
+            keys = [
+                (leaf.names, getattr(spec, "dtype", None), getattr(spec, "sharding", None))
+                for leaf, spec in zip(leaves, specs, strict=True)
+            ]
+            missing = [index for index, key in enumerate(keys) if key not in self._cache]
+            loaded = dict(
+                zip(
+                    missing,
+                    self._load_values([leaves[i] for i in missing], [specs[i] for i in missing])
+                    if missing
+                    else (),
+                    strict=True,
+                )
+            )
+            values = {
+                leaf.names: loaded[index] if index in loaded else self._recall(keys[index])
+                for index, leaf in enumerate(leaves)
+            }
+            for index, value in loaded.items():
+                self._keep(keys[index], value)
+            self._stats = StoreStats(
+                leaves=self._stats.leaves + len(missing),
+                bytes=self._stats.bytes + sum(map(_size, loaded.values())),
+                hits=self._stats.hits + len(leaves) - len(missing),
+            )
+            return values
+
+    def _recall(self, key: Any) -> Any:
+        self._cache.move_to_end(key)
+        return self._cache[key]
+
+    def _keep(self, key: Any, value: Any) -> None:
+        if _size(value) > self._cache_bytes:
+            return
+        self._cache[key] = value
+        self._cached_bytes += _size(value)
+        while self._cached_bytes > self._cache_bytes:
+            _, dropped = self._cache.popitem(last=False)
+            self._cached_bytes -= _size(dropped)
+
+    def _count(self) -> int:
+        return sum(1 for _ in self._all_leaves())
+
+    def _all_leaves(self) -> Iterator[Leaf]:
+        yield from leaves_of(self._tree)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{self._count()} leaves, {self._stats.leaves} read"
+        return f"{type(self).__name__}({self.path!r}, collections={list(self._tree)}, {state})"
+
+
+def _floating(dtype: Any) -> Any:
+    if dtype is None:
+        return None
+    checked: Any = jnp.dtype(dtype)
+    if not jnp.issubdtype(checked, jnp.floating):
+        raise StoreDtypeError(checked)
+    return checked
+
+
+def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
+    """Apply the dtype and the sharding that were asked for to a stored spec."""
+    if not isinstance(stored, jax.ShapeDtypeStruct) or leaf.kind not in ("array", "numpy"):
+        return stored
+    if dtype is None or not jnp.issubdtype(stored.dtype, jnp.floating):
+        dtype = stored.dtype
+    spec = array_spec(stored.shape, dtype)
+    if sharding is None:
+        return spec
+    return array_spec(
+        spec.shape, dtype, sharding(leaf.names, spec) if callable(sharding) else sharding
+    )
+
+
+def _size(value: Any) -> int:
+    nbytes = getattr(value, "nbytes", 0)
+    return int(nbytes) if isinstance(value, jax.Array | np.ndarray) else 0

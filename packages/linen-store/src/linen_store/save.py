@@ -1,0 +1,317 @@
+"""Saving variables as an Orbax checkpoint that is either there whole or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from linen_core import VariableStore
+from linen_core.errors import StoreError
+
+from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
+from linen_store._layout import is_checkpoint
+from linen_store._specs import key_name
+from linen_store._swap import publish, sync_files, workshop
+from linen_store.errors import (
+    CheckpointExistsError,
+    NameCollisionError,
+    NotACheckpointError,
+    SaveFailedError,
+    UnsupportedLeafError,
+)
+from linen_store.frozen_dict import FrozenDict, unfreeze
+
+__all__ = ["SaveHandle", "save"]
+
+_ITEM = "state"
+
+
+class SaveHandle:
+    """A save that goes on in the background; the interpreter waits for it before it exits.
+
+    Attributes:
+      path: the path that is saved to.
+    """
+
+    def __init__(self, path: str, job: _Job) -> None:
+        self.path = path
+        self._job = job
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"save {path}", daemon=True)
+        _before_exit(self._thread.join)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._job.run()
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether the save has ended, well or not."""
+        return not self._thread.is_alive()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the checkpoint is at its path.
+
+        Raises:
+          TimeoutError: it took longer than ``timeout`` seconds.
+          StoreError: the save failed.
+        """
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            msg = f"Saving to {self.path!r} is still going on after {timeout} s. Wait longer."
+            raise TimeoutError(msg)
+        if self._error is not None:
+            raise self._error
+
+
+@overload
+def save(
+    path: str | os.PathLike[str],
+    variables: Any,
+    overwrite: bool = ...,
+    *,
+    compression: bool = ...,
+    wait: Literal[True] = ...,
+) -> None: ...
+@overload
+def save(
+    path: str | os.PathLike[str],
+    variables: Any,
+    overwrite: bool = ...,
+    *,
+    compression: bool = ...,
+    wait: Literal[False],
+) -> SaveHandle: ...
+def save(
+    path: str | os.PathLike[str],
+    variables: Any,
+    overwrite: bool = False,
+    *,
+    compression: bool = True,
+    wait: bool = True,
+) -> SaveHandle | None:
+    """Save variables as an Orbax v1 checkpoint, with a CRC-32 of each array beside it.
+
+    The checkpoint is written into a folder beside ``path`` and moved there when it is whole. With ``overwrite`` it
+    changes places with the old one in one step, so that at every moment either can be opened at ``path``.
+
+    Orbax itself cannot hold arrays without elements: it finds None in their place, `CheckpointStore` finds them.
+
+    Args:
+      path: where the checkpoint shall be; folders above it are made.
+      variables: a nested mapping, a variable store, or any pytree that Orbax can save, for example a train state.
+      overwrite: whether a checkpoint that is already at ``path`` is replaced.
+      compression: whether arrays are compressed with Zstandard; without, reading and writing are faster.
+      wait: whether to return only when the checkpoint is whole.
+
+    Returns:
+      None, or with ``wait=False`` a `SaveHandle` (the values are copied first, so they may change at once).
+
+    Raises:
+      CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
+      NotACheckpointError: what would be overwritten is no checkpoint.
+      UnwritablePathError: the folder cannot be made or written.
+      NameCollisionError: two leaves would have the same name once joined by dots.
+      UnsupportedLeafError: a value cannot be saved.
+      SaveFailedError: writing failed, for example because the disk is full.
+
+    Example:
+      >>> import tempfile
+      >>> path = os.path.join(tempfile.mkdtemp(), "model")
+      >>> save(path, {"params": {"bias": np.zeros(3, np.float32)}})
+      >>> sorted(os.listdir(path))[:2]
+      ['_CHECKPOINT_METADATA', 'commit_success.txt']
+    """
+    target = os.path.abspath(os.fspath(path))
+    _check_target(target, overwrite)
+    job = _Job(target, _plain(variables), overwrite=overwrite, compression=compression)
+    if wait:
+        job.run()
+        return None
+    job.copy_values()
+    return SaveHandle(target, job)
+
+
+def _check_target(target: str, overwrite: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise CheckpointExistsError(target)
+    if not is_checkpoint(target) and not (os.path.isdir(target) and not os.listdir(target)):
+        raise NotACheckpointError(
+            target,
+            "something else",
+            "Only a checkpoint is overwritten; remove it or choose another path.",
+        )
+
+
+def _plain(variables: Any) -> Any:
+    """Take stores and FrozenDicts apart: Orbax knows plain containers."""
+    if isinstance(variables, VariableStore):
+        return variables.snapshot()
+    if isinstance(variables, FrozenDict):
+        return unfreeze(variables)
+    if isinstance(variables, Mapping):
+        return {name: _plain(child) for name, child in variables.items()}
+    return variables
+
+
+class _Job:
+    """One save: its leaves, checked, and what Orbax shall write for them."""
+
+    def __init__(self, path: str, tree: Any, *, overwrite: bool, compression: bool) -> None:
+        self.path = path
+        self.overwrite = overwrite
+        self.compression = compression
+        found, self.treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
+        self.names = [tuple(key_name(key) for key in keys) for keys, _ in found]
+        self.leaves = [leaf for _, leaf in found]
+        self._check_names()
+        self.leaves = [
+            _saveable(path, names, leaf)
+            for names, leaf in zip(self.names, self.leaves, strict=True)
+        ]
+
+    def _check_names(self) -> None:
+        seen: dict[str, tuple[str, ...]] = {}
+        for names in self.names:
+            joined = ".".join(names)
+            if joined in seen:
+                raise NameCollisionError(self.path, joined, seen[joined], names)
+            seen[joined] = names
+
+    def copy_values(self) -> None:
+        """Copy what the caller could change or donate while the save goes on."""
+        self.leaves = [_copied(leaf) for leaf in self.leaves]
+
+    def run(self) -> None:
+        """Write, and move into place."""
+        with workshop(self.path) as folder:
+            finished = os.path.join(folder, "checkpoint")
+            try:
+                self._write(finished)
+                publish(finished, self.path, overwrite=self.overwrite)
+            except StoreError:
+                raise
+            except Exception as error:
+                reason = " ".join(str(error).split())[:300] or type(error).__name__
+                raise SaveFailedError(self.path, reason) from error
+
+    def _write(self, folder: str) -> None:
+        empty = [_is_empty(leaf) for leaf in self.leaves]
+        kept = [None if gone else leaf for gone, leaf in zip(empty, self.leaves, strict=True)]
+        _write_with_orbax(
+            folder, jax.tree_util.tree_unflatten(self.treedef, kept), self.compression
+        )
+        item = os.path.join(folder, _ITEM)
+        # Orbax waited for its data files; the rest of them and the folders are ours to wait for.
+        sync_files(folder)
+        names = list_files(item)
+        Checksums(
+            leaves=dict(self._crcs()),
+            files={name: crc_of_file(os.path.join(item, name)) for name in names},
+            empty={
+                ".".join(path): (leaf.shape, leaf.dtype.name, _kind(leaf))
+                for path, leaf, gone in zip(self.names, self.leaves, empty, strict=True)
+                if gone
+            },
+        ).write(item)
+
+    def _crcs(self) -> Iterator[tuple[str, int]]:
+        for names, leaf in zip(self.names, self.leaves, strict=True):
+            data = _host_values(leaf)
+            if data is not None:
+                yield ".".join(names), crc_of_array(data)
+
+
+def _write_with_orbax(folder: str, tree: Any, compression: bool) -> None:
+    from orbax.checkpoint import v1  # type: ignore[import-untyped]
+
+    context = v1.Context()
+    context.array.saving.use_compression = compression
+    with _quiet(), context:
+        v1.save(folder, tree, checkpointable_name=_ITEM)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Orbax from logging what is no concern of the user; errors are raised anyway."""
+    logger = logging.getLogger("absl")
+    silence = _Silence()
+    logger.addFilter(silence)
+    try:
+        yield
+    finally:
+        logger.removeFilter(silence)
+
+
+class _Silence(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "orbax" not in record.pathname
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
+    """Turn a leaf into what Orbax takes, or refuse it."""
+    if isinstance(leaf, np.generic):
+        leaf = np.asarray(leaf)
+    if isinstance(leaf, jax.core.Tracer):
+        raise UnsupportedLeafError(path, names, "a tracer inside a JAX transformation")
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        raise UnsupportedLeafError(path, names, "a ShapeDtypeStruct, which has no values")
+    if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufcV":
+        raise UnsupportedLeafError(path, names, f"a numpy array of {leaf.dtype}")
+    if isinstance(leaf, jax.Array) and leaf.is_deleted():
+        raise UnsupportedLeafError(path, names, "a deleted (donated) array")
+    if leaf is None or isinstance(leaf, jax.Array | np.ndarray | bool | int | float | str):
+        return leaf
+    raise UnsupportedLeafError(path, names, f"a {type(leaf).__name__}")
+
+
+def _is_empty(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0
+
+
+def _kind(leaf: Any) -> str:
+    return "array" if isinstance(leaf, jax.Array) else "numpy"
+
+
+def _copied(leaf: Any) -> Any:
+    if isinstance(leaf, np.ndarray):
+        return leaf.copy()
+    return leaf.copy() if isinstance(leaf, jax.Array) else leaf
+
+
+def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
+    """Give the stored values of a leaf; None for what has none, or where this process lacks a part of them."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return None
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    if isinstance(leaf, jax.Array | np.ndarray | bool | int | float):
+        return np.asarray(leaf)
+    return None
+
+
+def _before_exit(function: Any) -> None:
+    """Call a function when the interpreter ends, while thread pools, which Orbax uses, still take work."""
+    register = getattr(threading, "_register_atexit", None)
+    if register is None:
+        import atexit
+
+        register = atexit.register
+    with contextlib.suppress(RuntimeError):
+        register(function)
