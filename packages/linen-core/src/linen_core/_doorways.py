@@ -7,13 +7,33 @@ from typing import Any
 
 __all__ = ["resolve_sister"]
 
+_HOMES = {
+    "FrozenDict": "linen_store",
+    "tabulate": "linen_summary",
+}
 
-def resolve_sister(package: str, name: str) -> Any:
+
+def __getattr__(name: str) -> Any:  # noqa: N807 - becomes the package's
+    """Return a name of a sister package as if it were one of `linen_core`.
+
+    Raises:
+      AttributeError: no package has it.
+      ImportError: the package that has it is not installed.
+    """
+    if name in _HOMES:
+        return resolve_sister(_HOMES[name], name)
+    if name == "summary":
+        return resolve_sister("linen_summary", None)
+    msg = f"module 'linen_core' has no attribute {name!r}"
+    raise AttributeError(msg, name=name)
+
+
+def resolve_sister(package: str, name: str | None) -> Any:
     """Import a sister package and return one of its names.
 
     Args:
       package: import name, ``linen_store`` or ``linen_summary``.
-      name: the name in it.
+      name: the name in it; None for the package itself.
 
     Raises:
       ImportError: the package is not installed.
@@ -24,6 +44,6 @@ def resolve_sister(package: str, name: str) -> Any:
         if error.name != package:
             raise
         distribution = package.replace("_", "-")
-        msg = f"`{name}` is part of {distribution}, which is not installed. Run: pip install {distribution}"
+        msg = f"`{name or package}` is part of {distribution}, which is not installed. Run: pip install {distribution}"
         raise ImportError(msg, name=package) from error
-    return getattr(module, name)
+    return module if name is None else getattr(module, name)

@@ -30,13 +30,16 @@ from linen_core.scope.variable import Variable
 from linen_core.store.view import StoreView, snapshot_mapping
 from linen_core.typing import PRNGKey, RNGSequences
 
-__all__ = ["Scope"]
+__all__ = ["RECORDER", "Scope"]
 
 _T = TypeVar("_T")
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _REQUIRED = object()
 _CHILD = object()
+
+RECORDER = "recorder"
+"""The flag under which a run carries a note-taker of what is read and missing (see `touched`)."""
 
 
 class Scope:
@@ -393,7 +396,11 @@ class Scope:
     def get_variable(self, col: str, name: str, default: Any = None) -> Any:
         """Return a variable's value, boxes and all, or ``default`` if there is none."""
         collection = self._collection(col)
-        return collection[name] if name in collection else default
+        if name not in collection:
+            return default
+        if self.flags and RECORDER in self.flags:
+            self.flags[RECORDER].note_read(self, col, name)
+        return collection[name]
 
     def put_variable(self, col: str, name: str, value: Any) -> None:
         """Write a variable. A mapping is merged into one that is there.
@@ -433,9 +440,12 @@ class Scope:
         """
         self.reserve(name, col)
         if not self.has_variable(col, name):
-            if init_fn is None or not in_filter(self.mutable, col):
+            if init_fn is None:
                 self._raise_not_found(col, name)
-            self.put_variable(col, name, init_fn(*init_args, **init_kwargs))
+            if in_filter(self.mutable, col):
+                self.put_variable(col, name, init_fn(*init_args, **init_kwargs))
+            else:
+                self._missing(col, name, lambda: init_fn(*init_args, **init_kwargs))
         return Variable(self, col, name, unbox=unbox)
 
     def param(
@@ -464,6 +474,8 @@ class Scope:
         self.reserve(name, "params")
         params = self._collection("params")
         if name in params:
+            if self.flags and RECORDER in self.flags:
+                self.flags[RECORDER].note_read(self, "params", name)
             expected = expected_shapes(init_fn, init_args, init_kwargs)
             if type(params) is StoreView:
                 self._check_shapes(name, params.spec(name), expected)
@@ -477,16 +489,27 @@ class Scope:
                 return value
             self._check_shapes(name, value, expected)
             return meta.unbox(value) if unbox else value
-        if not in_filter(self.mutable, "params"):
-            self._raise_not_found("params", name)
-        value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
-        self.put_variable("params", name, value)
+        if in_filter(self.mutable, "params"):
+            value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
+            self.put_variable("params", name, value)
+        else:
+            value = self._missing("params", name, lambda: init_fn(jax.random.key(0), *init_args, **init_kwargs))
         return meta.unbox(value) if unbox else value
 
     def _check_shapes(self, name: str, value: Any, expected: tuple[tuple[int, ...], ...]) -> None:
         for leaf, shape in zip(jax.tree.leaves(value), expected, strict=False):
             if np.shape(leaf) != shape:
                 raise ScopeParamShapeError(name, self.path_text, np.shape(leaf), shape)
+
+    def _missing(self, col: str, name: str, make: Callable[[], Any]) -> Any:
+        """Raise for a variable that is neither there nor may be made; or, if that is noted, make it all the same."""
+        recorder = self.flags.get(RECORDER)
+        if recorder is None:
+            self._raise_not_found(col, name)
+        value = make()
+        recorder.note_missing(self, col, name, value)
+        _merge(self._mutable_collection(col), name, value)
+        return value
 
     def _raise_not_found(self, col: str, name: str) -> NoReturn:
         top = self.root._variables

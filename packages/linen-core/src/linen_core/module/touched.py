@@ -1,0 +1,144 @@
+"""What a call reads of its variables, found without reading a value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import jax
+
+from linen_core.filters import CollectionFilter
+from linen_core.module.functional import resolve_method, run_with
+from linen_core.scope.functional import as_streams
+from linen_core.scope.scope import RECORDER, Scope
+from linen_core.store.base import VariableStore
+from linen_core.store.view import as_store
+from linen_core.typing import Path, PRNGKey, RNGSequences
+
+__all__ = ["Touched", "touched"]
+
+Address: TypeAlias = tuple[str, Path]
+"""A collection and the path of a variable in it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Touched:
+    """What a call does with the variables of a store, each by ``(collection, path)``."""
+
+    read: dict[Address, Any]
+    """What the call reads, as the store describes it: a `jax.ShapeDtypeStruct`, or a pytree of them."""
+
+    missing: dict[Address, Any]
+    """What the call asks for and does not find, as its initializer would make it."""
+
+    unused: dict[Address, Any]
+    """What the call leaves alone, as the store describes it."""
+
+
+class _Recorder:
+    """Notes what scopes are asked for."""
+
+    def __init__(self) -> None:
+        self.read: set[Address] = set()
+        self.missing: dict[Address, Any] = {}
+
+    def note_read(self, scope: Scope, col: str, name: str) -> None:
+        address = (col, (*scope.path, name))
+        if address not in self.missing:
+            self.read.add(address)
+
+    def note_missing(self, scope: Scope, col: str, name: str, value: Any) -> None:
+        self.missing[col, (*scope.path, name)] = jax.tree.map(_described, value)
+
+
+def _described(leaf: Any) -> Any:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if _is_abstract(leaf) else leaf
+
+
+def touched(
+    module: Any,
+    variables: Any,
+    *args: Any,
+    method: Callable[..., Any] | str | None = None,
+    rngs: PRNGKey | RNGSequences | None = None,
+    mutable: CollectionFilter = False,
+    **kwargs: Any,
+) -> Touched:
+    """Find what a call of `apply` reads, misses and leaves alone in a store.
+
+    The call is only traced: no value is read from the store, and no FLOP runs.
+
+    Args:
+      module: the module.
+      variables: a store, or a mapping of collections; of arrays or of `jax.ShapeDtypeStruct`.
+      *args: arguments of the call; arrays or `jax.ShapeDtypeStruct`.
+      method: as for `Module.apply`.
+      rngs: as for `Module.apply`.
+      mutable: as for `Module.apply`.
+      **kwargs: keyword arguments of the call.
+
+    Raises:
+      ScopeParamShapeError: a parameter has another shape than the call expects.
+      ScopeVariableNotFoundError: a variable is missing that the call has no initializer for.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> x = jax.ShapeDtypeStruct((1, 3), jnp.float32)
+      >>> found = nn.touched(nn.Dense(2), {"params": {"kernel": jnp.ones((3, 2)), "old": jnp.ones(7)}}, x)
+      >>> list(found.read), list(found.missing), list(found.unused)
+      ([('params', ('kernel',))], [('params', ('bias',))], [('params', ('old',))])
+    """
+    store = as_store(variables)
+    specs = {name: store.spec(name) for name in store.collections()}
+    recorder = _Recorder()
+    run = resolve_method(module, method)
+
+    def call(inputs: Any) -> Any:
+        values, args, kwargs, streams = inputs
+        run_with(run, module, values, args, kwargs, streams, mutable, flags={RECORDER: recorder})
+        return ()
+
+    streams = None if rngs is None else _streams(rngs)
+    _evaluate_abstractly(call, (specs, args, kwargs, streams))
+    return _sorted_out(store, specs, recorder)
+
+
+def _streams(rngs: Any) -> Mapping[str, Any]:
+    if isinstance(rngs, jax.ShapeDtypeStruct):
+        return {"params": rngs}
+    if isinstance(rngs, Mapping) and any(isinstance(rng, jax.ShapeDtypeStruct) for rng in rngs.values()):
+        return rngs
+    return as_streams(rngs, "touched")
+
+
+def _evaluate_abstractly(fun: Callable[[Any], Any], inputs: Any) -> None:
+    """Trace a function of a tree whose arrays become abstract, and whose other leaves stay what they are."""
+    leaves, structure = jax.tree.flatten(inputs)
+    arrays = {index: leaf for index, leaf in enumerate(leaves) if _is_abstract(leaf)}
+
+    def run(arrays: dict[int, Any]) -> Any:
+        return fun(jax.tree.unflatten(structure, [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]))
+
+    jax.eval_shape(run, arrays)
+
+
+def _is_abstract(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+def _sorted_out(store: VariableStore, specs: Mapping[str, Any], recorder: _Recorder) -> Touched:
+    read, unused = {}, {}
+    for col, tree in specs.items():
+        for path, spec in _leaves(tree, ()):
+            asked = any((col, path[:length]) in recorder.read for length in range(1, len(path) + 1))
+            (read if asked else unused)[col, path] = spec
+    return Touched(read, recorder.missing, unused)
+
+
+def _leaves(tree: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(tree, dict):
+        for name, child in tree.items():
+            yield from _leaves(child, (*path, name))
+    else:
+        yield path, tree

@@ -1,0 +1,77 @@
+"""TrainState: parameters, optimiser and step of a training run, as one pytree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+
+from linen_core import struct
+
+__all__ = ["TrainState"]
+
+OVERWRITE_WITH_GRADIENT = "_overwrite_with_gradient"
+"""The collection of fp8 layers whose "gradient" is their next value."""
+
+
+class TrainState(struct.PyTreeNode):
+    """The state of a training run with one optimiser.
+
+    Subclass it to carry more, for example ``batch_stats``.
+
+    Example:
+      >>> import optax
+      >>> state = TrainState.create(apply_fn=None, params={"w": jnp.ones(2)}, tx=optax.sgd(0.5))
+      >>> state.apply_gradients(grads={"w": jnp.ones(2)}).params
+      {'w': Array([0.5, 0.5], dtype=float32)}
+    """
+
+    step: int | jax.Array
+    """How many times gradients were applied."""
+    apply_fn: Callable[..., Any] = struct.field(pytree_node=False)
+    """Usually the model's `apply`."""
+    params: Any = struct.field(pytree_node=True)
+    """The parameters."""
+    tx: Any = struct.field(pytree_node=False)
+    """An optax gradient transformation: anything with `init(params)` and `update(grads, state, params)`."""
+    opt_state: Any = struct.field(pytree_node=True)
+    """The optimiser's state."""
+
+    def apply_gradients(self, *, grads: Any, **kwargs: Any) -> Self:
+        """Return the state after one step of the optimiser.
+
+        Args:
+          grads: gradients, of the structure of ``params``.
+          **kwargs: further fields to replace.
+        """
+        overwrites = OVERWRITE_WITH_GRADIENT in grads
+        params = self.params["params"] if overwrites else self.params
+        updates, opt_state = self.tx.update(grads["params"] if overwrites else grads, self.opt_state, params)
+        params = jax.tree.map(_add, params, updates, is_leaf=_is_none)
+        if overwrites:
+            params = {"params": params, OVERWRITE_WITH_GRADIENT: grads[OVERWRITE_WITH_GRADIENT]}
+        return self.replace(step=self.step + 1, params=params, opt_state=opt_state, **kwargs)
+
+    @classmethod
+    def create(cls, *, apply_fn: Callable[..., Any] | None, params: Any, tx: Any, **kwargs: Any) -> Self:
+        """Make the state at step 0, with a new optimiser state.
+
+        Args:
+          apply_fn: usually the model's `apply`.
+          params: the parameters.
+          tx: the optax gradient transformation.
+          **kwargs: values of the fields that a subclass adds.
+        """
+        overwrites = not isinstance(params, jax.Array) and OVERWRITE_WITH_GRADIENT in params
+        opt_state = tx.init(params["params"] if overwrites else params)
+        return cls(step=0, apply_fn=apply_fn, params=params, tx=tx, opt_state=opt_state, **kwargs)
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+def _add(param: Any, update: Any) -> Any:
+    return None if param is None else jnp.asarray(param + update).astype(jnp.asarray(param).dtype)
