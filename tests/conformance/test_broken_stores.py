@@ -114,5 +114,6 @@ def test_what_lies_outside_is_looked_at(tmp_path):
     with pytest.raises(AssertionError) as caught:
         TestStore().test_a_read_changes_nothing(tmp_path)
     assert str(caught.value) == (
-        "read_back: the names, in stored order: expected ['params', 'batch_stats'], found ['params']"
+        "read_back: the names, in stored order: expected ['params', 'batch_stats'], found "
+        "['params']"
     )

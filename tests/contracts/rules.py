@@ -1,7 +1,7 @@
 """The rules of the design that can be read off the source, each a function over one file's syntax tree.
 
-A rule takes a `Source` and yields one line for each violation. The rules know nothing of the disk: a
-test gives them the real files, another a few lines that break them.
+A rule takes a `Source` and yields one line for each violation. The rules know nothing of the disk:
+a test gives them the real files, another a few lines that break them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 
 from linen_core.errors import StoreClosedError
 from linen_core.store.base import VariableStore
-from linen_core.testing._cases import CASES, MODEL
+from linen_core.testing._cases import CASES
 from linen_core.testing._expect import expect, expect_values, leaf_paths, nodes, value_at
 from linen_core.testing._hooks import StoreHooks
 
@@ -36,7 +36,7 @@ class BehaviourTests(StoreHooks):
                 expect(before, 0, "count_reads of a lazy store that was just opened")
             with mock.patch.object(type(store), "read", side_effect=_refuse):
                 for collection in store.collections():
-                    tree = MODEL[collection]
+                    tree = self._model[collection]
                     for path in [*(path for path, _ in nodes(tree)), *leaf_paths(tree)]:
                         store.children(collection, path)
                         store.spec(collection, path)
@@ -73,17 +73,19 @@ class BehaviourTests(StoreHooks):
             first["params"]["encoder"]["Dense_0"].clear()
             first["params"]["new"] = {}
             del first["batch_stats"]
-            expect_values(second, MODEL, "another snapshot")
-            self._expect_holds(store, MODEL, tmp_path)
+            expect_values(second, self._model, "another snapshot")
+            self._expect_holds(store, self._model, tmp_path)
 
     def test_a_read_changes_nothing(self, tmp_path: FilePath) -> None:
         """Reading all, twice, gives the same and leaves everything as it was."""
         with self._fill(tmp_path) as store:
-            paths = leaf_paths(MODEL["params"])
+            paths = leaf_paths(self._model["params"])
             for _ in range(2):
                 for path, value in zip(paths, store.read("params", paths), strict=True):
-                    expect_values(value, value_at(MODEL["params"], path), f"read() at {path!r}")
-            self._expect_holds(store, MODEL, tmp_path)
+                    expect_values(
+                        value, value_at(self._model["params"], path), f"read() at {path!r}"
+                    )
+            self._expect_holds(store, self._model, tmp_path)
 
     def test_two_stores_are_two(self, tmp_path: FilePath) -> None:
         """A second store, with other values at the same paths, leaves the first alone."""
@@ -93,7 +95,7 @@ class BehaviourTests(StoreHooks):
             self._fill(tmp_path / "second", other) as second,
         ):
             expect_values(second.snapshot(), other, "the second store")
-            expect_values(first.snapshot(), MODEL, "the first store")
+            expect_values(first.snapshot(), self._model, "the first store")
             if first.capabilities.writable:
                 first.put("params", _KERNEL, np.zeros(1, np.float32))
                 expect_values(second.snapshot(), other, "the second store, the first one written")
@@ -105,7 +107,7 @@ class BehaviourTests(StoreHooks):
         store.close()
         outside = self.read_back(store, tmp_path)
         if outside is not None:
-            expect_values(outside, MODEL, "read_back of a closed store")
+            expect_values(outside, self._model, "read_back of a closed store")
 
     def test_a_with_block_gives_the_store_and_closes_it(self, tmp_path: FilePath) -> None:
         """`with` hands out the store itself; an error inside is not swallowed."""
@@ -127,7 +129,7 @@ class BehaviourTests(StoreHooks):
             value = store.get("params", _KERNEL)
         except StoreClosedError:
             return
-        expect_values(value, value_at(MODEL["params"], _KERNEL), "get() of a closed store")
+        expect_values(value, value_at(self._model["params"], _KERNEL), "get() of a closed store")
 
     def test_threads_read_together(self, tmp_path: FilePath) -> None:
         """Many threads that read at the same time each get the stored values."""
@@ -135,7 +137,7 @@ class BehaviourTests(StoreHooks):
 
             def read_all(_: int) -> None:
                 for _round in range(_ROUNDS):
-                    expect_values(store.snapshot(), MODEL, "a snapshot in a thread")
+                    expect_values(store.snapshot(), self._model, "a snapshot in a thread")
                     store.spec("params")
 
             _in_threads(read_all)

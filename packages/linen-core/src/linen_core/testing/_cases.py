@@ -89,9 +89,9 @@ CASES: dict[str, Variables] = {
     "odd names of collections": {name: {"x": _array(1, seed=n)} for n, name in enumerate(_NAMES)},
     "names that join alike": {
         "params": {
-            "a.b": {"c": _array(1, seed=1)},
-            "a": {"b.c": _array(1, seed=2), "b": {"c": _array(1, seed=3)}},
-            "a/b": {"c": _array(1, seed=4)},
+            "a": {"b": {"c": _array(1, seed=1)}, "b.e": {"f": _array(1, seed=2)}},
+            "a/b": {"c": _array(1, seed=3)},
+            "a.b": {"d": _array(1, seed=4)},
         }
     },
     "names out of order": {

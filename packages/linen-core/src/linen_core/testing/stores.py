@@ -12,7 +12,7 @@ from linen_core.testing._writing import WritingTests
 
 __all__ = ["StoreTests"]
 
-_HOOKS = ("make_store", "read_back", "count_reads")
+_HOOKS = ("make_store", "read_back", "count_reads", "sorts_names")
 
 
 class StoreTests(ReadingTests, WritingTests, BehaviourTests):
