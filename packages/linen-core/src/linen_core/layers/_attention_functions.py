@@ -62,7 +62,8 @@ def _softmax_scores(
     if bias is not None:
         scores = scores + bias
     if mask is not None:
-        # The lowest finite number, not -inf: a row that is masked as a whole then has equal weights, not nan.
+        # The lowest finite number, not -inf: a row that is masked as a whole then has equal
+        # weights, not nan.
         scores = jnp.where(mask, scores, jnp.finfo(dtype).min)
     if options.float32_softmax and dtype != jnp.float32:
         return jax.nn.softmax(scores.astype(jnp.float32))
@@ -102,6 +103,7 @@ _drop_staged = staged("options", "dtype")(_drop)
 
 def _check_shapes(**arrays: Array) -> None:
     """Raise where queries, keys and values do not fit together."""
+    where = "dot_product_attention"
     (_, query), *others = arrays.items()
     for name, array in others:
         parts = [("the same rank as the queries", array.ndim == query.ndim)]
@@ -114,7 +116,7 @@ def _check_shapes(**arrays: Array) -> None:
         for expected, met in parts:
             if not met:
                 raise LayerShapeError(
-                    "dot_product_attention",
+                    where,
                     name,
                     f"of shape {array.shape}",
                     f"{expected}, of shape {query.shape}",
@@ -178,7 +180,8 @@ def dot_product_attention_weights(
       deterministic: drop no weights.
       dtype: dtype to compute in; by default the one that queries and keys promote to.
       precision: precision of the product, see `jax.lax.Precision`.
-      module: where the weights, before dropout, are sown as `attention_weights` in the collection `intermediates`.
+      module: where the weights, before dropout, are sown as `attention_weights` in the collection
+        `intermediates`.
       force_fp32_for_softmax: compute the softmax, and return the weights, in float32.
       einsum_dot_general: a stand-in for `jax.lax.dot_general`.
       einsum: a stand-in for `jax.numpy.einsum`, instead of `precision` and `einsum_dot_general`.
@@ -249,11 +252,12 @@ def dot_product_attention(
       deterministic: drop no weights.
       dtype: dtype to compute in; by default the one that queries, keys and values promote to.
       precision: precision of the products, see `jax.lax.Precision`.
-      module: where the weights, before dropout, are sown as `attention_weights` in the collection `intermediates`.
+      module: where the weights, before dropout, are sown as `attention_weights` in the collection
+        `intermediates`.
       force_fp32_for_softmax: compute the softmax in float32.
       einsum_dot_general: a stand-in for `jax.lax.dot_general`.
-      qk_attn_weights_einsum: a stand-in for `jax.numpy.einsum` in the weights, instead of `precision` and
-        `einsum_dot_general`. It goes together with `attn_weights_value_einsum`.
+      qk_attn_weights_einsum: a stand-in for `jax.numpy.einsum` in the weights, instead of
+        `precision` and `einsum_dot_general`. It goes together with `attn_weights_value_einsum`.
       attn_weights_value_einsum: such a stand-in in the sum of the values.
 
     Returns:
@@ -261,7 +265,8 @@ def dot_product_attention(
 
     Raises:
       LayerShapeError: queries, keys and values do not fit together.
-      LayerArgumentError: the mask does not fit, or stand-ins are given that exclude, or lack, each other.
+      LayerArgumentError: the mask does not fit, or stand-ins are given that exclude, or lack, each
+        other.
 
     >>> import jax.numpy as jnp
     >>> q, k, v = jnp.ones((3, 1, 4)), jnp.ones((2, 1, 4)), jnp.array([[[1.0]], [[3.0]]])
@@ -314,9 +319,11 @@ def make_attention_mask(
     """Make an attention mask from a function of a query and a key.
 
     Args:
-      query_input: an array of shape (batch..., queries), for example true where there is no padding.
+      query_input: an array of shape (batch..., queries), for example true where there is no
+        padding.
       key_input: an array of shape (batch..., keys).
-      pairwise_fn: a function of two arrays that broadcast, called with each pair of a query and a key.
+      pairwise_fn: a function of two arrays that broadcast, called with each pair of a query and a
+        key.
       extra_batch_dims: how many axes of size 1 to put in front.
       dtype: dtype of the mask.
 
@@ -376,5 +383,6 @@ def combine_masks(*masks: Array | None, dtype: Dtype = jnp.float32) -> Array | N
         return None
     ranks = tuple(mask.ndim for mask in given)
     if len(set(ranks)) > 1:
-        raise LayerShapeError("combine_masks", "masks", f"of ranks {ranks}", "masks of one rank")
+        where = "combine_masks"
+        raise LayerShapeError(where, "masks", f"of ranks {ranks}", "masks of one rank")
     return functools.reduce(jnp.logical_and, given).astype(dtype)

@@ -1,4 +1,4 @@
-"""Attention as layers: MultiHeadDotProductAttention and its two other names; with the functions under one roof."""
+"""Attention as layers, MultiHeadDotProductAttention and its other names; and as functions."""
 
 from __future__ import annotations
 
@@ -50,16 +50,18 @@ def _arguments(function: Callable[..., Any]) -> frozenset[str]:
 
 
 class MultiHeadDotProductAttention(Module):
-    """Attend in several heads: project to queries, keys and values, attend in each head, project back.
+    """Attend in several heads: project to queries, keys and values, attend in each, project back.
 
-    The parameters are the DenseGeneral layers `query`, `key`, `value`, each to (num_heads, qkv_features / num_heads), and
-    `out`. Source: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762.
+    The parameters are the DenseGeneral layers `query`, `key`, `value`, each to (num_heads,
+    qkv_features / num_heads), and `out`. Source: Vaswani et al., 2017,
+    https://arxiv.org/abs/1706.03762.
 
     Attributes:
       num_heads: number of heads.
       dtype: dtype to compute in; by default the one that inputs and parameters promote to.
       param_dtype: dtype of the parameters.
-      qkv_features: features of queries, keys and values, of all heads together; by default those of the input.
+      qkv_features: features of queries, keys and values, of all heads together; by default those of
+        the input.
       out_features: features of the output; by default those of the input.
       broadcast_dropout: drop the same weights in all batches and heads.
       dropout_rate: the probability that an attention weight is dropped.
@@ -71,16 +73,20 @@ class MultiHeadDotProductAttention(Module):
       out_bias_init: initializer of the last bias; by default `bias_init`.
       use_bias: whether there are biases.
       attention_fn: what attends, with the arguments of `dot_product_attention`, or some of them.
-      decode: attend to one position after another, and keep keys and values in the collection `cache`. `init` with an
-        input of full length makes the cache.
-      normalize_qk: normalize queries and keys by LayerNorm (Dehghani et al., 2023, https://arxiv.org/abs/2302.05442).
+      decode: attend to one position after another, and keep keys and values in the collection
+        `cache`. `init` with an input of full length makes the cache.
+      normalize_qk: normalize queries and keys by LayerNorm (Dehghani et al., 2023,
+        https://arxiv.org/abs/2302.05442).
       force_fp32_for_softmax: compute the softmax in float32.
       qkv_dot_general: a stand-in for `jax.lax.dot_general` in the first projections.
       out_dot_general: such a stand-in in the last projection.
-      qkv_dot_general_cls: called without arguments, gives such a stand-in for the first projections.
+      qkv_dot_general_cls: called without arguments, gives such a stand-in for the first
+        projections.
       out_dot_general_cls: called without arguments, gives such a stand-in for the last projection.
-      qk_attn_weights_einsum_cls: called without arguments, gives a stand-in for `jax.numpy.einsum` in the weights.
-      attn_weights_value_einsum_cls: called without arguments, gives such a stand-in in the sum of the values.
+      qk_attn_weights_einsum_cls: called without arguments, gives a stand-in for `jax.numpy.einsum`
+        in the weights.
+      attn_weights_value_einsum_cls: called without arguments, gives such a stand-in in the sum of
+        the values.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.MultiHeadDotProductAttention(num_heads=2, qkv_features=8)
@@ -131,10 +137,13 @@ class MultiHeadDotProductAttention(Module):
 
         Args:
           inputs_q: what asks, an array of shape (batch..., queries, features).
-          inputs_k: what is asked, an array of shape (batch..., keys, features); by default `inputs_q`.
-          inputs_v: what answers, an array of shape (batch..., keys, features); by default `inputs_k`.
+          inputs_k: what is asked, an array of shape (batch..., keys, features); by default
+            `inputs_q`.
+          inputs_v: what answers, an array of shape (batch..., keys, features); by default
+            `inputs_k`.
           inputs_kv: both of these. Deprecated: pass `inputs_k`.
-          mask: where it is false, a query does not see a key; it broadcasts to (batch..., heads, queries, keys).
+          mask: where it is false, a query does not see a key; it broadcasts to (batch..., heads,
+            queries, keys).
           deterministic: drop no weights, if the layer was made without saying so.
           dropout_rng: the key for dropout, instead of one from the stream `dropout`.
           sow_weights: sow the weights as `attention_weights` in the collection `intermediates`.
@@ -143,9 +152,11 @@ class MultiHeadDotProductAttention(Module):
           An array of shape (batch..., queries, out_features).
 
         Raises:
-          LayerShapeError: the features cannot be divided into the heads, or the inputs do not fit together.
-          LayerArgumentError: inputs are given that exclude, or lack, each other; the mask does not fit; or
-            in decoding the input is not one position of the length that the cache was made for.
+          LayerShapeError: the features cannot be divided into the heads, or the inputs do not fit
+            together.
+          LayerArgumentError: inputs are given that exclude, or lack, each other; the mask does not
+            fit; or in decoding the input is not one position of the length that the cache was made
+            for.
         """
         inputs_k, inputs_v = self._keys_and_values(inputs_q, inputs_k, inputs_v, inputs_kv)
         query, key, value = self._project(inputs_q, inputs_k, inputs_v)
@@ -207,8 +218,8 @@ class MultiHeadDotProductAttention(Module):
             return inputs_k, inputs_k
         if inputs_v.shape[-1] == inputs_v.shape[-2]:
             msg = (
-                f"`inputs_v` has the shape {inputs_v.shape}, as a mask would: the third positional argument "
-                "is the values. Pass a mask as `mask=`."
+                f"`inputs_v` has the shape {inputs_v.shape}, as a mask would: the third positional "
+                "argument is the values. Pass a mask as `mask=`."
             )
             warnings.warn(msg, DeprecationWarning, stacklevel=5)
         return inputs_k, inputs_v
@@ -313,7 +324,9 @@ class MultiHeadDotProductAttention(Module):
 
 
 class MultiHeadAttention(MultiHeadDotProductAttention):
-    """Attend in several heads: MultiHeadDotProductAttention by a shorter name, which also names its variables.
+    """Attend in several heads: MultiHeadDotProductAttention by a shorter name.
+
+    Unnamed layers are named after their class, so its variables have other names.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.MultiHeadAttention(num_heads=2, qkv_features=8)
@@ -324,12 +337,13 @@ class MultiHeadAttention(MultiHeadDotProductAttention):
 
 
 class SelfAttention(MultiHeadDotProductAttention):
-    """Attend to oneself. Deprecated: MultiHeadDotProductAttention does it when called with one input.
+    """Attend to oneself. Deprecated: call MultiHeadDotProductAttention with one input.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn, warnings
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")
-    ...     y, _ = nn.SelfAttention(num_heads=2).init_with_output(jax.random.key(0), jnp.ones((3, 4)))
+    ...     layer = nn.SelfAttention(num_heads=2)
+    ...     y, _ = layer.init_with_output(jax.random.key(0), jnp.ones((3, 4)))
     >>> y.shape
     (3, 4)
     """
@@ -347,7 +361,8 @@ class SelfAttention(MultiHeadDotProductAttention):
 
         Args:
           inputs_q: an array of shape (batch..., length, features).
-          mask: where it is false, a query does not see a key; it broadcasts to (batch..., heads, length, length).
+          mask: where it is false, a query does not see a key; it broadcasts to (batch..., heads,
+            length, length).
           deterministic: drop no weights, if the layer was made without saying so.
           dropout_rng: the key for dropout, instead of one from the stream `dropout`.
           sow_weights: sow the weights as `attention_weights` in the collection `intermediates`.

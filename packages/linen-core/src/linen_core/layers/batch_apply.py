@@ -20,10 +20,10 @@ def _array(x: Any) -> Any:
 
 
 class BatchApply:
-    """Merge the leading axes of all inputs, call a function or a module, and split the axis of its outputs again.
+    """Merge the leading axes of all inputs, call a function, and split its outputs' axis again.
 
-    Inputs with fewer axes than are to be merged are passed as they are. The sizes of the split axes are those of the first
-    input that has enough.
+    Inputs with fewer axes than are to be merged are passed as they are. The sizes of the split axes
+    are those of the first input that has enough.
 
     Attributes:
       num_dims: number of leading axes to merge.
@@ -60,8 +60,9 @@ class BatchApply:
         shapes = [np.shape(leaf) for leaf in leaves]
         lead = next((s[: self.num_dims] for s in shapes if len(s) >= self.num_dims), None)
         if lead is None:
+            name = "BatchApply"
             raise LayerArgumentError(
-                "BatchApply",
+                name,
                 "args",
                 f"arrays of shapes {shapes}",
                 f"at least one with {self.num_dims} axes or more",

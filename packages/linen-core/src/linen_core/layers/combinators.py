@@ -15,8 +15,8 @@ __all__ = ["Sequential"]
 class Sequential(Module):
     """Call several modules or functions one after another, each with what the one before returned.
 
-    The first is called with the arguments of the call. A tuple that one returns becomes the positional arguments of the next, and
-    a dict its keyword arguments.
+    The first is called with the arguments of the call. A tuple that one returns becomes the
+    positional arguments of the next, and a dict its keyword arguments.
 
     Attributes:
       layers: the modules and functions.
