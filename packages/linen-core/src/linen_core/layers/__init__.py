@@ -26,7 +26,19 @@ from linen_core.layers.activation import softplus as softplus
 from linen_core.layers.activation import standardize as standardize
 from linen_core.layers.activation import swish as swish
 from linen_core.layers.activation import tanh as tanh
+from linen_core.layers.attention import MultiHeadAttention as MultiHeadAttention
+from linen_core.layers.attention import MultiHeadDotProductAttention as MultiHeadDotProductAttention
+from linen_core.layers.attention import SelfAttention as SelfAttention
+from linen_core.layers.attention import combine_masks as combine_masks
+from linen_core.layers.attention import dot_product_attention as dot_product_attention
+from linen_core.layers.attention import (
+    dot_product_attention_weights as dot_product_attention_weights,
+)
+from linen_core.layers.attention import make_attention_mask as make_attention_mask
+from linen_core.layers.attention import make_causal_mask as make_causal_mask
+from linen_core.layers.batch_apply import BatchApply as BatchApply
 from linen_core.layers.batch_norm import BatchNorm as BatchNorm
+from linen_core.layers.combinators import Sequential as Sequential
 from linen_core.layers.conv import Conv as Conv
 from linen_core.layers.conv import ConvLocal as ConvLocal
 from linen_core.layers.conv_transpose import ConvTranspose as ConvTranspose
@@ -51,6 +63,7 @@ from linen_core.layers.pooling import pool as pool
 from linen_core.layers.stochastic import Dropout as Dropout
 
 __all__ = [
+    "BatchApply",
     "BatchNorm",
     "Conv",
     "ConvLocal",
@@ -63,11 +76,18 @@ __all__ = [
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
+    "MultiHeadAttention",
+    "MultiHeadDotProductAttention",
     "PReLU",
     "RMSNorm",
+    "SelfAttention",
+    "Sequential",
     "avg_pool",
     "canonicalize_dtype",
     "celu",
+    "combine_masks",
+    "dot_product_attention",
+    "dot_product_attention_weights",
     "elu",
     "gelu",
     "glu",
@@ -79,6 +99,8 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "make_attention_mask",
+    "make_causal_mask",
     "max_pool",
     "min_pool",
     "normalize",

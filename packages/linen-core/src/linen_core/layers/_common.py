@@ -50,8 +50,9 @@ def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
 def rounds_as_one(contracted: int, dtype: Any, *arrays: Any) -> bool:
     """Tell whether a product plus a bias has the same bits compiled as one program and as two.
 
-    So it is in float32, where the product is rounded before the sum either way, unless the product contracts over one
-    element only: that is an elementwise multiplication, which compilers join with the sum into one rounding.
+    So it is in float32, where the product is rounded before the sum either way, unless the product
+    contracts over one element only: that is an elementwise multiplication, which compilers join
+    with the sum into one rounding.
     """
     if contracted < 2 or (dtype is not None and dtype != "float32"):
         return False

@@ -33,13 +33,15 @@ class Plan(NamedTuple):
     """Everything about a normalization that is no array.
 
     Attributes:
-      reduction_axes: axes of the input that mean and variance are taken over, counted from the front.
+      reduction_axes: axes of the input that mean and variance are taken over, counted from the
+        front.
       feature_axes: axes that scale and bias span, counted from the front.
       dtype: dtype of the output, None for the one that input and parameters promote to.
       param_dtype: dtype of the parameters.
       epsilon: what is added to the variance.
       force_float32: compute mean and variance in float32 or wider.
-      fast_variance: compute the variance as E[|x|^2] - |E[x]|^2, in one pass, rather than as E[|x - E[x]|^2].
+      fast_variance: compute the variance as E[|x|^2] - |E[x]|^2, in one pass, rather than as E[|x -
+        E[x]|^2].
       use_mean: subtract the mean; else it counts as 0.
       axis_name: mapped axis whose devices share mean and variance.
       axis_index_groups: groups of devices along that axis.
@@ -90,7 +92,8 @@ def _means(arrays: tuple[Array, ...], mask: Array | None, axes: Any, plan: Plan)
 def compute_stats(x: Array, mask: Array | None, plan: Plan) -> tuple[Array, Array]:
     """Compute mean and variance over the reduction axes, where the mask is true.
 
-    In groups, `x` is divided into them first, and each feature is given the mean and variance of its group.
+    In groups, `x` is divided into them first, and each feature is given the mean and variance of
+    its group.
     """
     x = jnp.asarray(x, _stats_dtype(x, plan.dtype, plan.force_float32))
     axes = plan.reduction_axes

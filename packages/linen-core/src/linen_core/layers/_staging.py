@@ -1,8 +1,9 @@
 """Bodies of layers that are recorded once and replayed.
 
-Recording a body for the compiler costs Python time for each of its operations, each time a layer is called. A staged body
-is recorded once per signature (shapes, dtypes, static arguments) and replayed as a whole from then on. Outside of
-a compilation it runs one operation at a time, so that rounding happens where a reader of the body expects it.
+Recording a body for the compiler costs Python time for each of its operations, each time a layer is
+called. A staged body is recorded once per signature (shapes, dtypes, static arguments) and replayed
+as a whole from then on. Outside of a compilation it runs one operation at a time, so that rounding
+happens where a reader of the body expects it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Activation functions, and PReLU, the activation with a parameter.
 
-The functions are those of `jax.nn`, made picklable, so that a module that holds one as a field can be pickled. Under
-`jax.jit` each is recorded once per shape and dtype.
+The functions are those of `jax.nn`, made picklable, so that a module that holds one as a field can
+be pickled. Under `jax.jit` each is recorded once per shape and dtype.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ __all__ = [
 
 Axis = int | Sequence[int] | None
 
-# Each is one operation behind a Python-level derivative rule: as a whole they are cheaper to call, with the same bits.
+# Each is one operation behind a Python-level derivative rule: as a whole they are cheaper to call,
+# with the same bits.
 _relu = jax.jit(jax.nn.relu, inline=True)
 _relu6 = jax.jit(jax.nn.relu6, inline=True)
 
@@ -67,6 +68,7 @@ def celu(x: Array, alpha: Any = 1.0) -> Array:
 
     Args:
       x: an array of any shape and dtype.
+      alpha: how far below zero the output goes.
 
     Returns:
       An array of the same shape.
@@ -86,6 +88,7 @@ def elu(x: Array, alpha: Any = 1.0) -> Array:
 
     Args:
       x: an array of any shape and dtype.
+      alpha: how far below zero the output goes.
 
     Returns:
       An array of the same shape.
@@ -107,6 +110,7 @@ def glu(x: Array, axis: int = -1) -> Array:
 
     Args:
       x: an array of any shape and dtype.
+      axis: the axis to halve.
 
     Returns:
       An array of half the size along `axis`.
@@ -185,6 +189,7 @@ def leaky_relu(x: Array, negative_slope: Any = 0.01) -> Array:
 
     Args:
       x: an array of any shape and dtype.
+      negative_slope: the slope below zero.
 
     Returns:
       An array of the same shape.
@@ -221,6 +226,8 @@ def log_softmax(x: Array, axis: Axis = -1, where: Any = None) -> Array:
 
     Args:
       x: an array of any shape and dtype.
+      axis: the axis, or axes, to sum along.
+      where: which elements to sum; it broadcasts to `x`.
 
     Returns:
       An array of the same shape.
@@ -374,6 +381,12 @@ def standardize(
 
     Args:
       x: an array of any shape and dtype.
+      axis: the axis, or axes, to take mean and variance along.
+      mean: the mean, if it is known.
+      variance: the variance, if it is known.
+      epsilon: what is added to the variance.
+      where: which elements count for mean and variance; it broadcasts to `x`.
+      algorithm: how `jax.nn.standardize` computes the variance.
 
     Returns:
       An array of the same shape.
@@ -419,7 +432,8 @@ def _prelu(inputs: Array, slope: Array) -> Array:
 class PReLU(Module):
     """Rectify with a learned slope below zero: `x` where x >= 0, else `negative_slope * x`.
 
-    The parameter `negative_slope` is a scalar. Source: He et al., 2015, https://arxiv.org/abs/1502.01852.
+    The parameter `negative_slope` is a scalar. Source: He et al., 2015,
+    https://arxiv.org/abs/1502.01852.
 
     Attributes:
       param_dtype: dtype of the parameter.

@@ -1,4 +1,4 @@
-"""Normalization of activations by statistics of the batch, with a running average for later: BatchNorm."""
+"""Normalization by statistics of the batch, with running averages for later: BatchNorm."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ def _move(old: Array, new: Array, momentum: float) -> Array:
 
 
 class BatchNorm(Module):
-    """Normalize each feature by mean and variance over the batch: `(x - mean) / sqrt(var + epsilon) * scale + bias`.
+    """Normalize each feature by mean and variance over the batch.
 
-    Mean and variance are those of the input in training, and running averages of them with `use_running_average`. The
-    averages are the variables `mean` and `var` of the collection `batch_stats`, which must be mutable in training.
-    `init` leaves them at 0 and 1. The parameters `scale` and `bias` have the size of the feature axes. Source: Ioffe and
-    Szegedy, 2015, https://arxiv.org/abs/1502.03167.
+    The output is `(x - mean) / sqrt(var + epsilon) * scale + bias`.
+
+    Mean and variance are those of the input in training, and running averages of them with
+    `use_running_average`. The averages are the variables `mean` and `var` of the collection
+    `batch_stats`, which must be mutable in training. `init` leaves them at 0 and 1. The parameters
+    `scale` and `bias` have the size of the feature axes. Source: Ioffe and Szegedy, 2015,
+    https://arxiv.org/abs/1502.03167.
 
     Attributes:
       use_running_average: normalize by the running averages. It is given here or in the call.
@@ -52,10 +55,13 @@ class BatchNorm(Module):
       use_scale: whether there is a scale.
       bias_init: initializer of the bias.
       scale_init: initializer of the scale.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and variance.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
+        variance.
       axis_index_groups: groups of devices along that axis; by default all of them.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean is large.
-      force_float32_reductions: compute mean and variance in float32 or wider, and keep the averages in float32.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
+        is large.
+      force_float32_reductions: compute mean and variance in float32 or wider, and keep the averages
+        in float32.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer, x = nn.BatchNorm(momentum=0.9), jnp.array([[1.0], [3.0]])
@@ -92,7 +98,8 @@ class BatchNorm(Module):
 
         Args:
           x: an array of any shape that has the feature axes.
-          use_running_average: normalize by the running averages, if the layer was made without saying so.
+          use_running_average: normalize by the running averages, if the layer was made without
+            saying so.
           mask: a boolean array that broadcasts to `x`: which elements count for mean and variance.
 
         Returns:

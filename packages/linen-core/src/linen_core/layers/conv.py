@@ -46,7 +46,7 @@ def _dimension_numbers(ndim: int) -> lax.ConvDimensionNumbers:
 
 
 def conv_dimension_numbers(input_shape: Sequence[int]) -> lax.ConvDimensionNumbers:
-    """Say in `jax.lax`'s terms that features come last, in the input, in the kernel and in the output."""
+    """Say in `jax.lax`'s terms that features come last, in images and in kernels."""
     return _dimension_numbers(len(input_shape))
 
 
@@ -71,8 +71,9 @@ def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
         pairs = [(item, item) if isinstance(item, int) else item for item in padding]
         if all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
             return pairs
+    name = "a convolution"
     raise LayerArgumentError(
-        "a convolution",
+        name,
         "padding",
         repr(padding),
         f"a word, an integer, or {rank} items that are each an integer or a tuple (low, high)",
@@ -86,7 +87,8 @@ class Window(NamedTuple):
       size: of the kernel.
       strides: steps between two positions.
       padding: around the image, in `jax.lax`'s terms, after `pads` were put on.
-      pads: a pair (low, high) for each axis, put on beforehand in the way `mode` says; empty for none.
+      pads: a pair (low, high) for each axis, put on beforehand in the way `mode` says; empty for
+        none.
       mode: a mode of `jax.numpy.pad`.
       input_dilation: steps between two pixels of the image.
       kernel_dilation: steps between two pixels of the kernel.
@@ -109,7 +111,7 @@ def spread(x: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
 
 
 def flatten_batch(inputs: Array, rank: int) -> Array:
-    """Make the leading axes one batch axis, which may be new, in front of `rank` spatial axes and the features."""
+    """Make one batch axis, maybe new, of the axes before `rank` spatial axes and the features."""
     lead = inputs.ndim - (rank + 1)
     return inputs if lead == 1 else jnp.reshape(inputs, (-1, *inputs.shape[lead:]))
 
@@ -187,10 +189,10 @@ class _Conv(Module):
 
     features: int
     kernel_size: int | Sequence[int]
-    strides: None | int | Sequence[int] = 1
+    strides: int | Sequence[int] | None = 1
     padding: PaddingLike = "SAME"
-    input_dilation: None | int | Sequence[int] = 1
-    kernel_dilation: None | int | Sequence[int] = 1
+    input_dilation: int | Sequence[int] | None = 1
+    kernel_dilation: int | Sequence[int] | None = 1
     feature_group_count: int = 1
     use_bias: bool = True
     mask: Array | None = None
@@ -213,7 +215,8 @@ class _Conv(Module):
         """Apply the convolution.
 
         Args:
-          inputs: an array of shape (batch..., space..., features), with any number of batch axes, or none.
+          inputs: an array of shape (batch..., space..., features), with any number of batch axes,
+            or none.
 
         Returns:
           An array of shape (batch..., space..., features).
@@ -322,18 +325,20 @@ def _output_space(
 class Conv(_Conv):
     """Convolve an image with one kernel for all pixels.
 
-    The parameters are `kernel`, of shape (window..., input features / groups, features), and `bias`, of shape (features,).
-    The computation is `jax.lax.conv_general_dilated`'s.
+    The parameters are `kernel`, of shape (window..., input features / groups, features), and
+    `bias`, of shape (features,). The computation is `jax.lax.conv_general_dilated`'s.
 
     Attributes:
       features: number of output features.
       kernel_size: of the window along each spatial axis; one integer means one spatial axis.
       strides: steps between two windows, for all axes or for each.
-      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), "REFLECT" (it is mirrored), "CAUSAL" (one axis, padded in
-        front only), one number for all sides, or for each axis a number or a pair (low, high).
+      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), "REFLECT" (it is mirrored), "CAUSAL"
+        (one axis, padded in front only), one number for all sides, or for each axis a number or a
+        pair (low, high).
       input_dilation: steps between two pixels of the image.
       kernel_dilation: steps between two pixels of the window.
-      feature_group_count: number of groups into which the features are divided, each with a kernel of its own.
+      feature_group_count: number of groups into which the features are divided, each with a kernel
+        of its own.
       use_bias: whether there is a bias.
       mask: an array of the kernel's shape that the kernel is multiplied with.
       dtype: dtype to compute in; by default the one that input and parameters promote to.
@@ -361,8 +366,9 @@ class Conv(_Conv):
 class ConvLocal(_Conv):
     """Convolve an image with a kernel of its own for each output pixel.
 
-    The parameters are `kernel`, of shape (space..., window * input features, features), and `bias`, of shape
-    (space..., features), where space is the output's. The computation is `jax.lax.conv_general_dilated_local`'s.
+    The parameters are `kernel`, of shape (space..., window * input features, features), and `bias`,
+    of shape (space..., features), where space is the output's. The computation is
+    `jax.lax.conv_general_dilated_local`'s.
 
     The fields are those of `Conv`; `feature_group_count` must be 1.
 

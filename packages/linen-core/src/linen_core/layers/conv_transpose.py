@@ -27,7 +27,7 @@ __all__ = ["ConvTranspose"]
 
 
 class _Window(NamedTuple):
-    """How the kernel moves: the arguments of `jax.lax.conv_transpose`, and whether the output wraps around."""
+    """How the kernel moves: arguments of `jax.lax.conv_transpose`, and whether the output wraps."""
 
     rank: int
     strides: tuple[int, ...]
@@ -81,8 +81,9 @@ _convolve_replay = jax.jit(
 def _wrap(y: Array, periods: Sequence[int], extra_right: bool) -> Array:
     """Fold each spatial axis onto one period, adding up what falls on one place.
 
-    Before that the axis is padded with zeros to whole periods, evenly on both sides, so that the image starts at the start of
-    one. Where the padding is odd, the extra zero goes left, or right for a transposed kernel: there it mirrors Conv.
+    Before that the axis is padded with zeros to whole periods, evenly on both sides, so that the
+    image starts at the start of one. Where the padding is odd, the extra zero goes left, or right
+    for a transposed kernel: there it mirrors Conv.
     """
     pads = []
     for size, period in zip(y.shape[1:-1], periods, strict=True):
@@ -91,7 +92,7 @@ def _wrap(y: Array, periods: Sequence[int], extra_right: bool) -> Array:
         pads.append((small, large) if extra_right else (large, small))
     y = jnp.pad(y, [(0, 0), *pads, (0, 0)])
     for axis, period in enumerate(periods, start=1):
-        y = y.reshape(y.shape[:axis] + (-1, period) + y.shape[axis + 1 :])
+        y = y.reshape((*y.shape[:axis], -1, period, *y.shape[axis + 1 :]))
         y = y.sum(axis=axis)
     return y
 
@@ -99,15 +100,15 @@ def _wrap(y: Array, periods: Sequence[int], extra_right: bool) -> Array:
 class ConvTranspose(Module):
     """Convolve an image with a kernel in the transposed way, which enlarges it by the strides.
 
-    The parameters are `kernel`, of shape (window..., input features, features), and `bias`, of shape (features,). The
-    computation is `jax.lax.conv_transpose`'s.
+    The parameters are `kernel`, of shape (window..., input features, features), and `bias`, of
+    shape (features,). The computation is `jax.lax.conv_transpose`'s.
 
     Attributes:
       features: number of output features.
       kernel_size: of the window along each spatial axis; one integer means one spatial axis.
       strides: how often each spatial axis is enlarged.
-      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), one number for all sides, or for each axis a number or a
-        pair (low, high).
+      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), one number for all sides, or for
+        each axis a number or a pair (low, high).
       kernel_dilation: steps between two pixels of the window.
       use_bias: whether there is a bias.
       mask: an array of the kernel's shape that the kernel is multiplied with.
@@ -116,8 +117,9 @@ class ConvTranspose(Module):
       precision: precision of the product, see `jax.lax.Precision`.
       kernel_init: initializer of the kernel.
       bias_init: initializer of the bias.
-      transpose_kernel: flip the kernel's spatial axes and swap its last two, so that the layer is the transpose of a Conv
-        with the same kernel. Its shape is then (window..., features, input features).
+      transpose_kernel: flip the kernel's spatial axes and swap its last two, so that the layer is
+        the transpose of a Conv with the same kernel. Its shape is then (window..., features, input
+        features).
       promote_dtype: what casts (inputs, kernel, bias) to one dtype.
       preferred_element_type: dtype in which the product accumulates, and which it returns.
 
@@ -149,7 +151,8 @@ class ConvTranspose(Module):
         """Apply the convolution.
 
         Args:
-          inputs: an array of shape (batch..., space..., features), with any number of batch axes, or none.
+          inputs: an array of shape (batch..., space..., features), with any number of batch axes,
+            or none.
 
         Returns:
           An array of shape (batch..., space..., features).

@@ -73,8 +73,8 @@ def _affine(
 class Dense(Module):
     """Map the last axis linearly: `y = x @ kernel + bias`.
 
-    An input of shape (..., n) gives an output of shape (..., features). The parameters are `kernel`, of shape
-    (n, features), and `bias`, of shape (features,).
+    An input of shape (..., n) gives an output of shape (..., features). The parameters are
+    `kernel`, of shape (n, features), and `bias`, of shape (features,).
 
     Attributes:
       features: size of the output's last axis.
@@ -86,7 +86,8 @@ class Dense(Module):
       bias_init: initializer of the bias.
       promote_dtype: what casts (inputs, kernel, bias) to one dtype.
       dot_general: a stand-in for `jax.lax.dot_general`.
-      dot_general_cls: called without arguments, gives such a stand-in; it goes before `dot_general`.
+      dot_general_cls: called without arguments, gives such a stand-in; it goes before
+        `dot_general`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> variables = nn.Dense(features=4).init(jax.random.key(0), jnp.ones((1, 3)))
@@ -187,9 +188,10 @@ class _Flattened:
 class DenseGeneral(Module):
     """Map several axes linearly to several axes.
 
-    The axes `axis` of the input, of sizes (n...), are contracted with a `kernel` of shape (batch..., n..., features...),
-    and the output ends in axes of sizes `features`. The `bias` has the shape (batch..., features...). Along the axes
-    `batch_dims` each index has a kernel of its own.
+    The axes `axis` of the input, of sizes (n...), are contracted with a `kernel` of shape
+    (batch..., n..., features...), and the output ends in axes of sizes `features`. The `bias` has
+    the shape (batch..., features...). Along the axes `batch_dims` each index has a kernel of its
+    own.
 
     Attributes:
       features: sizes of the output's last axes.
@@ -203,7 +205,8 @@ class DenseGeneral(Module):
       precision: precision of the product, see `jax.lax.Precision`.
       promote_dtype: what casts (inputs, kernel, bias) to one dtype.
       dot_general: a stand-in for `jax.lax.dot_general`.
-      dot_general_cls: called without arguments, gives such a stand-in; it goes before `dot_general`.
+      dot_general_cls: called without arguments, gives such a stand-in; it goes before
+        `dot_general`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.DenseGeneral(features=(4, 5), axis=(1, -1))
@@ -310,12 +313,13 @@ def _einsum_promoted(
 class Einsum(Module):
     """Contract the input with a kernel as an einsum equation says, then add a bias.
 
-    The `kernel` has the shape `shape`. The `bias` spans those axes of the result that come from the kernel.
+    The `kernel` has the shape `shape`. The `bias` spans those axes of the result that come from the
+    kernel.
 
     Attributes:
       shape: shape of the kernel.
-      einsum_str: the equation, with two operands, the input and the kernel, and an explicit result. It is given
-        here or in the call.
+      einsum_str: the equation, with two operands, the input and the kernel, and an explicit result.
+        It is given here or in the call.
       use_bias: whether there is a bias.
       dtype: dtype to compute in; by default the one that input and parameters promote to.
       param_dtype: dtype of the parameters.
@@ -413,6 +417,6 @@ def _hidden_axes(term: str, ndim: int) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _labels(term: str, hidden: int) -> list[str | int]:
-    """List a term's axes: letters, and where an ellipsis stands, numbers that count from its right end."""
+    """List a term's axes: letters, and for an ellipsis numbers that count from its right end."""
     head, dots, tail = term.partition("...")
     return [*head, *(range(hidden - 1, -1, -1) if dots else ()), *tail]

@@ -17,8 +17,9 @@ __all__ = ["PromoteDtypeFn", "canonicalize_dtype", "promote_dtype"]
 class PromoteDtypeFn(Protocol):
     """A function that casts the arrays of a layer to one dtype, as `promote_dtype` does.
 
-    It takes any number of arrays, each of which may be None, and gives back a list of as many, None where None
-    came in. `dtype` is the layer's own dtype field; `inexact` asks for a floating-point or complex result.
+    It takes any number of arrays, each of which may be None, and gives back a list of as many, None
+    where None came in. `dtype` is the layer's own dtype field; `inexact` asks for a floating-point
+    or complex result.
 
     >>> import jax.numpy as jnp, linen_core as nn
     >>> def keep(*args, dtype=None, inexact=True):
@@ -83,7 +84,7 @@ def promote_dtype(*args: Any, dtype: Any = None, inexact: bool = True) -> list[A
 
 
 def _agree(args: tuple[Any, ...], dtype: Any, inexact: bool) -> bool:
-    """Tell whether all values are arrays that have the wanted dtype already: nothing to find, nothing to cast."""
+    """Tell whether all values are arrays of the wanted dtype already, so that nothing is to do."""
     common = None if dtype is None else np.dtype(dtype)
     for x in args:
         if x is None:

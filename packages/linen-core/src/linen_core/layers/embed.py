@@ -28,8 +28,8 @@ def _attend(query: Array, embedding: Array) -> Array:
 class Embed(Module):
     """Look up a vector for each integer from 0 to `num_embeddings` - 1.
 
-    The parameter `embedding` has the shape (num_embeddings, features). An index beyond the last gives nan; with one
-    embedding all indices give that one.
+    The parameter `embedding` has the shape (num_embeddings, features). An index beyond the last
+    gives nan; with one embedding all indices give that one.
 
     Attributes:
       num_embeddings: how many integers there are.

@@ -1,8 +1,8 @@
 """Initializers of parameters: functions of a key, a shape and a dtype.
 
-Each family of `jax.nn.initializers` is here under its name and draws the same numbers. What its builders give back is a value
-rather than a closure: it compares equal to another built the same way, prints how it was built, can be
-pickled, and under `jax.jit` is recorded once per shape.
+Each family of `jax.nn.initializers` is here under its name and draws the same numbers. What its
+builders give back is a value rather than a closure: it compares equal to another built the same
+way, prints how it was built, can be pickled, and under `jax.jit` is recorded once per shape.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class BuiltInitializer:
-    """What the builders of this module return: one of JAX's initializers together with how it was built.
+    """What the builders of this module return: an initializer of JAX and how it was built.
 
     Attributes:
       family: name of the builder in `jax.nn.initializers`.
@@ -129,7 +129,7 @@ def _replay(built: BuiltInitializer, key: Array, shape: Any, **options: Any) -> 
 
 
 def _identify(value: Any) -> Any:
-    """Stand in for an argument by something hashable: equal only if the initializers draw the same bits."""
+    """Stand in for an argument by something hashable, equal only if the same bits are drawn."""
     if isinstance(value, tuple):
         return tuple(map(_identify, value))
     if isinstance(value, np.ndarray | jax.Array):
@@ -226,15 +226,17 @@ def variance_scaling(
     batch_axis: int | Sequence[int] = (),
     dtype: Any = None,
 ) -> Initializer:
-    """Build an initializer whose variance is `scale` over the number of a kernel's inputs or outputs.
+    """Build an initializer with variance `scale` over the number of a kernel's inputs or outputs.
 
     Args:
       scale: a positive number.
-      mode: which number: "fan_in", "fan_out", "fan_avg" (their mean) or "fan_geo_avg" (their geometric mean).
+      mode: which number: "fan_in", "fan_out", "fan_avg" (their mean) or "fan_geo_avg" (their
+        geometric mean).
       distribution: "truncated_normal" (cut at two standard deviations), "normal" or "uniform".
       in_axis: the axes of the kernel that hold the inputs.
       out_axis: the axes that hold the outputs.
-      batch_axis: the axes that count for neither. All other axes count for both, as a convolution's window.
+      batch_axis: the axes that count for neither. All other axes count for both, as a convolution's
+        window.
       dtype: dtype where the caller gives none.
 
     >>> import jax
@@ -259,7 +261,7 @@ def glorot_uniform(
     batch_axis: int | Sequence[int] = (),
     dtype: Any = None,
 ) -> Initializer:
-    """Build an initializer that draws from a uniform distribution with variance 2 / (inputs + outputs).
+    """Build an initializer that draws uniformly, with variance 2 / (inputs + outputs).
 
     Source: Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html.
 
@@ -284,7 +286,7 @@ def glorot_normal(
     batch_axis: int | Sequence[int] = (),
     dtype: Any = None,
 ) -> Initializer:
-    """Build an initializer that draws from a truncated normal distribution with variance 2 / (inputs + outputs).
+    """Build an initializer that draws from a truncated normal with variance 2 / (inputs + outputs).
 
     Source: Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html.
 
@@ -309,7 +311,7 @@ def lecun_uniform(
     batch_axis: int | Sequence[int] = (),
     dtype: Any = None,
 ) -> Initializer:
-    """Build an initializer that draws from a uniform distribution with variance 1 / inputs.
+    """Build an initializer that draws uniformly, with variance 1 / inputs.
 
     Source: LeCun et al., Efficient BackProp, 1998.
 
@@ -334,7 +336,7 @@ def lecun_normal(
     batch_axis: int | Sequence[int] = (),
     dtype: Any = None,
 ) -> Initializer:
-    """Build an initializer that draws from a truncated normal distribution with variance 1 / inputs.
+    """Build an initializer that draws from a truncated normal with variance 1 / inputs.
 
     Source: LeCun et al., Efficient BackProp, 1998.
 
@@ -359,7 +361,7 @@ def he_uniform(
     batch_axis: int | Sequence[int] = (),
     dtype: Any = None,
 ) -> Initializer:
-    """Build an initializer that draws from a uniform distribution with variance 2 / inputs.
+    """Build an initializer that draws uniformly, with variance 2 / inputs.
 
     Source: He et al., 2015, https://arxiv.org/abs/1502.01852.
 
@@ -384,7 +386,7 @@ def he_normal(
     batch_axis: int | Sequence[int] = (),
     dtype: Any = None,
 ) -> Initializer:
-    """Build an initializer that draws from a truncated normal distribution with variance 2 / inputs.
+    """Build an initializer that draws from a truncated normal with variance 2 / inputs.
 
     Source: He et al., 2015, https://arxiv.org/abs/1502.01852.
 
@@ -410,9 +412,10 @@ kaiming_normal = he_normal
 
 
 def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
-    """Build an initializer that draws a random orthogonal matrix, all axes but one flattened into its rows.
+    """Build an initializer that draws a random orthogonal matrix.
 
-    Where the matrix is not square, its rows or its columns are orthonormal, whichever are fewer.
+    All axes but one are flattened into its rows. Where the matrix is not square, its rows or its
+    columns are orthonormal, whichever are fewer.
 
     Args:
       scale: the length of the vectors.
@@ -428,7 +431,7 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
 
 
 def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
-    """Build an initializer of convolution kernels: orthogonal in the middle of the window, zero around it.
+    """Build an initializer of convolution kernels: orthogonal amid the window, zero around.
 
     Source: Xiao et al., 2018, https://arxiv.org/abs/1806.05393.
 

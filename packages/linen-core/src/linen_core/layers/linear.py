@@ -1,4 +1,4 @@
-"""Everything linear under one roof: dense layers, convolutions and embeddings, with their helpers."""
+"""Everything linear under one roof: dense layers, convolutions, embeddings, their helpers."""
 
 from __future__ import annotations
 

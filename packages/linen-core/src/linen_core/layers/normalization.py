@@ -1,4 +1,4 @@
-"""Normalizations of activations by their own statistics: layer, RMS, group and instance; with all others by name."""
+"""Normalizations by an example's own statistics; and by name, all other normalizations."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ def _plan(layer: Any, reduction_axes: tuple[int, ...], feature_axes: tuple[int, 
 
 
 class LayerNorm(Module):
-    """Normalize each example by mean and variance over its features: `(x - mean) / sqrt(var + epsilon) * scale + bias`.
+    """Normalize each example by mean and variance over its features.
 
-    The parameters `scale` and `bias` span the feature axes. Source: Ba et al., 2016, https://arxiv.org/abs/1607.06450.
+    The output is `(x - mean) / sqrt(var + epsilon) * scale + bias`. The parameters `scale` and
+    `bias` span the feature axes. Source: Ba et al., 2016, https://arxiv.org/abs/1607.06450.
 
     Attributes:
       epsilon: what is added to the variance.
@@ -61,9 +62,11 @@ class LayerNorm(Module):
       scale_init: initializer of the scale.
       reduction_axes: the axes that mean and variance are taken over.
       feature_axes: the axes that scale and bias span.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and variance.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
+        variance.
       axis_index_groups: groups of devices along that axis; by default all of them.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean is large.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
+        is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -108,9 +111,10 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """Normalize each example by the root mean square of its features: `x / sqrt(mean(x^2) + epsilon) * scale`.
+    """Normalize each example by the root mean square of its features.
 
-    The parameter `scale` spans the feature axes. Source: Zhang and Sennrich, 2019, https://arxiv.org/abs/1910.07467.
+    The output is `x / sqrt(mean(x^2) + epsilon) * scale`. The parameter `scale` spans the feature
+    axes. Source: Zhang and Sennrich, 2019, https://arxiv.org/abs/1910.07467.
 
     Attributes:
       epsilon: what is added to the mean square.
@@ -120,7 +124,8 @@ class RMSNorm(Module):
       scale_init: initializer of the scale.
       reduction_axes: the axes that the mean square is taken over.
       feature_axes: the axes that the scale spans.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share the mean square.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share the mean
+        square.
       axis_index_groups: groups of devices along that axis; by default all of them.
       use_fast_variance: without effect, as no mean is subtracted.
       force_float32_reductions: compute the mean square in float32 or wider.
@@ -169,11 +174,11 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):
-    """Normalize each example by mean and variance over groups of its features, and over all its inner axes.
+    """Normalize each example by mean and variance over groups of features and all inner axes.
 
-    The last axis is divided into `num_groups` equal groups, or into groups of `group_size`; one of the two is
-    None. The parameters `scale` and `bias` have the size of the last axis. Source: Wu and He, 2018,
-    https://arxiv.org/abs/1803.08494.
+    The last axis is divided into `num_groups` equal groups, or into groups of `group_size`; one of
+    the two is None. The parameters `scale` and `bias` have the size of the last axis. Source: Wu
+    and He, 2018, https://arxiv.org/abs/1803.08494.
 
     Attributes:
       num_groups: number of groups.
@@ -185,10 +190,13 @@ class GroupNorm(Module):
       use_scale: whether there is a scale.
       bias_init: initializer of the bias.
       scale_init: initializer of the scale.
-      reduction_axes: the axes that mean and variance are taken over, the last among them; by default all but the first.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and variance.
+      reduction_axes: the axes that mean and variance are taken over, the last among them; by
+        default all but the first.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
+        variance.
       axis_index_groups: groups of devices along that axis; by default all of them.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean is large.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
+        is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -225,13 +233,13 @@ class GroupNorm(Module):
           An array of the same shape.
 
         Raises:
-          LayerArgumentError: the last axis is not among the reduction axes, the groups are given in two ways or in
-            none, or the mask does not broadcast to the input.
+          LayerArgumentError: the last axis is not among the reduction axes, the groups are given in
+            two ways or in none, or the mask does not broadcast to the input.
           LayerShapeError: the features cannot be divided into the groups.
         """
         last = x.ndim - 1
         if self.reduction_axes is None:
-            axes = tuple(range(1, last)) + (last,)
+            axes = (*range(1, last), last)
         else:
             axes = canonicalize_axes(x.ndim, self.reduction_axes)
         if axes[-1] != last:
@@ -280,10 +288,13 @@ class InstanceNorm(Module):
       use_scale: whether there is a scale.
       bias_init: initializer of the bias.
       scale_init: initializer of the scale.
-      feature_axes: the axes that scale and bias span; mean and variance are taken over all others but the first.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and variance.
+      feature_axes: the axes that scale and bias span; mean and variance are taken over all others
+        but the first.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
+        variance.
       axis_index_groups: groups of devices along that axis; by default all of them.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean is large.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
+        is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -318,7 +329,8 @@ class InstanceNorm(Module):
           An array of the same shape.
 
         Raises:
-          LayerArgumentError: the first axis is a feature axis, or the mask does not broadcast to the input.
+          LayerArgumentError: the first axis is a feature axis, or the mask does not broadcast to
+            the input.
         """
         feature_axes = canonicalize_axes(x.ndim, self.feature_axes)
         if 0 in feature_axes:

@@ -1,4 +1,4 @@
-"""Pooling: reductions over a moving window. Arrays are laid out as (batch..., space..., features)."""
+"""Pooling: reductions over a window that moves in arrays of (batch..., space..., features)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def pool(
     """Reduce each window of an array to one element, as `jax.lax.reduce_window` does.
 
     Args:
-      inputs: an array of shape (batch..., space..., features), with any number of batch axes, or none.
+      inputs: an array of shape (batch..., space..., features), with any number of batch axes, or
+        none.
       init: what the reduction starts from.
       reduce_fn: a function of two elements.
       window_shape: size of the window along each spatial axis.
@@ -61,18 +62,18 @@ def pool(
 
 
 def _check(inputs: Array, window_shape: Any, strides: Any, padding: Any) -> None:
-    rank = len(window_shape)
+    name, rank = "pooling", len(window_shape)
     if inputs.ndim < rank + 1:
         raise LayerRankError(
-            "pooling",
+            name,
             "inputs",
             f"an array of shape {inputs.shape}",
             f"one of shape (batch..., space..., features) with {rank} spatial axes",
         )
     if len(strides) != rank:
-        raise LayerShapeError("pooling", "strides", strides, f"{rank} numbers, as the window")
+        raise LayerShapeError(name, "strides", strides, f"{rank} numbers, as the window")
     if not isinstance(padding, str) and [len(pair) for pair in padding] != [2] * rank:
-        raise LayerShapeError("pooling", "padding", padding, f"{rank} pairs, as the window")
+        raise LayerShapeError(name, "padding", padding, f"{rank} pairs, as the window")
 
 
 def _static(
@@ -120,7 +121,8 @@ def avg_pool(
       window_shape: size of the window along each spatial axis.
       strides: steps between two windows; by default 1.
       padding: "SAME", "VALID" or a pair (low, high) for each spatial axis.
-      count_include_pad: divide by the size of the window, rather than by how many elements of the array lie in it.
+      count_include_pad: divide by the size of the window, rather than by how many elements of the
+        array lie in it.
 
     Returns:
       An array of shape (batch..., space..., features).

@@ -29,9 +29,9 @@ def _drop(inputs: Array, key: PRNGKey, rate: float, broadcast_dims: tuple[int, .
 class Dropout(Module):
     """Set random elements to zero, and scale up the others so that the mean stays.
 
-    Each element is zero with probability `rate`, else divided by `1 - rate`. The RNG stream `rng_collection` must be
-    among the `rngs` of `apply`, unless `deterministic` is set. Source: Srivastava et al., 2014,
-    https://jmlr.org/papers/v15/srivastava14a.html.
+    Each element is zero with probability `rate`, else divided by `1 - rate`. The RNG stream
+    `rng_collection` must be among the `rngs` of `apply`, unless `deterministic` is set. Source:
+    Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html.
 
     Attributes:
       rate: the probability of zero, from 0 to 1.

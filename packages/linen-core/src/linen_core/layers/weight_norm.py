@@ -29,10 +29,11 @@ def _unit(x: Array, axis: Any, epsilon: float) -> Array:
 class SpectralNorm(Module):
     """Divide each weight matrix of a layer by its largest singular value.
 
-    The value is found by power iteration, which goes on from call to call: its vector `u` and its result `sigma` are
-    variables of the collection `batch_stats`, named "<layer>/<weight>/u" and "<layer>/<weight>/sigma". Weights with more
-    than two axes are seen as matrices with the last axis as columns; vectors and scalars are left as they are. Source:
-    Miyato et al., 2018, https://arxiv.org/abs/1802.05957.
+    The value is found by power iteration, which goes on from call to call: its vector `u` and its
+    result `sigma` are variables of the collection `batch_stats`, named "<layer>/<weight>/u" and
+    "<layer>/<weight>/sigma". Weights with more than two axes are seen as matrices with the last
+    axis as columns; vectors and scalars are left as they are. Source: Miyato et al., 2018,
+    https://arxiv.org/abs/1802.05957.
 
     Attributes:
       layer_instance: the layer.
@@ -135,10 +136,10 @@ class SpectralNorm(Module):
 
 
 class WeightNorm(Module):
-    """Divide the weights of a layer by their l2 norm, and scale them by a parameter instead: `scale * w / |w|`.
+    """Divide the weights of a layer by their l2 norm, and scale them by a parameter instead.
 
-    The parameters are named "<layer>/<weight>/scale". Source: Salimans and Kingma, 2016,
-    https://arxiv.org/abs/1602.07868.
+    A weight w becomes `scale * w / |w|`. The parameters are named "<layer>/<weight>/scale". Source:
+    Salimans and Kingma, 2016, https://arxiv.org/abs/1602.07868.
 
     Attributes:
       layer_instance: the layer.
@@ -147,8 +148,10 @@ class WeightNorm(Module):
       param_dtype: dtype of the scale.
       use_scale: whether there is a scale.
       scale_init: initializer of the scale.
-      feature_axes: axes of a weight that keep a norm each; the norm is taken over all others. None means one norm.
-      variable_filter: names; only weights whose path contains one are normalized. None or none mean all.
+      feature_axes: axes of a weight that keep a norm each; the norm is taken over all others. None
+        means one norm.
+      variable_filter: names; only weights whose path contains one are normalized. None or none mean
+        all.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.WeightNorm(nn.Dense(4))

@@ -1,0 +1,388 @@
+"""Attention as functions of queries, keys and values, and the masks they take."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+
+from linen_core._jax_compat import is_staging
+from linen_core.errors import LayerArgumentError, LayerShapeError
+from linen_core.layers._staging import staged
+from linen_core.layers.dtypes import promote_dtype
+from linen_core.module import Module
+from linen_core.typing import Array, Dtype, PrecisionLike, PRNGKey
+
+__all__ = [
+    "check_mask",
+    "combine_masks",
+    "dot_product_attention",
+    "dot_product_attention_weights",
+    "make_attention_mask",
+    "make_causal_mask",
+]
+
+SCORES = "...qhd,...khd->...hqk"
+OUTPUT = "...hqk,...khd->...qhd"
+
+
+class _Options(NamedTuple):
+    """What about an attention is no array."""
+
+    dtype: Any
+    precision: Any
+    float32_softmax: bool
+    broadcast_dropout: bool
+    dropout_rate: float
+
+
+def _einsum(precision: Any, dot_general: Callable[..., Any] | None) -> Callable[..., Array]:
+    return functools.partial(
+        jnp.einsum, precision=precision, _dot_general=dot_general or lax.dot_general
+    )
+
+
+def _softmax_scores(
+    query: Array,
+    key: Array,
+    bias: Array | None,
+    mask: Array | None,
+    options: _Options,
+    einsum: Callable[..., Array] | None = None,
+) -> Array:
+    query, key = promote_dtype(query, key, dtype=options.dtype)
+    dtype = query.dtype
+    query = query / jnp.sqrt(query.shape[-1]).astype(dtype)
+    scores = (einsum or _einsum(options.precision, None))(SCORES, query, key)
+    if bias is not None:
+        scores = scores + bias
+    if mask is not None:
+        # The lowest finite number, not -inf: a row that is masked as a whole then has equal
+        # weights, not nan.
+        scores = jnp.where(mask, scores, jnp.finfo(dtype).min)
+    if options.float32_softmax and dtype != jnp.float32:
+        return jax.nn.softmax(scores.astype(jnp.float32))
+    return jax.nn.softmax(scores).astype(dtype)
+
+
+def _drop(weights: Array, key: PRNGKey | None, options: _Options, dtype: Dtype) -> Array:
+    if options.dropout_rate <= 0.0:
+        return weights
+    keep = 1.0 - options.dropout_rate
+    shape = weights.shape
+    if options.broadcast_dropout:
+        shape = (1,) * (weights.ndim - 2) + shape[-2:]
+    kept = random.bernoulli(key, keep, shape)  # type: ignore[arg-type]
+    return weights * (kept.astype(dtype) / jnp.asarray(keep, dtype=dtype))
+
+
+def _attend(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None,
+    mask: Array | None,
+    dropout_rng: PRNGKey | None,
+    options: _Options,
+) -> Array:
+    query, key, value = promote_dtype(query, key, value, dtype=options.dtype)
+    weights = _softmax_scores(query, key, bias, mask, options._replace(dtype=query.dtype))
+    weights = _drop(weights, dropout_rng, options, query.dtype)
+    return _einsum(options.precision, None)(OUTPUT, weights, value)
+
+
+_attend_replay = jax.jit(_attend, static_argnames=("options",), inline=True)
+_softmax_scores_replay = jax.jit(_softmax_scores, static_argnames=("options",), inline=True)
+_drop_staged = staged("options", "dtype")(_drop)
+
+
+def _check_shapes(**arrays: Array) -> None:
+    """Raise where queries, keys and values do not fit together."""
+    where = "dot_product_attention"
+    (_, query), *others = arrays.items()
+    for name, array in others:
+        parts = [("the same rank as the queries", array.ndim == query.ndim)]
+        parts.append(("the batch axes of the queries", array.shape[:-3] == query.shape[:-3]))
+        parts.append(("as many heads as the queries", array.shape[-2:-1] == query.shape[-2:-1]))
+        if name == "key":
+            parts.append(("the depth of the queries", array.shape[-1:] == query.shape[-1:]))
+        else:
+            parts.append(("the length of the keys", array.shape[-3] == arrays["key"].shape[-3]))
+        for expected, met in parts:
+            if not met:
+                raise LayerShapeError(
+                    where,
+                    name,
+                    f"of shape {array.shape}",
+                    f"{expected}, of shape {query.shape}",
+                )
+
+
+def check_mask(where: str, mask: Array | None, query: Array, key: Array) -> None:
+    """Raise where a mask does not broadcast with the attention weights."""
+    if mask is None:
+        return
+    weights = (*query.shape[:-3], query.shape[-2], query.shape[-3], key.shape[-3])
+    try:
+        np.broadcast_shapes(jnp.shape(mask), weights)
+    except ValueError:
+        raise LayerArgumentError(
+            where,
+            "mask",
+            f"of shape {jnp.shape(mask)}",
+            f"a shape that broadcasts to (batch..., heads, queries, keys), which is {weights}",
+        ) from None
+
+
+def _exclusive(where: str, precision: Any, dot_general: Any, **einsums: Any) -> None:
+    if (precision or dot_general) and any(einsums.values()):
+        raise LayerArgumentError(
+            where,
+            " and ".join(name for name, given in einsums.items() if given),
+            "given",
+            "either these or `precision` and `einsum_dot_general`, not both",
+        )
+
+
+def dot_product_attention_weights(
+    query: Array,
+    key: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    broadcast_dropout: bool = True,
+    dropout_rng: PRNGKey | None = None,
+    dropout_rate: float = 0.0,
+    deterministic: bool = False,
+    dtype: Dtype | None = None,
+    precision: PrecisionLike = None,
+    module: Module | None = None,
+    force_fp32_for_softmax: bool = False,
+    einsum_dot_general: Callable[..., Array] | None = None,
+    einsum: Callable[..., Array] | None = None,
+) -> Array:
+    """Compute attention weights: `softmax(query @ key.T / sqrt(depth) + bias)` over the keys.
+
+    A row whose mask is false everywhere gets equal weights, unless a bias tells its scores apart.
+
+    Args:
+      query: an array of shape (batch..., queries, heads, depth).
+      key: an array of shape (batch..., keys, heads, depth).
+      bias: what is added to the scores; it broadcasts to (batch..., heads, queries, keys).
+      mask: where it is false (or 0), a key gets no weight; of such a shape too.
+      broadcast_dropout: drop the same weights in all batches and heads.
+      dropout_rng: the key for dropout.
+      dropout_rate: the probability that a weight is dropped.
+      deterministic: drop no weights.
+      dtype: dtype to compute in; by default the one that queries and keys promote to.
+      precision: precision of the product, see `jax.lax.Precision`.
+      module: where the weights, before dropout, are sown as `attention_weights` in the collection
+        `intermediates`.
+      force_fp32_for_softmax: compute the softmax, and return the weights, in float32.
+      einsum_dot_general: a stand-in for `jax.lax.dot_general`.
+      einsum: a stand-in for `jax.numpy.einsum`, instead of `precision` and `einsum_dot_general`.
+
+    Returns:
+      An array of shape (batch..., heads, queries, keys).
+
+    Raises:
+      LayerShapeError: queries and keys do not fit together.
+      LayerArgumentError: the mask does not fit, or stand-ins are given that exclude each other.
+
+    >>> import jax.numpy as jnp
+    >>> q, k = jnp.ones((3, 1, 4)), jnp.ones((2, 1, 4))
+    >>> print(dot_product_attention_weights(q, k)[0, 0])
+    [0.5 0.5]
+    """
+    name = "dot_product_attention_weights"
+    _exclusive(name, precision, einsum_dot_general, einsum=einsum)
+    _check_shapes(query=query, key=key)
+    check_mask(name, mask, query, key)
+    query, key = promote_dtype(query, key, dtype=dtype)
+    dtype = query.dtype
+    rate = 0.0 if deterministic else dropout_rate
+    options = _Options(dtype, precision, force_fp32_for_softmax, broadcast_dropout, rate)
+    if einsum is None and einsum_dot_general is not None:
+        einsum = _einsum(precision, einsum_dot_general)
+    if einsum is None and is_staging():
+        weights = _softmax_scores_replay(query, key, bias, mask, options)
+    else:
+        weights = _softmax_scores(query, key, bias, mask, options, einsum)
+    if module:
+        module.sow("intermediates", "attention_weights", weights)
+    return _drop_staged(weights, dropout_rng, options, dtype) if rate > 0.0 else weights
+
+
+def dot_product_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
+    broadcast_dropout: bool = True,
+    dropout_rng: PRNGKey | None = None,
+    dropout_rate: float = 0.0,
+    deterministic: bool = False,
+    dtype: Dtype | None = None,
+    precision: PrecisionLike = None,
+    module: Module | None = None,
+    force_fp32_for_softmax: bool = False,
+    einsum_dot_general: Callable[..., Array] | None = None,
+    qk_attn_weights_einsum: Callable[..., Array] | None = None,
+    attn_weights_value_einsum: Callable[..., Array] | None = None,
+) -> Array:
+    """Attend: sum the values, weighted by how well their keys match each query.
+
+    The weights are those of `dot_product_attention_weights`. Source: Vaswani et al., 2017,
+    https://arxiv.org/abs/1706.03762.
+
+    Args:
+      query: an array of shape (batch..., queries, heads, depth).
+      key: an array of shape (batch..., keys, heads, depth).
+      value: an array of shape (batch..., keys, heads, value depth).
+      bias: what is added to the scores; it broadcasts to (batch..., heads, queries, keys).
+      mask: where it is false (or 0), a key gets no weight; of such a shape too.
+      broadcast_dropout: drop the same weights in all batches and heads.
+      dropout_rng: the key for dropout.
+      dropout_rate: the probability that a weight is dropped.
+      deterministic: drop no weights.
+      dtype: dtype to compute in; by default the one that queries, keys and values promote to.
+      precision: precision of the products, see `jax.lax.Precision`.
+      module: where the weights, before dropout, are sown as `attention_weights` in the collection
+        `intermediates`.
+      force_fp32_for_softmax: compute the softmax in float32.
+      einsum_dot_general: a stand-in for `jax.lax.dot_general`.
+      qk_attn_weights_einsum: a stand-in for `jax.numpy.einsum` in the weights, instead of
+        `precision` and `einsum_dot_general`. It goes together with `attn_weights_value_einsum`.
+      attn_weights_value_einsum: such a stand-in in the sum of the values.
+
+    Returns:
+      An array of shape (batch..., queries, heads, value depth).
+
+    Raises:
+      LayerShapeError: queries, keys and values do not fit together.
+      LayerArgumentError: the mask does not fit, or stand-ins are given that exclude, or lack, each
+        other.
+
+    >>> import jax.numpy as jnp
+    >>> q, k, v = jnp.ones((3, 1, 4)), jnp.ones((2, 1, 4)), jnp.array([[[1.0]], [[3.0]]])
+    >>> print(dot_product_attention(q, k, v)[:, 0, 0])
+    [2. 2. 2.]
+    """
+    name = "dot_product_attention"
+    einsums = {
+        "qk_attn_weights_einsum": qk_attn_weights_einsum,
+        "attn_weights_value_einsum": attn_weights_value_einsum,
+    }
+    if bool(qk_attn_weights_einsum) != bool(attn_weights_value_einsum):
+        given = " ".join(key for key, einsum in einsums.items() if einsum)
+        raise LayerArgumentError(name, given, "given alone", f"both of {' and '.join(einsums)}")
+    _exclusive(name, precision, einsum_dot_general, **einsums)
+    _check_shapes(query=query, key=key, value=value)
+    check_mask(name, mask, query, key)
+    if not module and not einsum_dot_general and not qk_attn_weights_einsum and is_staging():
+        rate = 0.0 if deterministic else dropout_rate
+        options = _Options(dtype, precision, force_fp32_for_softmax, broadcast_dropout, rate)
+        return _attend_replay(query, key, value, bias, mask, dropout_rng, options)
+    query, key, value = promote_dtype(query, key, value, dtype=dtype)
+    weights = dot_product_attention_weights(
+        query,
+        key,
+        bias,
+        mask,
+        broadcast_dropout,
+        dropout_rng,
+        dropout_rate,
+        deterministic,
+        query.dtype,
+        precision,
+        module,
+        force_fp32_for_softmax,
+        einsum_dot_general=einsum_dot_general,
+        einsum=qk_attn_weights_einsum,
+    )
+    einsum = attn_weights_value_einsum or _einsum(precision, einsum_dot_general)
+    return einsum(OUTPUT, weights, value)
+
+
+def make_attention_mask(
+    query_input: Array,
+    key_input: Array,
+    pairwise_fn: Callable[..., Any] = jnp.multiply,
+    extra_batch_dims: int = 0,
+    dtype: Dtype = jnp.float32,
+) -> Array:
+    """Make an attention mask from a function of a query and a key.
+
+    Args:
+      query_input: an array of shape (batch..., queries), for example true where there is no
+        padding.
+      key_input: an array of shape (batch..., keys).
+      pairwise_fn: a function of two arrays that broadcast, called with each pair of a query and a
+        key.
+      extra_batch_dims: how many axes of size 1 to put in front.
+      dtype: dtype of the mask.
+
+    Returns:
+      An array of shape (batch..., 1, queries, keys).
+
+    >>> import jax.numpy as jnp
+    >>> print(make_attention_mask(jnp.array([1, 1]), jnp.array([1, 0]))[0])
+    [[1. 0.]
+     [1. 0.]]
+    """
+    mask = pairwise_fn(jnp.expand_dims(query_input, axis=-1), jnp.expand_dims(key_input, axis=-2))
+    mask = jnp.expand_dims(mask, axis=-3)
+    mask = jnp.expand_dims(mask, axis=tuple(range(extra_batch_dims)))
+    return mask.astype(dtype)
+
+
+def make_causal_mask(x: Array, extra_batch_dims: int = 0, dtype: Dtype = jnp.float32) -> Array:
+    """Make the mask with which each position attends to itself and to those before.
+
+    Args:
+      x: an array of shape (batch..., length); only its shape matters.
+      extra_batch_dims: how many axes of size 1 to put in front.
+      dtype: dtype of the mask.
+
+    Returns:
+      An array of shape (batch..., 1, length, length).
+
+    >>> import jax.numpy as jnp
+    >>> print(make_causal_mask(jnp.ones(2))[0])
+    [[1. 0.]
+     [1. 1.]]
+    """
+    positions = jnp.broadcast_to(jnp.arange(x.shape[-1], dtype=jnp.int32), x.shape)
+    return make_attention_mask(positions, positions, jnp.greater_equal, extra_batch_dims, dtype)
+
+
+def combine_masks(*masks: Array | None, dtype: Dtype = jnp.float32) -> Array | None:
+    """Make the mask that is true where all of several masks are.
+
+    Args:
+      *masks: arrays of one rank that broadcast; None is skipped.
+      dtype: dtype of the mask.
+
+    Returns:
+      A mask, or None if there are none.
+
+    Raises:
+      LayerShapeError: the masks are of different ranks.
+
+    >>> import jax.numpy as jnp
+    >>> print(combine_masks(jnp.array([1, 1]), None, jnp.array([1, 0])))
+    [1. 0.]
+    """
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None
+    ranks = tuple(mask.ndim for mask in given)
+    if len(set(ranks)) > 1:
+        where = "combine_masks"
+        raise LayerShapeError(where, "masks", f"of ranks {ranks}", "masks of one rank")
+    return functools.reduce(jnp.logical_and, given).astype(dtype)

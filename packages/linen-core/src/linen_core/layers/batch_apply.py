@@ -1,0 +1,78 @@
+"""Functions of one batch axis, applied to arrays with several: BatchApply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linen_core.errors import LayerArgumentError
+
+__all__ = ["BatchApply"]
+
+
+def _array(x: Any) -> Any:
+    return x if isinstance(x, jax.Array | np.ndarray) else jnp.asarray(x)
+
+
+class BatchApply:
+    """Merge the leading axes of all inputs, call a function, and split its outputs' axis again.
+
+    Inputs with fewer axes than are to be merged are passed as they are. The sizes of the split axes
+    are those of the first input that has enough.
+
+    Attributes:
+      num_dims: number of leading axes to merge.
+
+    >>> import jax.numpy as jnp, linen_core as nn
+    >>> nn.BatchApply(lambda x: x.sum(axis=-1))(jnp.ones((2, 3, 4))).shape
+    (2, 3)
+    """
+
+    def __init__(self, f: Callable[..., Any], num_dims: int = 2) -> None:
+        """Take a function.
+
+        Args:
+          f: a function or module of arrays with one leading axis.
+          num_dims: number of leading axes to merge.
+        """
+        self._f = f
+        self.num_dims = num_dims
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function.
+
+        Args:
+          *args: positional arguments: trees of arrays.
+          **kwargs: keyword arguments: trees of arrays.
+
+        Returns:
+          The function's outputs, a tree of arrays, each with the leading axes.
+
+        Raises:
+          LayerArgumentError: no input has enough axes.
+        """
+        leaves = [*jax.tree.leaves(args), *jax.tree.leaves(kwargs)]
+        shapes = [np.shape(leaf) for leaf in leaves]
+        lead = next((s[: self.num_dims] for s in shapes if len(s) >= self.num_dims), None)
+        if lead is None:
+            name = "BatchApply"
+            raise LayerArgumentError(
+                name,
+                "args",
+                f"arrays of shapes {shapes}",
+                f"at least one with {self.num_dims} axes or more",
+            )
+        args, kwargs = jax.tree.map(self._merge, (args, kwargs))
+        outputs = self._f(*args, **kwargs)
+        return jax.tree.map(lambda x: x.reshape(lead + x.shape[1:]), outputs)
+
+    def _merge(self, x: Any) -> Any:
+        if np.ndim(x) < self.num_dims:
+            return x
+        x = _array(x)
+        return x.reshape((math.prod(x.shape[: self.num_dims]), *x.shape[self.num_dims :]))

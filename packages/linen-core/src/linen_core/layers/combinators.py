@@ -1,0 +1,73 @@
+"""Layers made of layers: Sequential."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from linen_core.errors import LayerArgumentError
+from linen_core.layers._where import where
+from linen_core.module import Module, compact
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Module):
+    """Call several modules or functions one after another, each with what the one before returned.
+
+    The first is called with the arguments of the call. A tuple that one returns becomes the
+    positional arguments of the next, and a dict its keyword arguments.
+
+    Attributes:
+      layers: the modules and functions.
+
+    Raises:
+      LayerArgumentError: `layers` is no sequence.
+
+    >>> import jax, jax.numpy as jnp, linen_core as nn
+    >>> model = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
+    >>> y, variables = model.init_with_output(jax.random.key(0), jnp.ones((1, 3)))
+    >>> print(y.shape, list(variables["params"]))
+    (1, 2) ['layers_0', 'layers_2']
+    """
+
+    layers: Sequence[Callable[..., Any]]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layers, Sequence):
+            raise LayerArgumentError(
+                type(self).__name__,
+                "layers",
+                f"of type {type(self.layers).__name__}",
+                "a sequence of modules and functions",
+            )
+        super().__post_init__()
+
+    @compact
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call all of them.
+
+        Args:
+          *args: positional arguments for the first.
+          **kwargs: keyword arguments for the first.
+
+        Returns:
+          What the last returns.
+
+        Raises:
+          LayerArgumentError: there are none.
+        """
+        if not self.layers:
+            raise LayerArgumentError(
+                where(self), "layers", "empty", "at least one module or function"
+            )
+        first, *others = self.layers
+        outputs = first(*args, **kwargs)
+        for layer in others:
+            if isinstance(outputs, tuple):
+                outputs = layer(*outputs)
+            elif isinstance(outputs, dict):
+                outputs = layer(**outputs)
+            else:
+                outputs = layer(outputs)
+        return outputs
