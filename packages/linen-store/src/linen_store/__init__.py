@@ -9,8 +9,8 @@ from linen_store.frozen_dict import pretty_repr as pretty_repr
 from linen_store.frozen_dict import unfreeze as unfreeze
 from linen_store.frozen_store import FrozenDictStore as FrozenDictStore
 from linen_store.lazy_store import StoreStats as StoreStats
-from linen_store.restore import Restored as Restored
-from linen_store.restore import RestoreReport as RestoreReport
-from linen_store.restore import restore as restore
-from linen_store.save import SaveHandle as SaveHandle
-from linen_store.save import save as save
+from linen_store.restoring import Restored as Restored
+from linen_store.restoring import RestoreReport as RestoreReport
+from linen_store.restoring import restore as restore
+from linen_store.saving import SaveHandle as SaveHandle
+from linen_store.saving import save as save

@@ -29,6 +29,7 @@ __all__ = [
     "RngsMissingError",
     "RootNotFoundError",
     "SaveFailedError",
+    "SaveTimeoutError",
     "StoreDtypeError",
     "UnfinishedCheckpointError",
     "UnsafeNameError",
@@ -280,6 +281,22 @@ class SaveFailedError(StoreError, OSError):
         super().__init__(
             f"Cannot save to {self.path!r}: {reason}. What was there before is untouched; free space or check the "
             "disk, then save again."
+        )
+
+
+class SaveTimeoutError(StoreError, TimeoutError):
+    """A save in the background did not end in the time it was waited for; it goes on.
+
+    Attributes:
+      path: the path that is saved to.
+      timeout: how many seconds were waited.
+    """
+
+    def __init__(self, path: StrPath, timeout: float | None) -> None:
+        self.path = os.fspath(path)
+        self.timeout = timeout
+        super().__init__(
+            f"Still saving to {self.path!r} after {timeout} seconds. The save goes on; wait for it again."
         )
 
 

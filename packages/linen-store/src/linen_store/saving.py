@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, overload
 
 import jax
@@ -24,6 +26,7 @@ from linen_store.errors import (
     NameCollisionError,
     NotACheckpointError,
     SaveFailedError,
+    SaveTimeoutError,
     UnsupportedLeafError,
 )
 from linen_store.frozen_dict import FrozenDict, unfreeze
@@ -44,8 +47,9 @@ class SaveHandle:
         self.path = path
         self._job = job
         self._error: BaseException | None = None
+        self._told = False
         self._thread = threading.Thread(target=self._run, name=f"save {path}", daemon=True)
-        _before_exit(self._thread.join)
+        _before_exit(self._finish)
         self._thread.start()
 
     def _run(self) -> None:
@@ -53,6 +57,12 @@ class SaveHandle:
             self._job.run()
         except BaseException as error:
             self._error = error
+
+    def _finish(self) -> None:
+        """Wait at exit, and do not let a failure that nobody waited for go by in silence."""
+        self._thread.join()
+        if self._error is not None and not self._told:
+            traceback.print_exception(self._error)
 
     @property
     def done(self) -> bool:
@@ -63,14 +73,14 @@ class SaveHandle:
         """Wait until the checkpoint is at its path.
 
         Raises:
-          TimeoutError: it took longer than ``timeout`` seconds.
+          SaveTimeoutError: it took longer than ``timeout`` seconds.
           StoreError: the save failed.
         """
         self._thread.join(timeout)
         if self._thread.is_alive():
-            msg = f"Saving to {self.path!r} is still going on after {timeout} s. Wait longer."
-            raise TimeoutError(msg)
+            raise SaveTimeoutError(self.path, timeout)
         if self._error is not None:
+            self._told = True
             raise self._error
 
 
@@ -306,12 +316,13 @@ def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
     return None
 
 
-def _before_exit(function: Any) -> None:
-    """Call a function when the interpreter ends, while thread pools, which Orbax uses, still take work."""
-    register = getattr(threading, "_register_atexit", None)
-    if register is None:
-        import atexit
+def _before_exit(function: Callable[[], None]) -> None:
+    """Call a function when the interpreter ends, while thread pools still take work."""
+    # Orbax works in thread pools, whose module closes them at exit. Functions registered later are called first,
+    # so that module has to be imported by now.
+    import concurrent.futures.thread  # noqa: F401
 
-        register = atexit.register
+    register: Any = getattr(threading, "_register_atexit", atexit.register)
+    # The interpreter is already ending: then the thread that asks is itself waited for.
     with contextlib.suppress(RuntimeError):
         register(function)
