@@ -68,7 +68,7 @@ class FrozenDict(Mapping[K, V]):
 
     def __getitem__(self, key: K) -> V:
         value: V = self._dict[key]
-        return cast(V, _wrap(value)) if isinstance(value, dict) else value
+        return cast("V", _wrap(value)) if isinstance(value, dict) else value
 
     def __setitem__(self, key: K, value: V) -> None:
         """Refuse.
@@ -142,7 +142,7 @@ class FrozenDict(Mapping[K, V]):
 
     def unfreeze(self) -> dict[K, V]:
         """Copy into a nested plain dict that shares no container with this FrozenDict."""
-        return cast(dict[K, V], unfreeze(self))
+        return cast("dict[K, V]", unfreeze(self))
 
     def pretty_repr(self, num_spaces: int = _INDENT) -> str:
         """Render with one entry a line, each level indented by ``num_spaces``."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from linen_core import MemoryStore
-
 from linen_store.frozen_dict import freeze
 
 __all__ = ["FrozenDictStore"]

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StoreClosedError, StorePathError
-
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount
 from linen_store.errors import ForkedStoreError, StoreDtypeError

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from linen_core import MemoryStore, VariableStore
 
+from linen_core import MemoryStore, VariableStore
 from linen_store._specs import (
     array_spec,
     flatten_names,

@@ -14,9 +14,9 @@ from typing import Any, Literal, overload
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linen_core import VariableStore
 from linen_core.errors import StoreError
-
 from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
 from linen_store._layout import is_checkpoint
 from linen_store._specs import key_name
