@@ -12,6 +12,7 @@ from linen_core import scope as scope
 from linen_core import struct as struct
 from linen_core import traceback_util as traceback_util
 from linen_core import train_state as train_state
+from linen_core import transforms as transforms
 from linen_core import traverse_util as traverse_util
 from linen_core import typing as typing
 
@@ -112,6 +113,27 @@ from linen_core.store import default_store as default_store
 from linen_core.store import registered_stores as registered_stores
 from linen_core.store import store_class as store_class
 
+# Lifted transforms
+from linen_core.transforms import add_metadata_axis as add_metadata_axis
+from linen_core.transforms import broadcast as broadcast
+from linen_core.transforms import checkpoint as checkpoint
+from linen_core.transforms import cond as cond
+from linen_core.transforms import custom_vjp as custom_vjp
+from linen_core.transforms import fold_rngs as fold_rngs
+from linen_core.transforms import grad as grad
+from linen_core.transforms import jit as jit
+from linen_core.transforms import jvp as jvp
+from linen_core.transforms import map_variables as map_variables
+from linen_core.transforms import named_call as named_call
+from linen_core.transforms import remat as remat
+from linen_core.transforms import remat_scan as remat_scan
+from linen_core.transforms import scan as scan
+from linen_core.transforms import switch as switch
+from linen_core.transforms import value_and_grad as value_and_grad
+from linen_core.transforms import vjp as vjp
+from linen_core.transforms import vmap as vmap
+from linen_core.transforms import while_loop as while_loop
+
 __all__ = [
     "PARTITION_NAME",
     "BatchNorm",
@@ -139,23 +161,30 @@ __all__ = [
     "Variable",
     "VariableStore",
     "activation",
+    "add_metadata_axis",
     "apply",
     "as_store",
     "avg_pool",
+    "broadcast",
     "canonicalize_dtype",
     "celu",
+    "checkpoint",
     "compact",
     "compact_name_scope",
+    "cond",
+    "custom_vjp",
     "default_store",
     "disable_named_call",
     "dtypes",
     "elu",
     "enable_named_call",
     "errors",
+    "fold_rngs",
     "gelu",
     "get_partition_spec",
     "get_sharding",
     "glu",
+    "grad",
     "hard_sigmoid",
     "hard_silu",
     "hard_swish",
@@ -164,16 +193,20 @@ __all__ = [
     "init_with_output",
     "initializers",
     "intercept_methods",
+    "jit",
+    "jvp",
     "leaky_relu",
     "linear",
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "map_variables",
     "max_pool",
     "merge_param",
     "meta",
     "min_pool",
     "module",
+    "named_call",
     "normalization",
     "normalize",
     "nowrap",
@@ -187,6 +220,9 @@ __all__ = [
     "registered_stores",
     "relu",
     "relu6",
+    "remat",
+    "remat_scan",
+    "scan",
     "scope",
     "selu",
     "share_scope",
@@ -200,13 +236,19 @@ __all__ = [
     "store_class",
     "struct",
     "swish",
+    "switch",
     "tanh",
     "touched",
     "traceback_util",
     "train_state",
+    "transforms",
     "traverse_util",
     "typing",
     "unbox",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+    "while_loop",
     "with_partitioning",
     "zeros",
     "zeros_init",

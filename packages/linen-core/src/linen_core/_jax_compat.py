@@ -33,6 +33,7 @@ __all__ = [
     "partial_evaluate",
     "show_frames_of",
     "tracing",
+    "unknown_like",
 ]
 
 Tracer = jax.core.Tracer
@@ -98,9 +99,9 @@ class UnknownValueError(ValueError):
 
 
 def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Evaluate a function whose arguments may be `jax.ShapeDtypeStruct` where their values are not used.
+    """Evaluate as much of a function as does not depend on arguments without values.
 
-    What depends on values that are there is computed; what depends on the others is only traced, so that a
+    Such an argument is a `jax.ShapeDtypeStruct`, or what `unknown_like` gives. What depends on values that are there is computed; what depends on the others is only traced, so that a
     forward pass costs no FLOP.
 
     Raises:
@@ -125,7 +126,22 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def unknown_like(value: Any, drop_leading_axis: bool = False) -> Any:
+    """Describe an array, or a slice of it along its first axis, to `partial_evaluate` as having no value."""
+    aval = jax.typeof(value)
+    if not drop_leading_axis:
+        return aval
+    sharding = aval.sharding
+    if sharding.spec and sharding.spec[0] is not None:
+        msg = f"Cannot scan over an axis that is sharded: found {sharding.spec}."
+        raise ValueError(msg)
+    spec = jax.sharding.PartitionSpec(*sharding.spec[1:])
+    return aval.update(shape=aval.shape[1:], sharding=sharding.update(spec=spec))
+
+
 def _partial_value(leaf: Any) -> Any:
+    if isinstance(leaf, core.ShapedArray):
+        return partial_eval.PartialVal.unknown(leaf)
     if isinstance(leaf, jax.ShapeDtypeStruct):
         return partial_eval.PartialVal.unknown(jax.core.ShapedArray(leaf.shape, leaf.dtype))
     return partial_eval.PartialVal.known(leaf)
