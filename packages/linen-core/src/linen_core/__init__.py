@@ -3,6 +3,8 @@
 Import it as `import linen_core as nn`. What a user may rely on stands here, and nothing is defined here.
 """
 
+from typing import TYPE_CHECKING
+
 # Modules
 # Parts by name
 from linen_core import errors as errors
@@ -14,9 +16,6 @@ from linen_core import traceback_util as traceback_util
 from linen_core import train_state as train_state
 from linen_core import traverse_util as traverse_util
 from linen_core import typing as typing
-
-# Names of the sister packages, found when they are first used
-from linen_core._doorways import __getattr__ as __getattr__
 
 # Variables and where they are kept
 from linen_core.filters import DenyList as DenyList
@@ -111,6 +110,14 @@ from linen_core.store import as_store as as_store
 from linen_core.store import default_store as default_store
 from linen_core.store import registered_stores as registered_stores
 from linen_core.store import store_class as store_class
+
+# Names of the sister packages, found when they are first used
+if TYPE_CHECKING:
+    from linen_core._doorways import FrozenDict as FrozenDict
+    from linen_core._doorways import summary as summary
+    from linen_core._doorways import tabulate as tabulate
+else:
+    from linen_core._doorways import __getattr__ as __getattr__
 
 __all__ = [
     "PARTITION_NAME",
