@@ -1,8 +1,8 @@
 """A dtype for the bookkeeping of 8-bit floating point.
 
-Scales and histories of maxima are overwritten with what the backward pass hands up in place of gradients. Where one layer is
-used several times, or in a loop, JAX adds gradients up; of such values the largest is wanted. Values of this dtype are
-float32 numbers whose sum is their maximum.
+Scales and histories of maxima are overwritten with what the backward pass hands up in place of
+gradients. Where one layer is used several times, or in a loop, JAX adds gradients up; of such
+values the largest is wanted. Values of this dtype are float32 numbers whose sum is their maximum.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class _MaxFloat(ExtendedDType):
     type: type = _max_float
 
     def __repr__(self) -> str:
-        return f"fp8_meta{jnp.finfo(self.float_dtype).bits}"
+        return f"fp8_meta{8 * np.dtype(self.float_dtype).itemsize}"
 
     @property
     def name(self) -> str:

@@ -25,8 +25,9 @@ class SimpleCell(RNNCellBase):
     .. math::
         h' = \tanh(W_i x + b_i + W_h h)
 
-    With `residual`, h is added to what tanh is taken of. The carry is h, of shape (batch..., features), and h' is the
-    output. Source: Elman, 1990; for the residual, Yue et al., 2018, https://arxiv.org/abs/1801.06105.
+    With `residual`, h is added to what tanh is taken of. The carry is h, of shape (batch...,
+    features), and h' is the output. Source: Elman, 1990; for the residual, Yue et al., 2018,
+    https://arxiv.org/abs/1801.06105.
 
     Attributes:
       features: number of output features.
@@ -85,7 +86,7 @@ class SimpleCell(RNNCellBase):
 
 
 def _dense_pair(cell: Any, hidden: Array, bias_init: Initializer) -> tuple[Any, Any]:
-    """Make the makers of the Dense layers of the input, with bias, and of the hidden state, without."""
+    """Make the makers of Dense layers: of the input, with bias, and of the state, without."""
     common = {
         "features": hidden.shape[-1],
         "dtype": cell.dtype,
@@ -182,9 +183,10 @@ class MGUCell(RNNCellBase):
         n &= \tanh(W_{in} x + b_{in} + f (W_{hn} h + b_{hn})) \\
         h' &= (1 - f) n + f h
 
-    Without `reset_gate` n has neither the factor f nor the bias :math:`b_{hn}`. The carry is h, of shape (batch...,
-    features), and h' is the output. Source: Zhou et al., 2016, https://arxiv.org/abs/1603.09420; for the bias of
-    the forget gate, Jozefowicz et al., 2015, https://proceedings.mlr.press/v37/jozefowicz15.html.
+    Without `reset_gate` n has neither the factor f nor the bias :math:`b_{hn}`. The carry is h, of
+    shape (batch..., features), and h' is the output. Source: Zhou et al., 2016,
+    https://arxiv.org/abs/1603.09420; for the bias of the forget gate, Jozefowicz et al., 2015,
+    https://proceedings.mlr.press/v37/jozefowicz15.html.
 
     Attributes:
       features: number of output features.
@@ -192,7 +194,8 @@ class MGUCell(RNNCellBase):
       activation_fn: activation of n.
       kernel_init: initializer of the kernels of the input.
       recurrent_kernel_init: initializer of the kernels of the hidden state.
-      forget_bias_init: initializer of the bias of f: ones, so that gradients do not vanish at first.
+      forget_bias_init: initializer of the bias of f: ones, so that gradients do not vanish at
+        first.
       activation_bias_init: initializer of the biases of n.
       dtype: dtype to compute in; by default the one that inputs and parameters promote to.
       param_dtype: dtype of the parameters, and of the first carry.
@@ -238,9 +241,7 @@ class MGUCell(RNNCellBase):
         x = dense_h(name="hn", use_bias=self.reset_gate)(h)
         if self.reset_gate:
             x = x * f
-        n = self.activation_fn(
-            dense_i(name="in", bias_init=self.activation_bias_init)(inputs) + x
-        )
+        n = self.activation_fn(dense_i(name="in", bias_init=self.activation_bias_init)(inputs) + x)
         new_h = (1.0 - f) * n + f * h
         return new_h, new_h
 

@@ -33,8 +33,8 @@ class LSTMCell(RNNCellBase):
         c' &= f c + i g \\
         h' &= o \tanh(c')
 
-    The carry is (c, h), each of shape (batch..., features); h' is the output. Source: Hochreiter and
-    Schmidhuber, 1997, https://doi.org/10.1162/neco.1997.9.8.1735.
+    The carry is (c, h), each of shape (batch..., features); h' is the output. Source: Hochreiter
+    and Schmidhuber, 1997, https://doi.org/10.1162/neco.1997.9.8.1735.
 
     Attributes:
       features: number of output features.
@@ -155,7 +155,8 @@ class DenseParams(Module):
 class OptimizedLSTMCell(RNNCellBase):
     """Long short-term memory with one product for all gates.
 
-    Formula, parameters and carry are those of `LSTMCell`. It is faster for up to about 2,048 features.
+    Formula, parameters and carry are those of `LSTMCell`. It is faster for up to about 2,048
+    features.
 
     Attributes:
       features: number of output features.
@@ -256,9 +257,9 @@ class ConvLSTMCell(RNNCellBase):
         c' &= f c + i g \\
         h' &= o \tanh(c')
 
-    The carry is (c, h), each of shape (batch..., space..., features); h' is the output. The parameters are the
-    Conv layers `ih` and `hh`, with 4 * features outputs each. Source: Shi et al., 2015,
-    https://arxiv.org/abs/1506.04214.
+    The carry is (c, h), each of shape (batch..., space..., features); h' is the output. The
+    parameters are the Conv layers `ih` and `hh`, with 4 * features outputs each. Source: Shi et
+    al., 2015, https://arxiv.org/abs/1506.04214.
 
     Attributes:
       features: number of output features.

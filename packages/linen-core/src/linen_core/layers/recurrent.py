@@ -1,4 +1,4 @@
-"""Recurrent networks: RNN and Bidirectional, which run cells over time; with the cells under one roof."""
+"""Recurrent networks: RNN and Bidirectional run cells over time; and by name, the cells."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from linen_core.transforms import scan
 from linen_core.typing import Array, PRNGKey
 
 __all__ = [
+    "RNN",
     "Bidirectional",
     "Carry",
     "ConvLSTMCell",
@@ -28,7 +29,6 @@ __all__ = [
     "LSTMCell",
     "MGUCell",
     "OptimizedLSTMCell",
-    "RNN",
     "RNNBase",
     "RNNCellBase",
     "SimpleCell",
@@ -43,8 +43,8 @@ _log = logging.getLogger(__name__)
 class RNN(Module):
     """Run a cell over the time axis of a sequence, with `nn.scan`.
 
-    A sequence has the shape (batch..., time, features...), or (time, batch..., features...) with `time_major`. The outputs have
-    the same layout.
+    A sequence has the shape (batch..., time, features...), or (time, batch..., features...) with
+    `time_major`. The outputs have the same layout.
 
     Attributes:
       cell: the cell, whose variables all steps share.
@@ -94,9 +94,10 @@ class RNN(Module):
           inputs: a sequence.
           initial_carry: the carry of the first step; by default the cell makes one.
           init_key: the key for that; by default `jax.random.key(0)`.
-          seq_lengths: integers of shape (batch...): how many steps of each sequence count, while the others are padding at
-            its end. A reversed run starts at the last that counts, and the carry returned is the one after the last
-            step that counts. Outputs of padding are not zeroed.
+          seq_lengths: integers of shape (batch...): how many steps of each sequence count, while
+            the others are padding at its end. A reversed run starts at the last that counts, and
+            the carry returned is the one after the last step that counts. Outputs of padding are
+            not zeroed.
           return_carry: in place of the field.
           time_major: in place of the field.
           reverse: in place of the field.
@@ -134,7 +135,7 @@ class RNN(Module):
     def _scan(
         self, inputs: Array, carry: Carry, time_axis: int, keep_carries: bool
     ) -> tuple[Carry, Any]:
-        """Run the cell over the time axis; the outputs come with all carries, time first, if these are kept."""
+        """Run the cell over the time axis; if carries are kept, return (carries, outputs)."""
 
         def step(cell: Any, carry: Carry, x: Array) -> tuple[Carry, Any]:
             carry, y = cell(carry, x)
@@ -155,7 +156,7 @@ class RNN(Module):
 
 
 def _carry_at(carries: Carry, seq_lengths: Any) -> Carry:
-    """Pick, from carries with time as first axis, the one after each sequence's last step that counts."""
+    """Pick, from carries with time first, the one after each sequence's last step that counts."""
     last = seq_lengths - 1
     batch = jnp.indices(last.shape, sparse=True)
     return jax.tree.map(lambda x: x[(last, *batch)], carries)
@@ -168,7 +169,8 @@ def flip_sequences(
 
     Args:
       inputs: an array of shape (batch..., time, ...), or (time, batch..., ...) with `time_major`.
-      seq_lengths: integers of shape (batch...): how many steps of each sequence are no padding. None means all.
+      seq_lengths: integers of shape (batch...): how many steps of each sequence are no padding.
+        None means all.
       num_batch_dims: number of batch axes.
       time_major: the time axis comes first.
 
@@ -214,11 +216,12 @@ class RNNBase(Protocol):
 
 
 class Bidirectional(Module):
-    """Run two recurrent networks over a sequence, one forwards and one backwards, and merge their outputs.
+    """Run two networks over a sequence, one forwards and one backwards, and merge their outputs.
 
     Attributes:
       forward_rnn: the network that runs forwards.
-      backward_rnn: the network that runs backwards. If it is the same object, the two share their parameters.
+      backward_rnn: the network that runs backwards. If it is the same object, the two share their
+        parameters.
       merge_fn: a function of two outputs.
       time_major: the time axis comes first.
       return_carry: return the two last carries before the outputs.
