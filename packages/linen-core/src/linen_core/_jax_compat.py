@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax._src import core, source_info_util, traceback_util
+from jax._src import core, dtypes, earray, source_info_util, traceback_util
 from jax._src.array import ArrayImpl
+from jax._src.interpreters import pxla
 from jax._src.interpreters.partial_eval import DynamicJaxprTrace
 from jax._src.random import core as random_core
 from jax._src.random import prng
@@ -23,6 +24,7 @@ from jax.interpreters import partial_eval
 
 __all__ = [
     "ArrayImpl",
+    "ExtendedDType",
     "Tracer",
     "UnknownValueError",
     "api_boundary",
@@ -34,6 +36,7 @@ __all__ = [
     "show_frames_of",
     "tracing",
     "unknown_like",
+    "wrap_physical_arrays",
 ]
 
 Tracer = jax.core.Tracer
@@ -52,6 +55,17 @@ def fold_in(key: jax.Array, data: int) -> jax.Array:
         return prng.random_fold_in(key, number)  # type: ignore[no-any-return]
     typed = prng.random_wrap(key, impl=random_core.default_prng_impl())
     return prng.random_unwrap(prng.random_fold_in(typed, number))  # type: ignore[no-any-return]
+
+
+ExtendedDType = dtypes.ExtendedDType
+"""Base of dtypes that numpy does not know."""
+
+
+def wrap_physical_arrays(aval: Any, sharding: Any, committed: bool) -> Callable[[Any], Any]:
+    """Give the function that makes arrays of an extended dtype from the buffers that hold them."""
+    handler = pxla.global_result_handlers[core.ShapedArray]
+    physical = handler(core.physical_aval(aval), sharding, committed)
+    return lambda buffers: earray.EArray(aval, physical(buffers))
 
 
 def tracing() -> bool:
