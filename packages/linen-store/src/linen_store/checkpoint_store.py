@@ -123,6 +123,7 @@ class CheckpointStore(LazyStore):
             found = self._arrays.metadata([_joined(leaf) for leaf in leaves])
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
+        self._check_same()
         self._metadata.update(
             (leaf.names, known) for leaf, known in zip(leaves, found, strict=True)
         )
@@ -193,7 +194,6 @@ class CheckpointStore(LazyStore):
         try:
             values = read_batch(self._arrays, requests)
         except BadArrayError as error:
-            self._check_same()
             raise self._damaged(leaves[error.index], error) from error
         self._check_same()
         return values
@@ -203,7 +203,12 @@ class CheckpointStore(LazyStore):
             raise CheckpointReplacedError(self.path)
 
     def _damaged(self, leaf: Leaf, error: BadArrayError) -> DamagedCheckpointError:
-        """Say which leaf, and look for the file whose damage explains it."""
+        """Say which leaf, and look for the file whose damage explains it.
+
+        Raises:
+          CheckpointReplacedError: it is no damage, another checkpoint is there.
+        """
+        self._check_same()
         file, reason = self._folder, error.reason
         if self._checksums is not None:
             file, reason = next(damaged_files(self._folder, self._checksums), (file, reason))
