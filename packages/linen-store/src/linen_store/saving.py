@@ -18,7 +18,7 @@ from linen_core import VariableStore
 from linen_core.errors import StoreError
 
 from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
-from linen_store._layout import is_checkpoint
+from linen_store._layout import NOTHING, is_checkpoint
 from linen_store._specs import key_name
 from linen_store._swap import publish, sync_files, workshop
 from linen_store.errors import (
@@ -144,7 +144,10 @@ def save(
     """
     target = os.path.abspath(os.fspath(path))
     _check_target(target, overwrite)
-    job = _Job(target, _plain(variables), overwrite=overwrite, compression=compression)
+    tree = _plain(variables)
+    if isinstance(tree, dict) and not tree:
+        tree = {NOTHING: None}
+    job = _Job(target, tree, overwrite=overwrite, compression=compression)
     if wait:
         job.run()
         return None
