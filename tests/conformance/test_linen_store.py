@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import linen_store
 from linen_core.testing import StoreTests
 

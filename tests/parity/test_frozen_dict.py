@@ -35,9 +35,7 @@ def outcome(function, *args):
     try:
         return "value", function(*args)
     except Exception as error:
-        return "error", next(
-            kind for kind in type(error).__mro__ if kind.__module__ == "builtins"
-        )
+        return "error", next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
 
 
 def plain(value):

@@ -14,10 +14,10 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 from flax.training import train_state
-from linen_core.errors import StoreClosedError, StorePathError, StoreReadOnlyError
 from orbax.checkpoint import v1
 
 import linen_store
+from linen_core.errors import StoreClosedError, StorePathError, StoreReadOnlyError
 from linen_store import CheckpointStore
 from linen_store.errors import ForkedStoreError, RootNotFoundError, StoreDtypeError
 
@@ -29,9 +29,7 @@ PARAMS = {
 
 def _train_state():
     params = {"kernel": jnp.ones((4, 3)), "bias": jnp.zeros(3)}
-    return train_state.TrainState.create(
-        apply_fn=lambda: None, params=params, tx=optax.adam(1e-3)
-    )
+    return train_state.TrainState.create(apply_fn=lambda: None, params=params, tx=optax.adam(1e-3))
 
 
 def _v0(**options):
@@ -45,7 +43,7 @@ def _v0(**options):
 WRITERS = {
     "linen": linen_store.save,
     "linen-uncompressed": lambda path, tree: linen_store.save(path, tree, compression=False),
-    "v1": lambda path, tree: v1.save(path, tree),
+    "v1": v1.save,
     "v0": _v0(),
     "v0-zarr3": _v0(use_zarr3=True),
     "v0-files": _v0(use_ocdbt=False),
@@ -160,12 +158,24 @@ def test_steps_and_items(tmp_path, same):
 
 
 def test_dtype_casts_floating_point_arrays_only(tmp_path):
-    tree = {"p": {"f": jnp.ones(2), "i": jnp.ones(2, jnp.int32), "n": np.ones(2), "k": jax.random.key(0)}}
+    tree = {
+        "p": {
+            "f": jnp.ones(2),
+            "i": jnp.ones(2, jnp.int32),
+            "n": np.ones(2),
+            "k": jax.random.key(0),
+        }
+    }
     linen_store.save(tmp_path / "c", tree)
     store = CheckpointStore(tmp_path / "c", dtype=jnp.bfloat16)
     assert store.spec("p", ("f",)).dtype == jnp.bfloat16
     values = store.snapshot()["p"]
-    assert [str(values[name].dtype) for name in "fink"] == ["bfloat16", "int32", "bfloat16", "key<fry>"]
+    assert [str(values[name].dtype) for name in "fink"] == [
+        "bfloat16",
+        "int32",
+        "bfloat16",
+        "key<fry>",
+    ]
     with pytest.raises(StoreDtypeError):
         CheckpointStore(tmp_path / "c", dtype=jnp.int32)
 
@@ -243,7 +253,9 @@ def test_import_is_cheap():
         "heavy = {'orbax', 'tensorstore', 'rich', 'msgpack', 'safetensors', 'flax', 'absl'}\n"
         "print(sorted({name.split('.')[0] for name in sys.modules} & heavy))\n"
     )
-    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
     assert found.stdout.strip() == "[]"
 
 

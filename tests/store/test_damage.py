@@ -119,19 +119,24 @@ def test_one_flipped_bit_anywhere_in_the_data_is_an_error_that_names_the_file(sa
         with pytest.raises(DamagedCheckpointError) as caught:
             CheckpointStore(saved, verify="files")
         assert caught.value.file == str(file)
-        # Without reading every file first: an error of the leaf, or the very values that were saved, where the bit
-        # lies in a part of the file that nothing points to.
-        try:
-            values = read_all(saved)["params"]
-        except DamagedCheckpointError as error:
-            assert error.file == str(file)
-            assert error.leaf is None or error.leaf[0] == "params"
-        else:
-            assert all(
-                np.asarray(values[name]).tobytes() == np.asarray(TREE["params"][name]).tobytes() for name in values
-            )
+        assert _reads_right_or_names(saved, file)
         file.write_bytes(before)
     assert read_all(saved)["params"]["small"].tolist() == [0, 1, 2, 3, 4]
+
+
+def _reads_right_or_names(path, file):
+    """Whether reading names the leaf and the file, or gives the very values that were saved.
+
+    The latter where the bit lies in a part of the file that nothing points to.
+    """
+    try:
+        values = read_all(path)["params"]
+    except DamagedCheckpointError as error:
+        return error.file == str(file) and (error.leaf is None or error.leaf[0] == "params")
+    return all(
+        np.asarray(value).tobytes() == np.asarray(TREE["params"][name]).tobytes()
+        for name, value in values.items()
+    )
 
 
 @pytest.mark.parametrize("name", ["_METADATA", "_linen_checksums.json"])
@@ -149,8 +154,6 @@ def test_one_flipped_bit_in_the_names_or_checksums_is_an_error(saved, name):
 
 @pytest.mark.parametrize("harm", ["truncate", "empty", "delete", "grow"])
 def test_every_file_of_the_tree_matters(saved, harm):
-    keep = saved.with_name("keep")
-    shutil.copytree(saved, keep)
     for file in sorted(path for path in (saved / "state").rglob("*") if path.is_file()):
         if file.name == "_linen_checksums.json" and harm == "delete":
             continue  # without it the checkpoint is one that Orbax could have written
@@ -165,7 +168,7 @@ def test_every_file_of_the_tree_matters(saved, harm):
         assert file.name in str(caught.value)
         assert contents(saved) == before
         file.write_bytes(raw)
-    assert contents(saved).values() and read_all(saved)
+    assert list(read_all(saved)) == ["params"]
 
 
 def test_what_orbax_wrote_fails_clearly_without_checksums(tmp_path):
@@ -227,12 +230,15 @@ def metadata(entries, *, ocdbt=False):
 
 def write_metadata(folder, fields):
     folder.mkdir()
-    (folder / "_METADATA").write_text(fields if isinstance(fields, str) else json.dumps(fields), "utf-8")
+    (folder / "_METADATA").write_text(
+        fields if isinstance(fields, str) else json.dumps(fields), "utf-8"
+    )
     return folder
 
 
 @pytest.mark.parametrize(
-    "names", [("..",), (".", ""), ("/etc/passwd",), ("a/../../b",), ("a\0b",), ("",), ("a", "/../b")]
+    "names",
+    [("..",), (".", ""), ("/etc/passwd",), ("a/../../b",), ("a\0b",), ("",), ("a", "/../b")],
 )
 def test_names_that_leave_the_folder_are_refused(tmp_path, names):
     with pytest.raises(UnsafeNameError):
@@ -240,7 +246,9 @@ def test_names_that_leave_the_folder_are_refused(tmp_path, names):
 
 
 def test_hostile_names_are_harmless_in_a_database(tmp_path, same):
-    tree = {"p": {"..": jnp.ones(1), "/etc": jnp.ones(2), "a\0b": jnp.ones(3), "x" * 5000: jnp.ones(4)}}
+    tree = {
+        "p": {"..": jnp.ones(1), "/etc": jnp.ones(2), "a\0b": jnp.ones(3), "x" * 5000: jnp.ones(4)}
+    }
     linen_store.save(tmp_path / "c", tree)
     assert same(CheckpointStore(tmp_path / "c").snapshot(), tree)
 

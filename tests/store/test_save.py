@@ -13,7 +13,6 @@ import orbax.checkpoint as ocp
 import pytest
 from orbax.checkpoint import v1
 
-import linen_store
 from linen_store import CheckpointStore, FrozenDict, FrozenDictStore, save
 from linen_store.errors import (
     CheckpointExistsError,
@@ -36,7 +35,9 @@ def contents(folder):
 def test_orbax_v1_opens_it(tmp_path, same):
     save(tmp_path / "c", TREE)
     assert v1.is_orbax_checkpoint(tmp_path / "c")
-    target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), TREE)
+    target = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), TREE
+    )
     loaded = v1.load(tmp_path / "c", target)
     assert same(jax.tree.map(jnp.asarray, loaded), TREE)
 
@@ -55,7 +56,9 @@ def test_takes_mappings_and_stores(tmp_path, same, wrap):
     assert same(CheckpointStore(tmp_path / "c").snapshot(), TREE)
 
 
-@pytest.mark.filterwarnings("ignore:Sharding info not provided")  # of Orbax, when it is given no target
+@pytest.mark.filterwarnings(
+    "ignore:Sharding info not provided"
+)  # of Orbax, when it is given no target
 def test_an_array_without_elements_is_none_for_orbax(tmp_path):
     save(tmp_path / "c", {"params": {"z": jnp.zeros((0, 3), jnp.bfloat16), "w": jnp.ones(1)}})
     assert v1.load(tmp_path / "c")["params"]["z"] is None
@@ -121,7 +124,14 @@ def test_names_that_collide_when_dotted_are_refused(tmp_path, tree):
 
 @pytest.mark.parametrize(
     "value",
-    [object(), 1j, b"bytes", np.array(["s"]), np.array([object()]), jax.ShapeDtypeStruct((1,), float)],
+    [
+        object(),
+        1j,
+        b"bytes",
+        np.array(["s"]),
+        np.array([object()]),
+        jax.ShapeDtypeStruct((1,), float),
+    ],
 )
 def test_unsupported_values_are_refused_before_anything_is_written(tmp_path, value):
     with pytest.raises(UnsupportedLeafError) as caught:
@@ -144,7 +154,11 @@ def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path):
 
 def run_python(script, *args):
     return subprocess.run(
-        [sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script, *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -203,7 +217,9 @@ def test_saving_in_the_background(tmp_path, same):
     tree["p"]["w"][:] = 7
     handle.wait(60)
     assert handle.done
-    assert same(CheckpointStore(tmp_path / "c").snapshot(), {"p": {"w": np.ones(4), "j": jnp.ones(3)}})
+    assert same(
+        CheckpointStore(tmp_path / "c").snapshot(), {"p": {"w": np.ones(4), "j": jnp.ones(3)}}
+    )
 
 
 def test_a_background_failure_is_raised_when_waited_for(tmp_path):
@@ -252,7 +268,8 @@ def test_two_writers_leave_one_whole_checkpoint(tmp_path):
         "    linen_store.save(sys.argv[1], {'p': {'w': np.full(9, int(sys.argv[2]))}}, overwrite=True)\n"
     )
     writers = [
-        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "c"), str(i)]) for i in (1, 2)
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "c"), str(i)])
+        for i in (1, 2)
     ]
     assert [writer.wait(120) for writer in writers] == [0, 0]
     w = CheckpointStore(tmp_path / "c", verify="files").get("p", ("w",))
@@ -271,7 +288,9 @@ def test_kill_during_a_save_leaves_old_or_new(tmp_path):
     )
     save(tmp_path / "c", {"p": {str(n): np.full((64, 64), 0) for n in range(20)}})
     for attempt in range(int(os.environ.get("LINEN_KILLS", "4"))):
-        writer = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "c")], stdout=subprocess.PIPE)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "c")], stdout=subprocess.PIPE
+        )
         assert writer.stdout.readline() == b"ready\n"
         time.sleep(0.45 + 0.037 * attempt)
         writer.kill()

@@ -1,8 +1,8 @@
 """The file of checksums that `save` puts beside the arrays of a checkpoint.
 
-Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32 of each leaf's
-values (row-major, little-endian), the size and CRC-32 of each file, and the shapes of arrays without elements, which
-Orbax cannot hold. CRC-32 is that of ISO 3309 and zlib.
+Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32
+of each leaf's values (row-major, little-endian), the size and CRC-32 of each file, and the shapes
+of arrays without elements, which Orbax cannot hold. CRC-32 is that of ISO 3309 and zlib.
 """
 
 from __future__ import annotations

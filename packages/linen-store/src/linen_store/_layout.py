@@ -1,4 +1,4 @@
-"""Finding the leaves of an Orbax checkpoint on disk: steps, items, and the list of names in ``_METADATA``."""
+"""Finding the leaves of an Orbax checkpoint: steps, items, and the names in ``_METADATA``."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def load_tree(folder: str) -> OrbaxTree:
 
 
 def _key_impls(folder: str) -> dict[str, str]:
-    """Find which arrays are the data of PRNG keys: only that is kept in ``array_metadatas`` alone."""
+    """Find which arrays are the data of PRNG keys: only ``array_metadatas`` tells."""
     impls: dict[str, str] = {}
     listing = os.path.join(folder, "array_metadatas")
     for name in sorted(os.listdir(listing)) if os.path.isdir(listing) else ():
