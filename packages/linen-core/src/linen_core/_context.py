@@ -37,7 +37,10 @@ class Context(NamedTuple):
     """Rules from logical axis names to mesh axes."""
 
 
-context_var: contextvars.ContextVar[Context] = contextvars.ContextVar("linen", default=Context())
+context_var: contextvars.ContextVar[Context] = contextvars.ContextVar(
+    "linen",
+    default=Context(),  # noqa: B039 - a NamedTuple of immutable values
+)
 
 
 def current_context() -> Context:

@@ -13,7 +13,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: N807 - becomes the package's
+def __getattr__(name: str) -> Any:
     """Return a name of a sister package as if it were one of `linen_core`.
 
     Raises:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax._src import core, source_info_util, traceback_util
 from jax._src.array import ArrayImpl
@@ -46,7 +47,7 @@ api_boundary = traceback_util.api_boundary
 def fold_in(key: jax.Array, data: int) -> jax.Array:
     """Fold a 32-bit integer into a key: `jax.random.fold_in` at less than half the price of tracing it."""
     number: Any = np.uint32(data)
-    if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return prng.random_fold_in(key, number)  # type: ignore[no-any-return]
     typed = prng.random_wrap(key, impl=random_core.default_prng_impl())
     return prng.random_unwrap(prng.random_fold_in(typed, number))  # type: ignore[no-any-return]
@@ -54,7 +55,7 @@ def fold_in(key: jax.Array, data: int) -> jax.Array:
 
 def tracing() -> bool:
     """Tell whether a JAX transform is tracing at this moment."""
-    return not jax.core.trace_state_clean()
+    return not core.trace_state_clean()
 
 
 def is_staging() -> bool:

@@ -37,7 +37,7 @@ PARTITION_NAME = "partition_name"
 """The key, in a transform's ``metadata_params``, of the logical name of the axis it adds."""
 
 
-class AxisMetadata(Generic[_A], abc.ABC):
+class AxisMetadata(abc.ABC, Generic[_A]):
     """A box around a variable's value that knows something about its axes.
 
     A subclass must be a pytree whose child is the boxed value. Lifted transforms that add an axis to the value

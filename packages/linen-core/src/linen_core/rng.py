@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from linen_core._jax_compat import fold_in
@@ -67,7 +68,8 @@ def fold_in_static(rng: PRNGKey, data: tuple[str | int, ...]) -> PRNGKey:
     """Fold names and counters into a key.
 
     The UTF-8 names and the minimal-length big-endian counters go through SHA-1 in order; the first four bytes
-    of the digest, read as a big-endian uint32, are folded in as by `jax.random.fold_in`. Nothing to fold leaves the key.
+    of the digest, read as a big-endian uint32, are folded in as by `jax.random.fold_in`. Nothing to fold leaves
+    the key.
 
     Raises:
       ValueError: ``data`` holds something else than strings and integers.
@@ -92,16 +94,16 @@ def is_valid_rng(rng: Any) -> bool:
         return True
     if not isinstance(rng, jax.Array | np.ndarray):
         return False
-    if jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):
         return rng.shape == ()
     return rng.dtype == np.uint32 and rng.shape == _raw_key_shape(
-        str(jax.config.jax_default_prng_impl)
+        str(jax.config.read("jax_default_prng_impl"))
     )
 
 
 @functools.lru_cache(maxsize=8)
 def _raw_key_shape(impl: str) -> tuple[int, ...]:
-    return jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=impl))).shape
+    return tuple(jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=impl))).shape)
 
 
 def is_valid_rngs(rngs: Any) -> bool:

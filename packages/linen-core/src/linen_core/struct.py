@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar, dataclass_transform, overload
+from typing import Any, Self, TypeVar, dataclass_transform, overload
 
 import jax
 
 __all__ = ["PyTreeNode", "dataclass", "field", "is_struct"]
 
 _T = TypeVar("_T")
-_Node = TypeVar("_Node", bound="PyTreeNode")
 
 _MARK = "_linen_struct"
 
@@ -116,6 +115,6 @@ class PyTreeNode:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError  # the dataclass of each subclass brings its own
 
-    def replace(self: _Node, **overrides: Any) -> _Node:
+    def replace(self, **overrides: Any) -> Self:
         """Copy the node with some fields changed."""
         raise NotImplementedError

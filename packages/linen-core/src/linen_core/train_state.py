@@ -30,7 +30,7 @@ class TrainState(struct.PyTreeNode):
 
     step: int | jax.Array
     """How many times gradients were applied."""
-    apply_fn: Callable[..., Any] = struct.field(pytree_node=False)
+    apply_fn: Callable[..., Any] | None = struct.field(pytree_node=False)
     """Usually the model's `apply`."""
     params: Any = struct.field(pytree_node=True)
     """The parameters."""
@@ -48,14 +48,18 @@ class TrainState(struct.PyTreeNode):
         """
         overwrites = OVERWRITE_WITH_GRADIENT in grads
         params = self.params["params"] if overwrites else self.params
-        updates, opt_state = self.tx.update(grads["params"] if overwrites else grads, self.opt_state, params)
+        updates, opt_state = self.tx.update(
+            grads["params"] if overwrites else grads, self.opt_state, params
+        )
         params = jax.tree.map(_add, params, updates, is_leaf=_is_none)
         if overwrites:
             params = {"params": params, OVERWRITE_WITH_GRADIENT: grads[OVERWRITE_WITH_GRADIENT]}
         return self.replace(step=self.step + 1, params=params, opt_state=opt_state, **kwargs)
 
     @classmethod
-    def create(cls, *, apply_fn: Callable[..., Any] | None, params: Any, tx: Any, **kwargs: Any) -> Self:
+    def create(
+        cls, *, apply_fn: Callable[..., Any] | None, params: Any, tx: Any, **kwargs: Any
+    ) -> Self:
         """Make the state at step 0, with a new optimiser state.
 
         Args:

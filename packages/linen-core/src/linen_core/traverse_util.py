@@ -44,7 +44,7 @@ def flatten_dict(
     """
     if not isinstance(xs, Mapping):
         msg = f"Expected a nested dict, found {type(xs).__name__}."
-        raise AssertionError(msg)  # noqa: TRY004 - flax's class
+        raise AssertionError(msg)
     walk = _walk(xs, (), keep_empty_nodes, is_leaf)
     return {path if sep is None else sep.join(path): value for path, value in walk}
 
@@ -80,7 +80,7 @@ def unflatten_dict(xs: Mapping[Any, Any], sep: str | None = None) -> dict[Any, A
     """
     if not isinstance(xs, Mapping):
         msg = f"Expected a dict from paths to values, found {type(xs).__name__}."
-        raise AssertionError(msg)  # noqa: TRY004 - flax's class
+        raise AssertionError(msg)
     result: dict[Any, Any] = {}
     for key, value in xs.items():
         path = key if sep is None else key.split(sep)
@@ -91,7 +91,9 @@ def unflatten_dict(xs: Mapping[Any, Any], sep: str | None = None) -> dict[Any, A
     return result
 
 
-def path_aware_map(f: Callable[[tuple[Any, ...], Any], Any], nested_dict: Mapping[Any, Any]) -> dict[Any, Any]:
+def path_aware_map(
+    f: Callable[[tuple[Any, ...], Any], Any], nested_dict: Mapping[Any, Any]
+) -> dict[Any, Any]:
     """Replace each value of a nested dict by ``f(path, value)``.
 
     Example:
@@ -141,5 +143,5 @@ def _by_path(item: tuple[tuple[str, ...], Any]) -> tuple[str, ...]:
 def _checked(inputs: Any) -> Mapping[str, Any]:
     if not isinstance(inputs, Mapping):
         msg = f"Can pick values of nested dicts only, found {type(inputs).__name__}."
-        raise ValueError(msg)  # noqa: TRY004 - flax's class
+        raise ValueError(msg)
     return inputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -59,7 +59,7 @@ Initializer: TypeAlias = Callable[..., Any]
 """``init(key, shape, dtype)`` giving an array of that shape and dtype."""
 
 PrecisionLike: TypeAlias = (
-    None | str | jax.lax.Precision | tuple[str, str] | tuple[jax.lax.Precision, jax.lax.Precision]
+    str | jax.lax.Precision | tuple[str, str] | tuple[jax.lax.Precision, jax.lax.Precision] | None
 )
 """Whatever `jax.lax.dot_general` takes as its precision."""
 

@@ -72,10 +72,10 @@ from linen_core.errors._transforms import (
     PartitioningUnspecifiedError as PartitioningUnspecifiedError,
 )
 from linen_core.errors._transforms import TraceContextError as TraceContextError
-from linen_core.errors._transforms import TransformTargetError as TransformTargetError
 from linen_core.errors._transforms import (
     TransformedMethodReturnValueError as TransformedMethodReturnValueError,
 )
+from linen_core.errors._transforms import TransformTargetError as TransformTargetError
 
 __all__ = [
     "ApplyModuleInvalidMethodError",

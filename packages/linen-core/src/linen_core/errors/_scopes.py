@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from linen_core.errors._base import LinenError, did_you_mean, listing, below
+from linen_core.errors._base import LinenError, below, did_you_mean, listing
 
 __all__ = [
     "ApplyScopeInvalidVariablesStructureError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from linen_core.errors._base import LinenError, render_path, did_you_mean, listing
+from linen_core.errors._base import LinenError, did_you_mean, listing, render_path
 
 __all__ = [
     "InvalidStoreError",

@@ -30,8 +30,8 @@ class ImmutableDict(dict[Any, Any]):
         msg = "An attribute of a module is immutable. Make a changed copy with `dict(...)`."
         raise ValueError(msg)
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def copy(self, add_or_replace: Mapping[Any, Any] = types.MappingProxyType({})) -> ImmutableDict:
         """Copy the dict with some entries added or replaced."""

@@ -8,7 +8,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from linen_core._doorways import resolve_sister
 from linen_core._jax_compat import api_boundary
@@ -67,7 +67,6 @@ def _checked_on_instance(method: Callable[..., Any]) -> Callable[..., Any]:
     return api_boundary(checked)
 
 
-@dataclass_transform(kw_only_default=False)
 class Module(ModuleVariables):
     """Base class of all neural network modules.
 
@@ -101,17 +100,17 @@ class Module(ModuleVariables):
 
     _state = ModuleState()
     scope = None
-    _field_names: tuple[str, ...] = ()
-    _has_setup = False
-    _needs_setup = False
-    _keeps_own_name = False
-    _compact_name_scope_methods: tuple[str, ...] = ()
+    _field_names: ClassVar[tuple[str, ...]] = ()
+    _has_setup: ClassVar[bool] = False
+    _needs_setup: ClassVar[bool] = False
+    _keeps_own_name: ClassVar[bool] = False
+    _compact_name_scope_methods: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         make_dataclass(cls, kw_only)
-        cls.__hash__ = _hash_unbound_only(cls.__hash__)  # type: ignore[method-assign]
-        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        cls.__hash__ = _hash_unbound_only(cls.__hash__)  # type: ignore[method-assign,assignment]
+        fields = dataclasses.fields(cls)
         cls._field_names = tuple(
             f.name for f in fields if f.init and f.name not in ("parent", "name")
         )
@@ -127,7 +126,7 @@ class Module(ModuleVariables):
         cls._state = ModuleState()
         cls.scope = None
         cls._parent_ref = None
-        cls.parent = ParentDescriptor()  # type: ignore[assignment]
+        cls.parent = ParentDescriptor()
 
     def __post_init__(self) -> None:
         attach(self)
@@ -158,7 +157,7 @@ class Module(ModuleVariables):
                 raise SetAttributeFrozenModuleError(type(self).__name__, name, val)
             object.__setattr__(self, name, val)
             return
-        field = self.__dataclass_fields__.get(name)  # type: ignore[attr-defined]
+        field = self.__dataclass_fields__.get(name)
         if field is not None and field.init:
             raise SetAttributeInModuleSetupError
         register_attribute(self, name, val)
@@ -204,7 +203,7 @@ class Module(ModuleVariables):
           >>> nn.Dense(3).clone(features=4).features
           4
         """
-        attributes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}  # type: ignore[arg-type]
+        attributes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
         attributes.update(parent=parent, **updates)
         if _deep_clone is not False:
             clones = weakref.WeakValueDictionary() if isinstance(_deep_clone, bool) else _deep_clone

@@ -13,7 +13,7 @@ from linen_core.scope.scope import Scope
 
 __all__ = ["make_dataclass"]
 
-_PARENT_TYPE = Union[ModuleBase, Scope, type(UNSPECIFIED_PARENT), None]  # noqa: UP007
+_PARENT_TYPE: Any = Union[ModuleBase, Scope, type(UNSPECIFIED_PARENT), None]  # noqa: UP007
 _NAME_TYPES = ("str", str, str | None, "str | None", "Optional[str]")
 _RESERVED = ("parent", "name")
 
@@ -28,7 +28,7 @@ def make_dataclass(cls: type, kw_only: bool) -> None:
     Raises:
       ReservedModuleAttributeError: the class annotates `parent` or `name` as something else.
     """
-    annotations = cls.__dict__.get("__annotations__", {})
+    annotations = inspect.get_annotations(cls)
     if (
         annotations.get("parent", _PARENT_TYPE) != _PARENT_TYPE
         or annotations.get("name", str) not in _NAME_TYPES
@@ -76,8 +76,10 @@ def _make_init(cls: type) -> Callable[..., None]:
     """
     missing = object()
     namespace: dict[str, Any] = {"_missing": missing}
-    positional, keyword, body = [], [], []
-    written = dataclasses.fields(cls)  # type: ignore[arg-type]
+    positional: list[str] = []
+    keyword: list[str] = []
+    body: list[str] = []
+    written = dataclasses.fields(cls)
     for field in written:
         name = field.name
         key = "_parent_ref" if name == "parent" else name
@@ -102,7 +104,7 @@ def _make_init(cls: type) -> Callable[..., None]:
         *body,
         "_self.__post_init__()",
     ]
-    exec("\n    ".join(lines), namespace)
+    exec("\n    ".join(lines), namespace)  # noqa: S102 - as dataclasses does it
     init: Any = namespace["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     init.__module__ = cls.__module__

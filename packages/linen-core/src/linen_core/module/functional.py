@@ -143,7 +143,7 @@ def run_with(
     return run_in_scope(call_bound, variables, rngs, mutable, flags)
 
 
-def _is_call(module: Any, method_name: str) -> bool:
+def _is_call(_module: Any, method_name: str) -> bool:
     return method_name == "__call__"
 
 
@@ -184,5 +184,5 @@ def _takes_an_argument(fun: Callable[..., Any]) -> bool:
     ):
         return True
     if hasattr(fun, "method_handler_wrapped"):
-        return _takes_an_argument(fun.__wrapped__)
+        return _takes_an_argument(inspect.unwrap(fun))
     return len(inspect.signature(fun).parameters) > 0

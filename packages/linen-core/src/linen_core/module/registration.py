@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
@@ -13,9 +13,6 @@ from linen_core.errors import AssignSubModuleError, NameInUseError
 from linen_core.module.attributes import PLAIN_TYPES, freeze_attribute, is_plain, map_modules
 from linen_core.module.state import UNSPECIFIED_PARENT, ModuleBase, ModuleState, SetupState
 from linen_core.scope.scope import Scope
-
-if TYPE_CHECKING:
-    from linen_core.module.base import Module
 
 __all__ = ["attach", "clone_deeply", "register_attribute", "register_fields", "run_setup"]
 
@@ -177,7 +174,7 @@ def clone_deeply(attributes: dict[str, Any], clones: Any, clone_one: Callable[[A
       clone_one: makes a clone.
     """
 
-    def stand_in(suffix: str, child: Any) -> Any:
+    def stand_in(_suffix: str, child: Any) -> Any:
         if not hasattr(child, "_id"):
             return child
         made = clones.get(child._id)

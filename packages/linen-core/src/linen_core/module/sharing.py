@@ -60,8 +60,8 @@ def compact_name_scope(fun: Callable[..., Any]) -> Callable[..., Any]:
     def in_own_scope(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(self, "_compact_name_scope_modules"):
             msg = (
-                f"Cannot call {type(self).__name__}.{name}, a compact_name_scope method, on a module that is not set up. "
-                "Use it inside `init` or `apply`, or after `bind`."
+                f"Cannot call {type(self).__name__}.{name}, a compact_name_scope method, on a module that is not "
+                "set up. Use it inside `init` or `apply`, or after `bind`."
             )
             raise ValueError(msg)
         return self._compact_name_scope_modules[name](*args, **kwargs)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
 if TYPE_CHECKING:
     from linen_core.scope.scope import Scope
@@ -96,6 +97,7 @@ def _unspecified_parent() -> _UnspecifiedParent:
 UNSPECIFIED_PARENT = _UnspecifiedParent()
 
 
+@dataclass_transform(field_specifiers=(dataclasses.field,))
 class ModuleBase:
     """What everything that handles modules may rely on. Users subclass `Module`."""
 
@@ -104,6 +106,7 @@ class ModuleBase:
         name: str | None
         _state: ModuleState
         _id: object
+        _parent_ref: Any
 
 
 class ParentDescriptor:

@@ -12,7 +12,6 @@ from linen_core.filters import CollectionFilter
 from linen_core.module.functional import resolve_method, run_with
 from linen_core.scope.functional import as_streams
 from linen_core.scope.scope import RECORDER, Scope
-from linen_core.store.base import VariableStore
 from linen_core.store.view import as_store
 from linen_core.typing import Path, PRNGKey, RNGSequences
 
@@ -101,13 +100,15 @@ def touched(
 
     streams = None if rngs is None else _streams(rngs)
     _evaluate_abstractly(call, (specs, args, kwargs, streams))
-    return _sorted_out(store, specs, recorder)
+    return _sorted_out(specs, recorder)
 
 
 def _streams(rngs: Any) -> Mapping[str, Any]:
     if isinstance(rngs, jax.ShapeDtypeStruct):
         return {"params": rngs}
-    if isinstance(rngs, Mapping) and any(isinstance(rng, jax.ShapeDtypeStruct) for rng in rngs.values()):
+    if isinstance(rngs, Mapping) and any(
+        isinstance(rng, jax.ShapeDtypeStruct) for rng in rngs.values()
+    ):
         return rngs
     return as_streams(rngs, "touched")
 
@@ -118,7 +119,9 @@ def _evaluate_abstractly(fun: Callable[[Any], Any], inputs: Any) -> None:
     arrays = {index: leaf for index, leaf in enumerate(leaves) if _is_abstract(leaf)}
 
     def run(arrays: dict[int, Any]) -> Any:
-        return fun(jax.tree.unflatten(structure, [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]))
+        return fun(
+            jax.tree.unflatten(structure, [arrays.get(i, leaf) for i, leaf in enumerate(leaves)])
+        )
 
     jax.eval_shape(run, arrays)
 
@@ -127,8 +130,9 @@ def _is_abstract(leaf: Any) -> bool:
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
 
 
-def _sorted_out(store: VariableStore, specs: Mapping[str, Any], recorder: _Recorder) -> Touched:
-    read, unused = {}, {}
+def _sorted_out(specs: Mapping[str, Any], recorder: _Recorder) -> Touched:
+    read: dict[Address, Any] = {}
+    unused: dict[Address, Any] = {}
     for col, tree in specs.items():
         for path, spec in _leaves(tree, ()):
             asked = any((col, path[:length]) in recorder.read for length in range(1, len(path) + 1))

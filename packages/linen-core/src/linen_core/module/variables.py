@@ -42,7 +42,10 @@ class ModuleVariables(ModuleBase):
 
     def _bound(self, action: str) -> Scope:
         if self.scope is None:
-            msg = f"Cannot {action} of {type(self).__name__}: it is not bound to variables. Use `init`, `apply` or `bind`."
+            msg = (
+                f"Cannot {action} of {type(self).__name__}: it is not bound to variables. "
+                "Use `init`, `apply` or `bind`."
+            )
             raise ValueError(msg)
         return self.scope
 

@@ -75,18 +75,16 @@ def _root_scope(
 def _check_collections(collections: Mapping[str, Any]) -> None:
     for name, collection in collections.items():
         if not isinstance(name, str):
-            raise ApplyScopeInvalidVariablesTypeError(
-                f"a collection named {name!r}, a {type(name).__name__}"
-            )
+            found = f"a collection named {name!r}, a {type(name).__name__}"
+            raise ApplyScopeInvalidVariablesTypeError(found)
         if not isinstance(collection, Mapping):
             found = f"a {type(collection).__name__} as collection {name!r}"
             raise ApplyScopeInvalidVariablesTypeError(found)
         if type(collection) is dict:
             for key in collection:
                 if not isinstance(key, str):
-                    raise ApplyScopeInvalidVariablesTypeError(
-                        f"the key {key!r} in collection {name!r}"
-                    )
+                    found = f"the key {key!r} in collection {name!r}"
+                    raise ApplyScopeInvalidVariablesTypeError(found)
 
 
 def _describe(value: Any) -> str:

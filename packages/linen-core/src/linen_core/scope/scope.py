@@ -7,7 +7,7 @@ import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -28,11 +28,9 @@ from linen_core.rng import LazyRng
 from linen_core.scope.shapes import expected_shapes
 from linen_core.scope.variable import Variable
 from linen_core.store.view import StoreView, snapshot_mapping
-from linen_core.typing import PRNGKey, RNGSequences
+from linen_core.typing import PRNGKey
 
 __all__ = ["RECORDER", "Scope"]
-
-_T = TypeVar("_T")
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _REQUIRED = object()
@@ -229,7 +227,7 @@ class Scope:
         counters = self.rng_counters.get((_CHILD, name))
         if counters is None:
             counters = self.rng_counters[(_CHILD, name)] = dict.fromkeys(self.rngs, 0)
-        return counters  # type: ignore[no-any-return]
+        return counters
 
     def child(
         self,
@@ -311,7 +309,7 @@ class Scope:
             if self.parent is None:
                 return _EMPTY
             above = self.parent._collection(col)
-            if self.name not in above:
+            if self.name is None or self.name not in above:
                 return _EMPTY
             found = self._variables[col] = above[self.name]
         return found  # type: ignore[no-any-return]
@@ -327,7 +325,7 @@ class Scope:
                 found = home[col] = self.parent._mutable_collection(col).setdefault(
                     self.name or "", {}
                 )
-        return found  # type: ignore[no-any-return]
+        return found
 
     def variables(self) -> dict[str, Any]:
         """Copy all variables at and below this scope, by collection, into nested dicts.
@@ -363,10 +361,11 @@ class Scope:
         """
         if name not in self.rngs:
             if "params" not in self.rngs:
-                raise InvalidRngError(
+                msg = (
                     f"Cannot draw a key of stream {name!r} in {self.path_text}: found the streams "
                     f"{sorted(self.rngs)}. Pass rngs={{{name!r}: jax.random.key(...)}} to `apply` or `init`."
                 )
+                raise InvalidRngError(msg)
             name = "params"
         self._check_valid()
         count = self.rng_counters[name] = self.rng_counters[name] + 1
@@ -493,7 +492,9 @@ class Scope:
             value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
             self.put_variable("params", name, value)
         else:
-            value = self._missing("params", name, lambda: init_fn(jax.random.key(0), *init_args, **init_kwargs))
+            value = self._missing(
+                "params", name, lambda: init_fn(jax.random.key(0), *init_args, **init_kwargs)
+            )
         return meta.unbox(value) if unbox else value
 
     def _check_shapes(self, name: str, value: Any, expected: tuple[tuple[int, ...], ...]) -> None:

@@ -33,8 +33,35 @@ _TRUSTED_PACKAGES = frozenset({"jax", "jaxlib", "linen_core", "ml_dtypes", "nump
 _ATOMS = frozenset({int, str, bytes, type(None), type(Ellipsis)})
 _TYPED_ATOMS = frozenset({bool, float, complex})
 _PURE_BUILTINS = frozenset(
-    "abs all any bool complex dict divmod enumerate float int isinstance len list map max min pow range reversed "
-    "round set slice sorted str sum tuple zip".split()
+    {
+        "abs",
+        "all",
+        "any",
+        "bool",
+        "complex",
+        "dict",
+        "divmod",
+        "enumerate",
+        "float",
+        "int",
+        "isinstance",
+        "len",
+        "list",
+        "map",
+        "max",
+        "min",
+        "pow",
+        "range",
+        "reversed",
+        "round",
+        "set",
+        "slice",
+        "sorted",
+        "str",
+        "sum",
+        "tuple",
+        "zip",
+    }
 )
 
 

@@ -52,7 +52,8 @@ class Variable(Generic[_T]):
         nodes, structure = jax.tree.flatten(current, is_leaf=meta.is_axis_metadata)
         if not any(map(meta.is_axis_metadata, nodes)):
             return value
-        if structure != jax.tree.structure(value, is_leaf=meta.is_axis_metadata):
+        same = structure == jax.tree.structure(value, is_leaf=meta.is_axis_metadata)  # type: ignore[operator]
+        if not same:
             return value
         return meta.replace_boxed(current, value)  # type: ignore[no-any-return]
 

@@ -150,7 +150,7 @@ class VariableStore(abc.ABC):
         """
         raise StoreReadOnlyError(type(self).__name__, collection, path)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most stores have nothing to let go of
         """Let go of files and memory. Closing twice is fine."""
 
     def __enter__(self) -> Self:

@@ -110,7 +110,8 @@ def readable(variables: Any) -> Mapping[str, Any]:
         return variables
     if isinstance(variables, VariableStore):
         return {name: StoreView(variables, name) for name in variables.collections()}
-    raise ApplyScopeInvalidVariablesTypeError(f"a {type(variables).__name__}")
+    found = f"a {type(variables).__name__}"
+    raise ApplyScopeInvalidVariablesTypeError(found)
 
 
 def working_copy(variables: Mapping[str, Any], mutable: CollectionFilter) -> dict[str, Any]:
