@@ -124,9 +124,7 @@ def _copy_dicts(tree: Any) -> Any:
     return tree
 
 
-def index_store(
-    store: nn.VariableStore, collections: set[str], rename: Mapping[str, str | None]
-) -> dict[Names, Stored]:
+def index_store(store: nn.VariableStore, rename: Mapping[str, str | None]) -> dict[Names, Stored]:
     """List the arrays of a store by the names that the model knows them by.
 
     Raises:
@@ -134,12 +132,9 @@ def index_store(
     """
     found: dict[Names, Stored] = {}
     for collection in store.collections():
-        # Collections that the model does not use may be large: the state of an optimiser, say.
-        if not rename and collection not in collections:
-            continue
         for one in _arrays_of(store, collection):
             known_as = _renamed(one.names, rename)
-            if known_as is None or known_as[0] not in collections:
+            if known_as is None:
                 continue
             if known_as in found:
                 raise RenameCollisionError(known_as, found[known_as].names, one.names)

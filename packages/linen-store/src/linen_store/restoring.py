@@ -157,7 +157,7 @@ def restore(
 
 def _restore(call: Call, store: VariableStore, options: _Options) -> Restored:
     names, wanted, structure = flatten_names(call.expected(options.rngs))
-    stored = index_store(store, {name[0] for name in names if name}, options.rename)
+    stored = index_store(store, options.rename)
     rows = [Row(name, spec, match(name, stored)) for name, spec in zip(names, wanted, strict=True)]
     used = {row.stored.names for row in rows if row.stored is not None}
     unused = {name: one for name, one in stored.items() if one.names not in used}
@@ -168,6 +168,9 @@ def _restore(call: Call, store: VariableStore, options: _Options) -> Restored:
         for name in sorted(call.also_reads(tree, unused, options.rngs)):
             one = unused.pop(name)
             rows.append(Row(name, one.spec, one))
+    # Other collections are none of the model's business: the state of an optimiser, say.
+    collections = {row.names[0] for row in rows}
+    unused = {name: one for name, one in unused.items() if name[0] in collections}
     if options.strict:
         problems += [
             f"{'/'.join(name)}: unexpected {render_spec(one.spec)}, the model does not use it"
