@@ -14,10 +14,10 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 from flax.training import train_state
-from linen_core.errors import StoreClosedError, StorePathError, StoreReadOnlyError
 from orbax.checkpoint import v1
 
 import linen_store
+from linen_core.errors import StoreClosedError, StorePathError, StoreReadOnlyError
 from linen_store import CheckpointStore
 from linen_store.errors import ForkedStoreError, RootNotFoundError, StoreDtypeError
 
@@ -43,7 +43,7 @@ def _v0(**options):
 WRITERS = {
     "linen": linen_store.save,
     "linen-uncompressed": lambda path, tree: linen_store.save(path, tree, compression=False),
-    "v1": lambda path, tree: v1.save(path, tree),
+    "v1": v1.save,
     "v0": _v0(),
     "v0-zarr3": _v0(use_zarr3=True),
     "v0-files": _v0(use_ocdbt=False),

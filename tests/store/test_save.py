@@ -13,7 +13,6 @@ import orbax.checkpoint as ocp
 import pytest
 from orbax.checkpoint import v1
 
-import linen_store
 from linen_store import CheckpointStore, FrozenDict, FrozenDictStore, save
 from linen_store.errors import (
     CheckpointExistsError,

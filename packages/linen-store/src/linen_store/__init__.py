@@ -1,5 +1,10 @@
-"""linen-store: FrozenDict, checkpoints as variable stores, save and restore."""
+"""linen-store: FrozenDict, checkpoints as variable stores, save and restore.
 
+What a user may rely on stands here, and nothing is defined here.
+"""
+
+# Immutable variables
+# Stores
 from linen_store.checkpoint_store import CheckpointStore as CheckpointStore
 from linen_store.frozen_dict import FrozenDict as FrozenDict
 from linen_store.frozen_dict import copy as copy
@@ -8,9 +13,30 @@ from linen_store.frozen_dict import pop as pop
 from linen_store.frozen_dict import pretty_repr as pretty_repr
 from linen_store.frozen_dict import unfreeze as unfreeze
 from linen_store.frozen_store import FrozenDictStore as FrozenDictStore
+from linen_store.lazy_store import LazyStore as LazyStore
 from linen_store.lazy_store import StoreStats as StoreStats
+
+# Saving, and loading into a model
 from linen_store.restoring import Restored as Restored
 from linen_store.restoring import RestoreReport as RestoreReport
 from linen_store.restoring import restore as restore
 from linen_store.saving import SaveHandle as SaveHandle
 from linen_store.saving import save as save
+
+__all__ = [
+    "CheckpointStore",
+    "FrozenDict",
+    "FrozenDictStore",
+    "LazyStore",
+    "RestoreReport",
+    "Restored",
+    "SaveHandle",
+    "StoreStats",
+    "copy",
+    "freeze",
+    "pop",
+    "pretty_repr",
+    "restore",
+    "save",
+    "unfreeze",
+]

@@ -1,4 +1,4 @@
-"""Reading zarr arrays through tensorstore: all metadata in one batch, all opens then all reads in another.
+"""Reading zarr arrays through tensorstore: all metadata at once, all opens, then all reads.
 
 Importing this module imports tensorstore, so it is imported at the first read only.
 """
@@ -44,7 +44,9 @@ class ArrayMetadata:
 
 
 class ArrayFolder:
-    """The arrays below one folder, in either layout (OCDBT or a folder for each) and either zarr format.
+    """The arrays below one folder, in either layout and either zarr format.
+
+    They lie in an OCDBT database or in a folder each.
 
     Args:
       folder: where the arrays lie.
@@ -122,7 +124,8 @@ class ArrayFolder:
     def read_into(self, parts: Sequence[tuple[int, Any, np.ndarray[Any, Any]]]) -> None:
         """Read parts of opened arrays into buffers, all at once.
 
-        Each part is the index that an error names, the part of the array, and a buffer of its shape and dtype.
+        Each part is the index that an error names, the part of the array, and a buffer of its
+        shape and dtype.
 
         Raises:
           BadArrayError: data is missing or damaged.
@@ -133,10 +136,11 @@ class ArrayFolder:
         ]
         failed: BadArrayError | None = None
         for (index, _, _), future in zip(parts, futures, strict=True):
-            # Every read is waited for, even after a failure: none may write into a buffer that is gone.
+            # Every read is waited for, even after a failure: none may write into a buffer that is
+            # gone.
             try:
                 future.result()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised below, once all have ended
                 failed = failed or BadArrayError(index, _reason(error))
         if failed is not None:
             raise failed
@@ -177,6 +181,6 @@ def _dtype(name: str) -> np.dtype[Any]:
 
 
 def _reason(error: BaseException) -> str:
-    """Shorten an error of tensorstore to its first sentence: the rest repeats the whole specification."""
+    """Shorten an error of tensorstore to its first sentence; the rest repeats the whole spec."""
     text = str(error).split(" [tensorstore_spec=")[0].split(" [source locations=")[0]
     return " ".join(text.split())[:300] or type(error).__name__

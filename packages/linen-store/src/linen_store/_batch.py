@@ -1,4 +1,4 @@
-"""One batched read of many arrays: whole or in the parts that devices need, checked, cast and put in place."""
+"""One batched read of many arrays, in the parts that devices need: checked, cast, put in place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from linen_store._tree import Kind
 __all__ = ["Wanted", "read_batch"]
 
 _GROUP_BYTES = 1 << 30
-"""How much is on its way through host memory at once, when it goes to devices that have their own."""
+"""How much is on its way through host memory at once, to devices that have their own."""
 
 _THREADED_CRC_BYTES = 1 << 22
 

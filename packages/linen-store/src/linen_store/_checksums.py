@@ -1,8 +1,8 @@
 """The file of checksums that `save` puts beside the arrays of a checkpoint.
 
-Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32 of each leaf's
-values (row-major, little-endian), the size and CRC-32 of each file, and the shapes of arrays without elements, which
-Orbax cannot hold. CRC-32 is that of ISO 3309 and zlib.
+Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32
+of each leaf's values (row-major, little-endian), the size and CRC-32 of each file, and the shapes
+of arrays without elements, which Orbax cannot hold. CRC-32 is that of ISO 3309 and zlib.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class Checksums:
         file = os.path.join(folder, FILE_NAME)
         try:
             with open(file, "rb") as stream:
-                head, _, body = stream.read().partition(b"\n")
+                head, _, rest = stream.read().partition(b"\n")
         except FileNotFoundError:
             return None
         except OSError as error:
             raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
-        body = body.removesuffix(b"\n")
-        if head != b"%08x" % zlib.crc32(body):
+        body = rest[:-1]
+        if rest[-1:] != b"\n" or head != b"%08x" % zlib.crc32(body):
             raise DamagedCheckpointError(folder, file, "its own CRC-32 differs")
         try:
             fields = json.loads(body)

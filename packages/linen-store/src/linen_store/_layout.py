@@ -1,4 +1,4 @@
-"""Finding the leaves of an Orbax checkpoint on disk: steps, items, and the list of names in ``_METADATA``."""
+"""Finding the leaves of an Orbax checkpoint: steps, items, and the names in ``_METADATA``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from linen_store.errors import (
     UnsafeNameError,
 )
 
-__all__ = ["METADATA", "OrbaxTree", "find_tree", "is_checkpoint", "load_tree"]
+__all__ = ["METADATA", "NOTHING", "OrbaxTree", "find_tree", "is_checkpoint", "load_tree"]
 
 METADATA = "_METADATA"
+NOTHING = "_linen_nothing"
+"""The name of the None that stands for no collection at all: Orbax cannot hold an empty tree."""
 UNFINISHED = ".orbax-checkpoint-tmp"
 _MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
 _USUAL_ITEMS = ("state", "default", "params")
@@ -171,17 +173,18 @@ def load_tree(folder: str) -> OrbaxTree:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
     ocdbt = bool(fields.get("use_ocdbt", True))
-    if ocdbt and not os.path.isfile(os.path.join(folder, "manifest.ocdbt")):
+    arrays = [names for names, _, leaf in entries if _is_array(leaf)]
+    if ocdbt and arrays and not os.path.isfile(os.path.join(folder, "manifest.ocdbt")):
         raise DamagedCheckpointError(
             folder, os.path.join(folder, "manifest.ocdbt"), "it is missing"
         )
     if not ocdbt:
-        _check_names(folder, entries)
+        _check_names(folder, arrays)
     return OrbaxTree(folder, tree, ocdbt, zarr_format, _key_impls(folder))
 
 
 def _key_impls(folder: str) -> dict[str, str]:
-    """Find which arrays are the data of PRNG keys: only that is kept in ``array_metadatas`` alone."""
+    """Find which arrays are the data of PRNG keys: only ``array_metadatas`` tells."""
     impls: dict[str, str] = {}
     listing = os.path.join(folder, "array_metadatas")
     for name in sorted(os.listdir(listing)) if os.path.isdir(listing) else ():
@@ -210,6 +213,8 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
         else:
             names = tuple(str(key["key"]) for key in keys)
             indexed = tuple(key["key_type"] == _SEQUENCE_KEY for key in keys)
+        if names == (NOTHING,):
+            continue
         value_type = entry["value_metadata"]["value_type"]
         if value_type in _EMPTY:
             empty = _EMPTY[value_type]
@@ -218,13 +223,14 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
 
 
-def _check_names(
-    folder: str, entries: list[tuple[tuple[str, ...], tuple[bool, ...], Tree]]
-) -> None:
-    """Refuse names that are no single folder below the tree, where each leaf is a folder of its own."""
-    for names, _, leaf in entries:
-        if not isinstance(leaf, Leaf) or leaf.kind in ("none", "string"):
-            continue
+def _is_array(leaf: Tree) -> bool:
+    return isinstance(leaf, Leaf) and leaf.kind not in ("none", "string")
+
+
+def _check_names(folder: str, arrays: list[tuple[str, ...]]) -> None:
+    """Refuse names that lead out of the folder, where each array is a folder of its own."""
+    for names in arrays:
         joined = ".".join(names)
-        if "\0" in joined or any(part in ("", ".", "..") for part in re.split(r"[/\\]", joined)):
+        parts = re.split(r"[/\\]", joined)
+        if "\0" in joined or any(part in ("", ".", "..") for part in parts):
             raise UnsafeNameError(folder, names)

@@ -1,4 +1,4 @@
-"""Putting a finished folder in the place of another in one step, and cleaning up after writers that died."""
+"""Putting a finished folder in the place of another, and cleaning up after writers that died."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def backup_path(path: str) -> str:
 def workshop(path: str) -> Iterator[str]:
     """Make a temporary folder beside a path, on the same disk, and remove it at the end.
 
-    Folders that a killed writer left there are removed as well: a living writer holds a lock on its own.
+    Folders that a killed writer left there are removed as well: a living writer holds a lock on
+    its own.
 
     Raises:
       UnwritablePathError: the folder beside the path cannot be made or written.
@@ -57,7 +58,7 @@ def workshop(path: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _locked(folder: str) -> Iterator[bool]:
-    """Lock a folder until the block, or the process, ends; tell whether nobody else holds the lock."""
+    """Lock a folder until the block or the process ends; tell whether nobody else holds it."""
     if sys.platform == "win32":
         yield True
         return
@@ -89,7 +90,7 @@ def _remove_abandoned(parent: str, prefix: str) -> None:
 
 
 def publish(finished: str, path: str, *, overwrite: bool) -> None:
-    """Move a finished folder to a path; with ``overwrite`` it changes places with what is there, in one step.
+    """Move a finished folder to a path; with ``overwrite`` it changes places with what is there.
 
     Raises:
       CheckpointExistsError: something is at the path, and is not to be overwritten.

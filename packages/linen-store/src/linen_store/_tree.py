@@ -35,7 +35,7 @@ Root: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
 
 
 _MAX_DEPTH = 400
-"""Deeper nesting than this is refused: no model has it, and walking it would exhaust Python's stack."""
+"""Deeper nesting is refused: no model has it, and walking it would exhaust Python's stack."""
 
 
 class _Items(dict[str, Any]):
@@ -45,8 +45,8 @@ class _Items(dict[str, Any]):
 def build_tree(entries: Iterable[tuple[tuple[str, ...], tuple[bool, ...], Tree]]) -> Tree:
     """Build a tree from flat entries.
 
-    Each entry is the names that lead to a leaf, for each name whether it is the index of a sequence, and the leaf
-    (or an empty container). A single entry without names is the whole tree.
+    Each entry is the names that lead to a leaf, for each name whether it is the index of a
+    sequence, and the leaf (or an empty container). A single entry without names is the whole tree.
 
     Raises:
       ValueError: the entries contradict each other, or are nested too deeply.
@@ -110,8 +110,9 @@ def mount(tree: Tree, root: Root, where: str) -> dict[str, Tree]:
 
     Args:
       tree: the whole file.
-      root: None for the whole file; the name, or names, that lead to the part that holds the collections; or for
-        each collection the names that lead to it, for example ``{"params": ()}`` for a file of bare parameters.
+      root: None for the whole file; the name, or names, that lead to the part that holds the
+        collections; or for each collection the names that lead to it, for example ``{"params":
+        ()}`` for a file of bare parameters.
       where: the path of the file, for the error.
 
     Raises:

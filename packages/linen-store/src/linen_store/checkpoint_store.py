@@ -24,29 +24,30 @@ if TYPE_CHECKING:
 __all__ = ["CheckpointStore", "Verify"]
 
 Verify: TypeAlias = bool | Literal["files"]
-"""False to check nothing, True to check each leaf's CRC-32 as it is read, "files" to check all files at opening."""
+"""False to check nothing, True to check each leaf as it is read, "files" every file at opening."""
 
 
 class CheckpointStore(LazyStore):
-    """A read-only store over an Orbax checkpoint, as `linen_store.save`, Orbax v0 or Orbax v1 wrote it.
+    """A read-only store over a checkpoint that `save`, Orbax v0 or Orbax v1 wrote.
 
-    Opening reads names only; shapes are read when they are asked for, and `read` is one batch of concurrent reads.
-    What was read is kept in a bounded cache. Arrays come back as jax arrays, numpy arrays as numpy arrays, PRNG keys
-    as keys, numbers, strings and None as themselves; a stored tuple, list or named tuple comes back as a tuple.
+    Opening reads names only; shapes are read when they are asked for, and `read` is one batch of
+    concurrent reads. What was read is kept in a bounded cache. Arrays come back as jax arrays,
+    numpy arrays as numpy arrays, PRNG keys as keys, numbers, strings and None as themselves; a
+    stored tuple, list or named tuple comes back as a tuple.
 
     Args:
       path: a checkpoint, one of its items, or a folder of checkpoints by step.
-      root: the part of the checkpoint that holds the collections: None for the whole, a name or names that lead to
-        it, or for each collection the names that lead to it; ``{"params": ()}`` opens a checkpoint of bare
-        parameters.
+      root: the part of the checkpoint that holds the collections: None for the whole, a name or
+        names that lead to it, or for each collection the names that lead to it; ``{"params": ()}``
+        opens a checkpoint of bare parameters.
       item: which item of a checkpoint that has several.
       step: which step of a folder of checkpoints; the newest by default.
       dtype: a floating-point dtype that every floating-point array is cast to while it is read.
-      sharding: where arrays are put: one sharding, or a function of a leaf's names in the file and its
-        `jax.ShapeDtypeStruct` that gives one or None. Of each array only the parts that the devices of this process
-        need are read.
-      verify: whether to check the CRC-32 of each leaf that is read whole (where `linen_store.save` stored them), or
-        with ``"files"`` to check every file at opening.
+      sharding: where arrays are put: one sharding, or a function of a leaf's names in the file and
+        its `jax.ShapeDtypeStruct` that gives one or None. Of each array only the parts that the
+        devices of this process need are read.
+      verify: whether to check the CRC-32 of each leaf that is read whole (where `linen_store.save`
+        stored them), or with ``"files"`` to check every file at opening.
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
@@ -113,19 +114,25 @@ class CheckpointStore(LazyStore):
         return leaf.kind in ("array", "numpy", "scalar") and _joined(leaf) not in self._empty
 
     def _load_metadata(self, leaves: Sequence[Leaf]) -> None:
-        from linen_store._arrays import ArrayFolder, BadArrayError
+        from linen_store._arrays import BadArrayError
 
         try:
-            if self._arrays is None:
-                self._arrays = ArrayFolder(
-                    self._folder, ocdbt=self._layout.ocdbt, zarr_format=self._layout.zarr_format
-                )
-            found = self._arrays.metadata([_joined(leaf) for leaf in leaves])
+            found = self._opened_arrays().metadata([_joined(leaf) for leaf in leaves])
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
+        self._check_same()
         self._metadata.update(
             (leaf.names, known) for leaf, known in zip(leaves, found, strict=True)
         )
+
+    def _opened_arrays(self) -> ArrayFolder:
+        from linen_store._arrays import ArrayFolder
+
+        if self._arrays is None:
+            self._arrays = ArrayFolder(
+                self._folder, ocdbt=self._layout.ocdbt, zarr_format=self._layout.zarr_format
+            )
+        return self._arrays
 
     def _stored_spec(self, leaf: Leaf) -> Any:
         if leaf.kind == "none":
@@ -188,12 +195,10 @@ class CheckpointStore(LazyStore):
             )
             for leaf, spec in wanted
         ]
-        assert self._arrays is not None
         self._check_same()
         try:
-            values = read_batch(self._arrays, requests)
+            values = read_batch(self._opened_arrays(), requests)
         except BadArrayError as error:
-            self._check_same()
             raise self._damaged(leaves[error.index], error) from error
         self._check_same()
         return values
@@ -203,7 +208,12 @@ class CheckpointStore(LazyStore):
             raise CheckpointReplacedError(self.path)
 
     def _damaged(self, leaf: Leaf, error: BadArrayError) -> DamagedCheckpointError:
-        """Say which leaf, and look for the file whose damage explains it."""
+        """Say which leaf, and look for the file whose damage explains it.
+
+        Raises:
+          CheckpointReplacedError: it is no damage, another checkpoint is there.
+        """
+        self._check_same()
         file, reason = self._folder, error.reason
         if self._checksums is not None:
             file, reason = next(damaged_files(self._folder, self._checksums), (file, reason))
@@ -225,7 +235,7 @@ def _identity(folder: str) -> tuple[int, int] | None:
 
 
 def _checked(folder: str, verify: Verify) -> Checksums | None:
-    """Load the checksums, and check what can be told at once: sizes and the list of names, or every file."""
+    """Load the checksums, and check sizes and the list of names, or every file."""
     checksums = Checksums.load(folder)
     if checksums is None:
         return None

@@ -1,7 +1,7 @@
 """Every failure that linen_store reports, one class each.
 
-An error's line says where it happened, what was found and what was expected, then what to do. The data behind
-the text is on the error as attributes.
+An error's line says where it happened, what was found and what was expected, then what to do. The
+data behind the text is on the error as attributes.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ class UnfinishedCheckpointError(StoreError, ValueError):
         self.path = os.fspath(path)
         self.found = found
         super().__init__(
-            f"Cannot open {self.path!r}: the checkpoint is unfinished ({found}). Wait for the process that "
-            "writes it, or open an earlier checkpoint."
+            f"Cannot open {self.path!r}: the checkpoint is unfinished ({found}). Wait for the "
+            "process that writes it, or open an earlier checkpoint."
         )
 
 
@@ -137,7 +137,8 @@ class AmbiguousCheckpointError(StoreError, ValueError):
         self.found = found
         given = f"{argument}={found!r} is not among" if found is not None else "it holds"
         super().__init__(
-            f"Cannot open {self.path!r}: {given} {list(self.choices)}. Pass `{argument}=` one of them."
+            f"Cannot open {self.path!r}: {given} {list(self.choices)}. Pass `{argument}=` one of "
+            "them."
         )
 
 
@@ -155,8 +156,9 @@ class RootNotFoundError(StoreError, KeyError):
         self.root = root
         self.found = found
         super().__init__(
-            f"Cannot use {root!r} of {self.path!r} as the root of the collections: found {found}. Pass `root=` the "
-            "names that lead to the collections, or {'params': ()} where the file holds bare parameters."
+            f"Cannot use {root!r} of {self.path!r} as the root of the collections: found {found}. "
+            "Pass `root=` the names that lead to the collections, or {'params': ()} where the "
+            "file holds bare parameters."
         )
 
 
@@ -179,8 +181,8 @@ class DamagedCheckpointError(StoreError, ValueError):
         self.leaf = None if leaf is None else tuple(leaf)
         what = self.path if leaf is None else f"{render_leaf(leaf)!r} of {self.path}"
         super().__init__(
-            f"Cannot read {what}: {self.file} is damaged ({reason}). Restore the files from a copy, or open "
-            "another checkpoint."
+            f"Cannot read {what}: {self.file} is damaged ({reason}). Restore the files from a "
+            "copy, or open another checkpoint."
         )
 
 
@@ -198,13 +200,13 @@ class CheckpointReplacedError(StoreError, RuntimeError):
     def __init__(self, path: StrPath) -> None:
         self.path = os.fspath(path)
         super().__init__(
-            f"Cannot read from {self.path!r}: the checkpoint was replaced or removed since the store was opened. "
-            "Open the store again."
+            f"Cannot read from {self.path!r}: the checkpoint was replaced or removed since the "
+            "store was opened. Open the store again."
         )
 
 
 class StoreDtypeError(StoreError, TypeError):
-    """A store was asked to cast its floating-point arrays to something else than a floating-point dtype.
+    """A store was asked to cast floating-point arrays to what is no floating-point dtype.
 
     Attributes:
       dtype: the dtype that was asked for.
@@ -213,8 +215,8 @@ class StoreDtypeError(StoreError, TypeError):
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
         super().__init__(
-            f"Cannot read floating-point arrays as {dtype}: expected a floating-point dtype. Read them as they are "
-            "and convert them yourself."
+            f"Cannot read floating-point arrays as {dtype}: expected a floating-point dtype. Read "
+            "them as they are and convert them yourself."
         )
 
 
@@ -230,9 +232,9 @@ class ForkedStoreError(StoreError, RuntimeError):
         self.opened_in = opened_in
         self.read_in = read_in
         super().__init__(
-            f"Cannot read in process {read_in}: the store was opened in process {opened_in}, which was then "
-            "forked, and its reader threads do not survive a fork. Start the child with the 'spawn' method and "
-            "open the store there, or read before the fork."
+            f"Cannot read in process {read_in}: the store was opened in process {opened_in}, "
+            "which was then forked, and its reader threads do not survive a fork. Start the "
+            "child with the 'spawn' method and open the store there, or read before the fork."
         )
 
 
@@ -246,8 +248,8 @@ class CheckpointExistsError(StoreError, FileExistsError):
     def __init__(self, path: StrPath) -> None:
         self.path = os.fspath(path)
         super().__init__(
-            f"Cannot save to {self.path!r}: it exists already. Pass overwrite=True to replace it, or choose "
-            "another path."
+            f"Cannot save to {self.path!r}: it exists already. Pass overwrite=True to replace it, "
+            "or choose another path."
         )
 
 
@@ -263,7 +265,8 @@ class UnwritablePathError(StoreError, OSError):
         self.path = os.fspath(path)
         self.reason = reason
         super().__init__(
-            f"Cannot save to {self.path!r}: {reason}. Nothing was written; choose a folder that can be written."
+            f"Cannot save to {self.path!r}: {reason}. Nothing was written; choose a folder that "
+            "can be written."
         )
 
 
@@ -279,8 +282,8 @@ class SaveFailedError(StoreError, OSError):
         self.path = os.fspath(path)
         self.reason = reason
         super().__init__(
-            f"Cannot save to {self.path!r}: {reason}. What was there before is untouched; free space or check the "
-            "disk, then save again."
+            f"Cannot save to {self.path!r}: {reason}. What was there before is untouched; free "
+            "space or check the disk, then save again."
         )
 
 
@@ -296,7 +299,8 @@ class SaveTimeoutError(StoreError, TimeoutError):
         self.path = os.fspath(path)
         self.timeout = timeout
         super().__init__(
-            f"Still saving to {self.path!r} after {timeout} seconds. The save goes on; wait for it again."
+            f"Still saving to {self.path!r} after {timeout} seconds. The save goes on; wait for "
+            "it again."
         )
 
 
@@ -316,8 +320,8 @@ class NameCollisionError(StoreError, ValueError):
         self.name = name
         self.leaves = (tuple(first), tuple(second))
         super().__init__(
-            f"Cannot save to {self.path!r}: the leaves {self.leaves[0]} and {self.leaves[1]} would both be named "
-            f"{name!r} in the checkpoint. Rename one of them."
+            f"Cannot save to {self.path!r}: the leaves {self.leaves[0]} and {self.leaves[1]} "
+            f"would both be named {name!r} in the checkpoint. Rename one of them."
         )
 
 
@@ -333,8 +337,8 @@ class UnsafeNameError(StoreError, ValueError):
         self.path = os.fspath(path)
         self.leaf = tuple(leaf)
         super().__init__(
-            f"Cannot open {self.path!r}: the leaf {self.leaf} does not name a file inside the checkpoint. Do not "
-            "trust this checkpoint; ask who made it."
+            f"Cannot open {self.path!r}: the leaf {self.leaf} does not name a file inside the "
+            "checkpoint. Do not trust this checkpoint; ask who made it."
         )
 
 
@@ -352,8 +356,8 @@ class UnsupportedLeafError(StoreError, TypeError):
         self.leaf = tuple(leaf)
         self.found = found
         super().__init__(
-            f"Cannot save {render_leaf(leaf)!r} to {self.path!r}: found {found}, expected an array, a number, a "
-            "string or None. Convert or remove it."
+            f"Cannot save {render_leaf(leaf)!r} to {self.path!r}: found {found}, expected an "
+            "array, a number, a string or None. Convert or remove it."
         )
 
 
@@ -372,9 +376,9 @@ class RestoreMismatchError(StoreError, ValueError):
         self.problems = tuple(problems)
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(
-            f"Cannot restore {model} from {store}: {len(self.problems)} leaves do not fit. Map names with `rename=`, "
-            "initialise what is missing with `init_missing=True`, ignore what is unexpected with `strict=False`.\n"
-            f"{lines}"
+            f"Cannot restore {model} from {store}: {len(self.problems)} leaves do not fit. Map "
+            "names with `rename=`, initialise what is missing with `init_missing=True`, ignore "
+            f"what is unexpected with `strict=False`.\n{lines}"
         )
 
 
@@ -390,8 +394,9 @@ class RngsMissingError(StoreError, ValueError):
         self.model = model
         self.missing = tuple(map(tuple, missing))
         super().__init__(
-            f"Cannot initialise {len(self.missing)} variables of {model} that the store lacks, the first is "
-            f"{render_leaf(self.missing[0])!r}: expected `rngs=`, found None. Pass a key or a dict of keys."
+            f"Cannot initialise {len(self.missing)} variables of {model} that the store lacks, "
+            f"the first is {render_leaf(self.missing[0])!r}: expected `rngs=`, found None. Pass a "
+            "key or a dict of keys."
         )
 
 
@@ -408,5 +413,6 @@ class RenameCollisionError(StoreError, ValueError):
         self.leaves = (tuple(first), tuple(second))
         super().__init__(
             f"Cannot rename: {render_leaf(first)!r} and {render_leaf(second)!r} would both be "
-            f"{render_leaf(name)!r}. Make the patterns of `rename` more exact, or drop one with None."
+            f"{render_leaf(name)!r}. Make the patterns of `rename` more exact, or drop one with "
+            "None."
         )

@@ -1,4 +1,4 @@
-"""FrozenDict: a nested dict that cannot change, and the functions that work on it and on plain dicts alike."""
+"""FrozenDict, a nested dict that cannot change, and the functions on it and on plain dicts."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ class _FrozenValues(ValuesView[V]):
 class FrozenDict(Mapping[K, V]):
     """A nested dict that is immutable all the way down.
 
-    It is made as `dict` is made. Dicts inside are copied on the way in and come out as FrozenDicts; every other
-    value is kept as the object it is. Equal to any mapping with equal items, hashable where its values are, and
-    a pytree whose children are in the order of their sorted keys.
+    It is made as `dict` is made. Dicts inside are copied on the way in and come out as
+    FrozenDicts; every other value is kept as the object it is. Equal to any mapping with equal
+    items, hashable where its values are, and a pytree whose children are in the order of their
+    sorted keys.
 
     Example:
       >>> variables = FrozenDict({"params": {"bias": 0}})
@@ -149,7 +150,7 @@ class FrozenDict(Mapping[K, V]):
         return f"FrozenDict({_render(self._dict, num_spaces)})"
 
     def tree_flatten_with_keys(self) -> tuple[tuple[Any, ...], Hashable]:
-        """Give the children with their key paths, in the order of their sorted keys, and those keys."""
+        """Give the children with their key paths, in the order of sorted keys, and those keys."""
         keys = tuple(sorted(self._dict))  # type: ignore[type-var]
         return tuple((jax.tree_util.DictKey(key), self._dict[key]) for key in keys), keys
 
@@ -209,8 +210,9 @@ def freeze(xs: Mapping[Any, Any]) -> FrozenDict[Any, Any]:
 def unfreeze(x: Any) -> Any:
     """Copy a FrozenDict, or a dict with FrozenDicts in it, into a nested plain dict.
 
-    The result shares no dict with ``x``, so changing it changes nothing else. What is no dict is returned as it
-    is. The keys of a FrozenDict come out sorted, those of a plain dict in their own order.
+    The result shares no dict with ``x``, so changing it changes nothing else. What is no dict is
+    returned as it is. The keys of a FrozenDict come out sorted, those of a plain dict in their own
+    order.
 
     Example:
       >>> unfreeze(FrozenDict({"params": {"bias": 0}}))

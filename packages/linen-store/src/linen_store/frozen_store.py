@@ -14,7 +14,8 @@ __all__ = ["FrozenDictStore"]
 class FrozenDictStore(MemoryStore):
     """A read-only store over a FrozenDict of variables.
 
-    Whatever mapping it is made from is frozen first, so a later change to that mapping is not seen here.
+    Whatever mapping it is made from is frozen first, so a later change to that mapping is not seen
+    here.
 
     Attributes:
       variables: the FrozenDict.

@@ -1,4 +1,4 @@
-"""The base of stores over files: names and shapes from metadata, values in one batch when they are asked for."""
+"""The base of stores over files: names and shapes from metadata, values in batches on demand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ShardingLike: TypeAlias = (
     | Callable[[tuple[str, ...], jax.ShapeDtypeStruct], jax.sharding.Sharding | None]
     | None
 )
-"""One sharding for every array, or a function that gives it from a leaf's names in the file and its spec."""
+"""One sharding for every array, or a function of a leaf's names in the file and its spec."""
 
 _CACHE_BYTES = 1 << 30
 
@@ -49,8 +49,9 @@ class StoreStats:
 class LazyStore(VariableStore):
     """A read-only store over a file: opening reads metadata only, `read` is one batch of I/O.
 
-    A subclass gives `_load_specs` and `_load_values`; everything else is here: mounting a part of the file as the
-    collections, casting, the cache, the statistics, and the errors for a closed or forked store.
+    A subclass gives `_load_specs` and `_load_values`; everything else is here: mounting a part of
+    the file as the collections, casting, the cache, the statistics, and the errors for a closed or
+    forked store.
 
     Args:
       path: the file or folder, for errors and the repr.
@@ -131,7 +132,7 @@ class LazyStore(VariableStore):
         dtype: Any = None,
         sharding: ShardingLike = None,
     ) -> list[Any]:
-        """Read the values of several leaves in one batch, into another dtype or sharding than the store's own.
+        """Read several leaves in one batch, into another dtype or sharding than the store's own.
 
         Raises:
           StorePathError: one of the paths is not a leaf; then nothing is read.
@@ -166,7 +167,7 @@ class LazyStore(VariableStore):
         return tuple(leaf.names for leaf in leaves_of(self._find(collection, path)))
 
     def close(self) -> None:
-        """Let go of the cache. Closing twice is fine; reading afterwards raises `StoreClosedError`."""
+        """Let go of the cache. Closing twice is fine; to read afterwards is an error."""
         with self._lock:
             self._closed = True
             self._cache.clear()

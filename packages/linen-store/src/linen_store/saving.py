@@ -18,7 +18,7 @@ import numpy as np
 from linen_core import VariableStore
 from linen_core.errors import StoreError
 from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
-from linen_store._layout import is_checkpoint
+from linen_store._layout import NOTHING, is_checkpoint
 from linen_store._specs import key_name
 from linen_store._swap import publish, sync_files, workshop
 from linen_store.errors import (
@@ -55,7 +55,7 @@ class SaveHandle:
     def _run(self) -> None:
         try:
             self._job.run()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             self._error = error
 
     def _finish(self) -> None:
@@ -112,20 +112,25 @@ def save(
 ) -> SaveHandle | None:
     """Save variables as an Orbax v1 checkpoint, with a CRC-32 of each array beside it.
 
-    The checkpoint is written into a folder beside ``path`` and moved there when it is whole. With ``overwrite`` it
-    changes places with the old one in one step, so that at every moment either can be opened at ``path``.
+    The checkpoint is written into a folder beside ``path`` and moved there when it is whole. With
+    ``overwrite`` it changes places with the old one in one step, so that at every moment either
+    can be opened at ``path``.
 
-    Orbax itself cannot hold arrays without elements: it finds None in their place, `CheckpointStore` finds them.
+    Orbax itself cannot hold arrays without elements: it finds None in their place,
+    `CheckpointStore` finds them.
 
     Args:
       path: where the checkpoint shall be; folders above it are made.
-      variables: a nested mapping, a variable store, or any pytree that Orbax can save, for example a train state.
+      variables: a nested mapping, a variable store, or any pytree that Orbax can save, for example
+        a train state.
       overwrite: whether a checkpoint that is already at ``path`` is replaced.
-      compression: whether arrays are compressed with Zstandard; without, reading and writing are faster.
+      compression: whether arrays are compressed with Zstandard; without, reading and writing are
+        faster.
       wait: whether to return only when the checkpoint is whole.
 
     Returns:
-      None, or with ``wait=False`` a `SaveHandle` (the values are copied first, so they may change at once).
+      None, or with ``wait=False`` a `SaveHandle` (the values are copied first, so they may change
+      at once).
 
     Raises:
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
@@ -144,7 +149,10 @@ def save(
     """
     target = os.path.abspath(os.fspath(path))
     _check_target(target, overwrite)
-    job = _Job(target, _plain(variables), overwrite=overwrite, compression=compression)
+    tree = _plain(variables)
+    if isinstance(tree, dict) and not tree:
+        tree = {NOTHING: None}
+    job = _Job(target, tree, overwrite=overwrite, compression=compression)
     if wait:
         job.run()
         return None
@@ -306,7 +314,7 @@ def _copied(leaf: Any) -> Any:
 
 
 def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
-    """Give the stored values of a leaf; None for what has none, or where this process lacks a part of them."""
+    """Give the stored values of a leaf; None for what has none, or has a part elsewhere."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         return None
     if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -318,8 +326,8 @@ def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
 
 def _before_exit(function: Callable[[], None]) -> None:
     """Call a function when the interpreter ends, while thread pools still take work."""
-    # Orbax works in thread pools, whose module closes them at exit. Functions registered later are called first,
-    # so that module has to be imported by now.
+    # Orbax works in thread pools, whose module closes them at exit. Functions registered later are
+    # called first, so that module has to be imported by now.
     import concurrent.futures.thread  # noqa: F401
 
     register: Any = getattr(threading, "_register_atexit", atexit.register)

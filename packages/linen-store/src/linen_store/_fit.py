@@ -1,0 +1,208 @@
+"""What a call of a model wants, what a store has, and how the one fits the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import linen_core as nn
+from linen_store._specs import array_spec, flatten_names, is_array_spec, render_spec
+from linen_store.errors import RenameCollisionError
+
+__all__ = ["Call", "Names", "Row", "Stored", "index_store", "match", "mismatches"]
+
+Names: TypeAlias = tuple[str, ...]
+"""A collection and the names that lead to an array in it."""
+
+_ARRAYS = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
+_SUGGESTIONS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """One array of a store."""
+
+    collection: str
+    path: Names
+    """Where the value lies that the array is, or is a part of."""
+
+    names: Names
+    """The collection, the path, and the names inside the value."""
+
+    spec: Any
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the array is the whole value."""
+        return len(self.names) == 1 + len(self.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One array that the model wants."""
+
+    names: Names
+    wanted: Any
+    """Its spec, as the model would initialise it."""
+
+    stored: Stored | None
+    """Where it is in the store."""
+
+
+class Call:
+    """A call of a model: its arrays, which are traced, and all else, which is not."""
+
+    def __init__(self, model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self.model = model
+        self.name = type(model).__name__
+        inputs = (tuple(args), dict(kwargs))
+        self._leaves, self._structure = jax.tree_util.tree_flatten(inputs)
+        self._traced = [i for i, leaf in enumerate(self._leaves) if isinstance(leaf, _ARRAYS)]
+
+    def expected(self, rngs: Any) -> Any:
+        """Describe the variables that the call's `init` makes, in its structure."""
+        arrays = [array_spec(leaf.shape, leaf.dtype) for leaf in self._arrays()]
+        return jax.eval_shape(self.init, _some_key(rngs), arrays)
+
+    def init(self, rngs: Any, arrays: Sequence[Any]) -> Any:
+        """Initialise the variables, as a plain nested dict."""
+        leaves = list(self._leaves)
+        for index, array in zip(self._traced, arrays, strict=True):
+            leaves[index] = array
+        args, kwargs = jax.tree_util.tree_unflatten(self._structure, leaves)
+        with nn.default_store(None):
+            return self.model.init(rngs, *args, **kwargs)
+
+    def concrete(self) -> list[Any]:
+        """Give the arrays of the call, zeros where only their shapes are known."""
+        return [
+            jnp.zeros(leaf.shape, leaf.dtype) if is_array_spec(leaf) else leaf
+            for leaf in self._arrays()
+        ]
+
+    def also_reads(self, variables: Any, more: Mapping[Names, Stored], rngs: Any) -> set[Names]:
+        """Find what the call reads of a store beyond what its `init` makes, a cache for example."""
+        whole = {names: one.spec for names, one in more.items() if one.is_whole}
+        if not whole or not isinstance(self.model, nn.Module):
+            return set()
+        args, kwargs = jax.tree_util.tree_unflatten(self._structure, self._leaves)
+        specs = _with(variables, whole)
+        keys = _some_key(rngs)
+        found = nn.touched(self.model, specs, *args, rngs=keys, mutable=True, **kwargs)
+        return {(col, *path) for col, path in found.read} & set(whole)
+
+    def _arrays(self) -> list[Any]:
+        return [self._leaves[index] for index in self._traced]
+
+
+def _some_key(rngs: Any) -> Any:
+    return {"params": jax.random.key(0)} if rngs is None else rngs
+
+
+def _with(tree: Mapping[str, Any], more: Mapping[Names, Any]) -> dict[str, Any]:
+    """Copy nested dicts and add values to them, where no value is in the way."""
+    copied: dict[str, Any] = _copy_dicts(tree)
+    for names, value in more.items():
+        node: Any = copied
+        for name in names[:-1]:
+            node = node.setdefault(name, {}) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.setdefault(names[-1], value)
+    return copied
+
+
+def _copy_dicts(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {name: _copy_dicts(child) for name, child in tree.items()}
+    return tree
+
+
+def index_store(store: nn.VariableStore, rename: Mapping[str, str | None]) -> dict[Names, Stored]:
+    """List the arrays of a store by the names that the model knows them by.
+
+    Raises:
+      RenameCollisionError: two arrays get the same name.
+    """
+    found: dict[Names, Stored] = {}
+    for collection in store.collections():
+        for one in _arrays_of(store, collection):
+            known_as = _renamed(one.names, rename)
+            if known_as is None:
+                continue
+            if known_as in found:
+                raise RenameCollisionError(known_as, found[known_as].names, one.names)
+            found[known_as] = one
+    return found
+
+
+def _arrays_of(store: nn.VariableStore, collection: str) -> Iterator[Stored]:
+    for path in store.leaves(collection):
+        inner, specs, _ = flatten_names(store.spec(collection, path))
+        for more, spec in zip(inner, specs, strict=True):
+            yield Stored(collection, path, (collection, *path, *more), spec)
+
+
+def _renamed(names: Names, rename: Mapping[str, str | None]) -> Names | None:
+    before = joined = "/".join(names)
+    for pattern, replacement in rename.items():
+        if replacement is None:
+            if re.search(pattern, joined):
+                return None
+        else:
+            joined = re.sub(pattern, replacement, joined)
+    return names if joined == before else tuple(joined.split("/"))
+
+
+def match(names: Names, stored: Mapping[Names, Stored]) -> Stored | None:
+    """Find a variable, in its metadata box or out of it.
+
+    A box, such as `linen_core.Partitioned`, keeps its array under the name ``value``.
+    """
+    if names in stored:
+        return stored[names]
+    if names[-1:] == ("value",) and names[:-1] in stored:
+        return stored[names[:-1]]
+    return stored.get((*names, "value"))
+
+
+def mismatches(
+    rows: Sequence[Row], unused: Mapping[Names, Stored], *, init_missing: bool
+) -> list[str]:
+    """Say what keeps a store from fitting: arrays of another shape or kind, and missing ones."""
+    problems = [
+        f"{'/'.join(row.names)}: the store has {render_spec(row.stored.spec)}, "
+        f"the model expects {render_spec(row.wanted)}"
+        for row in rows
+        if row.stored is not None and not _fits(row.wanted, row.stored.spec)
+    ]
+    missing = () if init_missing else [row for row in rows if row.stored is None]
+    return [*problems, *_missing_lines(missing, unused)]
+
+
+def _missing_lines(missing: Iterable[Row], unused: Mapping[Names, Stored]) -> Iterator[str]:
+    candidates = ["/".join(name) for name in unused]
+    for index, row in enumerate(missing):
+        joined = "/".join(row.names)
+        # Looking for close names is quadratic; of a long list the first few are enough.
+        close = difflib.get_close_matches(joined, candidates, n=1) if index < _SUGGESTIONS else []
+        hint = f", the closest name is {close[0]}" if close else ""
+        yield f"{joined}: missing, the model expects {render_spec(row.wanted)}{hint}"
+
+
+def _fits(wanted: Any, found: Any) -> bool:
+    if not is_array_spec(found) or wanted.shape != found.shape:
+        return False
+    return _kind(wanted.dtype) == _kind(found.dtype)
+
+
+def _kind(dtype: Any) -> str:
+    """Name what kind of number a dtype is: within a kind a model takes any width."""
+    kinds = (jax.dtypes.prng_key, jnp.bool_, jnp.integer, jnp.floating, jnp.complexfloating)
+    return next((str(kind) for kind in kinds if jnp.issubdtype(dtype, kind)), str(dtype))

@@ -1,0 +1,283 @@
+"""Damaged, unfinished and hostile checkpoints: each an error of its own, and nothing on disk is touched."""
+
+import json
+import os
+import random
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from orbax.checkpoint import v1
+
+import linen_store
+from linen_store import CheckpointStore
+from linen_store.errors import (
+    AmbiguousCheckpointError,
+    CheckpointNotFoundError,
+    CheckpointReplacedError,
+    ChecksumError,
+    DamagedCheckpointError,
+    NotACheckpointError,
+    UnfinishedCheckpointError,
+    UnsafeNameError,
+)
+
+RNG = np.random.default_rng(0)
+TREE = {
+    "params": {
+        "big": jnp.asarray(RNG.random((120, 70)), jnp.float32),
+        "zeros": jnp.zeros((40, 40)),
+        "small": jnp.arange(5),
+        "half": jnp.asarray(RNG.random(300), jnp.bfloat16),
+    }
+}
+
+
+def contents(folder):
+    """All files below a folder, with their bytes."""
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(params=[True, False], ids=["compressed", "uncompressed"])
+def saved(tmp_path, request):
+    linen_store.save(tmp_path / "c", TREE, compression=request.param)
+    return tmp_path / "c"
+
+
+def read_all(path):
+    return CheckpointStore(path).snapshot()
+
+
+def test_missing(tmp_path):
+    with pytest.raises(CheckpointNotFoundError):
+        CheckpointStore(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("kind", ["file", "empty", "other", "cut"])
+def test_no_checkpoint(tmp_path, kind):
+    path = tmp_path / "c"
+    if kind == "file":
+        path.write_bytes(b"\x93NUMPY")
+    else:
+        path.mkdir()
+    if kind == "other":
+        (path / "notes.txt").write_text("x")
+    if kind == "cut":
+        (path / "manifest.ocdbt").write_text("x")
+    with pytest.raises(UnfinishedCheckpointError if kind == "cut" else NotACheckpointError):
+        CheckpointStore(path)
+
+
+def test_unfinished(saved):
+    tmp = saved.with_name("c.orbax-checkpoint-tmp")
+    saved.rename(tmp)
+    for path in (tmp, saved):
+        with pytest.raises(UnfinishedCheckpointError):
+            CheckpointStore(path)
+    steps = saved.with_name("steps")
+    steps.mkdir()
+    tmp.rename(steps / "5.orbax-checkpoint-tmp")
+    with pytest.raises(UnfinishedCheckpointError):
+        CheckpointStore(steps)
+
+
+def test_the_newest_complete_step_is_opened(tmp_path):
+    with ocp.CheckpointManager(tmp_path / "m") as manager:
+        for step in (1, 2):
+            manager.save(step, args=ocp.args.StandardSave({"p": {"w": jnp.full(2, step)}}))
+    (tmp_path / "m" / "2").rename(tmp_path / "m" / "2.orbax-checkpoint-tmp")
+    assert CheckpointStore(tmp_path / "m").get("p", ("w",))[0] == 1
+    with pytest.raises(AmbiguousCheckpointError):
+        CheckpointStore(tmp_path / "m", step=2)
+
+
+def test_several_items_are_ambiguous(tmp_path):
+    v1.save_checkpointables(tmp_path / "c", {"one": {"w": np.ones(2)}, "two": {"w": np.ones(2)}})
+    with pytest.raises(AmbiguousCheckpointError):
+        CheckpointStore(tmp_path / "c")
+    with pytest.raises(AmbiguousCheckpointError):
+        CheckpointStore(tmp_path / "c", item="three")
+    assert CheckpointStore(tmp_path / "c", item="two").collections() == ("w",)
+
+
+def test_one_flipped_bit_anywhere_in_the_data_is_an_error_that_names_the_file(saved):
+    chance = random.Random(0)
+    files = [
+        path
+        for path in sorted(saved.rglob("*"))
+        if path.is_file() and (path.parent.name == "d" or path.name == "manifest.ocdbt")
+    ]
+    weights = [path.stat().st_size for path in files]
+    for _ in range(int(os.environ.get("LINEN_FLIPS", "40"))):
+        file = chance.choices(files, weights)[0]
+        raw = bytearray(file.read_bytes())
+        before = bytes(raw)
+        raw[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+        file.write_bytes(raw)
+        with pytest.raises(DamagedCheckpointError) as caught:
+            CheckpointStore(saved, verify="files")
+        assert caught.value.file == str(file)
+        assert _reads_right_or_names(saved, file)
+        file.write_bytes(before)
+    assert read_all(saved)["params"]["small"].tolist() == [0, 1, 2, 3, 4]
+
+
+def _reads_right_or_names(path, file):
+    """Whether reading names the leaf and the file, or gives the very values that were saved.
+
+    The latter where the bit lies in a part of the file that nothing points to.
+    """
+    try:
+        values = read_all(path)["params"]
+    except DamagedCheckpointError as error:
+        return error.file == str(file) and (error.leaf is None or error.leaf[0] == "params")
+    return all(
+        np.asarray(value).tobytes() == np.asarray(TREE["params"][name]).tobytes()
+        for name, value in values.items()
+    )
+
+
+@pytest.mark.parametrize("name", ["_METADATA", "_linen_checksums.json"])
+def test_one_flipped_bit_in_the_names_or_checksums_is_an_error(saved, name):
+    chance = random.Random(1)
+    file = saved / "state" / name
+    before = file.read_bytes()
+    for _ in range(20):
+        raw = bytearray(before)
+        raw[chance.randrange(len(raw) - 1)] ^= 1 << chance.randrange(8)
+        file.write_bytes(raw)
+        with pytest.raises(DamagedCheckpointError):
+            CheckpointStore(saved)
+
+
+@pytest.mark.parametrize("harm", ["truncate", "empty", "delete", "grow"])
+def test_every_file_of_the_tree_matters(saved, harm):
+    for file in sorted(path for path in (saved / "state").rglob("*") if path.is_file()):
+        if file.name == "_linen_checksums.json" and harm == "delete":
+            continue  # without it the checkpoint is one that Orbax could have written
+        raw = file.read_bytes()
+        if harm == "delete":
+            file.unlink()
+        else:
+            file.write_bytes({"truncate": raw[:-1], "empty": b"", "grow": raw + b"x"}[harm])
+        before = contents(saved)
+        with pytest.raises((DamagedCheckpointError, UnfinishedCheckpointError)) as caught:
+            read_all(saved)
+        assert file.name in str(caught.value)
+        assert contents(saved) == before
+        file.write_bytes(raw)
+    assert list(read_all(saved)) == ["params"]
+
+
+def test_what_orbax_wrote_fails_clearly_without_checksums(tmp_path):
+    with ocp.PyTreeCheckpointer(use_ocdbt=False) as checkpointer:
+        checkpointer.save(tmp_path / "c", TREE)
+    (tmp_path / "c" / "params.big" / "0.0").unlink()
+    store = CheckpointStore(tmp_path / "c")
+    with pytest.raises(DamagedCheckpointError) as caught:
+        store.read("params", [("small",), ("big",)])
+    assert caught.value.leaf == ("params", "big")
+    shutil.rmtree(tmp_path / "c" / "params.half")
+    with pytest.raises(DamagedCheckpointError) as caught:
+        store.spec("params", ("half",))
+    assert caught.value.leaf == ("params", "half")
+    assert store.get("params", ("small",)).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_values_that_are_not_those_saved_are_an_error(saved, tmp_path):
+    other = tmp_path / "other"
+    changed = {"params": {**TREE["params"], "small": jnp.arange(5) + 1}}
+    linen_store.save(other, changed, compression=False)
+    shutil.copy(saved / "state" / "_linen_checksums.json", other / "state")
+    store = CheckpointStore(other, verify=False)
+    assert store.get("params", ("small",)).tolist() == [1, 2, 3, 4, 5]
+    with pytest.raises(DamagedCheckpointError):
+        CheckpointStore(other)
+    checked = CheckpointStore(saved)
+    checked._checksums.leaves["params.small"] ^= 1
+    with pytest.raises(ChecksumError) as caught:
+        checked.get("params", ("small",))
+    assert caught.value.leaf == ("params", "small")
+
+
+@pytest.mark.parametrize("how", ["overwritten", "removed"])
+def test_a_checkpoint_replaced_while_open(saved, how):
+    store = CheckpointStore(saved)
+    assert store.get("params", ("small",)).tolist() == [0, 1, 2, 3, 4]
+    if how == "overwritten":
+        linen_store.save(saved, {"params": {"big": jnp.zeros((2, 2))}}, overwrite=True)
+    else:
+        shutil.rmtree(saved)
+    with pytest.raises(CheckpointReplacedError):
+        store.get("params", ("big",))
+
+
+def metadata(entries, *, ocdbt=False):
+    return {
+        "tree_metadata": {
+            str(names): {
+                "key_metadata": [{"key": name, "key_type": 2} for name in names],
+                "value_metadata": {"value_type": "jax.Array", "skip_deserialize": False},
+            }
+            for names in entries
+        },
+        "use_ocdbt": ocdbt,
+        "use_zarr3": False,
+    }
+
+
+def write_metadata(folder, fields):
+    folder.mkdir()
+    (folder / "_METADATA").write_text(
+        fields if isinstance(fields, str) else json.dumps(fields), "utf-8"
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("..",), (".", ""), ("/etc/passwd",), ("a/../../b",), ("a\0b",), ("",), ("a", "/../b")],
+)
+def test_names_that_leave_the_folder_are_refused(tmp_path, names):
+    with pytest.raises(UnsafeNameError):
+        CheckpointStore(write_metadata(tmp_path / "c", metadata([names])))
+
+
+def test_hostile_names_are_harmless_in_a_database(tmp_path, same):
+    tree = {
+        "p": {"..": jnp.ones(1), "/etc": jnp.ones(2), "a\0b": jnp.ones(3), "x" * 5000: jnp.ones(4)}
+    }
+    linen_store.save(tmp_path / "c", tree)
+    assert same(CheckpointStore(tmp_path / "c").snapshot(), tree)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"tree_metadata": []}',
+        '{"tree_metadata": {"a": {}}}',
+        metadata([("a",), ("a", "b")]),
+        metadata([("a", "b"), ("a",)]),
+        metadata([("a",) * 100_000]),
+        "[" * 100_000,
+    ],
+)
+def test_metadata_that_makes_no_sense(tmp_path, fields):
+    folder = write_metadata(tmp_path / "c", fields)
+    with pytest.raises(DamagedCheckpointError) as caught:
+        CheckpointStore(folder)
+    assert caught.value.file == str(folder / "_METADATA")
+
+
+def test_a_missing_database(tmp_path):
+    folder = write_metadata(tmp_path / "c", metadata([("a",)], ocdbt=True))
+    with pytest.raises(DamagedCheckpointError) as caught:
+        CheckpointStore(folder)
+    assert caught.value.file == str(folder / "manifest.ocdbt")
