@@ -115,8 +115,9 @@ class UnknownValueError(ValueError):
 def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
     """Evaluate as much of a function as does not depend on arguments without values.
 
-    Such an argument is a `jax.ShapeDtypeStruct`, or what `unknown_like` gives. What depends on values that are there is computed; what depends on the others is only traced, so that a
-    forward pass costs no FLOP.
+    Such an argument is a `jax.ShapeDtypeStruct`, or what `unknown_like` gives. What depends on
+    values that are there is computed; what depends on the others is only traced, so that a forward pass costs no
+    FLOP.
 
     Raises:
       UnknownValueError: from the returned function, when a result depends on an absent value.

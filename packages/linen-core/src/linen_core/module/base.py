@@ -167,7 +167,7 @@ class Module(ModuleVariables):
 
     if (
         not TYPE_CHECKING
-    ):  # a type checker would take every name for an attribute, and no typo for a mistake
+    ):  # to a type checker every name would be an attribute, and no typo a mistake
 
         def __getattr__(self, name: str) -> Any:
             if name in _COPY_AND_PICKLE_HOOKS:
@@ -177,7 +177,7 @@ class Module(ModuleVariables):
                 return self.__dict__[name]
             message = f"{type(self).__name__!r} object has no attribute {name!r}."
             if self.scope is None:
-                message += f" If {name!r} is made in `setup`, it is there only inside `init` and `apply`, or after `bind`."
+                message += f" If {name!r} is made in `setup`, it is there only in `init` and `apply`, or after `bind`."
             raise AttributeError(message, name=name, obj=self)
 
     def __dir__(self) -> list[str]:

@@ -65,15 +65,15 @@ def _module_fingerprint(module: Module, path: tuple[str, ...], seen: dict[int, i
         return kind, seen[id(module)]
     seen[id(module)] = len(seen)
     facts: list[Any] = [kind]
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(kind)]
     facts += (
         (name, fingerprint(getattr(module, name), (*path, name), seen))
         for name in names
         if name not in ("parent", "name") and hasattr(module, name)
     )
-    owners = [(module._state, _STATE)]
+    owners: list[tuple[Any, tuple[str, ...]]] = [(module._state, _STATE)]
     if module.scope is not None:
-        owners.append((module.scope, _SCOPE))  # type: ignore[arg-type]
-    for owner, names in owners:
-        facts += (fingerprint(getattr(owner, name), (*path, name), seen) for name in names)
+        owners.append((module.scope, _SCOPE))
+    for owner, parts in owners:
+        facts += (fingerprint(getattr(owner, name), (*path, name), seen) for name in parts)
     return tuple(facts)

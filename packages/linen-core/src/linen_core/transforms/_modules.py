@@ -116,7 +116,7 @@ class Passage:
 
 
 def _fields(module: Module) -> dict[str, Any]:
-    fields = dataclasses.fields(module)  # type: ignore[arg-type]
+    fields = dataclasses.fields(module)
     return {f.name: getattr(module, f.name) for f in fields if f.init and f.name != "parent"}
 
 
@@ -183,8 +183,8 @@ def lift_call(
     if not multi_scope:
         if len(scopes) != 1:
             msg = (
-                f"Cannot transform a method of {type(module).__name__}, which has modules as fields or arguments: this "
-                "transform takes one scope. Make the submodules inside, or pass multi_scope=True where there is one."
+                f"Cannot transform a method of {type(module).__name__}, which has modules as fields or arguments: "
+                "this transform takes one scope. Make the submodules inside, or pass multi_scope=True if it can be."
             )
             raise NotImplementedError(msg)
         scopes = scopes[0]
@@ -302,7 +302,7 @@ def lift_direct(
     """
     for target in targets:
         if is_module_class(target) or not callable(target):
-            msg = f"Cannot transform {target!r} here: expected a method, or a function whose first argument is a module."
+            msg = f"Cannot transform {target!r} here: expected a method, or another function of a module."
             raise ValueError(msg)
     methods = [wrap_method_once(resolve_method(module, target)) for target in targets]
     return lift_call(transform, methods, module, args, {}, multi_scope=multi_scope)

@@ -214,7 +214,8 @@ def _find_tops(scopes: Sequence[Scope]) -> tuple[list[Scope], list[tuple[Scope, 
     tops: dict[Scope, None] = {}
     paths = []
     for scope in scopes:
-        top, path = scope, ()
+        top = scope
+        path: tuple[str, ...] = ()
         names: tuple[str, ...] = ()
         above = scope
         while above.parent is not None:

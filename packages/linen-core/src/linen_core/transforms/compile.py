@@ -187,7 +187,7 @@ def lift_jit(
                     _count_on(scope, change)
             return result, groups
 
-        return run  # type: ignore[no-any-return]
+        return run
 
     return lift
 
@@ -209,7 +209,7 @@ def lift_fold_rngs(
             result = fn(scopes, *args, **kwargs)
             return result, lifted.close(scopes)
 
-        return run  # type: ignore[no-any-return]
+        return run
 
     return lift
 

@@ -54,7 +54,7 @@ def cond(
       >>> Model().init_with_output(jax.random.key(0), jnp.ones((1, 2)), True)[0].shape
       (1, 1)
     """
-    return switch_between(
+    return switch_between(  # type: ignore[no-any-return]
         lambda branches, *operands: jax.lax.cond(pred, *branches, *operands),
         (true_fun, false_fun),
         mdl,
@@ -88,7 +88,7 @@ def switch(
     Returns:
       What the chosen function returns.
     """
-    return switch_between(
+    return switch_between(  # type: ignore[no-any-return]
         lambda branches, *operands: jax.lax.switch(index, branches, *operands),
         tuple(branches),
         mdl,
@@ -122,7 +122,7 @@ def switch_between(
 
             return choose([pure(core_fn) for core_fn in core_fns], *operands)
 
-        return run  # type: ignore[no-any-return]
+        return run
 
     return lift_direct(transform, branches, mdl, operands)
 

@@ -136,7 +136,7 @@ def value_and_grad(
             gradients = pull_back(jnp.ones_like(result))
             return (result, aux, gradients), groups
 
-        return run  # type: ignore[no-any-return]
+        return run
 
     result, aux, gradients = lift_direct(transform, (fn,), mdl, primals)
     if jnp.shape(result) != ():
@@ -202,7 +202,8 @@ def jvp(
 
     def transform(core_fn: Callable[..., Any]) -> Callable[..., Any]:
         def call(scopes: Any, primals: Any, tangents: Any, variable_tangents: Any) -> Any:
-            given = jax.tree.structure(scopes).flatten_up_to(variable_tangents)
+            structure: Any = jax.tree.structure(scopes)
+            given = structure.flatten_up_to(variable_tangents)
             pushed = tuple({col: t for col, t in tree.items() if t} for tree in given)
 
             @lifts_scopes((tuple(pushed[0]), variables), (variables,), (rngs,), "jvp")
@@ -309,7 +310,7 @@ def lift_custom_vjp(
         differentiable.defvjp(forward, backward)
         return differentiable(by, *args)
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 def _refuse_reduce_axes(name: str, reduce_axes: Any) -> None:

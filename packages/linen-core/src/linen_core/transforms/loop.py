@@ -179,7 +179,7 @@ def lift_scan(
         ]
         return (value, results), (fixed, carried, *scanned_out)
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 lift_scan.__name__ = "scan"  # the class that a transform makes is named after it: ScanBlock

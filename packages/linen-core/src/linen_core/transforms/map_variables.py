@@ -105,7 +105,7 @@ def lift_map_variables(
             mapped_out = tuple(map(trans_out_fn, mapped_out))
         return result, (mapped_out, others_out)
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 lift_map_variables.__name__ = "map_variables"  # names the class it makes: Map_variablesDense

@@ -100,7 +100,7 @@ def lift_checkpoint(
 
         return rematted(lifted.variable_groups, lifted.rng_groups, *args, **kwargs)
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 # the class that a transform makes is named after it: CheckpointDense, Remat_scanBlock

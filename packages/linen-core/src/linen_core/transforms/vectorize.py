@@ -125,7 +125,7 @@ def lift_vmap(
         )(variable_groups, rng_groups, args)
         return result, _map_axes(meta.add_axis, out_groups, variable_out_axes, params)
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 def _map_axes(
