@@ -130,7 +130,7 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
     Example:
       >>> import numpy as np
       >>> Partitioned(np.ones((2, 3)), names=("data", None)).get_partition_spec()
-      PartitionSpec('data', None)
+      P('data', None)
     """
 
     value: Any
@@ -222,7 +222,7 @@ def get_partition_spec(tree: Any) -> Any:
 
     Example:
       >>> get_partition_spec({"kernel": Partitioned(1.0, names=("in",)), "note": "x"})
-      {'kernel': PartitionSpec('in',), 'note': None}
+      {'kernel': P('in',), 'note': None}
     """
     return jax.tree.map(_leaf_spec, tree, is_leaf=is_axis_metadata)
 

@@ -47,10 +47,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def listing(names: Iterable[str]) -> str:
+    """Render some names, at most eight of them."""
     listed = sorted(names)
     shown = ", ".join(repr(name) for name in listed[:8])
     return f"{shown}, ... ({len(listed)} in all)" if len(listed) > 8 else shown or "nothing"
 
 
 def below(scope_path: str) -> str:
+    """Render a module's path as what follows a collection."""
     return "" if scope_path in ("", "/") else scope_path

@@ -18,3 +18,24 @@ from linen_core.module.wrapping import compact as compact
 from linen_core.module.wrapping import nowrap as nowrap
 from linen_core.module.wrapping import wrap_method_once as wrap_method_once
 from linen_core.scope.variable import Variable as Variable
+
+__all__ = [
+    "InterceptorContext",
+    "Module",
+    "Touched",
+    "Variable",
+    "apply",
+    "compact",
+    "compact_name_scope",
+    "disable_named_call",
+    "enable_named_call",
+    "init",
+    "init_with_output",
+    "intercept_methods",
+    "merge_param",
+    "nowrap",
+    "override_named_call",
+    "share_scope",
+    "touched",
+    "wrap_method_once",
+]

@@ -9,3 +9,15 @@ from linen_core.store.registry import registered_stores as registered_stores
 from linen_core.store.registry import store_class as store_class
 from linen_core.store.view import StoreView as StoreView
 from linen_core.store.view import as_store as as_store
+
+__all__ = [
+    "MemoryStore",
+    "StoreCapabilities",
+    "StoreView",
+    "VariableStore",
+    "as_store",
+    "default_store",
+    "registered_stores",
+    "store_class",
+    "value_spec",
+]

@@ -8,7 +8,6 @@ is done it closes them and gives the groups that were written; outside of the tr
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -57,7 +56,8 @@ class Lifted:
         rng_filters: Sequence[Filter],
         name: str,
     ) -> None:
-        leaves, self._structure = jax.tree.flatten(scopes)
+        leaves, structure = jax.tree.flatten(scopes)
+        self._structure: Any = structure
         self._scopes, self._paths = _find_tops(leaves)
         self._out_filters = tuple(out_filters)
         self._name = name
@@ -79,8 +79,10 @@ class Lifted:
         Returns:
           The scopes, in the structure of those that the transform was called with.
         """
-        writable = functools.reduce(union_filters, self._out_filters, False)
-        writable = intersect_filters(writable, mutable)
+        may_come_out: Filter = False
+        for out_filter in self._out_filters:
+            may_come_out = union_filters(may_come_out, out_filter)
+        writable = intersect_filters(may_come_out, mutable)
         opened = {
             outer: self._open_one(outer, variables, rngs, writable)
             for outer, variables, rngs in zip(

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["In", "Out", "broadcast", "split_in_out"]
+import jax
+
+__all__ = [
+    "In",
+    "Out",
+    "broadcast",
+    "change_boxes",
+    "common_size",
+    "split_in_out",
+    "split_keys",
+]
 
 
 class _Broadcast:
@@ -45,3 +55,57 @@ def split_in_out(axes: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any
 
 def _axis(axis: Any) -> Any:
     return axis.axis if isinstance(axis, In | Out) else axis
+
+
+def common_size(transform: str, given: int | None, unmapped: Any, axes: Any, values: Any) -> int:
+    """Find the size of the axis that a transform maps over.
+
+    Args:
+      transform: its name, for the errors.
+      given: the size, if it was given.
+      unmapped: stands for no axis.
+      axes: the axis of each value.
+      values: trees of arrays.
+
+    Raises:
+      ValueError: the sizes differ, or none is known.
+    """
+
+    def size(axis: Any, value: Any) -> Any:
+        leaves = jax.tree.leaves(value)
+        return leaves[0].shape[axis] if axis is not unmapped and leaves else ()
+
+    found = set(jax.tree.leaves(jax.tree.map(size, axes, values, is_leaf=lambda x: x is None)))
+    if len(found) > 1:
+        msg = (
+            f"Cannot {transform} over axes of different sizes: found {sorted(found)}. "
+            "Check in_axes and variable_axes."
+        )
+        raise ValueError(msg)
+    if given is not None:
+        return given
+    if not found:
+        argument = "length" if transform == "scan" else "axis_size"
+        msg = f"Cannot tell the size of the axis to {transform} over: nothing is mapped. Pass {argument}."
+        raise ValueError(msg)
+    return int(found.pop())
+
+
+def change_boxes(
+    change: Callable[..., Any], groups: Any, axes: Sequence[int | None], params: dict[Any, Any]
+) -> tuple[Any, ...]:
+    """Tell the boxes in each group of variables of the axis that comes (`add_axis`) or goes (`remove_axis`)."""
+    return tuple(
+        group if axis is None else change(group, axis, params)
+        for group, axis in zip(groups, axes, strict=True)
+    )
+
+
+def split_keys(
+    rng_groups: Any, splits: Sequence[bool], split: Callable[[Any], Any]
+) -> tuple[Any, ...]:
+    """Split the keys of those groups of RNG streams that are to be split."""
+    return tuple(
+        jax.tree.map(split, group) if splits_group else group
+        for group, splits_group in zip(rng_groups, splits, strict=True)
+    )

@@ -13,7 +13,15 @@ from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.transforms._modules import Target, lift_transform
 from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
 from linen_core.transforms._scan_axes import scan_axes
-from linen_core.transforms.axes import In, Out, broadcast, split_in_out
+from linen_core.transforms.axes import (
+    In,
+    Out,
+    broadcast,
+    change_boxes,
+    common_size,
+    split_in_out,
+    split_keys,
+)
 
 __all__ = ["scan"]
 
@@ -120,10 +128,7 @@ def lift_scan(
     rng_filters, splits = unzip(split_rngs.items())
     rng_axes = tuple(0 if split else broadcast for split in splits)
     params = dict(metadata_params)
-    for axis in (*variable_in_axes, *variable_out_axes):
-        if not isinstance(axis, int):
-            msg = f"An axis in variable_axes of scan must be an int; found {axis!r}. Use variable_broadcast for none."
-            raise AssertionError(msg)
+    _check_axes((*variable_in_axes, *variable_out_axes))
     has_broadcast_results = any(axis is broadcast for axis in jax.tree.leaves(out_axes))
     if has_broadcast_results and not check_constancy_invariants:
         msg = f"Broadcast outputs need check_constancy_invariants=True; found out_axes={out_axes}."
@@ -136,16 +141,10 @@ def lift_scan(
         "scan",
     )
     def run(lifted: Lifted, init: Any, *args: Any) -> Any:
-        steps = _length(length, in_axes, args)
-        rng_groups = tuple(
-            jax.tree.map(lambda key: jax.random.split(key, steps), group) if split else group
-            for group, split in zip(lifted.rng_groups, splits, strict=True)
-        )
+        steps = common_size("scan", length, broadcast, in_axes, args)
+        rng_groups = split_keys(lifted.rng_groups, splits, lambda key: jax.random.split(key, steps))
         fixed, carried, *scanned = lifted.variable_groups
-        scanned = [
-            meta.remove_axis(group, axis, params)
-            for group, axis in zip(scanned, variable_in_axes, strict=True)
-        ]
+        scanned = change_boxes(meta.remove_axis, scanned, variable_in_axes, params)
 
         def step(fixed: Any, carry: Any, scanned: Any, rng_groups: Any, args: Any) -> Any:
             carried, value = carry
@@ -172,11 +171,8 @@ def lift_scan(
             reverse=reverse,
             unroll=unroll,
             _split_transpose=_split_transpose,
-        )(fixed, (carried, init), tuple(scanned), rng_groups, args)
-        scanned_out = [
-            meta.add_axis(group, axis, params)
-            for group, axis in zip(scanned_out, variable_out_axes, strict=True)
-        ]
+        )(fixed, (carried, init), scanned, rng_groups, args)
+        scanned_out = change_boxes(meta.add_axis, scanned_out, variable_out_axes, params)
         return (value, results), (fixed, carried, *scanned_out)
 
     return run
@@ -185,18 +181,8 @@ def lift_scan(
 lift_scan.__name__ = "scan"  # the class that a transform makes is named after it: ScanBlock
 
 
-def _length(given: int | None, in_axes: Any, args: Any) -> int:
-    def length(axis: Any, value: Any) -> Any:
-        leaves = jax.tree.leaves(value)
-        return leaves[0].shape[axis] if axis is not broadcast and leaves else ()
-
-    lengths = set(jax.tree.leaves(jax.tree.map(length, in_axes, args)))
-    if given is None and len(lengths) == 1:
-        return int(lengths.pop())
-    if len(lengths) > 1:
-        msg = f"Cannot scan over axes of different lengths: found {sorted(lengths)}. Check in_axes."
-        raise ValueError(msg)
-    if given is None:
-        msg = "Cannot tell the number of steps of the scan: no argument is scanned. Pass length."
-        raise ValueError(msg)
-    return given
+def _check_axes(variable_axes: tuple[Any, ...]) -> None:
+    for axis in variable_axes:
+        if not isinstance(axis, int):
+            msg = f"An axis in variable_axes of scan must be an int; found {axis!r}. Use variable_broadcast for none."
+            raise AssertionError(msg)

@@ -12,7 +12,14 @@ from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.transforms._modules import Target, lift_transform
 from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
-from linen_core.transforms.axes import In, Out, split_in_out
+from linen_core.transforms.axes import (
+    In,
+    Out,
+    change_boxes,
+    common_size,
+    split_in_out,
+    split_keys,
+)
 
 __all__ = ["vmap"]
 
@@ -95,20 +102,19 @@ def lift_vmap(
 
     @lifts_scopes(in_filters, out_filters, rng_filters, "vmap")
     def run(lifted: Lifted, *args: Any) -> Any:
-        variable_groups = _map_axes(
+        variable_groups = change_boxes(
             meta.remove_axis, lifted.variable_groups, variable_in_axes, params
         )
-        size = _axis_size(axis_size, (variable_in_axes, in_axes), (variable_groups, args))
+        size = common_size(
+            "vmap", axis_size, None, (variable_in_axes, in_axes), (variable_groups, args)
+        )
         reshard = _shards_over(spmd_axis_name, in_axes, args)
 
         def split_key(key: Any) -> Any:
             keys = jax.random.split(key, size)
             return jax.sharding.reshard(keys, jax.P(spmd_axis_name)) if reshard else keys
 
-        rng_groups = tuple(
-            jax.tree.map(split_key, group) if split else group
-            for group, split in zip(lifted.rng_groups, splits, strict=True)
-        )
+        rng_groups = split_keys(lifted.rng_groups, splits, split_key)
 
         def mapped(variable_groups: Any, rng_groups: Any, args: Any) -> Any:
             scopes = lifted.open(variable_groups, rng_groups)
@@ -123,36 +129,9 @@ def lift_vmap(
             axis_size=axis_size,
             spmd_axis_name=spmd_axis_name,
         )(variable_groups, rng_groups, args)
-        return result, _map_axes(meta.add_axis, out_groups, variable_out_axes, params)
+        return result, change_boxes(meta.add_axis, out_groups, variable_out_axes, params)
 
     return run
-
-
-def _map_axes(
-    change: Callable[..., Any], groups: Any, axes: tuple[Any, ...], params: dict[Any, Any]
-) -> Any:
-    """Tell the boxes in each group of the axis that comes or goes."""
-    return tuple(
-        group if axis is None else change(group, axis, params)
-        for group, axis in zip(groups, axes, strict=True)
-    )
-
-
-def _axis_size(given: int | None, axes: Any, values: Any) -> int:
-    def size(axis: Any, value: Any) -> Any:
-        leaves = jax.tree.leaves(value)
-        return leaves[0].shape[axis] if axis is not None and leaves else ()
-
-    sizes = set(jax.tree.leaves(jax.tree.map(size, axes, values, is_leaf=lambda x: x is None)))
-    if len(sizes) > 1:
-        msg = f"Cannot vmap over axes of different sizes: found {sorted(sizes)}. Check in_axes and variable_axes."
-        raise ValueError(msg)
-    if given is not None:
-        return given
-    if not sizes:
-        msg = "Cannot tell the size of the axis to vmap over: nothing is mapped. Pass axis_size."
-        raise ValueError(msg)
-    return int(sizes.pop())
 
 
 def _shards_over(axis_name: str | None, in_axes: Any, args: Any) -> bool:
