@@ -97,7 +97,7 @@ def is_valid_rng(rng: Any) -> bool:
     if jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):
         return rng.shape == ()
     return rng.dtype == np.uint32 and rng.shape == _raw_key_shape(
-        str(jax.config.read("jax_default_prng_impl"))
+        str(jax.config.jax_default_prng_impl)  # type: ignore[attr-defined]
     )
 
 

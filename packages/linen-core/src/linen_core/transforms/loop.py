@@ -144,7 +144,7 @@ def lift_scan(
         steps = common_size("scan", length, broadcast, in_axes, args)
         rng_groups = split_keys(lifted.rng_groups, splits, lambda key: jax.random.split(key, steps))
         fixed, carried, *scanned = lifted.variable_groups
-        scanned = change_boxes(meta.remove_axis, scanned, variable_in_axes, params)
+        scanned_in = change_boxes(meta.remove_axis, scanned, variable_in_axes, params)
 
         def step(fixed: Any, carry: Any, scanned: Any, rng_groups: Any, args: Any) -> Any:
             carried, value = carry
@@ -171,7 +171,7 @@ def lift_scan(
             reverse=reverse,
             unroll=unroll,
             _split_transpose=_split_transpose,
-        )(fixed, (carried, init), scanned, rng_groups, args)
+        )(fixed, (carried, init), scanned_in, rng_groups, args)
         scanned_out = change_boxes(meta.add_axis, scanned_out, variable_out_axes, params)
         return (value, results), (fixed, carried, *scanned_out)
 
