@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from conformance import zip_store
+from contracts import workspace
 from linen_core.errors import InvalidStoreError, UnknownStoreError
 from linen_core.store import MemoryStore
 from linen_core.store.registry import GROUP, registered_stores, store_class
@@ -106,3 +107,14 @@ def test_what_is_registered_is_no_store(entry_points, target):
         f"Cannot use the store 'odd': its entry point {target!r} gives {found!r}, expected a "
         "subclass of VariableStore. Correct the entry point in the package that registers it."
     )
+
+
+def test_linen_store_registers_its_stores(entry_points):
+    project = workspace.project_file("linen-store")["project"]
+    entry_points(**project["entry-points"][GROUP])
+    assert registered_stores() == ("checkpoint", "frozen", "memory")
+    assert [store_class(name).__name__ for name in registered_stores()] == [
+        "CheckpointStore",
+        "FrozenDictStore",
+        "MemoryStore",
+    ]

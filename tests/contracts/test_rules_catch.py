@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
+from typing import Any
 
 import pytest
 
@@ -193,7 +195,10 @@ def test_undocumented_method():
 
         def bare(self): ...
 
+    @dataclasses.dataclass
     class Child(Base):
+        function: Any = len
+
         def documented(self): ...
 
     assert [line.rpartition(".")[2] for line in undocumented_methods(Base)] == ["bare"]

@@ -90,7 +90,8 @@ def test_module_has_what_it_declares_and_documents_its_methods(source):
 def undocumented_methods(cls: type) -> Iterator[str]:
     """A public method without a docstring of its own or of the class it overrides."""
     for name, member in vars(cls).items():
-        is_method = inspect.isroutine(member) or isinstance(member, property)
+        is_field = name in getattr(cls, "__dataclass_fields__", {})
+        is_method = not is_field and (inspect.isroutine(member) or isinstance(member, property))
         texts = [getattr(vars(base).get(name), "__doc__", None) for base in cls.__mro__]
         if is_method and not name.startswith("_") and not any(texts):
             yield f"{cls.__module__}.{cls.__qualname__}.{name}"

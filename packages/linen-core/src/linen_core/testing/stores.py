@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from linen_core.errors import StoreTestsError
+from linen_core.testing._applying import ApplyingTests
 from linen_core.testing._behaviour import BehaviourTests
 from linen_core.testing._hooks import StoreHooks
 from linen_core.testing._reading import ReadingTests
@@ -15,7 +16,7 @@ __all__ = ["StoreTests"]
 _HOOKS = ("make_store", "read_back", "count_reads", "sorts_names")
 
 
-class StoreTests(ReadingTests, WritingTests, BehaviourTests):
+class StoreTests(ReadingTests, WritingTests, BehaviourTests, ApplyingTests):
     """Proves that a `VariableStore` keeps its contract.
 
     A subclass gives `make_store`; `count_reads` too where the store is lazy; `read_back` where a
