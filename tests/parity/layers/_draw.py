@@ -1,0 +1,60 @@
+"""What hypothesis draws for layers: dtypes, arrays, and how a pair of layers is built and compared."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as flax_nn
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+from parity._compare import assert_same_run
+
+import linen_core as nn
+
+__all__ = ["REAL", "array", "compare", "dtypes", "integers", "ones_of", "optional"]
+
+REAL = ("float32", "bfloat16", "float16")
+
+dtypes = st.sampled_from(REAL)
+
+
+def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | strategy
+
+
+def ones_of(**choices: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw a dict of options, each from a list of choices."""
+    return st.fixed_dictionaries({k: st.sampled_from(list(v)) for k, v in choices.items()})
+
+
+@functools.lru_cache(maxsize=256)
+def array(shape: tuple[int, ...], dtype: str = "float32", seed: int = 0) -> jax.Array:
+    key = jax.random.key(seed)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        real, imaginary = jax.random.normal(key, (2, *shape))
+        return jax.lax.complex(real, imaginary).astype(dtype)
+    return jax.random.normal(key, shape).astype(dtype)
+
+
+def integers(shape: tuple[int, ...], maximum: int, seed: int = 0) -> jax.Array:
+    return jax.random.randint(jax.random.key(seed), shape, 0, maximum)
+
+
+def compare(
+    name: str | Callable[[Any], Any],
+    *args: Any,
+    options: dict[str, Any] | None = None,
+    positional: tuple[Any, ...] = (),
+    **run: Any,
+) -> Any:
+    """Build one layer of both libraries, by name or by a function of the library, and compare all they do."""
+
+    def build(library: Any) -> Any:
+        if callable(name):
+            return name(library)
+        return getattr(library, name)(*positional, **(options or {}))
+
+    return assert_same_run(build(nn), build(flax_nn), *args, **run)
