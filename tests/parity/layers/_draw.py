@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,19 +11,26 @@ import flax.linen as flax_nn
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
-from parity._compare import assert_same_run
 
 import linen_core as nn
+from parity._compare import EXAMPLES, assert_same_run
 
-__all__ = ["REAL", "array", "compare", "dtypes", "integers", "ones_of", "optional"]
+__all__ = ["REAL", "array", "compare", "dtypes", "integers", "ones_of", "typed"]
 
 REAL = ("float32", "bfloat16", "float16")
 
-dtypes = st.sampled_from(REAL)
+# Of the input, the parameters and the layer. Each new combination compiles its operations anew, so that
+# a short run draws from a few.
+FEW = (
+    ("float32", "float32", None),
+    ("bfloat16", "float32", None),
+    ("float32", "float32", "bfloat16"),
+    ("float16", "float16", None),
+    ("bfloat16", "bfloat16", "float32"),
+)
+ALL = tuple(itertools.product(REAL, REAL, (None, *REAL)))
 
-
-def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.none() | strategy
+dtypes = st.sampled_from(FEW if EXAMPLES <= 100 else ALL)
 
 
 def ones_of(**choices: Any) -> st.SearchStrategy[dict[str, Any]]:
@@ -41,6 +49,13 @@ def array(shape: tuple[int, ...], dtype: str = "float32", seed: int = 0) -> jax.
 
 def integers(shape: tuple[int, ...], maximum: int, seed: int = 0) -> jax.Array:
     return jax.random.randint(jax.random.key(seed), shape, 0, maximum)
+
+
+def typed(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Replace the drawn `dtypes` by the layer's options; give the input's dtype beside."""
+    of_input, of_params, of_layer = options["dtypes"]
+    rest = {name: value for name, value in options.items() if name != "dtypes"}
+    return of_input, {"param_dtype": of_params, "dtype": of_layer, **rest}
 
 
 def compare(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import flax.linen as flax_nn
 import hypothesis
 import hypothesis.strategies as st
+import jax
 import jax.numpy as jnp
 import pytest
-from parity._compare import assert_same_run, parity_settings
-from parity.layers._draw import array, compare, dtypes, integers, ones_of, optional
 
-import flax.linen as flax_nn
 import linen_core as nn
+from parity._compare import assert_same_run, parity_settings
+from parity.layers._draw import FEW, array, compare, dtypes, integers, ones_of, typed
 
 common = st.fixed_dictionaries(
     {
-        "dtype": optional(dtypes),
-        "param_dtype": dtypes,
+        "dtypes": dtypes,
         "use_bias": st.booleans(),
         "precision": st.sampled_from([None, "highest", ("high", "default")]),
     }
@@ -23,25 +23,28 @@ common = st.fixed_dictionaries(
 shapes = st.sampled_from([(4,), (3, 4), (2, 3, 4), (1, 1), (0, 4)])
 
 
-@parity_settings
-@hypothesis.given(options=common, shape=shapes, dtype=dtypes, features=st.sampled_from([1, 5]))
-def test_dense(options, shape, dtype, features):
+@parity_settings(share=3)
+@hypothesis.given(options=common, shape=shapes, features=st.sampled_from([1, 5]))
+def test_dense(options, shape, features):
+    dtype, options = typed(options)
     compare("Dense", array(shape, dtype), options={"features": features, **options})
 
 
-@parity_settings
+@parity_settings(share=3)
 @hypothesis.given(
     options=common,
     features=st.sampled_from([3, (2, 3), (5,), ()]),
-    axes=st.sampled_from([(-1, ()), ((1, -1), ()), (0, ()), ((-2,), (0,)), ((2, 3), (0, 1)), (-1, (1,))]),
-    dtype=dtypes,
+    axes=st.sampled_from(
+        [(-1, ()), ((1, -1), ()), (0, ()), ((-2,), (0,)), ((2, 3), (0, 1)), (-1, (1,))]
+    ),
 )
-def test_dense_general(options, features, axes, dtype):
+def test_dense_general(options, features, axes):
+    dtype, options = typed(options)
     options = {"features": features, "axis": axes[0], "batch_dims": axes[1], **options}
     compare("DenseGeneral", array((2, 3, 4, 2), dtype), options=options)
 
 
-@parity_settings
+@parity_settings(share=3)
 @hypothesis.given(
     options=common,
     equation=st.sampled_from(
@@ -63,33 +66,31 @@ def test_dense_general(options, features, axes, dtype):
 )
 def test_einsum(options, equation, element_type, in_call):
     kernel, text, shape = equation
+    dtype, options = typed(options)
     options = {"preferred_element_type": element_type, **options}
     run = {"einsum_str": text} if in_call else {}
     options |= {} if in_call else {"einsum_str": text}
-    compare("Einsum", array(shape), options={"shape": kernel, **options}, **run)
+    compare("Einsum", array(shape, dtype), options={"shape": kernel, **options}, **run)
 
 
-@parity_settings
+@parity_settings(share=3)
 @hypothesis.given(
     sizes=st.sampled_from([(7, 3), (1, 3), (4, 1)]),
-    dtype=optional(dtypes),
-    param_dtype=dtypes,
+    options=ones_of(dtypes=FEW),
     shape=st.sampled_from([(), (5,), (2, 3)]),
     floats=st.sampled_from([False, False, True]),
 )
-def test_embed(sizes, dtype, param_dtype, shape, floats):
+def test_embed(sizes, options, shape, floats):
     rows, features = sizes
-    options = {"dtype": dtype, "param_dtype": param_dtype}
+    dtype, options = typed(options)
     indices = array(shape) if floats else integers(shape, rows + 2)
     compare("Embed", indices, positional=sizes, options=options)
     ours, theirs = (library.Embed(rows, features, **options) for library in (nn, flax_nn))
-    query = array((2, features))
+    query = array((2, features), dtype)
     assert_same_run(ours, theirs, query, method="attend", gradient=True)
 
 
 def _doubled(lhs, rhs, dimensions, precision=None, **kwargs):
-    import jax
-
     return 2 * jax.lax.dot_general(lhs, rhs, dimensions, precision=precision)
 
 
@@ -99,7 +100,11 @@ class _Keep:
 
 
 def _only_cast_kernel(inputs, kernel, bias, dtype=None, inexact=True):
-    return [inputs, kernel.astype(inputs.dtype), None if bias is None else bias.astype(inputs.dtype)]
+    return [
+        inputs,
+        kernel.astype(inputs.dtype),
+        None if bias is None else bias.astype(inputs.dtype),
+    ]
 
 
 @pytest.mark.parametrize("name", ["Dense", "DenseGeneral"])
@@ -126,7 +131,11 @@ def test_inputs_that_are_no_arrays(inputs):
     compare("Dense", inputs, options={"features": 2}, gradient=False)
 
 
-@parity_settings
-@hypothesis.given(options=ones_of(features=[(2, 3), 3], axis=[-1, (0, 1), 5], batch_dims=[(1,), (0, 2), (-1,), ()]))
+@parity_settings(share=3)
+@hypothesis.given(
+    options=ones_of(
+        features=[(2, 3), 3], axis=[-1, (0, 1), 5], batch_dims=[(1,), (0, 2), (-1,), ()]
+    )
+)
 def test_dense_general_refuses_alike(options):
     compare("DenseGeneral", array((2, 3, 4)), options=options, gradient=False)

@@ -21,10 +21,12 @@ from linen_core._doorways import __getattr__ as __getattr__
 
 # Variables and where they are kept
 from linen_core.filters import DenyList as DenyList
+from linen_core.layers import RNN as RNN
 
 # Layers, and the functions between them
 from linen_core.layers import BatchApply as BatchApply
 from linen_core.layers import BatchNorm as BatchNorm
+from linen_core.layers import Bidirectional as Bidirectional
 from linen_core.layers import Conv as Conv
 from linen_core.layers import ConvLocal as ConvLocal
 from linen_core.layers import ConvLSTMCell as ConvLSTMCell
@@ -54,6 +56,8 @@ from linen_core.layers import RNNCellBase as RNNCellBase
 from linen_core.layers import SelfAttention as SelfAttention
 from linen_core.layers import Sequential as Sequential
 from linen_core.layers import SimpleCell as SimpleCell
+from linen_core.layers import SpectralNorm as SpectralNorm
+from linen_core.layers import WeightNorm as WeightNorm
 from linen_core.layers import activation as activation
 from linen_core.layers import attention as attention
 from linen_core.layers import avg_pool as avg_pool
@@ -91,6 +95,7 @@ from linen_core.layers import ones_init as ones_init
 from linen_core.layers import pool as pool
 from linen_core.layers import pooling as pooling
 from linen_core.layers import promote_dtype as promote_dtype
+from linen_core.layers import recurrent as recurrent
 from linen_core.layers import relu as relu
 from linen_core.layers import relu6 as relu6
 from linen_core.layers import selu as selu
@@ -162,8 +167,12 @@ from linen_core.transforms import while_loop as while_loop
 
 __all__ = [
     "PARTITION_NAME",
+    "RNN",
+    "BatchApply",
     "BatchNorm",
+    "Bidirectional",
     "Conv",
+    "ConvLSTMCell",
     "ConvLocal",
     "ConvTranspose",
     "Dense",
@@ -172,40 +181,64 @@ __all__ = [
     "Dropout",
     "Einsum",
     "Embed",
+    "Fp8DirectDotGeneralOp",
+    "Fp8DotGeneral",
+    "Fp8DotGeneralOp",
+    "Fp8Einsum",
+    "GRUCell",
     "GroupNorm",
     "InstanceNorm",
     "InterceptorContext",
+    "LSTMCell",
     "LayerNorm",
+    "MGUCell",
     "MemoryStore",
     "Module",
+    "MultiHeadAttention",
+    "MultiHeadDotProductAttention",
+    "NANOOFp8DotGeneralOp",
+    "OptimizedLSTMCell",
     "PReLU",
     "Partitioned",
     "RMSNorm",
+    "RNNCellBase",
     "Scope",
+    "SelfAttention",
+    "Sequential",
+    "SimpleCell",
+    "SpectralNorm",
     "StoreCapabilities",
     "Touched",
     "Variable",
     "VariableStore",
+    "WeightNorm",
     "activation",
     "add_metadata_axis",
     "apply",
     "as_store",
+    "attention",
     "avg_pool",
+    "batch_apply",
     "broadcast",
     "canonicalize_dtype",
     "celu",
     "checkpoint",
+    "combinators",
+    "combine_masks",
     "compact",
     "compact_name_scope",
     "cond",
     "custom_vjp",
     "default_store",
     "disable_named_call",
+    "dot_product_attention",
+    "dot_product_attention_weights",
     "dtypes",
     "elu",
     "enable_named_call",
     "errors",
     "fold_rngs",
+    "fp8_ops",
     "gelu",
     "get_partition_spec",
     "get_sharding",
@@ -226,6 +259,8 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "make_attention_mask",
+    "make_causal_mask",
     "map_variables",
     "max_pool",
     "merge_param",
@@ -243,6 +278,7 @@ __all__ = [
     "pool",
     "pooling",
     "promote_dtype",
+    "recurrent",
     "registered_stores",
     "relu",
     "relu6",
