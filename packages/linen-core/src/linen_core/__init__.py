@@ -36,8 +36,10 @@ from linen_core.store import registered_stores as registered_stores
 from linen_core.store import store_class as store_class
 
 # Layers, and the functions between them
+from linen_core.layers import RNN as RNN
 from linen_core.layers import BatchApply as BatchApply
 from linen_core.layers import BatchNorm as BatchNorm
+from linen_core.layers import Bidirectional as Bidirectional
 from linen_core.layers import Conv as Conv
 from linen_core.layers import ConvLSTMCell as ConvLSTMCell
 from linen_core.layers import ConvLocal as ConvLocal
@@ -67,6 +69,8 @@ from linen_core.layers import RNNCellBase as RNNCellBase
 from linen_core.layers import SelfAttention as SelfAttention
 from linen_core.layers import Sequential as Sequential
 from linen_core.layers import SimpleCell as SimpleCell
+from linen_core.layers import SpectralNorm as SpectralNorm
+from linen_core.layers import WeightNorm as WeightNorm
 from linen_core.layers import avg_pool as avg_pool
 from linen_core.layers import canonicalize_dtype as canonicalize_dtype
 from linen_core.layers import celu as celu
@@ -172,9 +176,9 @@ else:
     from linen_core._doorways import __getattr__ as __getattr__
 
 __all__ = [
-    "PARTITION_NAME",
     "BatchApply",
     "BatchNorm",
+    "Bidirectional",
     "Conv",
     "ConvLSTMCell",
     "ConvLocal",
@@ -202,18 +206,22 @@ __all__ = [
     "MultiHeadDotProductAttention",
     "NANOOFp8DotGeneralOp",
     "OptimizedLSTMCell",
+    "PARTITION_NAME",
     "PReLU",
     "Partitioned",
     "RMSNorm",
+    "RNN",
     "RNNCellBase",
     "Scope",
     "SelfAttention",
     "Sequential",
     "SimpleCell",
+    "SpectralNorm",
     "StoreCapabilities",
     "Touched",
     "Variable",
     "VariableStore",
+    "WeightNorm",
     "activation",
     "add_metadata_axis",
     "apply",

@@ -71,12 +71,18 @@ from linen_core.layers.pooling import avg_pool as avg_pool
 from linen_core.layers.pooling import max_pool as max_pool
 from linen_core.layers.pooling import min_pool as min_pool
 from linen_core.layers.pooling import pool as pool
+from linen_core.layers.recurrent import RNN as RNN
+from linen_core.layers.recurrent import Bidirectional as Bidirectional
 from linen_core.layers.recurrent_base import RNNCellBase as RNNCellBase
 from linen_core.layers.stochastic import Dropout as Dropout
+from linen_core.layers.weight_norm import SpectralNorm as SpectralNorm
+from linen_core.layers.weight_norm import WeightNorm as WeightNorm
 
 __all__ = [
+    "RNN",
     "BatchApply",
     "BatchNorm",
+    "Bidirectional",
     "Conv",
     "ConvLSTMCell",
     "ConvLocal",
@@ -106,6 +112,8 @@ __all__ = [
     "SelfAttention",
     "Sequential",
     "SimpleCell",
+    "SpectralNorm",
+    "WeightNorm",
     "avg_pool",
     "canonicalize_dtype",
     "celu",

@@ -20,6 +20,7 @@ from linen_core.layers._moments import (
 )
 from linen_core.layers._where import where
 from linen_core.layers.batch_norm import BatchNorm
+from linen_core.layers.weight_norm import SpectralNorm, WeightNorm
 from linen_core.module import Module, compact
 from linen_core.typing import Array, Axes, Dtype, Initializer
 
@@ -29,6 +30,8 @@ __all__ = [
     "InstanceNorm",
     "LayerNorm",
     "RMSNorm",
+    "SpectralNorm",
+    "WeightNorm",
 ]
 
 
