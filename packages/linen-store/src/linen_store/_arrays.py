@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -156,13 +156,20 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     return aligned
 
 
-def map_threads(function: Any, *arguments: Sequence[Any]) -> list[Any]:
+def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     """Map a function that lets go of the interpreter lock over a few threads."""
-    workers = min(8, os.cpu_count() or 1, len(arguments[0]))
+    workers = min(8, os.cpu_count() or 1, len(items))
     if workers <= 1:
-        return list(map(function, *arguments))
+        return [function(item) for item in items]
+    results: list[Any] = [None] * len(items)
+
+    def work(start: int) -> None:
+        for index in range(start, len(items), workers):
+            results[index] = function(items[index])
+
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(function, *arguments))
+        list(pool.map(work, range(workers)))
+    return results
 
 
 def put(buffers: Sequence[np.ndarray[Any, Any]], devices: Sequence[Any]) -> list[jax.Array]:

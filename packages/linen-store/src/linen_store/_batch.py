@@ -119,9 +119,12 @@ def _check(group: range, members: Sequence[Wanted], parts: Sequence[list[_Part]]
     if not checked:
         return
     size = sum(part.buffer.nbytes for _, _, some in checked for part in some)
-    arguments = ([one for _, one, _ in checked], [some for _, _, some in checked])
-    mapper: Any = map_threads if size >= _THREADED_CRC_BYTES else map
-    for (index, one, _), crc in zip(checked, mapper(_crc, *arguments), strict=True):
+    pairs = [(one, some) for _, one, some in checked]
+    if size >= _THREADED_CRC_BYTES:
+        crcs = map_threads(_crc, pairs)
+    else:
+        crcs = list(map(_crc, pairs))
+    for (index, one, _), crc in zip(checked, crcs, strict=True):
         if crc != one.crc:
             raise BadArrayError(
                 index, f"the CRC-32 of its values is {crc:08x}, expected {one.crc:08x}"
@@ -132,7 +135,8 @@ def _covers(one: Wanted, some: Sequence[_Part]) -> bool:
     return sum(part.buffer.size for part in some) == math.prod(one.metadata.shape)
 
 
-def _crc(one: Wanted, some: Sequence[_Part]) -> int:
+def _crc(read: tuple[Wanted, Sequence[_Part]]) -> int:
+    one, some = read
     if len(some) == 1:
         return crc_of_array(some[0].buffer)
     # Put the parts together a few rows at a time: the array is never twice in memory.

@@ -211,15 +211,12 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
             names = tuple(map(str, ast.literal_eval(joined)))
             indexed = (False,) * len(names)
         else:
-            names = tuple(str(key["key"]) for key in keys)
-            indexed = tuple(key["key_type"] == _SEQUENCE_KEY for key in keys)
-        if names == (NOTHING,):
-            continue
+            names = tuple([str(key["key"]) for key in keys])
+            indexed = tuple([key["key_type"] == _SEQUENCE_KEY for key in keys])
         value_type = entry["value_metadata"]["value_type"]
         if value_type in _EMPTY:
-            empty = _EMPTY[value_type]
-            yield names, indexed, type(empty)()
-        else:
+            yield names, indexed, type(_EMPTY[value_type])()
+        elif names != (NOTHING,):
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
 
 

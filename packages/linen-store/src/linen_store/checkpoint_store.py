@@ -94,7 +94,7 @@ class CheckpointStore(LazyStore):
         self._strings: dict[str, str] | None = None
         super().__init__(
             path,
-            map_leaves(self._restored_kind, found.tree),
+            map_leaves(self._restored_kind, found.tree) if self._empty else found.tree,
             root=root,
             dtype=dtype,
             sharding=sharding,
