@@ -190,13 +190,22 @@ def declares_names(source: Source) -> Iterator[str]:
 
 
 def face_defines_nothing(source: Source) -> Iterator[str]:
-    """The root's `__init__` imports and says `__all__`: no function, no class, no other statement."""
+    """The root's `__init__` imports and says `__all__`: no function, no class, no other statement.
+
+    It may import other things for a type checker than at run time.
+    """
     if not source.is_face:
         return
-    for node in source.tree.body[1:]:
+    body = [inner for node in source.tree.body[1:] for inner in _unfold_type_checking(node)]
+    for node in body:
         is_names = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("__")
         if not isinstance(node, ast.Import | ast.ImportFrom) and not is_names:
             yield f"{source.module}:{node.lineno} defines something in the face"
+
+
+def _unfold_type_checking(node: ast.stmt) -> list[ast.stmt]:
+    is_check = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return [*node.body, *node.orelse] if is_check else [node]
 
 
 def short_file(source: Source) -> Iterator[str]:

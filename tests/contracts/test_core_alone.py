@@ -22,6 +22,37 @@ import linen_core
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
+MODEL = """
+import json, sys
+import jax, jax.numpy as jnp
+import linen_core as nn
+
+class Model(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = nn.Conv(4, (3, 3))(x)
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
+        x = nn.Dropout(0.5, deterministic=not train)(x)
+        return nn.Dense(2)(nn.max_pool(x, (2, 2)).reshape(len(x), -1))
+
+model, x = Model(), jnp.ones((2, 4, 4, 1))
+variables = model.init(jax.random.key(0), x, train=False)
+y, _ = jax.jit(lambda v: model.apply(
+    v, x, train=True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(1)}))(variables)
+doors = {}
+for name, door in {
+    "nn.tabulate": lambda: nn.tabulate,
+    "nn.FrozenDict": lambda: nn.FrozenDict,
+    "Module.tabulate": lambda: model.tabulate(jax.random.key(0), x, train=False),
+}.items():
+    try:
+        door()
+    except ImportError as error:
+        doors[name] = str(error)
+loaded = sorted({name.partition(".")[0] for name in sys.modules})
+print(json.dumps({"shape": y.shape, "finite": bool(jnp.isfinite(y).all()), "doors": doors, "loaded": loaded}))
+"""
+
 
 def run(*command: str, cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
@@ -61,6 +92,21 @@ def test_core_wheel_imports_alone(core_python):
     loaded = json.loads(run(core_python, "-I", "-c", LOADED))
     assert "linen_core" in loaded
     assert not set(loaded) & {*STRANGERS, "linen_store", "linen_summary"}
+
+
+def test_core_wheel_runs_a_model_and_names_what_is_missing(core_python):
+    found = json.loads(run(core_python, "-I", "-W", "error", "-c", MODEL))
+    assert (found["shape"], found["finite"]) == ([2, 2], True)
+    assert not set(found["loaded"]) & {*STRANGERS, "linen_store", "linen_summary"}
+    table = "`tabulate` is part of linen-summary, which is not installed. Run: pip install linen-summary"
+    frozen = (
+        "`FrozenDict` is part of linen-store, which is not installed. Run: pip install linen-store"
+    )
+    assert found["doors"] == {
+        "nn.tabulate": table,
+        "Module.tabulate": table,
+        "nn.FrozenDict": frozen,
+    }
 
 
 def test_import_leaves_what_is_installed_alone():

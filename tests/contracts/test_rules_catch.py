@@ -152,6 +152,11 @@ def test_face_that_defines():
     assert list(rules.face_defines_nothing(Source("linen_core", text, is_face=True))) == [
         "linen_core:4 defines something in the face"
     ]
+    hidden = '"""Doc."""\nif TYPE_CHECKING:\n    import a\nelse:\n    x = 1\nif y:\n    import b\n'
+    assert list(rules.face_defines_nothing(Source("linen_core", hidden, is_face=True))) == [
+        "linen_core:5 defines something in the face",
+        "linen_core:6 defines something in the face",
+    ]
     assert not list(rules.face_defines_nothing(Source("linen_core.scope", text)))
 
 

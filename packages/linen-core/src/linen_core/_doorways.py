@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 __all__ = ["resolve_sister"]
+
+if TYPE_CHECKING:  # what a type checker sees in their place, whether the sister is installed or not
+    FrozenDict: TypeAlias = Any
+    summary: Any
+    tabulate: Any
 
 _HOMES = {
     "FrozenDict": "linen_store",

@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax._src import core, source_info_util, traceback_util
+from jax._src import core, dtypes, earray, source_info_util, traceback_util
 from jax._src.array import ArrayImpl
+from jax._src.interpreters import pxla
 from jax._src.interpreters.partial_eval import DynamicJaxprTrace
 from jax._src.random import core as random_core
 from jax._src.random import prng
@@ -23,6 +24,7 @@ from jax.interpreters import partial_eval
 
 __all__ = [
     "ArrayImpl",
+    "ExtendedDType",
     "Tracer",
     "UnknownValueError",
     "api_boundary",
@@ -33,6 +35,8 @@ __all__ = [
     "partial_evaluate",
     "show_frames_of",
     "tracing",
+    "unknown_like",
+    "wrap_physical_arrays",
 ]
 
 Tracer = jax.core.Tracer
@@ -51,6 +55,17 @@ def fold_in(key: jax.Array, data: int) -> jax.Array:
         return prng.random_fold_in(key, number)  # type: ignore[no-any-return]
     typed = prng.random_wrap(key, impl=random_core.default_prng_impl())
     return prng.random_unwrap(prng.random_fold_in(typed, number))  # type: ignore[no-any-return]
+
+
+ExtendedDType = dtypes.ExtendedDType
+"""Base of dtypes that numpy does not know."""
+
+
+def wrap_physical_arrays(aval: Any, sharding: Any, committed: bool) -> Callable[[Any], Any]:
+    """Give the function that makes arrays of an extended dtype from the buffers that hold them."""
+    handler = pxla.global_result_handlers[core.ShapedArray]
+    physical = handler(core.physical_aval(aval), sharding, committed)
+    return lambda buffers: earray.EArray(aval, physical(buffers))
 
 
 def tracing() -> bool:
@@ -98,10 +113,11 @@ class UnknownValueError(ValueError):
 
 
 def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Evaluate a function whose arguments may be `jax.ShapeDtypeStruct` where their values are not used.
+    """Evaluate as much of a function as does not depend on arguments without values.
 
-    What depends on values that are there is computed; what depends on the others is only traced, so that a
-    forward pass costs no FLOP.
+    Such an argument is a `jax.ShapeDtypeStruct`, or what `unknown_like` gives. What depends on
+    values that are there is computed; what depends on the others is only traced, so that a forward pass costs no
+    FLOP.
 
     Raises:
       UnknownValueError: from the returned function, when a result depends on an absent value.
@@ -125,7 +141,22 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def unknown_like(value: Any, drop_leading_axis: bool = False) -> Any:
+    """Describe an array, or a slice of it along its first axis, to `partial_evaluate` as having no value."""
+    aval = jax.typeof(value)
+    if not drop_leading_axis:
+        return aval
+    sharding = aval.sharding
+    if sharding.spec and sharding.spec[0] is not None:
+        msg = f"Cannot scan over an axis that is sharded: found {sharding.spec}."
+        raise ValueError(msg)
+    spec = jax.sharding.PartitionSpec(*sharding.spec[1:])
+    return aval.update(shape=aval.shape[1:], sharding=sharding.update(spec=spec))
+
+
 def _partial_value(leaf: Any) -> Any:
+    if isinstance(leaf, core.ShapedArray):
+        return partial_eval.PartialVal.unknown(leaf)
     if isinstance(leaf, jax.ShapeDtypeStruct):
         return partial_eval.PartialVal.unknown(jax.core.ShapedArray(leaf.shape, leaf.dtype))
     return partial_eval.PartialVal.known(leaf)

@@ -76,6 +76,7 @@ from linen_core.errors._transforms import (
     TransformedMethodReturnValueError as TransformedMethodReturnValueError,
 )
 from linen_core.errors._transforms import TransformTargetError as TransformTargetError
+from linen_core.errors._transforms import UnmappedCollectionError as UnmappedCollectionError
 
 __all__ = [
     "ApplyModuleInvalidMethodError",
@@ -124,5 +125,6 @@ __all__ = [
     "TransformTargetError",
     "TransformedMethodReturnValueError",
     "UnknownStoreError",
+    "UnmappedCollectionError",
     "UnsupportedArgumentError",
 ]

@@ -12,6 +12,7 @@ __all__ = [
     "TraceContextError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
+    "UnmappedCollectionError",
 ]
 
 
@@ -70,4 +71,24 @@ class TransformTargetError(LinenError, TypeError):
         self.target = repr(target)
         super().__init__(
             f"Cannot transform {target!r}: expected a module class or a function whose first argument is a module."
+        )
+
+
+class UnmappedCollectionError(LinenError, ValueError):
+    """A collection was written inside of a lifted transform that was not told what to do with it.
+
+    Attributes:
+      transform: name of the transform.
+      scope_path: path of the module.
+      collections: names of the collections.
+    """
+
+    def __init__(self, transform: str, scope_path: str, collections: Any) -> None:
+        self.transform = transform
+        self.scope_path = scope_path
+        self.collections = tuple(sorted(collections))
+        names = ", ".join(map(repr, self.collections))
+        super().__init__(
+            f"Cannot bring {names} out of nn.{transform} at {scope_path}: the collection was written inside, and no "
+            "argument says how it comes out. Name it in variable_axes, variable_broadcast or variable_carry."
         )

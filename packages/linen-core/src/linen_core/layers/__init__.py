@@ -48,10 +48,21 @@ from linen_core.layers.dense import Einsum as Einsum
 from linen_core.layers.dtypes import canonicalize_dtype as canonicalize_dtype
 from linen_core.layers.dtypes import promote_dtype as promote_dtype
 from linen_core.layers.embed import Embed as Embed
+from linen_core.layers.fp8_ops import Fp8DirectDotGeneralOp as Fp8DirectDotGeneralOp
+from linen_core.layers.fp8_ops import Fp8DotGeneral as Fp8DotGeneral
+from linen_core.layers.fp8_ops import Fp8DotGeneralOp as Fp8DotGeneralOp
+from linen_core.layers.fp8_ops import Fp8Einsum as Fp8Einsum
+from linen_core.layers.fp8_ops import NANOOFp8DotGeneralOp as NANOOFp8DotGeneralOp
+from linen_core.layers.gated_cells import GRUCell as GRUCell
+from linen_core.layers.gated_cells import MGUCell as MGUCell
+from linen_core.layers.gated_cells import SimpleCell as SimpleCell
 from linen_core.layers.initializers import ones as ones
 from linen_core.layers.initializers import ones_init as ones_init
 from linen_core.layers.initializers import zeros as zeros
 from linen_core.layers.initializers import zeros_init as zeros_init
+from linen_core.layers.lstm_cells import ConvLSTMCell as ConvLSTMCell
+from linen_core.layers.lstm_cells import LSTMCell as LSTMCell
+from linen_core.layers.lstm_cells import OptimizedLSTMCell as OptimizedLSTMCell
 from linen_core.layers.normalization import GroupNorm as GroupNorm
 from linen_core.layers.normalization import InstanceNorm as InstanceNorm
 from linen_core.layers.normalization import LayerNorm as LayerNorm
@@ -60,12 +71,14 @@ from linen_core.layers.pooling import avg_pool as avg_pool
 from linen_core.layers.pooling import max_pool as max_pool
 from linen_core.layers.pooling import min_pool as min_pool
 from linen_core.layers.pooling import pool as pool
+from linen_core.layers.recurrent_base import RNNCellBase as RNNCellBase
 from linen_core.layers.stochastic import Dropout as Dropout
 
 __all__ = [
     "BatchApply",
     "BatchNorm",
     "Conv",
+    "ConvLSTMCell",
     "ConvLocal",
     "ConvTranspose",
     "Dense",
@@ -73,15 +86,26 @@ __all__ = [
     "Dropout",
     "Einsum",
     "Embed",
+    "Fp8DirectDotGeneralOp",
+    "Fp8DotGeneral",
+    "Fp8DotGeneralOp",
+    "Fp8Einsum",
+    "GRUCell",
     "GroupNorm",
     "InstanceNorm",
+    "LSTMCell",
     "LayerNorm",
+    "MGUCell",
     "MultiHeadAttention",
     "MultiHeadDotProductAttention",
+    "NANOOFp8DotGeneralOp",
+    "OptimizedLSTMCell",
     "PReLU",
     "RMSNorm",
+    "RNNCellBase",
     "SelfAttention",
     "Sequential",
+    "SimpleCell",
     "avg_pool",
     "canonicalize_dtype",
     "celu",

@@ -64,7 +64,8 @@ def _softmax_scores(
     if mask is not None:
         # The lowest finite number, not -inf: a row that is masked as a whole then has equal
         # weights, not nan.
-        scores = jnp.where(mask, scores, jnp.finfo(dtype).min)
+        lowest = jnp.finfo(dtype).min  # type: ignore[no-untyped-call]
+        scores = jnp.where(mask, scores, lowest)
     if options.float32_softmax and dtype != jnp.float32:
         return jax.nn.softmax(scores.astype(jnp.float32))
     return jax.nn.softmax(scores).astype(dtype)

@@ -68,7 +68,7 @@ def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
     if isinstance(padding, int):
         return [(padding, padding)] * rank
     if isinstance(padding, Sequence) and len(padding) == rank:
-        pairs = [(item, item) if isinstance(item, int) else item for item in padding]
+        pairs: list[Any] = [(item, item) if isinstance(item, int) else item for item in padding]
         if all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
             return pairs
     name = "a convolution"
@@ -124,7 +124,7 @@ def check_rank(layer: Module, inputs: Array, rank: int) -> None:
             "inputs",
             f"an array of shape {jnp.shape(inputs)}",
             f"one of shape (batch..., space..., features) with {rank} spatial axes",
-            "Add the missing axes, or give `kernel_size` as many numbers as there are spatial axes.",
+            "Add the missing axes, or give `kernel_size` one number for each spatial axis.",
         )
 
 

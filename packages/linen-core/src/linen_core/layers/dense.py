@@ -143,10 +143,7 @@ def _apply_affine(
     bias_shape: tuple[int, ...],
 ) -> Array:
     """Run a product and a sum with the layer's own dtype, precision and stand-ins."""
-    if layer.dot_general_cls is not None:
-        dot_general = layer.dot_general_cls()
-    else:
-        dot_general = layer.dot_general
+    dot_general = layer.dot_general_cls() if layer.dot_general_cls else layer.dot_general
     if not hasattr(inputs, "dtype"):
         inputs = jnp.asarray(inputs)
     if dot_general is None and layer.promote_dtype is promote_dtype:
@@ -364,7 +361,8 @@ class Einsum(Module):
         """
         equation = self._checked(merge_param("einsum_str", self.einsum_str, einsum_str))
         kernel = self.param("kernel", self.kernel_init, tuple(self.shape), self.param_dtype)
-        bias, bias_shape = None, ()
+        bias = None
+        bias_shape: tuple[int, ...] = ()
         if self.use_bias:
             small, bias_shape = self._get_bias_shape(equation, inputs, kernel)
             bias = self.param("bias", self.bias_init, small, self.param_dtype)

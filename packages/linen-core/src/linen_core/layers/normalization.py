@@ -266,7 +266,7 @@ class GroupNorm(Module):
                 "Pass `num_groups=None` beside `group_size`.",
             )
         name = "num_groups" if self.group_size is None else "group_size"
-        number: Any = getattr(self, name)
+        number: int = getattr(self, name)
         if number <= 0 or channels % number:
             raise LayerShapeError(
                 where(self), name, number, f"a divisor of the number of features, {channels}"

@@ -52,13 +52,14 @@ def pool(
     _check(inputs, window_shape, strides, padding)
     outer = max(lead, 1)
     dims, steps = ((1,) * outer + tuple(sizes) + (1,) for sizes in (window_shape, strides))
+    pads: Any = padding
     if not isinstance(padding, str):
-        padding = ((0, 0),) * outer + tuple(map(tuple, padding)) + ((0, 0),)  # type: ignore[arg-type]
+        pads = ((0, 0),) * outer + tuple(map(tuple, padding)) + ((0, 0),)
     if lead == 0:
         return jnp.squeeze(
-            lax.reduce_window(inputs[None], init, reduce_fn, dims, steps, padding), axis=0
+            lax.reduce_window(inputs[None], init, reduce_fn, dims, steps, pads), axis=0
         )
-    return lax.reduce_window(inputs, init, reduce_fn, dims, steps, padding)
+    return lax.reduce_window(inputs, init, reduce_fn, dims, steps, pads)
 
 
 def _check(inputs: Array, window_shape: Any, strides: Any, padding: Any) -> None:

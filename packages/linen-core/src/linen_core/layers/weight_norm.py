@@ -76,7 +76,7 @@ class SpectralNorm(Module):
         """
 
         def forward(layer: Module) -> Any:
-            return layer(*args, **kwargs)  # type: ignore[operator]
+            return layer(*args, **kwargs)
 
         def normalized(variables: Any) -> Any:
             return jax.tree_util.tree_map_with_path(
@@ -182,7 +182,7 @@ class WeightNorm(Module):
         """
 
         def forward(layer: Module) -> Any:
-            return layer(*args, **kwargs)  # type: ignore[operator]
+            return layer(*args, **kwargs)
 
         def normalized(variables: Any) -> Any:
             return jax.tree_util.tree_map_with_path(self._l2_normalize, variables)

@@ -8,7 +8,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from linen_core._doorways import resolve_sister
 from linen_core._jax_compat import api_boundary
@@ -53,7 +53,10 @@ _COPY_AND_PICKLE_HOOKS = frozenset(
 )
 
 
-def _checked_on_instance(method: Callable[..., Any]) -> Callable[..., Any]:
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _checked_on_instance(method: _Method) -> _Method:
     """Make a public method say so when it is called on the class, or on a module that was made incompletely."""
 
     @functools.wraps(method)
@@ -64,7 +67,7 @@ def _checked_on_instance(method: Callable[..., Any]) -> Callable[..., Any]:
             raise IncorrectPostInitOverrideError
         return method(self, *args, **kwargs)
 
-    return api_boundary(checked)
+    return cast("_Method", api_boundary(checked))
 
 
 class Module(ModuleVariables):
@@ -162,16 +165,20 @@ class Module(ModuleVariables):
             raise SetAttributeInModuleSetupError
         register_attribute(self, name, val)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _COPY_AND_PICKLE_HOOKS:
-            raise AttributeError(name)
-        self._try_setup()
-        if name in self.__dict__:
-            return self.__dict__[name]
-        message = f"{type(self).__name__!r} object has no attribute {name!r}."
-        if self.scope is None:
-            message += f" If {name!r} is made in `setup`, it is there only inside `init` and `apply`, or after `bind`."
-        raise AttributeError(message, name=name, obj=self)
+    if (
+        not TYPE_CHECKING
+    ):  # to a type checker every name would be an attribute, and no typo a mistake
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _COPY_AND_PICKLE_HOOKS:
+                raise AttributeError(name)
+            self._try_setup()
+            if name in self.__dict__:
+                return self.__dict__[name]
+            message = f"{type(self).__name__!r} object has no attribute {name!r}."
+            if self.scope is None:
+                message += f" If {name!r} is made in `setup`, it is there only in `init` and `apply`, or after `bind`."
+            raise AttributeError(message, name=name, obj=self)
 
     def __dir__(self) -> list[str]:
         self._try_setup()
@@ -236,7 +243,7 @@ class Module(ModuleVariables):
         *args: Any,
         rngs: RNGSequences | None = None,
         mutable: CollectionFilter = False,
-    ) -> Any:
+    ) -> Self:
         """Make a copy of the module that holds variables, for interactive use.
 
         Args:

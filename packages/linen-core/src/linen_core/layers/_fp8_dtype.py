@@ -1,0 +1,87 @@
+"""A dtype for the bookkeeping of 8-bit floating point.
+
+Scales and histories of maxima are overwritten with what the backward pass hands up in place of
+gradients. Where one layer is used several times, or in a loop, JAX adds gradients up; of such
+values the largest is wanted. Values of this dtype are float32 numbers whose sum is their maximum.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from linen_core._jax_compat import ExtendedDType, wrap_physical_arrays
+
+__all__ = ["fm32", "fp32_max_grad", "to_float32"]
+
+
+class _MaxRules:
+    """What JAX asks about the dtype."""
+
+    @staticmethod
+    def physical_element_aval(dtype: Any) -> Any:
+        return jax.core.ShapedArray((), dtype.float_dtype)
+
+    @staticmethod
+    def convert_from(max_dtype: Any, other: Any) -> bool:
+        return bool(max_dtype.float_dtype == other)
+
+    @staticmethod
+    def convert_to(other: Any, max_dtype: Any) -> bool:
+        return bool(max_dtype.float_dtype == other)
+
+    @staticmethod
+    def add(dtype: Any, x: Any, y: Any) -> Any:
+        numbers = (lax.convert_element_type(value, dtype.float_dtype) for value in (x, y))
+        return lax.convert_element_type(lax.max(*numbers), dtype)
+
+    @staticmethod
+    def zero(dtype: Any) -> Any:
+        return lax.convert_element_type(np.array(-np.inf, dtype.float_dtype), dtype)
+
+    @staticmethod
+    def tangent_dtype(dtype: Any) -> Any:
+        return dtype
+
+    @staticmethod
+    def full(shape: Any, fill_value: Any, dtype: Any) -> Any:
+        number = lax.convert_element_type(fill_value, dtype.float_dtype)
+        return lax.convert_element_type(lax.full(shape, number, dtype.float_dtype), dtype)
+
+    @staticmethod
+    def global_sharded_result_handler(aval: Any, out_sharding: Any, committed: bool) -> Any:
+        return wrap_physical_arrays(aval, out_sharding, committed)
+
+
+class _max_float(jax.dtypes.extended):  # noqa: N801 (a dtype's kind, as `jax.dtypes` names them)
+    """The kind of the dtype, for `jax.dtypes.issubdtype`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _MaxFloat(ExtendedDType):
+    """The dtype over one floating-point dtype."""
+
+    float_dtype: Any
+    _rules: type = _MaxRules
+    type: type = _max_float
+
+    def __repr__(self) -> str:
+        return f"fp8_meta{8 * np.dtype(self.float_dtype).itemsize}"
+
+    @property
+    def name(self) -> str:
+        return repr(self)
+
+
+fm32 = _MaxFloat(jnp.float32)
+fp32_max_grad = fm32
+
+
+def to_float32(value: Any) -> Any:
+    """Convert a value of dtype `fm32` to float32, and leave any other as it is."""
+    return lax.convert_element_type(value, jnp.float32) if value.dtype == fm32 else value

@@ -1,0 +1,163 @@
+"""Casting to 8-bit floating point and back, and the scales in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from linen_core.errors import LayerArgumentError
+from linen_core.layers._fp8_dtype import fm32, fp32_max_grad, to_float32
+from linen_core.typing import Array
+
+__all__ = [
+    "compute_amax_history",
+    "compute_scale",
+    "dequantize",
+    "get_fp8_max",
+    "qdq",
+    "quantize",
+    "quantize_dequantize_update",
+    "update_fp8_meta",
+]
+
+_FP8_DTYPES = tuple(
+    map(
+        np.dtype,
+        (jnp.float8_e4m3fn, jnp.float8_e5m2, jnp.float8_e4m3fnuz, jnp.float8_e5m2fnuz),
+    )
+)
+
+
+_FP8_LARGEST: dict[Any, Any] = {dtype: jnp.finfo(dtype).max for dtype in _FP8_DTYPES}  # type: ignore[no-untyped-call]
+
+
+def get_fp8_max(fp8_dtype: Any, out_dtype: Any) -> Any:
+    """Give the largest number of an 8-bit dtype, in another dtype.
+
+    Raises:
+      LayerArgumentError: it is no 8-bit floating-point dtype.
+
+    >>> print(get_fp8_max(jnp.float8_e4m3fn, jnp.float32))
+    448.0
+    """
+    if np.dtype(fp8_dtype) not in _FP8_DTYPES:
+        name = "get_fp8_max"
+        raise LayerArgumentError(
+            name, "fp8_dtype", fp8_dtype, f"one of {', '.join(d.name for d in _FP8_DTYPES)}"
+        )
+    return _FP8_LARGEST[np.dtype(fp8_dtype)].astype(out_dtype)
+
+
+def quantize(x: Array, q_dtype: Any, scale: Array, compute_dtype: Any) -> Array:
+    """Divide by a scale and cast to 8 bits, cutting off what is too large.
+
+    Args:
+      x: an array of any shape.
+      q_dtype: the 8-bit dtype.
+      scale: an array that broadcasts to `x`.
+      compute_dtype: dtype to compute in before the cast.
+
+    >>> print(quantize(jnp.array([1.0, 2000.0]), jnp.float8_e4m3fn, jnp.ones(1), jnp.float32))
+    [1 448]
+    """
+    largest = get_fp8_max(q_dtype, compute_dtype)
+    scaled = x / jnp.broadcast_to(scale.astype(compute_dtype), x.shape)
+    return jnp.clip(scaled, -largest, largest).astype(q_dtype)
+
+
+def dequantize(x: Array, dq_dtype: Any, scale: Array) -> Array:
+    """Cast to a wider dtype and multiply by a scale: what `quantize` did, backwards.
+
+    >>> print(dequantize(jnp.ones(2, jnp.float8_e4m3fn), jnp.float32, jnp.full(1, 3.0)))
+    [3. 3.]
+    """
+    return x.astype(dq_dtype) * jnp.broadcast_to(scale.astype(dq_dtype), x.shape)
+
+
+def qdq(x: Array, q_dtype: Any, scale: Array, compute_dtype: Any) -> Array:
+    """Round to what 8 bits can hold, in the dtype at hand: `quantize`, then `dequantize`.
+
+    >>> print(qdq(jnp.array([1.01]), jnp.float8_e4m3fn, jnp.ones(1), jnp.float32))
+    [1.]
+    """
+    return dequantize(quantize(x, q_dtype, scale, compute_dtype), x.dtype, scale)
+
+
+def compute_scale(amax: Array, scale: Array, fp8_max: Any, margin: int = 0) -> Array:
+    """Find the scale that maps the largest element onto the largest 8-bit number.
+
+    Args:
+      amax: the largest absolute element.
+      scale: the scale to keep where `amax` is 0 or not finite.
+      fp8_max: the largest 8-bit number.
+      margin: how many powers of two to leave free.
+
+    >>> print(compute_scale(jnp.array([896.0]), jnp.ones(1), 448.0))
+    [2.]
+    """
+    kept = 1.0 / scale
+    factor = (fp8_max / amax) / (2**margin)
+    factor = jnp.where(amax > 0.0, factor, kept)
+    factor = jnp.where(jnp.isfinite(amax), factor, kept)
+    return 1.0 / factor
+
+
+def compute_amax_history(x: Array, amax_history: Array) -> Array:
+    """Move a history of maxima on by one step, and put the largest absolute element of `x` in front.
+
+    >>> print(compute_amax_history(jnp.array([-3.0]), jnp.array([1.0, 2.0])))
+    [3. 1.]
+    """
+    amax = jnp.max(jnp.abs(x)).astype(amax_history.dtype)
+    return jnp.roll(amax_history, shift=-1, axis=0).at[0].set(amax)
+
+
+def update_fp8_meta(
+    x: Array, q_dtype: Any, scale: Array, amax_history: Array
+) -> tuple[Array, Array]:
+    """Find the scale for `x` from the history, then put `x` into the history.
+
+    Args:
+      x: an array of any shape.
+      q_dtype: the 8-bit dtype.
+      scale: the last scale, of shape (1,), float32 or `fm32`.
+      amax_history: the largest absolute elements of the last steps, of shape (length,).
+
+    Returns:
+      The new scale and the new history, in the dtypes of the old.
+
+    >>> scale, history = update_fp8_meta(
+    ...     jnp.array([5.0]), jnp.float8_e4m3fn, jnp.ones(1), jnp.array([448.0, 0.0]))
+    >>> print(scale, history)
+    [1.] [  5. 448.]
+    """
+    as_maxima = scale.dtype == fm32 and amax_history.dtype == fm32
+    if as_maxima:
+        scale, amax_history = to_float32(scale), to_float32(amax_history)
+    largest = get_fp8_max(q_dtype, jnp.float32)
+    new_scale = compute_scale(jnp.max(amax_history, axis=0), scale, largest)
+    new_history = compute_amax_history(x, amax_history)
+    if as_maxima:
+        new_scale = lax.convert_element_type(new_scale, fp32_max_grad)
+        new_history = lax.convert_element_type(new_history, fp32_max_grad)
+    return new_scale, new_history
+
+
+def quantize_dequantize_update(
+    x: Array, q_dtype: Any, scale: Array, amax_history: Array, compute_dtype: Any
+) -> tuple[Array, Array, Array]:
+    """Round to what 8 bits can hold, by the scale that the history gives.
+
+    Returns:
+      The rounded array, the new scale and the new history.
+
+    >>> x, _, _ = quantize_dequantize_update(
+    ...     jnp.array([1.01]), jnp.float8_e4m3fn, jnp.ones(1), jnp.zeros(2), jnp.float32)
+    >>> print(x)
+    [1.]
+    """
+    new_scale, new_history = update_fp8_meta(x, q_dtype, scale, amax_history)
+    return qdq(x, q_dtype, to_float32(new_scale), compute_dtype), new_scale, new_history

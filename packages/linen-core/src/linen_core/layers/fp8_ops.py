@@ -1,0 +1,286 @@
+"""Products in 8-bit floating point: stand-ins for `jax.lax.dot_general` and `jax.numpy.einsum`.
+
+Operands are divided by a scale, so that their largest element fits 8 bits, and the scale follows
+the largest elements of the last steps. Scales and histories live in the collection
+`_overwrite_with_gradient`: the backward pass hands up their new values in place of gradients, and
+the training step puts these in place of the old. The scheme is that of NVIDIA's Transformer Engine,
+https://docs.nvidia.com/deeplearning/transformer-engine/user-guide/examples/fp8_primer.html.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax, random
+
+from linen_core.errors import LayerArgumentError
+from linen_core.layers import initializers
+from linen_core.layers._fp8_dtype import fm32, fp32_max_grad
+from linen_core.layers._fp8_products import (
+    dot_general_with_precision,
+    fp8_scaled_dot_general,
+    in_q,
+    in_qdq,
+    out_dq,
+    out_qdq,
+    quantized_dot,
+)
+from linen_core.layers._fp8_scaling import (
+    compute_amax_history,
+    compute_scale,
+    dequantize,
+    get_fp8_max,
+    qdq,
+    quantize,
+    quantize_dequantize_update,
+    update_fp8_meta,
+)
+from linen_core.layers._where import where
+from linen_core.module import Module
+from linen_core.typing import Array
+
+__all__ = [
+    "OVERWRITE_WITH_GRADIENT",
+    "Fp8DirectDotGeneralOp",
+    "Fp8DotGeneral",
+    "Fp8DotGeneralBase",
+    "Fp8DotGeneralOp",
+    "Fp8Einsum",
+    "NANOOFp8DotGeneralOp",
+    "compute_amax_history",
+    "compute_scale",
+    "dequantize",
+    "dot_general_with_precision",
+    "fm32",
+    "fp8_scaled_dot_general",
+    "fp32_max_grad",
+    "get_fp8_max",
+    "in_q",
+    "in_qdq",
+    "out_dq",
+    "out_qdq",
+    "qdq",
+    "quantize",
+    "quantize_dequantize_update",
+    "quantized_dot",
+    "update_fp8_meta",
+]
+
+OVERWRITE_WITH_GRADIENT = "_overwrite_with_gradient"
+
+
+class Fp8DotGeneralBase(Module):
+    """Base of the products in 8 bits: it keeps their scales and histories.
+
+    Attributes:
+      amax_history_length: over how many steps the largest elements are remembered.
+      e4m3_dtype: dtype of the operands.
+      e5m2_dtype: dtype of the gradients.
+
+    >>> import jax, linen_core as nn
+    >>> layer = nn.Fp8DirectDotGeneralOp(amax_history_length=16)
+    >>> dims = (((1,), (0,)), ((), ()))
+    >>> variables = layer.init(jax.random.key(0), jnp.ones((2, 3)), jnp.ones((3, 4)), dims)
+    >>> sorted(variables["_overwrite_with_gradient"])[:2]
+    ['input_amax_history', 'input_scale']
+    """
+
+    amax_history_length: int = 1024
+    e4m3_dtype: Any = jnp.float8_e4m3fn
+    e5m2_dtype: Any = jnp.float8_e5m2
+
+    def setup(self) -> None:
+        """Make or read scales and histories."""
+        for part in ("input", "kernel", "output_grad"):
+            history = self._state_of(
+                f"{part}_amax_history", initializers.zeros, self.amax_history_length
+            )
+            setattr(self, f"{part}_amax_history", history)
+        for part in ("input", "kernel", "output_grad"):
+            setattr(self, f"{part}_scale", self._state_of(f"{part}_scale", initializers.ones, 1))
+
+    def _state_of(self, name: str, init: Any, size: int) -> Any:
+        return self.variable(
+            OVERWRITE_WITH_GRADIENT, name, init, random.PRNGKey(0), (size,), jnp.float32
+        )
+
+    def _scaled_dot_general(self, compute_dtype: Any) -> Any:
+        """Give the product with this layer's scales and histories."""
+        return functools.partial(
+            fp8_scaled_dot_general,
+            lhs_scale=self.input_scale.value,
+            rhs_scale=self.kernel_scale.value,
+            grad_scale=self.output_grad_scale.value,
+            lhs_amax_history=self.input_amax_history.value,
+            rhs_amax_history=self.kernel_amax_history.value,
+            grad_amax_history=self.output_grad_amax_history.value,
+            quantize_compute_type=compute_dtype,
+        )
+
+
+def _operands(layer: Module, args: tuple[Any, ...]) -> tuple[Array, Array, Any]:
+    """Take the arguments of `jax.lax.dot_general`, with the input cast to the kernel's dtype."""
+    if len(args) != 3:
+        raise LayerArgumentError(
+            where(layer),
+            "args",
+            f"{len(args)} positional arguments",
+            "three: input, kernel and dimension numbers",
+        )
+    x, kernel, dimension_numbers = args
+    return jnp.asarray(x, kernel.dtype), kernel, dimension_numbers
+
+
+class Fp8DotGeneralOp(Fp8DotGeneralBase):
+    """A stand-in for `jax.lax.dot_general` that rounds operands and gradient to 8 bits.
+
+    Deprecated: `Fp8DirectDotGeneralOp` and `Fp8Einsum` multiply in 8 bits.
+
+    Attributes:
+      amax_history_length: over how many steps the largest elements are remembered.
+      e4m3_dtype: dtype of the operands.
+      e5m2_dtype: dtype of the gradients.
+
+    >>> import linen_core as nn
+    >>> nn.NANOOFp8DotGeneralOp.__mro__[1].__name__
+    'Fp8DotGeneralOp'
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self) is Fp8DotGeneralOp:
+            msg = "Fp8DotGeneralOp is deprecated: use Fp8DirectDotGeneralOp or Fp8Einsum."
+            warnings.warn(msg, DeprecationWarning, stacklevel=3)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Array:
+        """Multiply.
+
+        Args:
+          *args: input, kernel and dimension numbers, as for `jax.lax.dot_general`.
+          **kwargs: what else `jax.lax.dot_general` takes; without effect.
+
+        Returns:
+          The product, in the kernel's dtype.
+
+        Raises:
+          LayerArgumentError: there are not three positional arguments.
+        """
+        x, kernel, dimension_numbers = _operands(self, args)
+        dtype = kernel.dtype
+        x = in_qdq(dtype, self.e4m3_dtype, x, self.input_scale.value, self.input_amax_history.value)
+        kernel = in_qdq(
+            dtype, self.e4m3_dtype, kernel, self.kernel_scale.value, self.kernel_amax_history.value
+        )
+        return out_qdq(
+            dtype,
+            self.e5m2_dtype,
+            dot_general_with_precision(x, kernel, dimension_numbers),
+            self.output_grad_scale.value,
+            self.output_grad_amax_history.value,
+        )
+
+
+class Fp8DirectDotGeneralOp(Fp8DotGeneralBase):
+    """A stand-in for `jax.lax.dot_general` that multiplies in 8 bits, forwards and backwards.
+
+    Attributes:
+      amax_history_length: over how many steps the largest elements are remembered.
+      e4m3_dtype: dtype of the operands.
+      e5m2_dtype: dtype of the gradients.
+
+    >>> import jax, linen_core as nn
+    >>> layer = nn.Dense(4, dot_general_cls=nn.Fp8DirectDotGeneralOp)
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((2, 3)))
+    >>> print(y.shape, sorted(variables))
+    (2, 4) ['_overwrite_with_gradient', 'params']
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Array:
+        """Multiply.
+
+        Args:
+          *args: input, kernel and dimension numbers, as for `jax.lax.dot_general`.
+          **kwargs: what else `jax.lax.dot_general` takes; without effect.
+
+        Returns:
+          The product, in the kernel's dtype.
+
+        Raises:
+          LayerArgumentError: there are not three positional arguments.
+        """
+        x, kernel, dimension_numbers = _operands(self, args)
+        dot_general = self._scaled_dot_general(kernel.dtype)
+        product: Array = dot_general(
+            x, kernel, dimension_numbers, precision=None, preferred_element_type=x.dtype
+        )
+        return product
+
+
+class NANOOFp8DotGeneralOp(Fp8DotGeneralOp):
+    """`Fp8DotGeneralOp` for hardware whose 8-bit dtypes have one nan and no negative zero.
+
+    Attributes:
+      amax_history_length: over how many steps the largest elements are remembered.
+      e4m3_dtype: dtype of the operands.
+      e5m2_dtype: dtype of the gradients.
+
+    >>> import jax, linen_core as nn
+    >>> layer = nn.Dense(4, dot_general_cls=nn.NANOOFp8DotGeneralOp)
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((2, 3)))
+    >>> y.shape
+    (2, 4)
+    """
+
+    e4m3_dtype: Any = jnp.float8_e4m3fnuz
+    e5m2_dtype: Any = jnp.float8_e5m2fnuz
+
+
+class Fp8Einsum(Fp8DotGeneralBase):
+    """A stand-in for `jax.numpy.einsum` that multiplies in 8 bits, forwards and backwards.
+
+    Attributes:
+      amax_history_length: over how many steps the largest elements are remembered.
+      e4m3_dtype: dtype of the operands.
+      e5m2_dtype: dtype of the gradients.
+
+    >>> import jax, linen_core as nn
+    >>> layer, x, w = nn.Fp8Einsum(), jnp.ones((2, 3)), jnp.ones((3, 4))
+    >>> y, variables = layer.init_with_output(jax.random.key(0), "ab,bc->ac", x, w)
+    >>> print(y[0])
+    [3. 3. 3. 3.]
+    """
+
+    def __call__(
+        self,
+        eqn: str,
+        lhs: Array,
+        rhs: Array,
+        precision: lax.Precision | None = None,
+        preferred_element_type: Any = None,
+    ) -> Array:
+        """Multiply.
+
+        Args:
+          eqn: the equation, of two operands.
+          lhs: the input.
+          rhs: the kernel, in the dtype to compute in.
+          precision: must be None.
+          preferred_element_type: dtype of the result.
+
+        Returns:
+          The equation's result.
+        """
+        return jnp.einsum(
+            eqn,
+            lhs.astype(rhs.dtype),
+            rhs,
+            precision=precision,
+            preferred_element_type=preferred_element_type,
+            _dot_general=self._scaled_dot_general(rhs.dtype),
+        )
+
+
+Fp8DotGeneral = Fp8DirectDotGeneralOp

@@ -1,0 +1,308 @@
+"""From transforms of scopes to transforms of module classes, methods and functions of a module."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import jax
+
+from linen_core import struct
+from linen_core.errors import TransformedMethodReturnValueError, TransformTargetError
+from linen_core.module.base import Module
+from linen_core.module.functional import resolve_method
+from linen_core.module.wrapping import wrap_method_once
+from linen_core.scope.scope import Scope
+from linen_core.scope.variable import Variable
+
+__all__ = [
+    "Passage",
+    "Target",
+    "is_module_class",
+    "lift_call",
+    "lift_direct",
+    "lift_transform",
+    "make_lifted",
+]
+
+TransformTarget: TypeAlias = type[Module] | Callable[..., Any]
+Target = TypeVar("Target", bound=TransformTarget)
+
+
+@struct.dataclass
+class _Placeholder:
+    """Stands for a module or a variable among the arguments of a transformed function."""
+
+    number: int = struct.field(pytree_node=False)
+
+
+class Passage:
+    """The way of a module, and of modules and variables in its fields and arguments, into a transform.
+
+    What goes in are their scopes; inside, `enter` makes clones that are bound to the scopes opened there.
+
+    Args:
+      module: the module whose method is transformed.
+      args: arguments of the method.
+      kwargs: keyword arguments of the method.
+
+    Attributes:
+      scopes: the scopes to hand to the transform.
+      args: the arguments to hand to the transform, with placeholders for modules and variables.
+      kwargs: the keyword arguments, likewise.
+    """
+
+    def __init__(self, module: Module, args: Any, kwargs: Any) -> None:
+        self.scopes: list[Scope] = []
+        self._module = module
+        self._numbers: dict[int, int] = {}
+        self._originals: list[Any] = []
+        self.args, self.kwargs = jax.tree.map(self._take, (args, kwargs))
+        self._take(module)
+
+    def _take(self, leaf: Any) -> Any:
+        if not isinstance(leaf, Module | Variable) or not isinstance(leaf.scope, Scope):
+            return leaf
+        if id(leaf) not in self._numbers:
+            self._numbers[id(leaf)] = len(self._originals)
+            self._originals.append(leaf)
+            self.scopes.append(leaf.scope)
+            if isinstance(leaf, Module):
+                leaf._try_setup(shallow=True)
+                jax.tree.map(self._take, _fields(leaf))
+        return _Placeholder(self._numbers[id(leaf)])
+
+    def enter(
+        self, scopes: Sequence[Scope], args: Any, kwargs: Any, cls: type[Module] | None = None
+    ) -> tuple[Any, Any, Any]:
+        """Make the clones.
+
+        Args:
+          scopes: those that were opened inside of the transform for `scopes`.
+          args: what the transform made of `args`.
+          kwargs: what it made of `kwargs`.
+          cls: class of the module's clone; the module's own if None.
+
+        Returns:
+          The module's clone, and the arguments with clones for the placeholders.
+        """
+        clones: dict[int, Any] = {}
+
+        def clone(number: int, cls: type[Module] | None = None) -> Any:
+            if number not in clones:
+                original, scope = self._originals[number], scopes[number]
+                if isinstance(original, Variable):
+                    made: Any = Variable(scope, original.collection, original.name, original.unbox)
+                else:
+                    made = (cls or type(original))(
+                        parent=scope, **jax.tree.map(replaced, _fields(original))
+                    )
+                clones[number] = made
+            return clones[number]
+
+        def replaced(leaf: Any) -> Any:
+            if isinstance(leaf, _Placeholder):
+                return clone(leaf.number)
+            number = self._numbers.get(id(leaf)) if isinstance(leaf, Module | Variable) else None
+            return leaf if number is None else clone(number)
+
+        args, kwargs = jax.tree.map(
+            replaced, (args, kwargs), is_leaf=lambda x: isinstance(x, _Placeholder)
+        )
+        return clone(self._numbers[id(self._module)], cls), args, kwargs
+
+
+def _fields(module: Module) -> dict[str, Any]:
+    fields = dataclasses.fields(module)
+    return {f.name: getattr(module, f.name) for f in fields if f.init and f.name != "parent"}
+
+
+def _run_inside(
+    module: Module,
+    passage: Passage,
+    method: Callable[..., Any],
+    name: str,
+    scopes: Sequence[Scope],
+    args: Any,
+    kwargs: Any,
+    state: Any,
+    cls: type[Module] | None = None,
+) -> Any:
+    """Call a method on the clone of a module inside of a transform, as if on the module."""
+    clone, args, kwargs = passage.enter(scopes, args, kwargs, cls)
+    clone.__dict__["_state"] = state.export()
+    result = method(clone, *args, **kwargs)
+    module._state.reimport(clone._state)
+    leaves = jax.tree.leaves(result)
+    if any(isinstance(leaf, Module | Variable) for leaf in leaves):
+        raise TransformedMethodReturnValueError(name)
+    return result
+
+
+def lift_call(
+    transform: Callable[..., Callable[..., Any]],
+    methods: Sequence[Callable[..., Any]],
+    module: Module,
+    args: Any,
+    kwargs: Any,
+    cls: type[Module] | None = None,
+    multi_scope: bool = True,
+) -> Any:
+    """Call methods of a module through a transform of functions of scopes.
+
+    Args:
+      transform: ``transform(*functions_of_scopes)`` gives a function of ``(scopes, *args, **kwargs)``.
+      methods: functions of a module and the arguments.
+      module: the module.
+      args: arguments of the call.
+      kwargs: keyword arguments of the call.
+      cls: class of the module inside; its own if None.
+      multi_scope: whether the transform takes a list of scopes, not one.
+
+    Raises:
+      NotImplementedError: the module has modules as fields, and the transform takes one scope.
+      TransformedMethodReturnValueError: a method returned a module or a variable.
+    """
+    state = module._state.export()
+    passage = Passage(module, args, kwargs)
+
+    def inside(method: Callable[..., Any]) -> Callable[..., Any]:
+        name = getattr(method, "__name__", type(module).__name__)
+
+        @functools.wraps(method)
+        def run(scopes: Any, *args: Any, **kwargs: Any) -> Any:
+            opened = scopes if multi_scope else [scopes]
+            return _run_inside(module, passage, method, name, opened, args, kwargs, state, cls)
+
+        return run
+
+    scopes: Any = passage.scopes
+    if not multi_scope:
+        if len(scopes) != 1:
+            msg = (
+                f"Cannot transform a method of {type(module).__name__}, which has modules as fields or arguments: "
+                "this transform takes one scope. Make the submodules inside, or pass multi_scope=True if it can be."
+            )
+            raise NotImplementedError(msg)
+        scopes = scopes[0]
+    return transform(*map(inside, methods))(scopes, *passage.args, **passage.kwargs)
+
+
+def is_module_class(target: Any) -> bool:
+    """Tell whether a target is a module class, or a `functools.partial` of one."""
+    if isinstance(target, functools.partial):
+        return is_module_class(target.func)
+    return inspect.isclass(target) and issubclass(target, Module)
+
+
+def lift_transform(
+    transform: Callable[..., Callable[..., Any]],
+    target: Any,
+    *trafo_args: Any,
+    methods: Any = None,
+    **trafo_kwargs: Any,
+) -> Any:
+    """Apply a transform of functions of scopes to a module class or a function of a module.
+
+    Args:
+      transform: ``transform(function_of_scopes, *trafo_args, **trafo_kwargs)`` gives a function of scopes.
+      target: a module class, a `functools.partial` of one, or a function whose first argument is a module.
+      *trafo_args: for the transform.
+      methods: for a class the methods to transform, `__call__` if None: names, or a dict from names to keyword
+        arguments for the transform.
+      **trafo_kwargs: for the transform.
+
+    Returns:
+      A subclass, or a function of a module.
+
+    Raises:
+      TransformTargetError: ``target`` is something else.
+    """
+
+    def transformed(fn: Callable[..., Any], args: Any, kwargs: Any, cls: Any = None) -> Any:
+        @functools.wraps(fn)
+        def wrapped(self: Module, *call_args: Any, **call_kwargs: Any) -> Any:
+            def run(core_fn: Callable[..., Any]) -> Callable[..., Any]:
+                return transform(core_fn, *args, **kwargs)
+
+            return lift_call(run, [fn], self, call_args, call_kwargs, cls)
+
+        return wrapped
+
+    return make_lifted(transform, transformed, target, methods, trafo_args, trafo_kwargs)
+
+
+def make_lifted(
+    transform: Callable[..., Any],
+    transformed: Callable[..., Callable[..., Any]],
+    target: Any,
+    methods: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Make what a transform returns for a target: a subclass, or a function of a module.
+
+    Args:
+      transform: names the subclass.
+      transformed: ``transformed(fn, args, kwargs, cls)`` gives the method of a module for one of ``cls``.
+      target: as for `lift_transform`.
+      methods: as for `lift_transform`.
+      args: for the transform.
+      kwargs: for the transform.
+    """
+    if is_module_class(target):
+        return make_subclass(transform, transformed, target, methods, args, kwargs)
+    if callable(target) and not isinstance(target, Module):
+        return transformed(wrap_method_once(target), args, kwargs)
+    raise TransformTargetError(target)
+
+
+def make_subclass(
+    transform: Callable[..., Any],
+    transformed: Callable[..., Callable[..., Any]],
+    target: Any,
+    methods: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Make a subclass of a module class with methods that are transformed."""
+    if isinstance(target, functools.partial):
+        made = make_subclass(transform, transformed, target.func, methods, args, kwargs)
+        return functools.partial(made, *target.args, **target.keywords)
+    if methods is None:
+        chosen = {"__call__": (args, kwargs)}
+    elif isinstance(methods, list | tuple):
+        chosen = dict.fromkeys(methods, (args, kwargs))
+    elif isinstance(methods, dict):
+        chosen = {name: ((), own) for name, own in methods.items()}
+    else:
+        msg = f"`methods` must be None, a list or tuple of names, or a dict by name; found {methods!r}."
+        raise ValueError(msg)
+    attributes = {
+        name: transformed(getattr(target, name), *arguments, target)
+        for name, arguments in chosen.items()
+    }
+    return type(f"{transform.__name__.capitalize()}{target.__name__}", (target,), attributes)
+
+
+def lift_direct(
+    transform: Callable[..., Callable[..., Any]],
+    targets: Sequence[Callable[..., Any]],
+    module: Module,
+    args: Any,
+    multi_scope: bool = True,
+) -> Any:
+    """Call functions of a module through a transform at once.
+
+    Raises:
+      ValueError: a target is a module class, or cannot be called.
+    """
+    for target in targets:
+        if is_module_class(target) or not callable(target):
+            msg = f"Cannot transform {target!r} here: expected a method, or another function of a module."
+            raise ValueError(msg)
+    methods = [wrap_method_once(resolve_method(module, target)) for target in targets]
+    return lift_call(transform, methods, module, args, {}, multi_scope=multi_scope)

@@ -1,0 +1,116 @@
+"""`jax.lax.scan` over any axes of arguments and results, with values that are the same in all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from linen_core._jax_compat import UnknownValueError, partial_evaluate, unknown_like
+from linen_core.transforms.axes import broadcast
+
+__all__ = ["scan_axes"]
+
+
+def scan_axes(
+    fn: Callable[..., Any],
+    in_axes: Any,
+    out_axes: Any,
+    finds_constants: bool,
+    **scan_kwargs: Any,
+) -> Callable[..., Any]:
+    """Scan a function that also has inputs and outputs that are the same in all steps.
+
+    Args:
+      fn: ``fn(constants, carry, *args)`` returns ``(constants, carry, results)``.
+      in_axes: the scanned axis of each argument, or `broadcast`.
+      out_axes: the scanned axis of the results, or `broadcast` for what is the same in all steps.
+      finds_constants: whether ``fn`` makes constants, or results that are the same in all steps. It is then traced
+        once more, before, to find them.
+      **scan_kwargs: for `jax.lax.scan`.
+
+    Returns:
+      A function of ``(constants, carry, *args)`` that returns ``(constants, carry, results)``.
+
+    Raises:
+      ValueError: from the returned function, when a constant depends on the step.
+    """
+
+    def scanned(constants: Any, carry: Any, *args: Any) -> Any:
+        xs = jax.tree.map(_to_front, in_axes, args)
+
+        def step(constants: Any, carry: Any, xs: Any) -> Any:
+            values = jax.tree.map(
+                lambda axis, arg, x: arg if axis is broadcast else x, in_axes, args, xs
+            )
+            return fn(constants, carry, *values)
+
+        same: Any = None
+        if finds_constants:
+            constants, same = _find_constants(step, out_axes, constants, carry, xs)
+
+        def body(carry: Any, xs: Any) -> Any:
+            _, carry, results = step(constants, carry, xs)
+            return carry, jax.tree.map(
+                lambda axis, y: () if axis is broadcast else y, out_axes, results
+            )
+
+        carry, results = lax.scan(body, carry, xs, **scan_kwargs)
+        results = jax.tree.map(_from_front, out_axes, results)
+        if finds_constants:
+            results = jax.tree.map(
+                lambda axis, fixed, y: fixed if axis is broadcast else y, out_axes, same, results
+            )
+        return constants, carry, results
+
+    return scanned
+
+
+def _find_constants(
+    step: Callable[..., Any], out_axes: Any, constants: Any, carry: Any, xs: Any
+) -> Any:
+    """Trace one step with unknown carry and inputs, and return what is known of the results."""
+
+    def constant_results(carry: Any, xs: Any) -> Any:
+        made, _, results = step(constants, carry, xs)
+        return made, jax.tree.map(lambda axis, y: y if axis is broadcast else (), out_axes, results)
+
+    unknown_carry = jax.tree.map(unknown_like, carry)
+    unknown_xs = jax.tree.map(lambda x: unknown_like(x, drop_leading_axis=True), xs)
+    try:
+        return partial_evaluate(constant_results)(unknown_carry, unknown_xs)
+    except UnknownValueError as error:
+        msg = (
+            f"A broadcast variable or output of {error.aval} depends on the step of the scan, so it cannot be the same "
+            "in all steps. Give its collection an axis in variable_axes, or name it in variable_carry."
+        )
+        raise ValueError(msg) from None
+
+
+def _to_front(axis: Any, tree: Any) -> Any:
+    if axis is broadcast:
+        return ()
+    if axis == 0:
+        return tree
+    return jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), tree)
+
+
+def _from_front(axis: Any, tree: Any) -> Any:
+    if axis is broadcast:
+        return ()
+    if axis == 0:
+        return tree
+    return jax.tree.map(lambda x: lax.transpose(x, _moved_from_front(axis, np.ndim(x))), tree)
+
+
+def _moved_from_front(axis: int, ndim: int) -> tuple[int, ...]:
+    target = axis % ndim
+    if axis >= ndim:
+        msg = f"Cannot put the scanned axis at {axis} of an output with {ndim} axes. Check out_axes and variable_axes."
+        raise AssertionError(msg)
+    rest = list(range(1, ndim))
+    return (*rest[:target], 0, *rest[target:])

@@ -1,0 +1,189 @@
+"""`cond`, `switch` and `while_loop` over modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import jax
+
+from linen_core.filters import CollectionFilter, PRNGSequenceFilter
+from linen_core.module.base import Module
+from linen_core.transforms._modules import lift_direct
+from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
+
+__all__ = ["cond", "switch", "while_loop"]
+
+_C = TypeVar("_C")
+_M = TypeVar("_M", bound=Module)
+_NONE: Mapping[Any, Any] = MappingProxyType({})
+
+
+def cond(
+    pred: Any,
+    true_fun: Callable[..., _C],
+    false_fun: Callable[..., _C],
+    mdl: Module,
+    *operands: Any,
+    variables: CollectionFilter = True,
+    rngs: PRNGSequenceFilter = True,
+) -> _C:
+    """Lift `jax.lax.cond`: call one of two functions of a module.
+
+    Both must make the same variables, so `init` usually calls the modules of both outside.
+
+    Args:
+      pred: a boolean scalar.
+      true_fun: a function of the module and the operands.
+      false_fun: the same, returning the same structure, shapes and dtypes.
+      mdl: the module.
+      *operands: arguments of the functions.
+      variables: which collections are there inside.
+      rngs: which RNG streams are there inside.
+
+    Returns:
+      What the chosen function returns.
+
+    Example:
+      >>> import jax.numpy as jnp, linen_core as nn
+      >>> class Model(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x, negate):
+      ...         return nn.cond(negate, lambda module, x: -module(x), lambda module, x: module(x), nn.Dense(1), x)
+      >>> Model().init_with_output(jax.random.key(0), jnp.ones((1, 2)), True)[0].shape
+      (1, 1)
+    """
+    return switch_between(  # type: ignore[no-any-return]
+        lambda branches, *operands: jax.lax.cond(pred, *branches, *operands),
+        (true_fun, false_fun),
+        mdl,
+        operands,
+        "cond",
+        variables,
+        rngs,
+    )
+
+
+def switch(
+    index: Any,
+    branches: Sequence[Callable[..., _C]],
+    mdl: Module,
+    *operands: Any,
+    variables: CollectionFilter = True,
+    rngs: PRNGSequenceFilter = True,
+) -> _C:
+    """Lift `jax.lax.switch`: call one of several functions of a module.
+
+    All must make the same variables, so `init` usually calls the modules of all outside.
+
+    Args:
+      index: an integer scalar; clamped to the number of branches.
+      branches: functions of the module and the operands, returning the same structure, shapes and dtypes.
+      mdl: the module.
+      *operands: arguments of the functions.
+      variables: which collections are there inside.
+      rngs: which RNG streams are there inside.
+
+    Returns:
+      What the chosen function returns.
+    """
+    return switch_between(  # type: ignore[no-any-return]
+        lambda branches, *operands: jax.lax.switch(index, branches, *operands),
+        tuple(branches),
+        mdl,
+        operands,
+        "switch",
+        variables,
+        rngs,
+    )
+
+
+def switch_between(
+    choose: Callable[..., Any],
+    branches: Sequence[Callable[..., Any]],
+    mdl: Module,
+    operands: Any,
+    name: str,
+    variables: CollectionFilter,
+    rngs: PRNGSequenceFilter,
+) -> Any:
+    """Call one of several functions of a module; ``choose(pure_functions, *operands)`` says which."""
+
+    def transform(*core_fns: Callable[..., Any]) -> Callable[..., Any]:
+        @lifts_scopes((variables,), (variables,), (rngs,), name)
+        def run(lifted: Lifted, *operands: Any) -> Any:
+            def pure(core_fn: Callable[..., Any]) -> Callable[..., Any]:
+                def branch(*operands: Any) -> Any:
+                    opened = lifted.open(lifted.variable_groups, lifted.rng_groups)
+                    return core_fn(opened, *operands), lifted.close(opened)
+
+                return branch
+
+            return choose([pure(core_fn) for core_fn in core_fns], *operands)
+
+        return run
+
+    return lift_direct(transform, branches, mdl, operands)
+
+
+def while_loop(
+    cond_fn: Callable[[_M, _C], Any],
+    body_fn: Callable[[_M, _C], _C],
+    mdl: _M,
+    init: _C,
+    carry_variables: CollectionFilter = False,
+    broadcast_variables: CollectionFilter = True,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+) -> _C:
+    """Lift `jax.lax.while_loop`: call a function of a module while another one says so.
+
+    Variables cannot be made inside; make them outside in `init`.
+
+    Args:
+      cond_fn: a function of the module and the carried value that returns a boolean scalar; it writes no variables.
+      body_fn: a function of the module and the carried value that returns the next.
+      mdl: the module.
+      init: the first carried value.
+      carry_variables: collections whose variables are handed from step to step.
+      broadcast_variables: collections whose variables are the same in all steps.
+      split_rngs: for each RNG stream whether every step gets keys of its own.
+
+    Returns:
+      The last carried value.
+    """
+    rng_filters, splits = unzip(split_rngs.items())
+
+    def transform(cond_core: Callable[..., Any], body_core: Callable[..., Any]) -> Any:
+        @lifts_scopes(
+            (carry_variables, broadcast_variables), (carry_variables,), rng_filters, "while_loop"
+        )
+        def run(lifted: Lifted, init: Any) -> Any:
+            carried, fixed = lifted.variable_groups
+
+            def streams(step: Any) -> Any:
+                return tuple(
+                    jax.tree.map(lambda key: jax.random.fold_in(key, step), group)
+                    if split
+                    else group
+                    for group, split in zip(lifted.rng_groups, splits, strict=True)
+                )
+
+            def goes_on(loop: Any) -> Any:
+                step, carried, value = loop
+                opened = lifted.open((carried, fixed), streams(-step), mutable=False)
+                return cond_core(opened, value)
+
+            def body(loop: Any) -> Any:
+                step, carried, value = loop
+                opened = lifted.open((carried, fixed), streams(step))
+                value = body_core(opened, value)
+                (carried,) = lifted.close(opened)
+                return step + 1, carried, value
+
+            _, carried, value = jax.lax.while_loop(goes_on, body, (0, carried, init))
+            return value, (carried,)
+
+        return run
+
+    return lift_direct(transform, (cond_fn, body_fn), mdl, (init,))  # type: ignore[no-any-return]

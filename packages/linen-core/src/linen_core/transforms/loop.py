@@ -1,0 +1,202 @@
+"""`scan` over modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+
+from linen_core import meta
+from linen_core.filters import CollectionFilter, PRNGSequenceFilter
+from linen_core.transforms._modules import Target, lift_transform
+from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
+from linen_core.transforms._scan_axes import scan_axes
+from linen_core.transforms.axes import In, Out, broadcast, split_in_out
+
+__all__ = ["scan"]
+
+_NONE: Mapping[Any, Any] = MappingProxyType({})
+
+
+def scan(
+    target: Target,
+    variable_axes: Mapping[CollectionFilter, int | In | Out] = _NONE,
+    variable_broadcast: CollectionFilter = False,
+    variable_carry: CollectionFilter = False,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int = 1,
+    data_transform: Callable[..., Any] | None = None,
+    metadata_params: Mapping[Any, Any] = _NONE,
+    methods: Any = None,
+    _split_transpose: bool = False,
+    check_constancy_invariants: bool = True,
+) -> Target:
+    """Lift `jax.lax.scan`: run a module in a loop, compiled once however long it is.
+
+    The method takes ``(carry, *args)`` and returns ``(carry, results)``.
+
+    Args:
+      target: a module class, or a function whose first argument is a module.
+      variable_axes: for each collection the axis along which its variables differ from step to step.
+      variable_broadcast: collections whose variables are the same in all steps.
+      variable_carry: collections whose variables are handed from step to step.
+      split_rngs: for each RNG stream whether every step gets keys of its own.
+      in_axes: the scanned axis of each argument after the carry, or `nn.broadcast` for one that all steps get whole.
+      out_axes: the scanned axis of the results, or `nn.broadcast` for what is the same in all steps.
+      length: number of steps, where no argument tells it.
+      reverse: whether to run from the last step to the first.
+      unroll: how many steps make one iteration of the compiled loop.
+      data_transform: changes the groups of variables and of RNG streams inside of the loop.
+      metadata_params: handed to the boxes of variables, so that they name the scanned axis (`nn.PARTITION_NAME`).
+      methods: for a class the methods to transform; `__call__` if None.
+      _split_transpose: as for `jax.lax.scan`.
+      check_constancy_invariants: whether to find broadcast variables and outputs that the loop makes.
+
+    Returns:
+      A module class, or a function of a module.
+
+    Raises:
+      UnmappedCollectionError: a collection is written that no argument mentions.
+      ValueError: the lengths of the scanned axes differ, or none is known; or what should be the same in all steps
+        is not.
+
+    Example:
+      >>> import jax.numpy as jnp, linen_core as nn
+      >>> class Layer(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x, _):
+      ...         return nn.Dense(3)(x), None
+      >>> Stack = nn.scan(Layer, variable_axes={"params": 0}, split_rngs={"params": True}, length=4)
+      >>> variables = Stack().init(jax.random.key(0), jnp.ones((1, 3)), None)
+      >>> variables["params"]["Dense_0"]["kernel"].shape
+      (4, 3, 3)
+    """
+    return lift_transform(  # type: ignore[no-any-return]
+        lift_scan,
+        target,
+        variable_axes=variable_axes,
+        variable_broadcast=variable_broadcast,
+        variable_carry=variable_carry,
+        split_rngs=split_rngs,
+        in_axes=in_axes,
+        out_axes=out_axes,
+        length=length,
+        reverse=reverse,
+        unroll=unroll,
+        data_transform=data_transform,
+        metadata_params=metadata_params,
+        methods=methods,
+        _split_transpose=_split_transpose,
+        check_constancy_invariants=check_constancy_invariants,
+    )
+
+
+def lift_scan(
+    fn: Callable[..., Any],
+    variable_axes: Mapping[CollectionFilter, Any] = _NONE,
+    variable_broadcast: CollectionFilter = False,
+    variable_carry: CollectionFilter = False,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int = 1,
+    data_transform: Callable[..., Any] | None = None,
+    metadata_params: Mapping[Any, Any] = _NONE,
+    _split_transpose: bool = False,
+    check_constancy_invariants: bool = True,
+) -> Callable[..., Any]:
+    """Lift `jax.lax.scan` to functions of scopes; see `scan`."""
+    axes_in, axes_out = split_in_out(variable_axes)
+    in_filters, variable_in_axes = unzip(axes_in.items())
+    out_filters, variable_out_axes = unzip(axes_out.items())
+    rng_filters, splits = unzip(split_rngs.items())
+    rng_axes = tuple(0 if split else broadcast for split in splits)
+    params = dict(metadata_params)
+    for axis in (*variable_in_axes, *variable_out_axes):
+        if not isinstance(axis, int):
+            msg = f"An axis in variable_axes of scan must be an int; found {axis!r}. Use variable_broadcast for none."
+            raise AssertionError(msg)
+    has_broadcast_results = any(axis is broadcast for axis in jax.tree.leaves(out_axes))
+    if has_broadcast_results and not check_constancy_invariants:
+        msg = f"Broadcast outputs need check_constancy_invariants=True; found out_axes={out_axes}."
+        raise ValueError(msg)
+
+    @lifts_scopes(
+        (variable_broadcast, variable_carry, *in_filters),
+        (variable_broadcast, variable_carry, *out_filters),
+        rng_filters,
+        "scan",
+    )
+    def run(lifted: Lifted, init: Any, *args: Any) -> Any:
+        steps = _length(length, in_axes, args)
+        rng_groups = tuple(
+            jax.tree.map(lambda key: jax.random.split(key, steps), group) if split else group
+            for group, split in zip(lifted.rng_groups, splits, strict=True)
+        )
+        fixed, carried, *scanned = lifted.variable_groups
+        scanned = [
+            meta.remove_axis(group, axis, params)
+            for group, axis in zip(scanned, variable_in_axes, strict=True)
+        ]
+
+        def step(fixed: Any, carry: Any, scanned: Any, rng_groups: Any, args: Any) -> Any:
+            carried, value = carry
+            groups = (fixed, carried, *scanned)
+            if data_transform is not None:
+                groups, rng_groups = data_transform(groups, rng_groups)
+            scopes = lifted.open(groups, rng_groups)
+            value, results = fn(scopes, value, *args)
+            fixed_out, carried, *scanned_out = lifted.close(scopes)
+            for before, after in zip(fixed, fixed_out, strict=True):
+                for col, values in before.items():
+                    after.setdefault(col, values)
+            return fixed_out, (carried, value), (results, tuple(scanned_out))
+
+        # Streams count: with them the function is traced once more, as the count of the first trace must be kept.
+        makes_constants = has_broadcast_results or lifted.writes(variable_broadcast)
+        draws = bool(jax.tree.leaves(lifted.rng_groups))
+        fixed, (carried, value), (results, scanned_out) = scan_axes(
+            step,
+            in_axes=(variable_in_axes, rng_axes, in_axes),
+            out_axes=(out_axes, variable_out_axes),
+            finds_constants=check_constancy_invariants and (makes_constants or draws),
+            length=length,
+            reverse=reverse,
+            unroll=unroll,
+            _split_transpose=_split_transpose,
+        )(fixed, (carried, init), tuple(scanned), rng_groups, args)
+        scanned_out = [
+            meta.add_axis(group, axis, params)
+            for group, axis in zip(scanned_out, variable_out_axes, strict=True)
+        ]
+        return (value, results), (fixed, carried, *scanned_out)
+
+    return run
+
+
+lift_scan.__name__ = "scan"  # the class that a transform makes is named after it: ScanBlock
+
+
+def _length(given: int | None, in_axes: Any, args: Any) -> int:
+    def length(axis: Any, value: Any) -> Any:
+        leaves = jax.tree.leaves(value)
+        return leaves[0].shape[axis] if axis is not broadcast and leaves else ()
+
+    lengths = set(jax.tree.leaves(jax.tree.map(length, in_axes, args)))
+    if given is None and len(lengths) == 1:
+        return int(lengths.pop())
+    if len(lengths) > 1:
+        msg = f"Cannot scan over axes of different lengths: found {sorted(lengths)}. Check in_axes."
+        raise ValueError(msg)
+    if given is None:
+        msg = "Cannot tell the number of steps of the scan: no argument is scanned. Pass length."
+        raise ValueError(msg)
+    return given

@@ -1,0 +1,36 @@
+"""`named_call`: a named scope around a function of a module."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from linen_core._context import current_context
+from linen_core.module.interceptors import method_name
+
+__all__ = ["named_call"]
+
+
+def named_call(class_fn: Callable[..., Any], force: bool = True) -> Callable[..., Any]:
+    """Run a function of a module under a `jax.named_scope` with the module's and the function's name.
+
+    Methods of modules do so by themselves.
+
+    Args:
+      class_fn: a function whose first argument is a module.
+      force: whether to do so even where named scopes are switched off.
+    """
+    name = method_name(class_fn)
+    suffix = "" if name == "__call__" else f".{name}"
+
+    @functools.wraps(class_fn)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._state.in_setup or not (force or current_context().named_calls):
+            return class_fn(self, *args, **kwargs)
+        label = (self.name or type(self).__name__) + suffix
+        return jax.named_call(class_fn, name=label)(self, *args, **kwargs)
+
+    return wrapped

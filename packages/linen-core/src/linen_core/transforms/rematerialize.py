@@ -1,0 +1,178 @@
+"""`remat` (`checkpoint`) and `remat_scan` over modules."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import jax
+
+from linen_core.filters import CollectionFilter, PRNGSequenceFilter
+from linen_core.transforms._modules import Target, lift_transform
+from linen_core.transforms._packing import Lifted, lifts_scopes
+from linen_core.transforms.loop import lift_scan
+
+__all__ = ["checkpoint", "remat", "remat_scan"]
+
+_ALL_AXES: Mapping[Any, Any] = MappingProxyType({True: 0})
+_ALL_SPLIT: Mapping[Any, bool] = MappingProxyType({True: True})
+
+
+def checkpoint(
+    target: Target,
+    variables: CollectionFilter = True,
+    rngs: PRNGSequenceFilter = True,
+    concrete: bool = False,
+    prevent_cse: bool = True,
+    static_argnums: int | tuple[int, ...] = (),
+    policy: Callable[..., bool] | None = None,
+    methods: Any = None,
+) -> Target:
+    """Lift `jax.checkpoint`: compute intermediate values anew in the backward pass instead of keeping them.
+
+    Args:
+      target: a module class, or a function whose first argument is a module.
+      variables: which collections are there inside.
+      rngs: which RNG streams are there inside.
+      concrete: must be False.
+      prevent_cse: whether XLA is kept from undoing it; can be False inside of `scan`.
+      static_argnums: numbers of arguments that are no arrays, the module being number 0.
+      policy: which values are kept all the same (`jax.checkpoint_policies`).
+      methods: for a class the methods to transform; `__call__` if None.
+
+    Returns:
+      A module class, or a function of a module.
+
+    Raises:
+      NotImplementedError: ``concrete`` is true.
+
+    Example:
+      >>> import jax.numpy as jnp, linen_core as nn
+      >>> model = nn.remat(nn.Dense)(2)
+      >>> model.init(jax.random.key(0), jnp.ones((1, 3)))["params"]["kernel"].shape
+      (3, 2)
+    """
+    return lift_transform(  # type: ignore[no-any-return]
+        lift_checkpoint,
+        target,
+        variables=variables,
+        rngs=rngs,
+        concrete=concrete,
+        static_argnums=jax.tree.map(lambda number: number - 1, static_argnums),
+        prevent_cse=prevent_cse,
+        policy=policy,
+        methods=methods,
+    )
+
+
+remat = checkpoint
+
+
+def lift_checkpoint(
+    fn: Callable[..., Any],
+    variables: CollectionFilter = True,
+    rngs: PRNGSequenceFilter = True,
+    concrete: bool = False,
+    prevent_cse: bool = True,
+    static_argnums: int | tuple[int, ...] = (),
+    policy: Callable[..., bool] | None = None,
+) -> Callable[..., Any]:
+    """Lift `jax.checkpoint` to functions of scopes; see `checkpoint`."""
+    if concrete:
+        msg = "nn.remat: `concrete` is gone from JAX. Name arguments that are no arrays in `static_argnums`."
+        raise NotImplementedError(msg)
+
+    @lifts_scopes((variables,), (variables,), (rngs,), "remat", takes_kwargs=True)
+    def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
+        @functools.partial(
+            jax.checkpoint,
+            static_argnums=jax.tree.map(lambda number: number + 2, static_argnums),
+            prevent_cse=prevent_cse,
+            policy=policy,
+        )
+        @functools.wraps(fn)
+        def rematted(variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
+            scopes = lifted.open(variable_groups, rng_groups)
+            result = fn(scopes, *args, **kwargs)
+            return result, lifted.close(scopes)
+
+        return rematted(lifted.variable_groups, lifted.rng_groups, *args, **kwargs)
+
+    return run
+
+
+# the class that a transform makes is named after it: CheckpointDense, Remat_scanBlock
+lift_checkpoint.__name__ = "checkpoint"
+
+
+def remat_scan(
+    target: Target,
+    lengths: Sequence[int] | None = (),
+    policy: Callable[..., bool] | None = None,
+    variable_broadcast: CollectionFilter = False,
+    variable_carry: CollectionFilter = False,
+    variable_axes: Mapping[CollectionFilter, Any] = _ALL_AXES,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = _ALL_SPLIT,
+) -> Target:
+    """Apply a module many times in nested loops of `scan`, of which all but the innermost are rematerialised.
+
+    With lengths (a, b) the memory for the backward pass grows with a + b instead of a * b. The module maps one
+    argument to a value of the same shape.
+
+    Args:
+      target: a module class, or a function whose first argument is a module.
+      lengths: of the loops, outermost first.
+      policy: as for `remat`.
+      variable_broadcast: as for `scan`.
+      variable_carry: as for `scan`.
+      variable_axes: as for `scan`.
+      split_rngs: as for `scan`.
+
+    Returns:
+      A module class, or a function of a module.
+
+    Example:
+      >>> import jax.numpy as jnp, linen_core as nn
+      >>> model = nn.remat_scan(nn.Dense, lengths=(2, 5))(3)
+      >>> model.init(jax.random.key(0), jnp.ones((1, 3)))["params"]["kernel"].shape
+      (2, 5, 3, 3)
+    """
+    return lift_transform(  # type: ignore[no-any-return]
+        lift_remat_scan,
+        target,
+        lengths=lengths,
+        policy=policy,
+        variable_broadcast=variable_broadcast,
+        variable_carry=variable_carry,
+        variable_axes=variable_axes,
+        split_rngs=split_rngs,
+    )
+
+
+def lift_remat_scan(
+    fn: Callable[..., Any],
+    lengths: Sequence[int],
+    policy: Callable[..., bool] | None = None,
+    variable_broadcast: CollectionFilter = False,
+    variable_carry: CollectionFilter = False,
+    variable_axes: Mapping[CollectionFilter, Any] = _ALL_AXES,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = _ALL_SPLIT,
+) -> Callable[..., Any]:
+    """Lift nested loops to functions of scopes; see `remat_scan`."""
+    options: dict[str, Any] = {
+        "variable_broadcast": variable_broadcast,
+        "variable_carry": variable_carry,
+        "variable_axes": variable_axes,
+        "split_rngs": split_rngs,
+    }
+    step = fn
+    if len(lengths) > 1:
+        inner = lift_remat_scan(fn, lengths[1:], policy, **options)
+        step = lift_checkpoint(inner, policy=policy, prevent_cse=False)
+    loop = lift_scan(lambda scopes, carry: (step(scopes, carry), ()), length=lengths[0], **options)
+    return lambda scopes, carry: loop(scopes, carry)[0]
+
+
+lift_remat_scan.__name__ = "remat_scan"
