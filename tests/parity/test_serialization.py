@@ -1,12 +1,13 @@
 """linen_store.serialization against flax.serialization: the same bytes, both ways."""
 
-import collections
+from typing import NamedTuple
 
 import flax.core
 import flax.serialization as reference
 import flax.struct
 import jax
 import jax.numpy as jnp
+import msgpack
 import numpy as np
 import optax
 import pytest
@@ -27,7 +28,11 @@ from linen_store.errors import (
     UnsupportedStateError,
 )
 
-Point = collections.namedtuple("Point", ["x", "y"])
+
+class Point(NamedTuple):
+    x: object
+    y: object
+
 
 DTYPES = ["float32", "bfloat16", "int8", "bool", "complex64", "float8_e4m3fn", "uint16", "float64"]
 ARRAYS = st.builds(
@@ -142,10 +147,26 @@ def test_early_named_tuples_are_restored():
 @pytest.mark.parametrize(
     ("target", "state", "message"),
     [
-        ({"a": 1}, {"b": 1}, "Cannot restore the dict at '.': expected the names ['a'], found ['b']. Restore into a target of the structure that was saved."),
-        ({"q": [1, 2]}, {"q": {"0": 1}}, "Cannot restore the sequence at './q': expected the names ['0', '1'], found ['0']. Restore into a target of the structure that was saved."),
-        (Point(1, 2), {"x": 1, "z": 2}, "Cannot restore the named tuple at '.': expected the names ['x', 'y'], found ['x', 'z']. Restore into a target of the structure that was saved."),
-        (nn.Partitioned(1, ()), {"value": 1, "z": 2}, "Cannot restore the Partitioned at '.': expected the names ['value'], found ['value', 'z']. Restore into a target of the structure that was saved."),
+        (
+            {"a": 1},
+            {"b": 1},
+            "Cannot restore the dict at '.': expected the names ['a'], found ['b']. Restore into a target of the structure that was saved.",
+        ),
+        (
+            {"q": [1, 2]},
+            {"q": {"0": 1}},
+            "Cannot restore the sequence at './q': expected the names ['0', '1'], found ['0']. Restore into a target of the structure that was saved.",
+        ),
+        (
+            Point(1, 2),
+            {"x": 1, "z": 2},
+            "Cannot restore the named tuple at '.': expected the names ['x', 'y'], found ['x', 'z']. Restore into a target of the structure that was saved.",
+        ),
+        (
+            nn.Partitioned(1, ()),
+            {"value": 1, "z": 2},
+            "Cannot restore the Partitioned at '.': expected the names ['value'], found ['value', 'z']. Restore into a target of the structure that was saved.",
+        ),
     ],
 )
 def test_a_state_of_another_structure(target, state, message):
@@ -164,7 +185,9 @@ def test_a_state_that_is_no_mapping():
 
 def test_another_shape_is_told():
     with pytest.raises(StateShapeError) as caught:
-        ours.from_bytes({"a": {"w": jnp.ones((2, 3))}}, ours.to_bytes({"a": {"w": jnp.ones((3, 2))}}))
+        ours.from_bytes(
+            {"a": {"w": jnp.ones((2, 3))}}, ours.to_bytes({"a": {"w": jnp.ones((3, 2))}})
+        )
     assert str(caught.value) == (
         "Cannot restore the array at './a/w': expected the shape (2, 3), found (3, 2). "
         "Restore into a target of the shapes that were saved, or into None for the bare state."
@@ -219,8 +242,6 @@ def test_what_cannot_be_serialized(value):
 
 
 def ext(code, payload):
-    import msgpack
-
     return msgpack.packb(msgpack.ExtType(code, msgpack.packb(payload)))
 
 

@@ -146,7 +146,66 @@ CASES = [
         {"name": ("p", "x"), "leaves": (("p", "a"), ("p", "b"))},
         "Cannot rename: 'p/a' and 'p/b' would both be 'p/x'. Make the patterns of `rename` more exact, or drop one with None.",
     ),
+    (
+        errors.TorchNamesError("/c", "fc.weight"),
+        ValueError,
+        {"path": "/c", "name": "fc.weight"},
+        "Cannot open '/c': it has the names of a PyTorch model, for example 'fc.weight'. Pass `key_map=` from its names to those of the variables, and transpose kernels.",
+    ),
+    (
+        errors.KeyMapError("/c"),
+        TypeError,
+        {"path": "/c"},
+        "Cannot open '/c' with a `key_map`: its names are no flat strings. Use `root=` for the part that holds the collections, and `rename=` of `restore` for the rest.",
+    ),
+    (
+        errors.HandlerExistsError(dict),
+        ValueError,
+        {"type": dict},
+        "Cannot register dict for serialization: it is registered already. Pass override=True to replace what was registered.",
+    ),
+    (
+        errors.AmbiguousKeysError([1, "1"]),
+        ValueError,
+        {"keys": [1, "1"]},
+        "Cannot make a state dict of a dict with the keys [1, '1']: some are the same as strings. Rename one of them.",
+    ),
+    (
+        errors.StateMismatchError("./a", "dict", ["x"], ["y"]),
+        ValueError,
+        {"path": "./a", "kind": "dict", "expected": ["x"], "found": ["y"]},
+        "Cannot restore the dict at './a': expected the names ['x'], found ['y']. Restore into a target of the structure that was saved.",
+    ),
+    (
+        errors.StateShapeError("./a", (1,), (2,)),
+        ValueError,
+        {"path": "./a", "expected": (1,), "found": (2,)},
+        "Cannot restore the array at './a': expected the shape (1,), found (2,). Restore into a target of the shapes that were saved, or into None for the bare state.",
+    ),
+    (
+        errors.UnsupportedStateError("a set"),
+        TypeError,
+        {"found": "a set"},
+        "Cannot serialize a set: expected arrays, numbers, strings, bytes, None, dicts and lists. Convert it, or register its type with `register_serialization_state`.",
+    ),
+    (
+        errors.BadMsgpackError("too short"),
+        ValueError,
+        {"reason": "too short"},
+        "Cannot restore a tree from bytes: they are damaged or of another format (too short). Expected what `to_bytes` writes; read it from another copy.",
+    ),
 ]
+
+STANDALONE = {
+    errors.FrozenDictSetError,
+    errors.NotADictError,
+    errors.HandlerExistsError,
+    errors.AmbiguousKeysError,
+    errors.StateMismatchError,
+    errors.StateShapeError,
+    errors.UnsupportedStateError,
+    errors.BadMsgpackError,
+}
 
 
 @pytest.mark.parametrize(
@@ -164,5 +223,5 @@ def test_message_data_and_pickle(error, base, data, text):
 def test_every_error_has_a_case():
     named = {getattr(errors, name) for name in errors.__all__}
     assert named == {type(error) for error, *_ in CASES}
-    for error in named - {errors.FrozenDictSetError, errors.NotADictError}:
+    for error in named - STANDALONE:
         assert issubclass(error, StoreError)

@@ -11,14 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from linen_store._arrays import (
-    ArrayFolder,
-    ArrayMetadata,
-    BadArrayError,
-    aligned_empty,
-    map_threads,
-    put,
-)
+from linen_store._arrays import ArrayFolder, ArrayMetadata, BadArrayError
+from linen_store._buffers import aligned_empty, is_canonical, map_threads, put
 from linen_store._checksums import crc_of_array
 from linen_store._tree import Kind
 
@@ -120,10 +114,8 @@ def _check(group: range, members: Sequence[Wanted], parts: Sequence[list[_Part]]
         return
     size = sum(part.buffer.nbytes for _, _, some in checked for part in some)
     pairs = [(one, some) for _, one, some in checked]
-    if size >= _THREADED_CRC_BYTES:
-        crcs = map_threads(_crc, pairs)
-    else:
-        crcs = list(map(_crc, pairs))
+    mapped = map_threads if size >= _THREADED_CRC_BYTES else map
+    crcs = list(mapped(_crc, pairs))
     for (index, one, _), crc in zip(checked, crcs, strict=True):
         if crc != one.crc:
             raise BadArrayError(
@@ -180,7 +172,10 @@ def _finished(members: Sequence[Wanted], parts: Sequence[list[_Part]]) -> list[A
 
 
 def _on_device(one: Wanted) -> bool:
-    return one.kind == "array" or (one.kind == "numpy" and one.spec.sharding is not None)
+    if one.key_impl is not None:
+        return True
+    wants = one.kind == "array" or (one.kind == "numpy" and one.spec.sharding is not None)
+    return wants and is_canonical(one.spec.dtype)
 
 
 def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:

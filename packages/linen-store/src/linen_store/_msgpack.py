@@ -1,8 +1,9 @@
 """Trees of arrays as MessagePack, byte for byte as flax writes them.
 
-Extension type 1 is an array and 3 a numpy scalar: a MessagePack list of shape, dtype name and row-major bytes.
-Extension type 2 is a complex number: a list of its parts. An array of more than `MAX_CHUNK_SIZE` bytes is a map of its
-shape and of flat pieces, because MessagePack holds no more than 4 GiB in one piece.
+Extension type 1 is an array and 3 a numpy scalar: a MessagePack list of shape, dtype name and
+row-major bytes. Extension type 2 is a complex number: a list of its parts. An array of more than
+`MAX_CHUNK_SIZE` bytes is a map of its shape and of flat pieces, because MessagePack holds no more
+than 4 GiB in one piece.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def msgpack_serialize(pytree: Any, in_place: bool = False) -> bytes:
       >>> msgpack_restore(msgpack_serialize({"a": np.arange(3, dtype=np.int8)}))
       {'a': array([0, 1, 2], dtype=int8)}
     """
-    import msgpack
+    import msgpack  # type: ignore[import-untyped]
 
     ordered = pytree if in_place else jax.tree_util.tree_map(lambda leaf: leaf, pytree)
     packed: bytes = msgpack.packb(_prepared(ordered), default=_pack, strict_types=True)
@@ -83,17 +84,20 @@ def _pack(value: Any) -> Any:
         return msgpack.ExtType(_SCALAR, _array_bytes(np.asarray(value)))
     if isinstance(value, complex):
         return msgpack.ExtType(_COMPLEX, msgpack.packb((value.real, value.imag)))
-    raise UnsupportedStateError(f"a {type(value).__name__}")
+    found = f"a {type(value).__name__}"
+    raise UnsupportedStateError(found)
 
 
 def _array_bytes(value: Any) -> bytes:
     import msgpack
 
     if isinstance(value, jax.Array) and not _is_plain(value):
-        raise UnsupportedStateError("a PRNG key; take its `jax.random.key_data`")
+        found = "a PRNG key; take its `jax.random.key_data`"
+        raise UnsupportedStateError(found)
     array = np.asarray(value)
     if array.dtype.hasobject or array.dtype.isalignedstruct:
-        raise UnsupportedStateError(f"a numpy array of {array.dtype}")
+        found = f"a numpy array of {array.dtype}"
+        raise UnsupportedStateError(found)
     packed: bytes = msgpack.packb(
         (array.shape, array.dtype.name, array.tobytes("C")), use_bin_type=True
     )
@@ -112,12 +116,11 @@ def msgpack_restore(encoded_pytree: bytes) -> Any:
     import msgpack
 
     try:
-        tree = msgpack.unpackb(
-            encoded_pytree, ext_hook=_unpack, raw=False, strict_map_key=False
-        )
+        tree = msgpack.unpackb(encoded_pytree, ext_hook=_unpack, raw=False, strict_map_key=False)
         return _joined(tree)
     except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:
-        raise BadMsgpackError(f"{type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise BadMsgpackError(reason) from error
 
 
 def _unpack(code: int, data: bytes) -> Any:

@@ -146,8 +146,7 @@ class CheckpointStore(LazyStore):
         if impl is not None:
             data = array_spec(known.shape, known.dtype)
             return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), data)
-        dtype = known.dtype if leaf.kind != "array" else jax.dtypes.canonicalize_dtype(known.dtype)
-        return array_spec(known.shape, dtype)
+        return array_spec(known.shape, known.dtype)
 
     def _string(self, leaf: Leaf) -> str:
         file = os.path.join(self._folder, "_strings.json")

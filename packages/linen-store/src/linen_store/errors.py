@@ -24,6 +24,7 @@ __all__ = [
     "ForkedStoreError",
     "FrozenDictSetError",
     "HandlerExistsError",
+    "KeyMapError",
     "NameCollisionError",
     "NotACheckpointError",
     "NotADictError",
@@ -36,6 +37,7 @@ __all__ = [
     "StateMismatchError",
     "StateShapeError",
     "StoreDtypeError",
+    "TorchNamesError",
     "UnfinishedCheckpointError",
     "UnsafeNameError",
     "UnsupportedLeafError",
@@ -208,6 +210,38 @@ class CheckpointReplacedError(StoreError, RuntimeError):
         super().__init__(
             f"Cannot read from {self.path!r}: the checkpoint was replaced or removed since the "
             "store was opened. Open the store again."
+        )
+
+
+class TorchNamesError(StoreError, ValueError):
+    """The names in a file are those of a PyTorch model, whose arrays are laid out otherwise.
+
+    Attributes:
+      path: the file.
+      name: one of the names.
+    """
+
+    def __init__(self, path: StrPath, name: str) -> None:
+        self.path = os.fspath(path)
+        self.name = name
+        super().__init__(
+            f"Cannot open {self.path!r}: it has the names of a PyTorch model, for example {name!r}. "
+            "Pass `key_map=` from its names to those of the variables, and transpose kernels."
+        )
+
+
+class KeyMapError(StoreError, TypeError):
+    """A map of names was given for a format whose names are not flat.
+
+    Attributes:
+      path: the checkpoint.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path = os.fspath(path)
+        super().__init__(
+            f"Cannot open {self.path!r} with a `key_map`: its names are no flat strings. Use `root=` "
+            "for the part that holds the collections, and `rename=` of `restore` for the rest."
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StoreClosedError, StorePathError
+from linen_store._buffers import is_canonical
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount
 from linen_store.errors import ForkedStoreError, StoreDtypeError
@@ -282,7 +283,7 @@ def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
     if dtype is None or not jnp.issubdtype(stored.dtype, jnp.floating):
         dtype = stored.dtype
     spec = array_spec(stored.shape, dtype)
-    if sharding is None:
+    if sharding is None or not is_canonical(dtype):
         return spec
     return array_spec(
         spec.shape, dtype, sharding(leaf.names, spec) if callable(sharding) else sharding

@@ -1,8 +1,8 @@
 """State dicts and their bytes, in the format of `flax.serialization`, both ways.
 
-A state dict is a nested dict with string keys that describes a pytree: sequences by their indices, named tuples and
-dataclasses by their fields. Its bytes are MessagePack (https://msgpack.org), with arrays as the extension types that
-`linen_store._msgpack` describes.
+A state dict is a nested dict with string keys that describes a pytree: sequences by their indices,
+named tuples and dataclasses by their fields. Its bytes are MessagePack (https://msgpack.org), with
+arrays as the extension types that `linen_store._msgpack` describes.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def current_path() -> str:
 def to_state_dict(target: Any) -> Any:
     """Describe a pytree by nested dicts with string keys.
 
-    What is no container of a registered type, a named tuple or a Linen dataclass is returned as it is.
+    What is no container of a registered type, a named tuple or a Linen dataclass is returned as it
+    is.
 
     Raises:
       AmbiguousKeysError: two keys of a dict are the same once they are strings.
@@ -115,7 +116,9 @@ def to_state_dict(target: Any) -> Any:
         return target
     state = handlers.to_state(target)
     if isinstance(state, dict) and not all(isinstance(key, str) for key in state):
-        msg = f"The state of a {type(target).__name__} has the keys {list(state)}: expected strings."
+        msg = (
+            f"The state of a {type(target).__name__} has the keys {list(state)}: expected strings."
+        )
         raise TypeError(msg)
     return state
 
@@ -129,8 +132,8 @@ def from_state_dict(target: Any, state: Any, name: str = ".") -> Any:
       name: what the state is called in errors.
 
     Returns:
-      A copy of ``target`` with the values of ``state``. Where ``target`` is None or of no registered type, the
-      state itself.
+      A copy of ``target`` with the values of ``state``. Where ``target`` is None or of no
+      registered type, the state itself.
 
     Raises:
       StateMismatchError: the state has other names or another length than the target.
@@ -149,7 +152,7 @@ def from_state_dict(target: Any, state: Any, name: str = ".") -> Any:
 
 
 def to_bytes(target: Any) -> bytes:
-    """Serialise a pytree, as `flax.serialization.to_bytes` does.
+    r"""Serialise a pytree, as `flax.serialization.to_bytes` does.
 
     Example:
       >>> to_bytes({"a": 1})
@@ -216,9 +219,7 @@ def _dict_to_state(target: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _dict_from_state(target: Mapping[Any, Any], state: Mapping[str, Any]) -> dict[Any, Any]:
     _check_names("dict", set(map(str, target)), state, more_is_fine=True)
-    return {
-        key: from_state_dict(value, state[str(key)], str(key)) for key, value in target.items()
-    }
+    return {key: from_state_dict(value, state[str(key)], str(key)) for key, value in target.items()}
 
 
 def _sequence_to_state(target: list[Any] | tuple[Any, ...]) -> dict[str, Any]:
