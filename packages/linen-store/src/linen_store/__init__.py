@@ -15,25 +15,33 @@ from linen_store.frozen_dict import unfreeze as unfreeze
 from linen_store.frozen_store import FrozenDictStore as FrozenDictStore
 from linen_store.lazy_store import LazyStore as LazyStore
 from linen_store.lazy_store import StoreStats as StoreStats
+from linen_store.msgpack_store import FlaxMsgpackStore as FlaxMsgpackStore
+from linen_store.npz_store import NpzStore as NpzStore
+from linen_store.opening import open_store as open_store
 
 # Saving, and loading into a model
 from linen_store.restoring import Restored as Restored
 from linen_store.restoring import RestoreReport as RestoreReport
 from linen_store.restoring import restore as restore
+from linen_store.safetensors_store import SafetensorsStore as SafetensorsStore
 from linen_store.saving import SaveHandle as SaveHandle
 from linen_store.saving import save as save
 
 __all__ = [
     "CheckpointStore",
+    "FlaxMsgpackStore",
     "FrozenDict",
     "FrozenDictStore",
     "LazyStore",
+    "NpzStore",
     "RestoreReport",
     "Restored",
+    "SafetensorsStore",
     "SaveHandle",
     "StoreStats",
     "copy",
     "freeze",
+    "open_store",
     "pop",
     "pretty_repr",
     "restore",

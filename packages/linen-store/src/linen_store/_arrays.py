@@ -5,23 +5,17 @@ Importing this module imports tensorstore, so it is imported at the first read o
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import tensorstore as ts
 
-__all__ = ["ArrayFolder", "ArrayMetadata", "BadArrayError", "aligned_empty"]
-
-_ALIGNMENT = 64
-"""JAX takes a host buffer of this alignment as a CPU array without a copy."""
+__all__ = ["ArrayFolder", "ArrayMetadata", "BadArrayError"]
 
 
 class BadArrayError(Exception):
@@ -144,31 +138,6 @@ class ArrayFolder:
                 failed = failed or BadArrayError(index, _reason(error))
         if failed is not None:
             raise failed
-
-
-def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
-    """Make an uninitialised array whose first byte is aligned so that JAX need not copy it."""
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    aligned: np.ndarray[Any, Any] = raw[start : start + size].view(dtype).reshape(shape)
-    return aligned
-
-
-def map_threads(function: Any, *arguments: Sequence[Any]) -> list[Any]:
-    """Map a function that lets go of the interpreter lock over a few threads."""
-    workers = min(8, os.cpu_count() or 1, len(arguments[0]))
-    if workers <= 1:
-        return list(map(function, *arguments))
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(function, *arguments))
-
-
-def put(buffers: Sequence[np.ndarray[Any, Any]], devices: Sequence[Any]) -> list[jax.Array]:
-    """Put buffers onto devices; on a CPU they become the arrays without a copy."""
-    placed: list[jax.Array] = jax.device_put(list(buffers), list(devices))
-    return placed
 
 
 def _prefix(name: str) -> str:

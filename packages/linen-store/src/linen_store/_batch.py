@@ -11,14 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from linen_store._arrays import (
-    ArrayFolder,
-    ArrayMetadata,
-    BadArrayError,
-    aligned_empty,
-    map_threads,
-    put,
-)
+from linen_store._arrays import ArrayFolder, ArrayMetadata, BadArrayError
+from linen_store._buffers import aligned_empty, is_canonical, map_threads, put
 from linen_store._checksums import crc_of_array
 from linen_store._tree import Kind
 
@@ -119,9 +113,10 @@ def _check(group: range, members: Sequence[Wanted], parts: Sequence[list[_Part]]
     if not checked:
         return
     size = sum(part.buffer.nbytes for _, _, some in checked for part in some)
-    arguments = ([one for _, one, _ in checked], [some for _, _, some in checked])
-    mapper: Any = map_threads if size >= _THREADED_CRC_BYTES else map
-    for (index, one, _), crc in zip(checked, mapper(_crc, *arguments), strict=True):
+    pairs = [(one, some) for _, one, some in checked]
+    mapped = map_threads if size >= _THREADED_CRC_BYTES else map
+    crcs = list(mapped(_crc, pairs))
+    for (index, one, _), crc in zip(checked, crcs, strict=True):
         if crc != one.crc:
             raise BadArrayError(
                 index, f"the CRC-32 of its values is {crc:08x}, expected {one.crc:08x}"
@@ -132,7 +127,8 @@ def _covers(one: Wanted, some: Sequence[_Part]) -> bool:
     return sum(part.buffer.size for part in some) == math.prod(one.metadata.shape)
 
 
-def _crc(one: Wanted, some: Sequence[_Part]) -> int:
+def _crc(read: tuple[Wanted, Sequence[_Part]]) -> int:
+    one, some = read
     if len(some) == 1:
         return crc_of_array(some[0].buffer)
     # Put the parts together a few rows at a time: the array is never twice in memory.
@@ -176,7 +172,10 @@ def _finished(members: Sequence[Wanted], parts: Sequence[list[_Part]]) -> list[A
 
 
 def _on_device(one: Wanted) -> bool:
-    return one.kind == "array" or (one.kind == "numpy" and one.spec.sharding is not None)
+    if one.key_impl is not None:
+        return True
+    wants = one.kind == "array" or (one.kind == "numpy" and one.spec.sharding is not None)
+    return wants and is_canonical(one.spec.dtype)
 
 
 def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:

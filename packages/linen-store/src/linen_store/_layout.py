@@ -21,7 +21,15 @@ from linen_store.errors import (
     UnsafeNameError,
 )
 
-__all__ = ["METADATA", "NOTHING", "OrbaxTree", "find_tree", "is_checkpoint", "load_tree"]
+__all__ = [
+    "METADATA",
+    "NOTHING",
+    "OrbaxTree",
+    "find_tree",
+    "holds_orbax",
+    "is_checkpoint",
+    "load_tree",
+]
 
 METADATA = "_METADATA"
 NOTHING = "_linen_nothing"
@@ -91,6 +99,15 @@ def find_tree(
     if METADATA in names and item is None:
         return folder
     return _choose_item(folder, names, item)
+
+
+def holds_orbax(folder: str, names: list[str]) -> bool:
+    """Tell whether a folder is an Orbax checkpoint, an item of it, or holds items."""
+    return bool({METADATA, *_MARKERS} & set(names)) or any(
+        os.path.isfile(os.path.join(folder, name, METADATA))
+        for name in names
+        if not _STEP.fullmatch(name)
+    )
 
 
 def is_checkpoint(folder: str) -> bool:
@@ -211,15 +228,12 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
             names = tuple(map(str, ast.literal_eval(joined)))
             indexed = (False,) * len(names)
         else:
-            names = tuple(str(key["key"]) for key in keys)
-            indexed = tuple(key["key_type"] == _SEQUENCE_KEY for key in keys)
-        if names == (NOTHING,):
-            continue
+            names = tuple([str(key["key"]) for key in keys])
+            indexed = tuple([key["key_type"] == _SEQUENCE_KEY for key in keys])
         value_type = entry["value_metadata"]["value_type"]
         if value_type in _EMPTY:
-            empty = _EMPTY[value_type]
-            yield names, indexed, type(empty)()
-        else:
+            yield names, indexed, type(_EMPTY[value_type])()
+        elif names != (NOTHING,):
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
 
 

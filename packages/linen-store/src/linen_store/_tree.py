@@ -5,7 +5,6 @@ A tree is a dict of names to trees (a node), a tuple or list of trees (a sequenc
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -16,15 +15,23 @@ __all__ = ["Kind", "Leaf", "Root", "Tree", "build_tree", "leaves_of", "map_leave
 Kind: TypeAlias = Literal["array", "numpy", "scalar", "string", "none"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
-    """One stored value."""
+    """One stored value.
 
-    names: tuple[str, ...]
-    """Its address in the file."""
+    Attributes:
+      names: its address in the file.
+      kind: what it is given back as: a jax array, a numpy array, a Python number, a string or None.
+    """
 
-    kind: Kind = "array"
-    """What it is given back as: a jax array, a numpy array, a Python number, a string or None."""
+    # Opening makes one for each leaf of the file: a dataclass would take twice the time.
+    __slots__ = ("kind", "names")
+
+    def __init__(self, names: tuple[str, ...], kind: Kind = "array") -> None:
+        self.names = names
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"Leaf({'/'.join(self.names)!r}, {self.kind})"
 
 
 Tree: TypeAlias = Any

@@ -94,7 +94,7 @@ class CheckpointStore(LazyStore):
         self._strings: dict[str, str] | None = None
         super().__init__(
             path,
-            map_leaves(self._restored_kind, found.tree),
+            map_leaves(self._restored_kind, found.tree) if self._empty else found.tree,
             root=root,
             dtype=dtype,
             sharding=sharding,
@@ -146,8 +146,7 @@ class CheckpointStore(LazyStore):
         if impl is not None:
             data = array_spec(known.shape, known.dtype)
             return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), data)
-        dtype = known.dtype if leaf.kind != "array" else jax.dtypes.canonicalize_dtype(known.dtype)
-        return array_spec(known.shape, dtype)
+        return array_spec(known.shape, known.dtype)
 
     def _string(self, leaf: Leaf) -> str:
         file = os.path.join(self._folder, "_strings.json")

@@ -14,6 +14,8 @@ from linen_core.errors import LinenError, StoreError
 
 __all__ = [
     "AmbiguousCheckpointError",
+    "AmbiguousKeysError",
+    "BadMsgpackError",
     "CheckpointExistsError",
     "CheckpointNotFoundError",
     "CheckpointReplacedError",
@@ -21,6 +23,8 @@ __all__ = [
     "DamagedCheckpointError",
     "ForkedStoreError",
     "FrozenDictSetError",
+    "HandlerExistsError",
+    "KeyMapError",
     "NameCollisionError",
     "NotACheckpointError",
     "NotADictError",
@@ -30,10 +34,14 @@ __all__ = [
     "RootNotFoundError",
     "SaveFailedError",
     "SaveTimeoutError",
+    "StateMismatchError",
+    "StateShapeError",
     "StoreDtypeError",
+    "TorchNamesError",
     "UnfinishedCheckpointError",
     "UnsafeNameError",
     "UnsupportedLeafError",
+    "UnsupportedStateError",
     "UnwritablePathError",
 ]
 
@@ -202,6 +210,38 @@ class CheckpointReplacedError(StoreError, RuntimeError):
         super().__init__(
             f"Cannot read from {self.path!r}: the checkpoint was replaced or removed since the "
             "store was opened. Open the store again."
+        )
+
+
+class TorchNamesError(StoreError, ValueError):
+    """The names in a file are those of a PyTorch model, whose arrays are laid out otherwise.
+
+    Attributes:
+      path: the file.
+      name: one of the names.
+    """
+
+    def __init__(self, path: StrPath, name: str) -> None:
+        self.path = os.fspath(path)
+        self.name = name
+        super().__init__(
+            f"Cannot open {self.path!r}: it has the names of a PyTorch model, for example {name!r}. "
+            "Pass `key_map=` from its names to those of the variables, and transpose kernels."
+        )
+
+
+class KeyMapError(StoreError, TypeError):
+    """A map of names was given for a format whose names are not flat.
+
+    Attributes:
+      path: the checkpoint.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path = os.fspath(path)
+        super().__init__(
+            f"Cannot open {self.path!r} with a `key_map`: its names are no flat strings. Use `root=` "
+            "for the part that holds the collections, and `rename=` of `restore` for the rest."
         )
 
 
@@ -415,4 +455,104 @@ class RenameCollisionError(StoreError, ValueError):
             f"Cannot rename: {render_leaf(first)!r} and {render_leaf(second)!r} would both be "
             f"{render_leaf(name)!r}. Make the patterns of `rename` more exact, or drop one with "
             "None."
+        )
+
+
+class HandlerExistsError(LinenError, ValueError):
+    """A type was registered for serialisation twice.
+
+    Attributes:
+      type: the type.
+    """
+
+    def __init__(self, ty: type) -> None:
+        self.type = ty
+        super().__init__(
+            f"Cannot register {ty.__name__} for serialization: it is registered already. Pass "
+            "override=True to replace what was registered."
+        )
+
+
+class AmbiguousKeysError(LinenError, ValueError):
+    """Keys of a dict are the same once they are strings, as a state dict needs them.
+
+    Attributes:
+      keys: all the keys of the dict.
+    """
+
+    def __init__(self, keys: Sequence[Any]) -> None:
+        self.keys = list(keys)
+        super().__init__(
+            f"Cannot make a state dict of a dict with the keys {self.keys}: some are the same as "
+            "strings. Rename one of them."
+        )
+
+
+class StateMismatchError(LinenError, ValueError):
+    """A state dict has other names than what it is restored into.
+
+    Attributes:
+      path: where in the state.
+      kind: what kind of container is restored.
+      expected: the names that it has.
+      found: the names in the state, or the type of what is there instead.
+    """
+
+    def __init__(self, path: str, kind: str, expected: Sequence[str], found: Any) -> None:
+        self.path = path
+        self.kind = kind
+        self.expected = list(expected)
+        self.found = found
+        super().__init__(
+            f"Cannot restore the {kind} at {path!r}: expected the names {self.expected}, found "
+            f"{found}. Restore into a target of the structure that was saved."
+        )
+
+
+class StateShapeError(LinenError, ValueError):
+    """An array of a state dict has another shape than what it is restored into.
+
+    Attributes:
+      path: where in the state.
+      expected: the shape of the target.
+      found: the shape in the state.
+    """
+
+    def __init__(self, path: str, expected: tuple[int, ...], found: tuple[int, ...]) -> None:
+        self.path = path
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"Cannot restore the array at {path!r}: expected the shape {expected}, found {found}. "
+            "Restore into a target of the shapes that were saved, or into None for the bare state."
+        )
+
+
+class UnsupportedStateError(LinenError, ValueError, TypeError):
+    """A value of a state dict cannot be written as MessagePack.
+
+    Attributes:
+      found: what the value is.
+    """
+
+    def __init__(self, found: str) -> None:
+        self.found = found
+        super().__init__(
+            f"Cannot serialize {found}: expected arrays, numbers, strings, bytes, None, dicts and "
+            "lists. Convert it, or register its type with `register_serialization_state`."
+        )
+
+
+class BadMsgpackError(LinenError, ValueError):
+    """Bytes are no MessagePack tree of arrays, or a damaged one.
+
+    Attributes:
+      reason: what is wrong with them.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"Cannot restore a tree from bytes: they are damaged or of another format ({reason}). "
+            "Expected what `to_bytes` writes; read it from another copy."
         )

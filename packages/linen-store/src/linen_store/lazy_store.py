@@ -16,6 +16,7 @@ import numpy as np
 
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StoreClosedError, StorePathError
+from linen_store._buffers import is_canonical
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount
 from linen_store.errors import ForkedStoreError, StoreDtypeError
@@ -81,7 +82,7 @@ class LazyStore(VariableStore):
         self._dtype = _floating(dtype)
         self._sharding = sharding
         self._cache_bytes = cache_bytes
-        self._cache: OrderedDict[Any, Any] = OrderedDict()
+        self._cache: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
         self._cached_bytes = 0
         self._specs: dict[tuple[str, ...], Any] = {}
         self._stats = StoreStats()
@@ -232,27 +233,28 @@ class LazyStore(VariableStore):
                 leaf.names: loaded[index] if index in loaded else self._recall(keys[index])
                 for index, leaf in enumerate(leaves)
             }
+            sizes = {index: _size(value) for index, value in loaded.items()}
             for index, value in loaded.items():
-                self._keep(keys[index], value)
+                self._keep(keys[index], value, sizes[index])
             self._stats = StoreStats(
                 leaves=self._stats.leaves + len(missing),
-                bytes=self._stats.bytes + sum(map(_size, loaded.values())),
+                bytes=self._stats.bytes + sum(sizes.values()),
                 hits=self._stats.hits + len(leaves) - len(missing),
             )
             return values
 
     def _recall(self, key: Any) -> Any:
         self._cache.move_to_end(key)
-        return self._cache[key]
+        return self._cache[key][0]
 
-    def _keep(self, key: Any, value: Any) -> None:
-        if _size(value) > self._cache_bytes:
+    def _keep(self, key: Any, value: Any, size: int) -> None:
+        if size > self._cache_bytes:
             return
-        self._cache[key] = value
-        self._cached_bytes += _size(value)
+        self._cache[key] = value, size
+        self._cached_bytes += size
         while self._cached_bytes > self._cache_bytes:
-            _, dropped = self._cache.popitem(last=False)
-            self._cached_bytes -= _size(dropped)
+            _, (_, dropped) = self._cache.popitem(last=False)
+            self._cached_bytes -= dropped
 
     def _count(self) -> int:
         return sum(1 for _ in self._all_leaves())
@@ -281,7 +283,7 @@ def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
     if dtype is None or not jnp.issubdtype(stored.dtype, jnp.floating):
         dtype = stored.dtype
     spec = array_spec(stored.shape, dtype)
-    if sharding is None:
+    if sharding is None or not is_canonical(dtype):
         return spec
     return array_spec(
         spec.shape, dtype, sharding(leaf.names, spec) if callable(sharding) else sharding

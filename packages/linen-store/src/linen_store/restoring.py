@@ -15,9 +15,9 @@ from linen_core import MemoryStore, VariableStore
 from linen_store._fit import Call, Names, Row, Stored, index_store, match, mismatches
 from linen_store._specs import array_spec, flatten_names, key_name, nbytes, render_spec
 from linen_store._tree import Root
-from linen_store.checkpoint_store import CheckpointStore
 from linen_store.errors import RestoreMismatchError, RngsMissingError
 from linen_store.lazy_store import LazyStore
+from linen_store.opening import open_store
 
 __all__ = ["ModelSharding", "RestoreReport", "Restored", "restore"]
 
@@ -149,7 +149,7 @@ def restore(
     options = _Options(rngs, rename or {}, init_missing, strict, dtype, sharding)
     with contextlib.ExitStack() as stack:
         if isinstance(store, str | os.PathLike):
-            opened: VariableStore = stack.enter_context(CheckpointStore(store, root))
+            opened: VariableStore = stack.enter_context(open_store(store, root))
         else:
             opened = store if isinstance(store, VariableStore) else MemoryStore(store)
         return _restore(call, opened, options)

@@ -1,0 +1,54 @@
+"""Host memory that JAX takes over without a copy, and how arrays get from it to where they belong."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+__all__ = ["aligned_empty", "is_canonical", "map_threads", "put"]
+
+_ALIGNMENT = 64
+"""JAX takes a host buffer of this alignment as a CPU array without a copy."""
+
+
+def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+    """Make an uninitialised array whose first byte is aligned so that JAX need not copy it."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    aligned: np.ndarray[Any, Any] = raw[start : start + size].view(dtype).reshape(shape)
+    return aligned
+
+
+def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """Map a function that lets go of the interpreter lock over a few threads."""
+    workers = min(8, os.cpu_count() or 1, len(items))
+    if workers <= 1:
+        return [function(item) for item in items]
+    results: list[Any] = [None] * len(items)
+
+    def work(start: int) -> None:
+        for index in range(start, len(items), workers):
+            results[index] = function(items[index])
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, range(workers)))
+    return results
+
+
+def put(buffers: Sequence[np.ndarray[Any, Any]], devices: Sequence[Any]) -> list[jax.Array]:
+    """Put buffers onto devices; on a CPU they become the arrays without a copy."""
+    placed: list[jax.Array] = jax.device_put(list(buffers), list(devices))
+    return placed
+
+
+def is_canonical(dtype: Any) -> bool:
+    """Tell whether JAX keeps a dtype: without `jax_enable_x64` it makes 64-bit numbers 32-bit."""
+    return bool(jax.dtypes.canonicalize_dtype(dtype) == dtype)

@@ -1,0 +1,70 @@
+"""What stores over single files share: flat names made into a tree, and host arrays put in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linen_store._buffers import aligned_empty, is_canonical
+from linen_store._tree import Leaf, Tree, build_tree
+from linen_store.errors import DamagedCheckpointError
+
+__all__ = ["KeyMap", "named_tree", "place"]
+
+KeyMap: TypeAlias = (
+    Mapping[str, str | Sequence[str] | None] | Callable[[str], str | Sequence[str] | None] | None
+)
+"""From a name in the file to the names in the tree, or one dotted name; None leaves the array out."""
+
+
+def named_tree(
+    path: str, names: Iterable[str], separator: str, key_map: KeyMap
+) -> tuple[Tree, dict[tuple[str, ...], str]]:
+    """Make a tree of flat names.
+
+    Returns:
+      The tree, and for each leaf its name in the file.
+
+    Raises:
+      DamagedCheckpointError: two names are the same, or one names a node above another.
+    """
+    found: dict[tuple[str, ...], str] = {}
+    for name in names:
+        mapped = _mapped(name, key_map)
+        if mapped is None:
+            continue
+        parts = tuple(mapped.split(separator)) if isinstance(mapped, str) else tuple(mapped)
+        if parts in found:
+            reason = f"{found[parts]!r} and {name!r} are both {parts}"
+            raise DamagedCheckpointError(path, path, reason)
+        found[parts] = name
+    try:
+        tree = build_tree((parts, (False,) * len(parts), Leaf(parts)) for parts in found)
+    except ValueError as error:
+        raise DamagedCheckpointError(path, path, str(error)) from error
+    return tree, found
+
+
+def _mapped(name: str, key_map: KeyMap) -> str | Sequence[str] | None:
+    if key_map is None:
+        return name
+    return key_map[name] if isinstance(key_map, Mapping) else key_map(name)
+
+
+def place(array: np.ndarray[Any, Any], leaf: Leaf, spec: Any) -> Any:
+    """Make of a host array, or a mapped file, what a spec says; of a mapped file only the needed parts."""
+    if (leaf.kind == "numpy" and spec.sharding is None) or not is_canonical(spec.dtype):
+        value = array.astype(spec.dtype)
+        value.flags.writeable = False
+        return value
+    if spec.sharding is not None:
+        return jax.make_array_from_callback(
+            spec.shape, spec.sharding, lambda index: array[index].astype(spec.dtype, copy=False)
+        )
+    buffer = aligned_empty(spec.shape, spec.dtype)
+    buffer[...] = array
+    return jnp.asarray(jax.device_put(buffer))

@@ -1,0 +1,147 @@
+"""Opening whatever lies at a path: the format is told from what is there, not from its name."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from linen_store._files import KeyMap
+from linen_store._layout import holds_orbax
+from linen_store._swap import backup_path
+from linen_store._tree import Root
+from linen_store.checkpoint_store import CheckpointStore, Verify
+from linen_store.errors import (
+    AmbiguousCheckpointError,
+    KeyMapError,
+    NotACheckpointError,
+)
+from linen_store.lazy_store import LazyStore, ShardingLike
+from linen_store.msgpack_store import FlaxMsgpackStore
+from linen_store.npz_store import NpzStore
+from linen_store.safetensors_store import SafetensorsStore
+
+__all__ = ["open_store"]
+
+_INDEX = ".safetensors.index.json"
+_SUFFIXES = (".safetensors", ".msgpack", ".npz")
+_FLAX_STEP = re.compile(r"checkpoint_(\d+(?:\.\d+)?)")
+_READABLE = (
+    "Readable are Orbax checkpoints, safetensors, the MessagePack of flax and npz; check the path."
+)
+
+
+def open_store(
+    path: str | os.PathLike[str],
+    root: Root = None,
+    *,
+    item: str | None = None,
+    step: int | None = None,
+    key_map: KeyMap = None,
+    dtype: Any = None,
+    sharding: ShardingLike = None,
+    verify: Verify = True,
+    cache_bytes: int = 1 << 30,
+) -> LazyStore:
+    """Open a checkpoint of any format that can be read.
+
+    These are what Orbax v0 and v1 write (checkpoints, items of them, folders by step), safetensors
+    (a file, or parts with an index), the MessagePack files of flax (``to_bytes``, the old
+    ``checkpoint_N``), and ``.npz``.
+
+    Args:
+      path: a file or a folder.
+      root: which part of it holds the collections (see `CheckpointStore`).
+      item: which item of a checkpoint, or which file of a folder, where there are several.
+      step: which step of a folder of checkpoints; the newest finished one by default.
+      key_map: from flat names to those of variables (see `SafetensorsStore`).
+      dtype: a floating-point dtype that every floating-point array is cast to.
+      sharding: where arrays are put (see `CheckpointStore`).
+      verify: how checksums are checked (see `CheckpointStore`).
+      cache_bytes: the most memory that the cache holds on to.
+
+    Raises:
+      CheckpointNotFoundError: nothing is at ``path``.
+      NotACheckpointError: what is there is of no format that can be read.
+      UnfinishedCheckpointError: the checkpoint was not finished.
+      AmbiguousCheckpointError: ``item`` or ``step`` is needed, or there is no such one.
+      KeyMapError: ``key_map`` is given for a format that has no flat names.
+      StoreError: the file is damaged, or unsafe.
+
+    Example:
+      >>> import tempfile, numpy as np
+      >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+      >>> np.savez(path, **{"params/dense/bias": np.zeros(3)})
+      >>> open_store(path).spec("params", ("dense", "bias")).shape
+      (3,)
+    """
+    where = os.fspath(path)
+    common: dict[str, Any] = {"dtype": dtype, "sharding": sharding, "cache_bytes": cache_bytes}
+    if not os.path.lexists(where) and not os.path.lexists(backup_path(where)):
+        # Let the Orbax reader look for what an unfinished save leaves.
+        return CheckpointStore(where, root, item, step)
+    if not os.path.isdir(where) and os.path.lexists(where):
+        return _open_file(where, root, key_map, common)
+    names = sorted(os.listdir(where)) if os.path.isdir(where) else []
+    found = _files_of(where, names, item, step)
+    if found is not None:
+        return open_store(found, root, key_map=key_map, verify=verify, **common)
+    if key_map is not None:
+        raise KeyMapError(where)
+    return CheckpointStore(where, root, item, step, verify=verify, **common)
+
+
+def _open_file(where: str, root: Root, key_map: KeyMap, common: dict[str, Any]) -> LazyStore:
+    kind = _kind_of_file(where)
+    if kind == "safetensors":
+        return SafetensorsStore(where, root, key_map=key_map, **common)
+    if kind == "npz":
+        return NpzStore(where, root, key_map=key_map, **common)
+    if kind == "msgpack":
+        if key_map is not None:
+            raise KeyMapError(where)
+        return FlaxMsgpackStore(where, root, **common)
+    raise NotACheckpointError(where, kind, _READABLE)
+
+
+def _kind_of_file(where: str) -> str:
+    """Tell a format by its first bytes."""
+    if where.endswith(_INDEX):
+        return "safetensors"
+    try:
+        with open(where, "rb") as stream:
+            head = stream.read(16)
+    except OSError as error:
+        return f"a file that cannot be read ({error.strerror})"
+    if not head:
+        return "an empty file"
+    if head.startswith(b"PK\x03\x04"):
+        return "npz"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
+        return "safetensors"
+    # A map of MessagePack: short, or with a length of 16 or 32 bits.
+    if 0x80 <= head[0] <= 0x8F or head[0] in (0xDE, 0xDF):
+        return "msgpack"
+    return f"a file that starts with {head!r}"
+
+
+def _files_of(where: str, names: list[str], item: str | None, step: int | None) -> str | None:
+    """Find the file, or the step's folder, that a folder of other formats than Orbax's means."""
+    if holds_orbax(where, names):
+        return None
+    steps = {float(match[1]): name for name in names if (match := _FLAX_STEP.fullmatch(name))}
+    if steps:
+        if step is not None and step not in steps:
+            raise AmbiguousCheckpointError(
+                where, "step", [f"{one:g}" for one in sorted(steps)], step
+            )
+        return os.path.join(where, steps[max(steps) if step is None else step])
+    candidates = [name for name in names if name.endswith(_INDEX)]
+    candidates = candidates or [name for name in names if name.endswith(_SUFFIXES)]
+    if item is not None and candidates:
+        if item not in names:
+            raise AmbiguousCheckpointError(where, "item", candidates, item)
+        return os.path.join(where, item)
+    if len(candidates) > 1:
+        raise AmbiguousCheckpointError(where, "item", candidates)
+    return os.path.join(where, candidates[0]) if candidates else None

@@ -1,0 +1,216 @@
+"""A variable store over safetensors files, single or in several parts.
+
+The format (https://github.com/huggingface/safetensors): 8 bytes with the length of a JSON header,
+the header with each array's dtype, shape and place, the arrays. It is read here by itself; no
+other package is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from linen_store._buffers import map_threads
+from linen_store._files import KeyMap, named_tree, place
+from linen_store._specs import array_spec
+from linen_store._tree import Leaf, Root
+from linen_store.errors import (
+    CheckpointNotFoundError,
+    CheckpointReplacedError,
+    DamagedCheckpointError,
+    TorchNamesError,
+    UnsafeNameError,
+)
+from linen_store.lazy_store import LazyStore, ShardingLike
+
+__all__ = ["SafetensorsStore", "read_header"]
+
+_MAX_HEADER = 100_000_000
+"""The longest header that the format allows, in bytes."""
+
+_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "U32": "uint32",
+    "I32": "int32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """Where one array lies."""
+
+    file: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+
+
+class SafetensorsStore(LazyStore):
+    """A read-only store over safetensors: one file, or the parts that an ``.index.json`` lists.
+
+    Opening reads headers only. Files are mapped into memory, and of an array only the parts that
+    the devices of this process need are read. Names are split at dots, as flax's users join them;
+    a file with the names of a PyTorch model is refused, because its arrays are laid out otherwise,
+    unless ``key_map`` says what they are. The format has no checksums.
+
+    Args:
+      path: the file, the ``.index.json``, or the folder of either.
+      root: which part of the file holds the collections (see `CheckpointStore`).
+      key_map: from each name in the file to the names of the variable, as a mapping or a function;
+        to None for arrays that are left out.
+      dtype: a floating-point dtype that every floating-point array is cast to.
+      sharding: where arrays are put (see `CheckpointStore`).
+      cache_bytes: the most memory that the cache holds on to.
+
+    Raises:
+      CheckpointNotFoundError: nothing is at ``path``.
+      DamagedCheckpointError: a header is damaged or does not fit its file.
+      TorchNamesError: the names are those of a PyTorch model.
+      UnsafeNameError: the index names a file outside of its folder.
+      RootNotFoundError: the file has no collections at ``root``.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        root: Root = None,
+        *,
+        key_map: KeyMap = None,
+        dtype: Any = None,
+        sharding: ShardingLike = None,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        where = os.fspath(path)
+        self._entries = _index(where) if where.endswith(".json") else read_header(where)
+        if key_map is None:
+            _refuse_torch(where, self._entries)
+        tree, self._names = named_tree(where, self._entries, ".", key_map)
+        self._identities = {entry.file: _identity(entry.file) for entry in self._entries.values()}
+        super().__init__(
+            where, tree, root=root, dtype=dtype, sharding=sharding, cache_bytes=cache_bytes
+        )
+
+    def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
+        entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
+        return [array_spec(entry.shape, entry.dtype) for entry in entries]
+
+    def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
+        for file, identity in self._identities.items():
+            if _identity(file) != identity:
+                raise CheckpointReplacedError(self.path)
+
+        def load(pair: tuple[Leaf, Any]) -> Any:
+            leaf, spec = pair
+            entry = self._entries[self._names[leaf.names]]
+            if not math.prod(entry.shape):
+                return place(np.empty(entry.shape, entry.dtype), leaf, spec)
+            mapped = np.memmap(entry.file, np.uint8, "r")[entry.offset :]
+            size = math.prod(entry.shape) * entry.dtype.itemsize
+            return place(mapped[:size].view(entry.dtype).reshape(entry.shape), leaf, spec)
+
+        return map_threads(load, list(zip(leaves, specs, strict=True)))
+
+
+def read_header(file: str) -> dict[str, _Entry]:
+    """Read where the arrays of one file lie, and check that all of it makes sense.
+
+    Raises:
+      CheckpointNotFoundError: there is no such file.
+      DamagedCheckpointError: the header is damaged or does not fit the file.
+    """
+    try:
+        size = os.path.getsize(file)
+        with open(file, "rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > min(_MAX_HEADER, size - 8):
+                raise DamagedCheckpointError(
+                    file, file, f"its header of {length} bytes does not fit"
+                )
+            fields = json.loads(stream.read(length))
+        entries = dict(_checked(file, fields, size, 8 + length))
+    except FileNotFoundError as error:
+        raise CheckpointNotFoundError(file) from error
+    except OSError as error:
+        raise DamagedCheckpointError(file, file, error.strerror or str(error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, DamagedCheckpointError):
+            raise
+        reason = f"its header: {type(error).__name__}: {error}"
+        raise DamagedCheckpointError(file, file, reason) from error
+    return entries
+
+
+def _checked(file: str, fields: Any, size: int, start: int) -> Iterator[tuple[str, _Entry]]:
+    end_of_last = start
+    entries = sorted(
+        (item for item in fields.items() if item[0] != "__metadata__"),
+        key=lambda item: tuple(item[1]["data_offsets"]),
+    )
+    for name, entry in entries:
+        dtype = np.dtype(jnp.dtype(_DTYPES[entry["dtype"]]))
+        shape = tuple(entry["shape"])
+        first, last = (start + offset for offset in entry["data_offsets"])
+        if any(not isinstance(axis, int) or axis < 0 for axis in shape):
+            msg = f"{name!r} has the shape {shape}"
+            raise ValueError(msg)
+        if first < end_of_last or last > size or last - first != math.prod(shape) * dtype.itemsize:
+            msg = f"{name!r} lies at {first}:{last} of {size} bytes, for {dtype}{shape}"
+            raise ValueError(msg)
+        end_of_last = last
+        yield name, _Entry(file, dtype, shape, first)
+
+
+def _index(index: str) -> dict[str, _Entry]:
+    folder = os.path.dirname(index)
+    try:
+        with open(index, "rb") as stream:
+            placed = {
+                str(name): str(file) for name, file in json.load(stream)["weight_map"].items()
+            }
+    except FileNotFoundError as error:
+        raise CheckpointNotFoundError(index) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedCheckpointError(index, index, f"{type(error).__name__}: {error}") from error
+    for name, file in placed.items():
+        if file != os.path.basename(file) or file in ("", ".", "..") or "\0" in file:
+            raise UnsafeNameError(index, (name,))
+    parts = {file: read_header(os.path.join(folder, file)) for file in set(placed.values())}
+    for name, file in placed.items():
+        if name not in parts[file]:
+            raise DamagedCheckpointError(index, os.path.join(folder, file), f"{name!r} is missing")
+    return {name: parts[file][name] for name, file in placed.items()}
+
+
+def _refuse_torch(path: str, entries: dict[str, _Entry]) -> None:
+    last = {name.rpartition(".")[2] for name in entries}
+    if last & {"weight", "running_mean", "in_proj_weight"} and not last & {"kernel", "embedding"}:
+        example = next(name for name in entries if name.endswith(("weight", "running_mean")))
+        raise TorchNamesError(path, example)
+
+
+def _identity(file: str) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

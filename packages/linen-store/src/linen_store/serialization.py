@@ -1,0 +1,288 @@
+"""State dicts and their bytes, in the format of `flax.serialization`, both ways.
+
+A state dict is a nested dict with string keys that describes a pytree: sequences by their indices,
+named tuples and dataclasses by their fields. Its bytes are MessagePack (https://msgpack.org), with
+arrays as the extension types that `linen_store._msgpack` describes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+
+from linen_core.struct import is_struct
+from linen_store._msgpack import MAX_CHUNK_SIZE as MAX_CHUNK_SIZE
+from linen_store._msgpack import msgpack_restore as msgpack_restore
+from linen_store._msgpack import msgpack_serialize as msgpack_serialize
+from linen_store.errors import (
+    AmbiguousKeysError,
+    HandlerExistsError,
+    StateMismatchError,
+    StateShapeError,
+)
+from linen_store.frozen_dict import FrozenDict
+
+__all__ = [
+    "MAX_CHUNK_SIZE",
+    "current_path",
+    "from_bytes",
+    "from_state_dict",
+    "is_serializable",
+    "msgpack_restore",
+    "msgpack_serialize",
+    "register_serialization_state",
+    "to_bytes",
+    "to_state_dict",
+]
+
+T = TypeVar("T")
+
+
+class _Handlers(NamedTuple):
+    to_state: Callable[[Any], Any]
+    from_state: Callable[[Any, Any], Any]
+
+
+_path: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("path", default=())
+_registry: dict[type, _Handlers] = {}
+
+
+def register_serialization_state(
+    ty: type[T],
+    ty_to_state_dict: Callable[[T], Any],
+    ty_from_state_dict: Callable[[T, Any], T],
+    override: bool = False,
+) -> None:
+    """Say how the values of a type become a state dict, and how they are restored from one.
+
+    Args:
+      ty: the type; its subclasses are not meant.
+      ty_to_state_dict: gives the state of a value, a dict with string keys.
+      ty_from_state_dict: takes a value as a template and a state, gives a value with that state.
+      override: whether a type that is registered already is registered anew.
+
+    Raises:
+      HandlerExistsError: the type is registered already.
+
+    Example:
+      >>> class Box:
+      ...     def __init__(self, item):
+      ...         self.item = item
+      >>> register_serialization_state(Box, lambda box: {"item": box.item}, lambda box, state: Box(**state))
+      >>> to_state_dict([Box(3)])
+      {'0': {'item': 3}}
+    """
+    if ty in _registry and not override:
+        raise HandlerExistsError(ty)
+    _registry[ty] = _Handlers(ty_to_state_dict, ty_from_state_dict)
+
+
+def is_serializable(target: Any) -> bool:
+    """Tell whether a type, or the type of a value, has a state dict of its own.
+
+    Example:
+      >>> is_serializable({}), is_serializable(set)
+      (True, False)
+    """
+    return (target if isinstance(target, type) else type(target)) in _registry
+
+
+def current_path() -> str:
+    """Tell, while a state is being restored, which part of it: names joined by slashes."""
+    return "/".join(_path.get())
+
+
+def to_state_dict(target: Any) -> Any:
+    """Describe a pytree by nested dicts with string keys.
+
+    What is no container of a registered type, a named tuple or a Linen dataclass is returned as it
+    is.
+
+    Raises:
+      AmbiguousKeysError: two keys of a dict are the same once they are strings.
+      TypeError: a registered function gave a dict with keys that are no strings.
+
+    Example:
+      >>> to_state_dict({"layers": [1, 2]})
+      {'layers': {'0': 1, '1': 2}}
+    """
+    handlers = _handlers_of(target)
+    if handlers is None:
+        return target
+    state = handlers.to_state(target)
+    if isinstance(state, dict) and not all(isinstance(key, str) for key in state):
+        msg = (
+            f"The state of a {type(target).__name__} has the keys {list(state)}: expected strings."
+        )
+        raise TypeError(msg)
+    return state
+
+
+def from_state_dict(target: Any, state: Any, name: str = ".") -> Any:
+    """Restore a pytree from its state dict.
+
+    Args:
+      target: a pytree of the same structure; of its arrays only the shapes matter.
+      state: what `to_state_dict` gave.
+      name: what the state is called in errors.
+
+    Returns:
+      A copy of ``target`` with the values of ``state``. Where ``target`` is None or of no
+      registered type, the state itself.
+
+    Raises:
+      StateMismatchError: the state has other names or another length than the target.
+      StateShapeError: an array has another shape than the target's.
+
+    Example:
+      >>> from_state_dict({"layers": [0, 0]}, {"layers": {"0": 1, "1": 2}})
+      {'layers': [1, 2]}
+    """
+    with _entered(name):
+        handlers = _handlers_of(target)
+        if handlers is None:
+            _check_shape(target, state)
+            return state
+        return handlers.from_state(target, state)
+
+
+def to_bytes(target: Any) -> bytes:
+    r"""Serialise a pytree, as `flax.serialization.to_bytes` does.
+
+    Example:
+      >>> to_bytes({"a": 1})
+      b'\\x81\\xa1a\\x01'
+    """
+    return msgpack_serialize(to_state_dict(target), in_place=True)
+
+
+def from_bytes(target: Any, encoded_bytes: bytes) -> Any:
+    """Restore a pytree from the bytes that `to_bytes` gave.
+
+    Args:
+      target: a pytree of the same structure, or None for the state dict itself.
+      encoded_bytes: the bytes.
+
+    Raises:
+      BadMsgpackError: the bytes are damaged or of another format.
+      StateMismatchError: the state has other names or another length than the target.
+      StateShapeError: an array has another shape than the target's.
+
+    Example:
+      >>> from_bytes([0, 0], to_bytes([1, 2]))
+      [1, 2]
+    """
+    return from_state_dict(target, msgpack_restore(encoded_bytes))
+
+
+@contextlib.contextmanager
+def _entered(name: str) -> Iterator[None]:
+    token = _path.set((*_path.get(), name))
+    try:
+        yield
+    finally:
+        _path.reset(token)
+
+
+def _handlers_of(target: Any) -> _Handlers | None:
+    if isinstance(target, tuple) and hasattr(target, "_fields"):
+        return _NAMED_TUPLE
+    if type(target) in _registry:
+        return _registry[type(target)]
+    return _STRUCT if is_struct(target) else None
+
+
+def _check_shape(target: Any, state: Any) -> None:
+    expected, found = getattr(target, "shape", None), getattr(state, "shape", None)
+    if expected is not None and found is not None and tuple(expected) != tuple(found):
+        raise StateShapeError(current_path(), tuple(expected), tuple(found))
+
+
+def _check_names(kind: str, expected: set[str], found: Any, *, more_is_fine: bool = False) -> None:
+    if not isinstance(found, Mapping):
+        raise StateMismatchError(current_path(), kind, sorted(expected), type(found).__name__)
+    names = set(map(str, found))
+    if expected - names or (names - expected and not more_is_fine):
+        raise StateMismatchError(current_path(), kind, sorted(expected), sorted(names))
+
+
+def _dict_to_state(target: Mapping[Any, Any]) -> dict[str, Any]:
+    if len({str(key) for key in target}) != len(target):
+        raise AmbiguousKeysError(list(target))
+    return {str(key): to_state_dict(value) for key, value in target.items()}
+
+
+def _dict_from_state(target: Mapping[Any, Any], state: Mapping[str, Any]) -> dict[Any, Any]:
+    _check_names("dict", set(map(str, target)), state, more_is_fine=True)
+    return {key: from_state_dict(value, state[str(key)], str(key)) for key, value in target.items()}
+
+
+def _sequence_to_state(target: list[Any] | tuple[Any, ...]) -> dict[str, Any]:
+    return {str(index): to_state_dict(value) for index, value in enumerate(target)}
+
+
+def _sequence_from_state(target: Any, state: Mapping[str, Any]) -> list[Any]:
+    _check_names("sequence", set(map(str, range(len(target)))), state)
+    return [
+        from_state_dict(value, state[str(index)], str(index)) for index, value in enumerate(target)
+    ]
+
+
+def _named_tuple_to_state(target: Any) -> dict[str, Any]:
+    return {name: to_state_dict(getattr(target, name)) for name in target._fields}
+
+
+def _named_tuple_from_state(target: Any, state: Mapping[str, Any]) -> Any:
+    if isinstance(state, Mapping) and set(state) == {"name", "fields", "values"}:
+        # Early versions of flax wrote the fields and the values of named tuples apart.
+        labels, values = state["fields"], state["values"]
+        state = {labels[str(i)]: values[str(i)] for i in range(len(labels))}
+    _check_names("named tuple", set(target._fields), state)
+    return type(target)(
+        **{name: from_state_dict(getattr(target, name), state[name], name) for name in state}
+    )
+
+
+def _struct_names(target: Any) -> list[str]:
+    return [info.name for info in fields(target) if info.metadata.get("pytree_node", True)]
+
+
+def _struct_to_state(target: Any) -> dict[str, Any]:
+    return {name: to_state_dict(getattr(target, name)) for name in _struct_names(target)}
+
+
+def _struct_from_state(target: Any, state: Mapping[str, Any]) -> Any:
+    names = _struct_names(target)
+    _check_names(type(target).__name__, set(names), state)
+    restored = {name: from_state_dict(getattr(target, name), state[name], name) for name in names}
+    return target.replace(**restored)
+
+
+def _partial_to_state(target: Any) -> dict[str, Any]:
+    return {"args": to_state_dict(target.args), "keywords": to_state_dict(target.keywords)}
+
+
+def _partial_from_state(target: Any, state: Mapping[str, Any]) -> Any:
+    _check_names("Partial", {"args", "keywords"}, state)
+    args = from_state_dict(target.args, state["args"], "args")
+    keywords = from_state_dict(target.keywords, state["keywords"], "keywords")
+    return jax.tree_util.Partial(target.func, *args, **keywords)
+
+
+_NAMED_TUPLE = _Handlers(_named_tuple_to_state, _named_tuple_from_state)
+_STRUCT = _Handlers(_struct_to_state, _struct_from_state)
+
+register_serialization_state(dict, _dict_to_state, _dict_from_state)
+register_serialization_state(
+    FrozenDict, _dict_to_state, lambda target, state: FrozenDict(_dict_from_state(target, state))
+)
+register_serialization_state(list, _sequence_to_state, _sequence_from_state)
+register_serialization_state(
+    tuple, _sequence_to_state, lambda target, state: tuple(_sequence_from_state(target, state))
+)
+register_serialization_state(jax.tree_util.Partial, _partial_to_state, _partial_from_state)

@@ -1,0 +1,227 @@
+"""Every message of linen_store, word for word, with its data, its base classes and through a pickle."""
+
+import pickle
+
+import pytest
+
+from linen_core.errors import LinenError, StoreError
+from linen_store import errors
+
+CASES = [
+    (
+        errors.FrozenDictSetError("a"),
+        ValueError,
+        {"key": "a"},
+        "Cannot set 'a': a FrozenDict is immutable. Make a changed one with `copy({'a': ...})`, or a plain dict with `unfreeze()`.",
+    ),
+    (
+        errors.NotADictError("pop", [1]),
+        TypeError,
+        {"function": "pop", "found": [1]},
+        "Cannot pop from a list: expected a FrozenDict or a dict.",
+    ),
+    (
+        errors.CheckpointNotFoundError("/c"),
+        FileNotFoundError,
+        {"path": "/c"},
+        "Cannot open '/c': nothing is there. Check the path.",
+    ),
+    (
+        errors.NotACheckpointError("/c", "a file", "Do so."),
+        ValueError,
+        {"path": "/c", "found": "a file"},
+        "Cannot open '/c' as a checkpoint: found a file. Do so.",
+    ),
+    (
+        errors.UnfinishedCheckpointError("/c", "it has no _METADATA"),
+        ValueError,
+        {"path": "/c", "found": "it has no _METADATA"},
+        "Cannot open '/c': the checkpoint is unfinished (it has no _METADATA). Wait for the process that writes it, or open an earlier checkpoint.",
+    ),
+    (
+        errors.AmbiguousCheckpointError("/c", "item", ["a", "b"]),
+        ValueError,
+        {"path": "/c", "argument": "item", "choices": ("a", "b"), "found": None},
+        "Cannot open '/c': it holds ['a', 'b']. Pass `item=` one of them.",
+    ),
+    (
+        errors.AmbiguousCheckpointError("/c", "step", [1, 2], 3),
+        ValueError,
+        {"found": 3},
+        "Cannot open '/c': step=3 is not among [1, 2]. Pass `step=` one of them.",
+    ),
+    (
+        errors.RootNotFoundError("/c", ("a",), "only ['b'] beside 'a'"),
+        KeyError,
+        {"path": "/c", "root": ("a",), "found": "only ['b'] beside 'a'"},
+        "Cannot use ('a',) of '/c' as the root of the collections: found only ['b'] beside 'a'. Pass `root=` the names that lead to the collections, or {'params': ()} where the file holds bare parameters.",
+    ),
+    (
+        errors.DamagedCheckpointError("/c", "/c/d", "it is missing"),
+        ValueError,
+        {"path": "/c", "file": "/c/d", "reason": "it is missing", "leaf": None},
+        "Cannot read /c: /c/d is damaged (it is missing). Restore the files from a copy, or open another checkpoint.",
+    ),
+    (
+        errors.ChecksumError("/c", "/c/d", "its CRC-32 differs", ["params", "w"]),
+        errors.DamagedCheckpointError,
+        {"leaf": ("params", "w")},
+        "Cannot read 'params/w' of /c: /c/d is damaged (its CRC-32 differs). Restore the files from a copy, or open another checkpoint.",
+    ),
+    (
+        errors.CheckpointReplacedError("/c"),
+        RuntimeError,
+        {"path": "/c"},
+        "Cannot read from '/c': the checkpoint was replaced or removed since the store was opened. Open the store again.",
+    ),
+    (
+        errors.StoreDtypeError("int32"),
+        TypeError,
+        {"dtype": "int32"},
+        "Cannot read floating-point arrays as int32: expected a floating-point dtype. Read them as they are and convert them yourself.",
+    ),
+    (
+        errors.ForkedStoreError(1, 2),
+        RuntimeError,
+        {"opened_in": 1, "read_in": 2},
+        "Cannot read in process 2: the store was opened in process 1, which was then forked, and its reader threads do not survive a fork. Start the child with the 'spawn' method and open the store there, or read before the fork.",
+    ),
+    (
+        errors.CheckpointExistsError("/c"),
+        FileExistsError,
+        {"path": "/c"},
+        "Cannot save to '/c': it exists already. Pass overwrite=True to replace it, or choose another path.",
+    ),
+    (
+        errors.UnwritablePathError("/c", "'/': Permission denied"),
+        OSError,
+        {"path": "/c", "reason": "'/': Permission denied"},
+        "Cannot save to '/c': '/': Permission denied. Nothing was written; choose a folder that can be written.",
+    ),
+    (
+        errors.SaveFailedError("/c", "No space left on device"),
+        OSError,
+        {"path": "/c", "reason": "No space left on device"},
+        "Cannot save to '/c': No space left on device. What was there before is untouched; free space or check the disk, then save again.",
+    ),
+    (
+        errors.SaveTimeoutError("/c", 5),
+        TimeoutError,
+        {"path": "/c", "timeout": 5},
+        "Still saving to '/c' after 5 seconds. The save goes on; wait for it again.",
+    ),
+    (
+        errors.NameCollisionError("/c", "a.b", ["a", "b"], ["a.b"]),
+        ValueError,
+        {"path": "/c", "name": "a.b", "leaves": (("a", "b"), ("a.b",))},
+        "Cannot save to '/c': the leaves ('a', 'b') and ('a.b',) would both be named 'a.b' in the checkpoint. Rename one of them.",
+    ),
+    (
+        errors.UnsafeNameError("/c", [".."]),
+        ValueError,
+        {"path": "/c", "leaf": ("..",)},
+        "Cannot open '/c': the leaf ('..',) does not name a file inside the checkpoint. Do not trust this checkpoint; ask who made it.",
+    ),
+    (
+        errors.UnsupportedLeafError("/c", ["a", "b"], "a set"),
+        TypeError,
+        {"path": "/c", "leaf": ("a", "b"), "found": "a set"},
+        "Cannot save 'a/b' to '/c': found a set, expected an array, a number, a string or None. Convert or remove it.",
+    ),
+    (
+        errors.RestoreMismatchError("Net", "MemoryStore()", ["params/a: missing"]),
+        ValueError,
+        {"model": "Net", "store": "MemoryStore()", "problems": ("params/a: missing",)},
+        "Cannot restore Net from MemoryStore(): 1 leaves do not fit. Map names with `rename=`, initialise what is missing with `init_missing=True`, ignore what is unexpected with `strict=False`.\n  params/a: missing",
+    ),
+    (
+        errors.RngsMissingError("Net", [("params", "a")]),
+        ValueError,
+        {"model": "Net", "missing": (("params", "a"),)},
+        "Cannot initialise 1 variables of Net that the store lacks, the first is 'params/a': expected `rngs=`, found None. Pass a key or a dict of keys.",
+    ),
+    (
+        errors.RenameCollisionError(["p", "x"], ["p", "a"], ["p", "b"]),
+        ValueError,
+        {"name": ("p", "x"), "leaves": (("p", "a"), ("p", "b"))},
+        "Cannot rename: 'p/a' and 'p/b' would both be 'p/x'. Make the patterns of `rename` more exact, or drop one with None.",
+    ),
+    (
+        errors.TorchNamesError("/c", "fc.weight"),
+        ValueError,
+        {"path": "/c", "name": "fc.weight"},
+        "Cannot open '/c': it has the names of a PyTorch model, for example 'fc.weight'. Pass `key_map=` from its names to those of the variables, and transpose kernels.",
+    ),
+    (
+        errors.KeyMapError("/c"),
+        TypeError,
+        {"path": "/c"},
+        "Cannot open '/c' with a `key_map`: its names are no flat strings. Use `root=` for the part that holds the collections, and `rename=` of `restore` for the rest.",
+    ),
+    (
+        errors.HandlerExistsError(dict),
+        ValueError,
+        {"type": dict},
+        "Cannot register dict for serialization: it is registered already. Pass override=True to replace what was registered.",
+    ),
+    (
+        errors.AmbiguousKeysError([1, "1"]),
+        ValueError,
+        {"keys": [1, "1"]},
+        "Cannot make a state dict of a dict with the keys [1, '1']: some are the same as strings. Rename one of them.",
+    ),
+    (
+        errors.StateMismatchError("./a", "dict", ["x"], ["y"]),
+        ValueError,
+        {"path": "./a", "kind": "dict", "expected": ["x"], "found": ["y"]},
+        "Cannot restore the dict at './a': expected the names ['x'], found ['y']. Restore into a target of the structure that was saved.",
+    ),
+    (
+        errors.StateShapeError("./a", (1,), (2,)),
+        ValueError,
+        {"path": "./a", "expected": (1,), "found": (2,)},
+        "Cannot restore the array at './a': expected the shape (1,), found (2,). Restore into a target of the shapes that were saved, or into None for the bare state.",
+    ),
+    (
+        errors.UnsupportedStateError("a set"),
+        TypeError,
+        {"found": "a set"},
+        "Cannot serialize a set: expected arrays, numbers, strings, bytes, None, dicts and lists. Convert it, or register its type with `register_serialization_state`.",
+    ),
+    (
+        errors.BadMsgpackError("too short"),
+        ValueError,
+        {"reason": "too short"},
+        "Cannot restore a tree from bytes: they are damaged or of another format (too short). Expected what `to_bytes` writes; read it from another copy.",
+    ),
+]
+
+STANDALONE = {
+    errors.FrozenDictSetError,
+    errors.NotADictError,
+    errors.HandlerExistsError,
+    errors.AmbiguousKeysError,
+    errors.StateMismatchError,
+    errors.StateShapeError,
+    errors.UnsupportedStateError,
+    errors.BadMsgpackError,
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "base", "data", "text"), CASES, ids=lambda case: type(case).__name__
+)
+def test_message_data_and_pickle(error, base, data, text):
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert type(one) is type(error)
+        assert str(one) == text
+        assert isinstance(one, base)
+        assert isinstance(one, LinenError)
+        assert {name: getattr(one, name) for name in data} == data
+
+
+def test_every_error_has_a_case():
+    named = {getattr(errors, name) for name in errors.__all__}
+    assert named == {type(error) for error, *_ in CASES}
+    for error in named - STANDALONE:
+        assert issubclass(error, StoreError)
