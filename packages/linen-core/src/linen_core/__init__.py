@@ -176,6 +176,8 @@ else:
     from linen_core._doorways import __getattr__ as __getattr__
 
 __all__ = [
+    "PARTITION_NAME",
+    "RNN",
     "BatchApply",
     "BatchNorm",
     "Bidirectional",
@@ -206,11 +208,9 @@ __all__ = [
     "MultiHeadDotProductAttention",
     "NANOOFp8DotGeneralOp",
     "OptimizedLSTMCell",
-    "PARTITION_NAME",
     "PReLU",
     "Partitioned",
     "RMSNorm",
-    "RNN",
     "RNNCellBase",
     "Scope",
     "SelfAttention",
