@@ -101,6 +101,11 @@ class CheckpointStore(LazyStore):
             cache_bytes=cache_bytes,
         )
 
+    @property
+    def folder(self) -> str:
+        """The folder of the tree itself: ``path``, or the step and item in it that was chosen."""
+        return self._folder
+
     def _restored_kind(self, leaf: Leaf) -> Leaf:
         empty = self._empty.get(_joined(leaf))
         return Leaf(leaf.names, empty[1]) if empty else leaf
