@@ -137,7 +137,7 @@ def test_verify(path, tmp_path, run):
 
 def test_verify_without_checksums(tmp_path, run):
     file = tmp_path / "m.npz"
-    np.savez(file, **{"p/a": np.arange(100), "p/b": np.arange(100)})
+    np.savez(file, **{"p/a": np.arange(2000), "p/b": np.arange(2000)})
     assert run("verify", file)[1] == "2 leaves read, no checksums, all can be read\n"
     raw = bytearray(file.read_bytes())
     raw[600] ^= 1
