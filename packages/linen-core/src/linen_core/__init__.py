@@ -140,6 +140,15 @@ from linen_core.meta import get_partition_spec as get_partition_spec
 from linen_core.meta import get_sharding as get_sharding
 from linen_core.meta import unbox as unbox
 from linen_core.meta import with_partitioning as with_partitioning
+from linen_core.spmd import LogicallyPartitioned as LogicallyPartitioned
+from linen_core.spmd import get_logical_axis_rules as get_logical_axis_rules
+from linen_core.spmd import logical_axis_rules as logical_axis_rules
+from linen_core.spmd import logical_to_mesh as logical_to_mesh
+from linen_core.spmd import logical_to_mesh_axes as logical_to_mesh_axes
+from linen_core.spmd import logical_to_mesh_sharding as logical_to_mesh_sharding
+from linen_core.spmd import set_logical_axis_rules as set_logical_axis_rules
+from linen_core.spmd import with_logical_constraint as with_logical_constraint
+from linen_core.spmd import with_logical_partitioning as with_logical_partitioning
 
 # Parts by name
 from linen_core import errors as errors
@@ -148,6 +157,7 @@ from linen_core import meta as meta
 from linen_core import module as module
 from linen_core import rng as rng
 from linen_core import scope as scope
+from linen_core import spmd as spmd
 from linen_core import struct as struct
 from linen_core import traceback_util as traceback_util
 from linen_core import train_state as train_state
@@ -166,6 +176,7 @@ from linen_core.layers import normalization as normalization
 from linen_core.layers import pooling as pooling
 from linen_core.layers import recurrent as recurrent
 from linen_core.layers import stochastic as stochastic
+from linen_core.spmd import partitioning as partitioning
 
 # Names of the sister packages, found when they are first used
 if TYPE_CHECKING:
@@ -201,6 +212,7 @@ __all__ = [
     "InterceptorContext",
     "LSTMCell",
     "LayerNorm",
+    "LogicallyPartitioned",
     "MGUCell",
     "MemoryStore",
     "Module",
@@ -251,6 +263,7 @@ __all__ = [
     "fold_rngs",
     "fp8_ops",
     "gelu",
+    "get_logical_axis_rules",
     "get_partition_spec",
     "get_sharding",
     "glu",
@@ -269,6 +282,10 @@ __all__ = [
     "linear",
     "log_sigmoid",
     "log_softmax",
+    "logical_axis_rules",
+    "logical_to_mesh",
+    "logical_to_mesh_axes",
+    "logical_to_mesh_sharding",
     "logsumexp",
     "make_attention_mask",
     "make_causal_mask",
@@ -286,6 +303,7 @@ __all__ = [
     "ones",
     "ones_init",
     "override_named_call",
+    "partitioning",
     "pool",
     "pooling",
     "promote_dtype",
@@ -299,12 +317,14 @@ __all__ = [
     "scan",
     "scope",
     "selu",
+    "set_logical_axis_rules",
     "share_scope",
     "sigmoid",
     "silu",
     "soft_sign",
     "softmax",
     "softplus",
+    "spmd",
     "standardize",
     "stochastic",
     "store_class",
@@ -323,6 +343,8 @@ __all__ = [
     "vjp",
     "vmap",
     "while_loop",
+    "with_logical_constraint",
+    "with_logical_partitioning",
     "with_partitioning",
     "zeros",
     "zeros_init",

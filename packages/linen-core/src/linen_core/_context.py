@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 __all__ = ["Context", "context_var", "current_context", "replaced_context"]
@@ -33,7 +33,7 @@ class Context(NamedTuple):
     store_factory: Callable[[dict[str, Any]], Any] | None = None
     """What `init` and `apply` hand back collections in; plain dicts if None."""
 
-    axis_rules: tuple[tuple[str, Any], ...] = ()
+    axis_rules: Sequence[tuple[str, Any]] = ()
     """Rules from logical axis names to mesh axes."""
 
 

@@ -76,6 +76,7 @@ from linen_core.errors._transforms import (
     TransformedMethodReturnValueError as TransformedMethodReturnValueError,
 )
 from linen_core.errors._transforms import TransformTargetError as TransformTargetError
+from linen_core.errors._transforms import UnknownAxisError as UnknownAxisError
 from linen_core.errors._transforms import UnmappedCollectionError as UnmappedCollectionError
 
 __all__ = [
@@ -124,6 +125,7 @@ __all__ = [
     "TraceContextError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
+    "UnknownAxisError",
     "UnknownStoreError",
     "UnmappedCollectionError",
     "UnsupportedArgumentError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from linen_core.errors._base import LinenError
+from linen_core.errors._base import LinenError, did_you_mean, listing
 
 __all__ = [
     "JaxTransformError",
@@ -12,6 +12,7 @@ __all__ = [
     "TraceContextError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
+    "UnknownAxisError",
     "UnmappedCollectionError",
 ]
 
@@ -91,4 +92,24 @@ class UnmappedCollectionError(LinenError, ValueError):
         super().__init__(
             f"Cannot bring {names} out of nn.{transform} at {scope_path}: the collection was written inside, and no "
             "argument says how it comes out. Name it in variable_axes, variable_broadcast or variable_carry."
+        )
+
+
+class UnknownAxisError(LinenError, ValueError):
+    """No rule maps a logical axis to a mesh.
+
+    Attributes:
+      names: the logical names of the array's axes.
+      unknown: those without a rule.
+      known: the names that have a rule.
+    """
+
+    def __init__(self, names: Any, unknown: Any, known: Any) -> None:
+        self.names = tuple(names)
+        self.unknown = tuple(unknown)
+        self.known = tuple(known)
+        hints = "".join(did_you_mean(name, self.known) for name in self.unknown)
+        super().__init__(
+            f"Cannot shard an array with axes {self.names}: no rule maps {', '.join(map(repr, self.unknown))}, only "
+            f"{listing(self.known)}.{hints} Add a rule, with None for an axis that is not sharded."
         )

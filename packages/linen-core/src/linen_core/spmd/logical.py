@@ -1,0 +1,265 @@
+"""Logical axis names: what the axes of an array mean, and the rules by which they map to axes of a mesh."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import enum
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from linen_core import meta, struct
+from linen_core._context import context_var, replaced_context
+from linen_core.errors import UnknownAxisError
+
+__all__ = [
+    "LogicalRules",
+    "LogicallyPartitioned",
+    "RulesFallback",
+    "get_logical_axis_rules",
+    "is_logical_spec",
+    "logical_axis_rules",
+    "logical_to_mesh",
+    "logical_to_mesh_axes",
+    "logical_to_mesh_sharding",
+    "set_logical_axis_rules",
+    "with_logical_constraint",
+    "with_logical_partitioning",
+]
+
+LogicalRules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]
+"""Pairs of a logical axis name and the mesh axis, or axes, that it is sharded over; None for unsharded."""
+
+MeshAxis: TypeAlias = Any
+
+
+class RulesFallback(enum.Enum):
+    """What happens to a logical axis that no rule maps."""
+
+    AXIS_IS_UNSHARDED = "axis_is_unsharded"
+    """The axis is not sharded."""
+    RAISE_ERROR = "raise_error"
+    """`UnknownAxisError` is raised."""
+    NO_CONSTRAINT = "no_constraint"
+    """The whole array is left as it is."""
+
+
+def set_logical_axis_rules(rules: LogicalRules) -> None:
+    """Set the rules that hold from now on in this thread."""
+    context_var.set(context_var.get()._replace(axis_rules=rules))
+
+
+def get_logical_axis_rules() -> LogicalRules:
+    """Return the rules that hold here."""
+    return context_var.get().axis_rules
+
+
+@contextlib.contextmanager
+def logical_axis_rules(rules: LogicalRules) -> Iterator[None]:
+    """Set the rules that hold inside a `with` block.
+
+    Example:
+      >>> with logical_axis_rules([("batch", "data"), ("features", None)]):
+      ...     logical_to_mesh_axes(("batch", "features"))
+      P('data', None)
+    """
+    with replaced_context(axis_rules=rules):
+        yield
+
+
+_UNASSIGNED = object()
+
+
+def _assign(
+    names: Sequence[str | None] | None, rules: LogicalRules | None
+) -> list[MeshAxis] | None:
+    """Find a mesh axis for each name; a rule applies where its mesh axes are not taken by an earlier one."""
+    if names is None:
+        return None
+    if rules is None:
+        rules = get_logical_axis_rules()
+    counts = collections.Counter(name for name in names if isinstance(name, str))
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        msg = f"Cannot shard an array with axes {tuple(names)}: {twice} stand twice. Give each axis a name of its own."
+        raise ValueError(msg)
+    if not isinstance(rules, tuple | list):
+        msg = f"Axis rules must be a list or tuple of pairs (logical axis, mesh axis); found {rules!r}."
+        raise ValueError(msg)
+    assigned = [_UNASSIGNED if isinstance(name, str) else name for name in names]
+    for name, mesh_axes in rules:
+        if name in names:
+            position = list(names).index(name)
+            if assigned[position] is _UNASSIGNED and not _taken(mesh_axes) & _taken(assigned):
+                assigned[position] = mesh_axes
+    return assigned
+
+
+def _taken(axes: Any) -> set[Any]:
+    return set(jax.tree.leaves(axes)) - {_UNASSIGNED, PartitionSpec.UNCONSTRAINED, None}
+
+
+def logical_to_mesh_axes(
+    array_dim_names: Sequence[str | None] | None, rules: LogicalRules | None = None
+) -> PartitionSpec | None:
+    """Map the logical names of an array's axes to a partition spec over a mesh.
+
+    Rules are tried in order; one is passed over where a mesh axis of it is in use by another axis of the array.
+    A name that no rule maps is not sharded.
+
+    Args:
+      array_dim_names: a name, or None, for each axis; or None for an array without names.
+      rules: the rules; those that hold here if None.
+
+    Raises:
+      ValueError: a name stands twice, or the rules are no list or tuple.
+
+    Example:
+      >>> logical_to_mesh_axes(("batch", "heads"), [("batch", ("data", "fsdp")), ("heads", "model")])
+      P(('data', 'fsdp'), 'model')
+    """
+    assigned = _assign(array_dim_names, rules)
+    if assigned is None:
+        return None
+    return PartitionSpec(*(None if axis is _UNASSIGNED else axis for axis in assigned))
+
+
+def logical_to_mesh(tree: Any, rules: LogicalRules | None = None) -> Any:
+    """Map each partition spec of logical names in a tree to one over a mesh; see `logical_to_mesh_axes`."""
+    return jax.tree.map(
+        lambda spec: logical_to_mesh_axes(spec, rules), tree, is_leaf=_is_partition_spec
+    )
+
+
+def logical_to_mesh_sharding(
+    tree: Any, mesh: jax.sharding.Mesh, rules: LogicalRules | None = None
+) -> Any:
+    """Map each partition spec of logical names in a tree to a sharding over ``mesh``."""
+    return jax.tree.map(
+        lambda spec: NamedSharding(mesh, spec),
+        logical_to_mesh(tree, rules),
+        is_leaf=_is_partition_spec,
+    )
+
+
+def _is_partition_spec(value: Any) -> bool:
+    return isinstance(value, PartitionSpec)
+
+
+def is_logical_spec(value: Any) -> bool:
+    """Tell whether a value names the axes of one array: None, or a tuple of names and Nones."""
+    if isinstance(value, PartitionSpec) or value is None:
+        return True
+    return isinstance(value, tuple) and all(
+        isinstance(name, str) or name is None or name is PartitionSpec.UNCONSTRAINED
+        for name in value
+    )
+
+
+def with_logical_constraint(
+    x: Any,
+    logical_axis_resources: Any,
+    rules: LogicalRules | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+    fallback: RulesFallback = RulesFallback.AXIS_IS_UNSHARDED,
+) -> Any:
+    """Constrain the sharding of arrays by the logical names of their axes.
+
+    Without rules, and without a mesh, the arrays are returned as they are.
+
+    Args:
+      x: an array or a tree of arrays.
+      logical_axis_resources: a tuple of names for each array, in a tree like ``x``.
+      rules: the rules; those that hold here if None.
+      mesh: the mesh; the surrounding one if None.
+      fallback: what happens to a name that no rule maps.
+
+    Raises:
+      UnknownAxisError: no rule maps a name, and ``fallback`` says so.
+      ValueError: a name stands twice.
+    """
+    if rules is None:
+        rules = get_logical_axis_rules()
+    if not rules or logical_axis_resources is None:
+        return x
+    constrain = functools.partial(_constrain, rules=rules, mesh=mesh, fallback=fallback)
+    return jax.tree.map(constrain, logical_axis_resources, x, is_leaf=is_logical_spec)
+
+
+def _constrain(
+    names: Any, x: Any, *, rules: LogicalRules, mesh: Any, fallback: RulesFallback
+) -> Any:
+    assigned = _assign(names, rules)
+    if assigned is not None and any(axis is _UNASSIGNED for axis in assigned):
+        if fallback is RulesFallback.NO_CONSTRAINT:
+            return x
+        if fallback is RulesFallback.RAISE_ERROR:
+            unknown = [
+                name for name, axis in zip(names, assigned, strict=True) if axis is _UNASSIGNED
+            ]
+            raise UnknownAxisError(tuple(names), unknown, [name for name, _ in rules])
+        assigned = [None if axis is _UNASSIGNED else axis for axis in assigned]
+    if mesh is None and not meta.global_mesh_defined():
+        return x
+    spec = None if assigned is None else PartitionSpec(*assigned)
+    sharding = spec if mesh is None or spec is None else NamedSharding(mesh, spec)
+    return jax.lax.with_sharding_constraint(x, sharding)
+
+
+class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the dataclass adds its hash
+    """A value with a logical name, or None, for each of its axes.
+
+    Boxes are equal where their values are.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> box = LogicallyPartitioned(jnp.ones((2, 3)), names=("embed", "mlp"))
+      >>> box.get_partition_spec()
+      P('embed', 'mlp')
+    """
+
+    rules: LogicalRules | None = struct.field(default=None, pytree_node=False)
+    """Rules that hold for this value; those that hold where it is unboxed if None."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return bool(self is other or (self.value,) == (other.value,))
+
+    def unbox(self, apply_constraint: bool = True) -> Any:
+        """Return the value, constrained to its sharding if there is a mesh."""
+        if not apply_constraint or not (self.mesh is not None or meta.global_mesh_defined()):
+            return self.value
+        spec = self.get_partition_spec()
+        return with_logical_constraint(self.value, spec, rules=self.rules, mesh=self.mesh)
+
+
+def with_logical_partitioning(
+    fn: Callable[..., Any],
+    names: tuple[str | None, ...],
+    mesh: jax.sharding.Mesh | None = None,
+    rules: LogicalRules | None = None,
+) -> Callable[..., LogicallyPartitioned]:
+    """Make an initializer box what it returns in a `LogicallyPartitioned`.
+
+    Args:
+      fn: the initializer.
+      names: a logical name, or None, for each axis of what ``fn`` returns.
+      mesh: the mesh; the surrounding one if None.
+      rules: rules for this value; those that hold where it is unboxed if None.
+
+    Example:
+      >>> init = with_logical_partitioning(jax.nn.initializers.zeros, ("embed", "mlp"))
+      >>> init(jax.random.key(0), (2, 3)).names
+      ('embed', 'mlp')
+    """
+
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> LogicallyPartitioned:
+        return LogicallyPartitioned(fn(*args, **kwargs), names, mesh=mesh, rules=rules)
+
+    return wrapper

@@ -1,0 +1,388 @@
+"""The older way to name axes: names sown into collections of their own, `params_axes` beside `params`.
+
+New code boxes variables instead, with `with_logical_partitioning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+from jax.sharding import PartitionSpec
+
+from linen_core import struct
+from linen_core._context import current_context
+from linen_core.errors import ScopeVariableNotFoundError
+from linen_core.filters import CollectionFilter, PRNGSequenceFilter, union_filters
+from linen_core.module.base import Module
+from linen_core.scope.variable import Variable
+from linen_core.spmd.logical import (
+    RulesFallback,
+    is_logical_spec,
+    logical_to_mesh,
+    logical_to_mesh_axes,
+)
+from linen_core.spmd.logical import get_logical_axis_rules as get_axis_rules
+from linen_core.spmd.logical import logical_axis_rules as axis_rules
+from linen_core.spmd.logical import set_logical_axis_rules as set_axis_rules
+from linen_core.spmd.logical import with_logical_constraint as with_sharding_constraint
+from linen_core.transforms import In as ScanIn
+from linen_core.transforms import Out as ScanOut
+from linen_core.transforms import Target, checkpoint, map_variables, scan, vmap
+from linen_core.traverse_util import flatten_dict, unflatten_dict
+
+__all__ = [
+    "AxisMetadata",
+    "PartitionedVariable",
+    "RulesFallback",
+    "ScanIn",
+    "ScanOut",
+    "axis_rules",
+    "get_axis_names",
+    "get_axis_rules",
+    "logical_to_mesh",
+    "logical_to_mesh_axes",
+    "param_with_axes",
+    "remat",
+    "scan_with_axes",
+    "set_axis_rules",
+    "variable_with_axes",
+    "vmap_with_axes",
+    "with_sharding_constraint",
+]
+
+_NONE: Mapping[Any, Any] = MappingProxyType({})
+
+
+@struct.dataclass
+class AxisMetadata:
+    """The logical names of a variable's axes, as they lie in a collection like `params_axes`."""
+
+    names: Any = struct.field(pytree_node=False)
+    """A tuple of names, or a tree of tuples."""
+
+
+def _keep_same(known: Any, new: AxisMetadata) -> AxisMetadata:
+    if isinstance(known, AxisMetadata) and known != new:
+        msg = f"The axes of a variable were named twice, and otherwise: found {new}, expected {known}."
+        raise ValueError(msg)
+    return new
+
+
+def _surrounding_module(module: Module | None) -> Any:
+    module = current_context().module if module is None else module
+    if module is None:
+        msg = "No module: call this inside of a module's method, or pass `module`."
+        raise AssertionError(msg)
+    return module
+
+
+def param_with_axes(
+    name: str,
+    init_fn: Callable[..., Any],
+    *init_args: Any,
+    axes: tuple[str, ...] | None = None,
+    module: Module | None = None,
+    **init_kwargs: Any,
+) -> Any:
+    """Make or look up a parameter, name its axes and constrain its sharding.
+
+    Args:
+      name: name of the parameter.
+      init_fn: as for `Module.param`.
+      *init_args: as for `Module.param`.
+      axes: a logical name for each axis; they are sown into 'params_axes'.
+      module: the module; the one whose method runs if None.
+      **init_kwargs: as for `Module.param`.
+
+    Returns:
+      The parameter's value.
+    """
+    module = _surrounding_module(module)
+    value = module.param(name, init_fn, *init_args, **init_kwargs)
+    if axes is not None:
+        value = with_sharding_constraint(value, PartitionSpec(*axes))
+        _sow_axes(module, "params", name, axes)
+    return value
+
+
+def _sow_axes(module: Any, collection: str, name: str, axes: Any) -> None:
+    metadata = AxisMetadata(axes)
+    module.sow(f"{collection}_axes", f"{name}_axes", metadata, reduce_fn=_keep_same)
+
+
+class PartitionedVariable(Variable[Any]):
+    """A reference to a variable whose value is constrained to a sharding on every access.
+
+    Attributes:
+      axes: a logical name for each axis, or None.
+      fallback: what happens to a name that no rule maps.
+    """
+
+    __slots__ = ("axes", "fallback")
+
+    def __init__(
+        self,
+        scope: Any,
+        collection: str,
+        name: str,
+        axes: tuple[str, ...] | None = None,
+        fallback: RulesFallback = RulesFallback.AXIS_IS_UNSHARDED,
+    ) -> None:
+        super().__init__(scope, collection, name, unbox=False)
+        self.axes = axes
+        self.fallback = fallback
+
+    @property
+    def value(self) -> Any:
+        """The variable's value, constrained to its sharding."""
+        return self._constrained(self.scope.get_variable(self.collection, self.name))
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.scope.put_variable(self.collection, self.name, self._constrained(value))
+
+    def _constrained(self, value: Any) -> Any:
+        if self.axes is None:
+            return value
+        return with_sharding_constraint(value, self.axes, fallback=self.fallback)
+
+
+def variable_with_axes(
+    collection: str,
+    name: str,
+    init_fn: Callable[..., Any],
+    *init_args: Any,
+    axes: tuple[str, ...] | None = None,
+    module: Module | None = None,
+    fallback: RulesFallback = RulesFallback.AXIS_IS_UNSHARDED,
+    **init_kwargs: Any,
+) -> PartitionedVariable:
+    """Make or look up a variable, name its axes and constrain its sharding.
+
+    Args:
+      collection: name of the collection.
+      name: name of the variable.
+      init_fn: as for `Module.variable`.
+      *init_args: as for `Module.variable`.
+      axes: a logical name for each axis; they are sown into the collection with "_axes" after its name.
+      module: the module; the one whose method runs if None.
+      fallback: what happens to a name that no rule maps.
+      **init_kwargs: as for `Module.variable`.
+
+    Returns:
+      A reference to the variable.
+
+    Raises:
+      ScopeVariableNotFoundError: the variable is missing and cannot be made.
+    """
+    owner = _surrounding_module(module)
+    scope = owner.scope
+    scope.reserve(name)
+    variable = PartitionedVariable(scope, collection, name, axes, fallback)
+    if not scope.has_variable(collection, name):
+        if not scope.is_mutable_collection(collection):
+            raise ScopeVariableNotFoundError(name, collection, scope.path_text)
+        variable.value = init_fn(*init_args, **init_kwargs)
+    if axes is not None:
+        _sow_axes(owner, collection, name, axes)
+    return variable
+
+
+def get_axis_names(axes_metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a collection like 'params_axes' into a tree of partition specs that is like 'params'.
+
+    Args:
+      axes_metadata: the collection.
+
+    Returns:
+      A nested dict of partition specs of logical names.
+    """
+
+    def spec(names: Any) -> Any:
+        return None if names is None else PartitionSpec(*names)
+
+    return unflatten_dict(
+        {
+            (*path[:-1], path[-1].removesuffix("_axes")): jax.tree.map(
+                spec, metadata.names, is_leaf=is_logical_spec
+            )
+            for path, metadata in flatten_dict(axes_metadata).items()
+        }
+    )
+
+
+def _with_axis_in_metadata(target: Any, position: Any, axis_name: str, collection: str) -> Any:
+    """Let a transformed module name the axis that the transform adds to its variables."""
+    position = getattr(position, "axis", position)
+
+    def insert(names: Any) -> Any:
+        if names is None:
+            return None
+        return (*names[:position], axis_name, *names[position:])
+
+    def remove(names: Any) -> Any:
+        if names is None:
+            return None
+        if names[position] != axis_name:
+            msg = f"Expected the axis {axis_name!r} at {position} of {names}, found {names[position]!r}."
+            raise ValueError(msg)
+        return (*names[:position], *names[position + 1 :])
+
+    module = current_context().module
+    return map_variables(
+        target,
+        collection,
+        mutable=module is None or module.is_mutable_collection(collection),
+        trans_in_fn=lambda tree: _map_names(remove, tree),
+        trans_out_fn=lambda tree: _map_names(insert, tree),
+    )
+
+
+def _map_names(fn: Callable[[Any], Any], tree: Any) -> Any:
+    def change(leaf: Any) -> Any:
+        if not isinstance(leaf, AxisMetadata):
+            return leaf
+        return AxisMetadata(jax.tree.map(fn, leaf.names, is_leaf=is_logical_spec))
+
+    return jax.tree.map(change, tree, is_leaf=lambda leaf: isinstance(leaf, AxisMetadata))
+
+
+def scan_with_axes(
+    target: Target,
+    variable_axes: Mapping[CollectionFilter, Any] = _NONE,
+    variable_broadcast: CollectionFilter = False,
+    variable_carry: CollectionFilter = False,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int = 1,
+    axis_name: str = "layers",
+    axes_collections: tuple[str, ...] = ("params",),
+    data_transform: Callable[..., Any] | None = None,
+    methods: Any = None,
+) -> Target:
+    """Scan a module as `nn.scan`, and name the scanned axis of its variables.
+
+    Args are those of `nn.scan`, and:
+
+    Args:
+      target: as for `nn.scan`.
+      variable_axes: as for `nn.scan`.
+      variable_broadcast: as for `nn.scan`.
+      variable_carry: as for `nn.scan`.
+      split_rngs: as for `nn.scan`.
+      in_axes: as for `nn.scan`.
+      out_axes: as for `nn.scan`.
+      length: as for `nn.scan`.
+      reverse: as for `nn.scan`.
+      unroll: as for `nn.scan`.
+      axis_name: logical name of the scanned axis.
+      axes_collections: collections whose variables' axes are named.
+      data_transform: as for `nn.scan`.
+      methods: as for `nn.scan`.
+    """
+    named = tuple(f"{collection}_axes" for collection in axes_collections)
+    scanned = scan(
+        target,
+        variable_axes=variable_axes,
+        variable_broadcast=union_filters(variable_broadcast, named),
+        variable_carry=variable_carry,
+        split_rngs=split_rngs,
+        in_axes=in_axes,
+        out_axes=out_axes,
+        length=length,
+        reverse=reverse,
+        unroll=unroll,
+        data_transform=data_transform,
+        methods=methods,
+    )
+    for collection in axes_collections:
+        if collection in variable_axes:
+            scanned = _with_axis_in_metadata(
+                scanned, variable_axes[collection], axis_name, f"{collection}_axes"
+            )
+    return scanned
+
+
+def vmap_with_axes(
+    target: Target,
+    variable_axes: Mapping[CollectionFilter, Any],
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_size: int | None = None,
+    axis_name: str | None = None,
+    partitioning_axis_names: Mapping[Any, str] = _NONE,
+    spmd_axis_name: str | None = None,
+    methods: Any = None,
+) -> Target:
+    """Map a module over an axis as `nn.vmap`, and name the mapped axis of its variables.
+
+    Args:
+      target: as for `nn.vmap`.
+      variable_axes: as for `nn.vmap`.
+      split_rngs: as for `nn.vmap`.
+      in_axes: as for `nn.vmap`.
+      out_axes: as for `nn.vmap`.
+      axis_size: as for `nn.vmap`.
+      axis_name: as for `nn.vmap`.
+      partitioning_axis_names: for each collection the logical name of the mapped axis.
+      spmd_axis_name: as for `nn.vmap`.
+      methods: as for `nn.vmap`.
+    """
+    axes: dict[Any, Any] = dict(variable_axes)
+    axes.update({f"{name}_axes": None for name in partitioning_axis_names})
+    mapped = vmap(
+        target,
+        variable_axes=axes,
+        split_rngs=split_rngs,
+        in_axes=in_axes,
+        out_axes=out_axes,
+        axis_size=axis_size,
+        axis_name=axis_name,
+        spmd_axis_name=spmd_axis_name,
+        methods=methods,
+    )
+    for collection, name in partitioning_axis_names.items():
+        if collection in axes:
+            mapped = _with_axis_in_metadata(mapped, axes[collection], name, f"{collection}_axes")
+    return mapped
+
+
+def remat(
+    target: Target,
+    variables: CollectionFilter = True,
+    rngs: PRNGSequenceFilter = True,
+    concrete: bool = False,
+    prevent_cse: bool = True,
+    static_argnums: int | tuple[int, ...] = (),
+    policy: Callable[..., bool] | None = None,
+    methods: Any = None,
+) -> Target:
+    """Rematerialise a module as `nn.remat`, with arguments numbered without the module.
+
+    Args:
+      target: as for `nn.remat`.
+      variables: as for `nn.remat`.
+      rngs: as for `nn.remat`.
+      concrete: as for `nn.remat`.
+      prevent_cse: as for `nn.remat`.
+      static_argnums: numbers of arguments that are no arrays, the first after the module being number 0.
+      policy: as for `nn.remat`.
+      methods: as for `nn.remat`.
+    """
+    return checkpoint(
+        target,
+        variables=variables,
+        rngs=rngs,
+        concrete=concrete,
+        prevent_cse=prevent_cse,
+        static_argnums=jax.tree.map(lambda number: number + 1, static_argnums),
+        policy=policy,
+        methods=methods,
+    )
