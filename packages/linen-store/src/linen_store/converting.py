@@ -7,10 +7,12 @@ import json
 import os
 from typing import Any, BinaryIO, Literal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from linen_core import VariableStore
-from linen_store._fit import Stored, arrays_of
+from linen_store._fit import Names, Stored, arrays_of
 from linen_store._specs import flatten_names, is_array_spec, nbytes
 from linen_store._swap import publish, workshop
 from linen_store.errors import (
@@ -21,9 +23,14 @@ from linen_store.errors import (
 )
 from linen_store.opening import open_store
 from linen_store.safetensors_store import DTYPE_NAMES
-from linen_store.saving import save
+from linen_store.saving import check_target, save
 
 __all__ = ["Format", "convert"]
+
+_STAGED_BYTES = 1 << 20
+"""Arrays from this size on are staged in a file."""
+
+_ALIGNMENT = 64
 
 Format = Literal["orbax", "safetensors"]
 
@@ -66,10 +73,41 @@ def convert(
         if isinstance(source, str | os.PathLike):
             # Nothing is read twice: a cache would only keep arrays in memory.
             source = stack.enter_context(open_store(source, cache_bytes=0))
-        if chosen == "orbax":
-            save(target, source, overwrite, compression=compression)
-        else:
+        if chosen == "safetensors":
             _write_safetensors(source, target, overwrite)
+            return
+        check_target(target, overwrite)
+        with workshop(f"{target}.staging") as folder:
+            with open(os.path.join(folder, "arrays"), "w+b") as stream:
+                staged = {name: _staged(source, name, (), stream) for name in source.collections()}
+            save(target, staged, overwrite, compression=compression)
+
+
+def _staged(store: VariableStore, collection: str, path: Names, stream: BinaryIO) -> Any:
+    """Copy a node into a file, array by array, and give it back with the arrays mapped from there.
+
+    Orbax wants all arrays at once. Mapped from a file, they take no memory that the system could
+    not have back at any moment.
+    """
+    spec = store.spec(collection, path)
+    if isinstance(spec, dict):
+        return {name: _staged(store, collection, (*path, name), stream) for name in spec}
+    return jax.tree.map(lambda leaf: _mapped(leaf, stream), store.get(collection, path))
+
+
+def _mapped(leaf: Any, stream: BinaryIO) -> Any:
+    size = leaf.nbytes if isinstance(leaf, np.ndarray | jax.Array) else 0
+    if size < _STAGED_BYTES or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return leaf
+    array = np.ascontiguousarray(leaf)
+    stream.seek(-(-stream.seek(0, os.SEEK_END) // _ALIGNMENT) * _ALIGNMENT)
+    start = stream.tell()
+    stream.write(array.reshape(-1).view(np.uint8).data)
+    stream.flush()
+    raw = np.memmap(stream.name, np.uint8, "r", offset=start, shape=(size,))
+    mapped: Any = raw.view(array.dtype).reshape(array.shape)
+    # On a CPU, JAX takes memory of this alignment over as it is.
+    return jax.device_put(mapped, jax.devices("cpu")[0]) if isinstance(leaf, jax.Array) else mapped
 
 
 def _write_safetensors(store: VariableStore, target: str, overwrite: bool) -> None:
