@@ -286,6 +286,9 @@ def boxed_variables(lib):
     )
 
 
+FAILING = {"lazy_init_on_a_value"}
+
+
 @pytest.mark.parametrize("name", list(PROGRAMS))
 def test_program_does_the_same(name):
     compare.assert_same_outcome(lambda: PROGRAMS[name](nn), lambda: PROGRAMS[name](fnn), where=name)

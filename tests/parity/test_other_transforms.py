@@ -236,11 +236,23 @@ def keys_that_are_not_split(lib, module, x):
 DIFFERENTIATED = ["custom_vjp", "cond", "map_variables"]
 
 
+FAILING = {
+    "different_lengths",
+    "boxes_without_a_name",
+    "no_length",
+    "transformed_number",
+    "grad_of_no_scalar",
+    "unmapped_collection",
+    "returned_module",
+}
+
+
 @pytest.mark.parametrize("name", list(CALLS))
 def test_call_does_the_same(name):
-    compare.assert_same_outcome(
+    ours = compare.assert_same_outcome(
         lambda: outcome(nn, CALLS[name]), lambda: outcome(fnn, CALLS[name]), where=name
     )
+    assert ours is not None or name in FAILING
 
 
 @pytest.mark.parametrize("name", DIFFERENTIATED)

@@ -1,0 +1,215 @@
+"""Measure Linen beside its peers and print ratios to hand-written JAX.
+
+Usage: run.py [--check] [PART OF A NAME ...]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as fnn
+import jax
+import jax.numpy as jnp
+from timing import Figure, measure, traced
+
+import hand
+import linen_core as nn
+import models
+import peers
+
+LINEN = models.build(nn)
+FLAX = models.build(fnn)
+KEY = jax.random.key(0)
+IMPORT_ROUNDS = 9
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Programs to compare, by name."""
+
+    programs: Callable[[], dict[str, Callable[[], Any]]]
+    bar: float
+    """The most that Linen may take, as a multiple of the base."""
+    base: str = "hand"
+    """What the others are divided by."""
+    rounds: int = 15
+
+
+def applied(kind: str, by_hand: Callable[..., Any], x: Any, **fields: Any) -> Any:
+    """Programs that trace `apply` of a model."""
+    variables = jax.eval_shape(LINEN[kind](**fields).init, KEY, x)
+    return {
+        "hand": traced(by_hand, variables, x),
+        "linen": traced(LINEN[kind](**fields).apply, variables, x),
+        "flax": traced(FLAX[kind](**fields).apply, variables, x),
+    }
+
+
+def mlp_apply() -> Any:
+    """Trace `apply` of 100 dense layers."""
+    x = jnp.ones((8, 64))
+    programs = applied("mlp", hand.mlp, x, depth=100, features=64)
+    for name, (fn, state) in peers.applied_mlps(100, 64, x).items():
+        programs[name] = traced(fn, state, x)
+    return programs
+
+
+def transformer_apply() -> Any:
+    """Trace `apply` of 24 transformer blocks."""
+    by_hand = functools.partial(hand.transformer, depth=24)
+    return applied("transformer", by_hand, jnp.ones((2, 16, 64)), depth=24)
+
+
+def resnet_apply() -> Any:
+    """Trace `apply` of ResNet-50."""
+    by_hand = functools.partial(hand.resnet, stages=models.STAGES)
+    return applied("resnet", by_hand, jnp.ones((1, 64, 64, 3)))
+
+
+def scan_apply() -> Any:
+    """Trace a scan over 24 transformer blocks."""
+    return applied("scanned", hand.scanned, jnp.ones((2, 16, 64)), depth=24)
+
+
+def wrapped_apply(wrap: str, by_hand: Callable[..., Any]) -> Any:
+    """Trace 24 transformer blocks, each under a transform."""
+    x = jnp.ones((2, 16, 64))
+    variables = jax.eval_shape(LINEN["transformer"](24).init, KEY, x)
+    by_hand = functools.partial(hand.transformer, depth=24, wrap=by_hand)
+    return {
+        "hand": traced(by_hand, variables, x),
+        "linen": _traced_anew(LINEN["transformer"], nn, wrap, variables, x),
+        "flax": _traced_anew(FLAX["transformer"], fnn, wrap, variables, x),
+    }
+
+
+def _traced_anew(model: Any, library: Any, wrap: str, variables: Any, x: Any) -> Any:
+    """Trace a model whose transformed class is new each time, so that nothing is remembered."""
+
+    def program() -> Any:
+        transformed: dict[Any, Any] = {}
+
+        def once(block: Any) -> Any:
+            return transformed.setdefault(block, getattr(library, wrap)(block))
+
+        return traced(model(24, wrap=once).apply, variables, x)()
+
+    return program
+
+
+def mlp_eager() -> Any:
+    """Run `apply` of 4 dense layers, 20 times, without jit."""
+    x = jnp.ones((8, 64))
+    variables = LINEN["mlp"](4, 64).init(KEY, x)
+    calls = {
+        "hand": (hand.mlp, variables),
+        "linen": (LINEN["mlp"](4, 64).apply, variables),
+        "flax": (FLAX["mlp"](4, 64).apply, variables),
+        **peers.applied_mlps(4, 64, x),
+    }
+
+    def repeated(fn: Callable[..., Any], state: Any) -> Callable[[], Any]:
+        return lambda: [fn(state, x) for _ in range(20)]
+
+    return {name: repeated(fn, state) for name, (fn, state) in calls.items()}
+
+
+def mlp_init() -> Any:
+    """Trace `init` of 100 dense layers."""
+    x = jnp.ones((8, 64))
+    calls: dict[str, Any] = {
+        "hand": lambda key: hand.init_mlp(key, x, 100, 64),
+        "linen": lambda key: LINEN["mlp"](100, 64).init(key, x),
+        "flax": lambda key: FLAX["mlp"](100, 64).init(key, x),
+        **peers.initialised_mlps(100, 64, x),
+    }
+    return {name: traced(fn, KEY) for name, fn in calls.items()}
+
+
+def depth_apply() -> Any:
+    """Trace `apply` of 2,000 dense layers, over ten times 200."""
+    x = jnp.ones((8, 8))
+
+    def program(depth: int, times: int) -> Callable[[], Any]:
+        model = LINEN["mlp"](depth, 8)
+        variables = jax.eval_shape(model.init, KEY, x)
+        return lambda: [traced(model.apply, variables, x)() for _ in range(times)]
+
+    return {"10 x 200 layers": program(200, 10), "linen": program(2000, 1)}
+
+
+BENCHMARKS = {
+    "mlp apply": Benchmark(mlp_apply, 1.10),
+    "transformer apply": Benchmark(transformer_apply, 1.10),
+    "resnet apply": Benchmark(resnet_apply, 1.10),
+    "mlp eager": Benchmark(mlp_eager, 1.25),
+    "mlp init": Benchmark(mlp_init, 1.0),
+    "depth apply": Benchmark(depth_apply, 1.25, base="10 x 200 layers", rounds=5),
+    "scan apply": Benchmark(scan_apply, 1.25),
+    "remat apply": Benchmark(lambda: wrapped_apply("remat", jax.checkpoint), 1.25),
+    "jit apply": Benchmark(lambda: wrapped_apply("jit", lambda fn: fn), 0.35),
+}
+
+
+def imported(modules: str) -> float:
+    """Seconds of CPU time that a new process takes to import modules."""
+    code = (
+        "import time, sys\nimport jax\nstart = time.process_time()\n"
+        f"import {modules}\nprint(time.process_time() - start)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def import_figures() -> dict[str, float]:
+    """Milliseconds of each library's import over `import jax`; the least of several."""
+    names = {"linen": "linen_core", "flax": "flax.linen", "equinox": "equinox", "haiku": "haiku"}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(IMPORT_ROUNDS):
+        for name, module in names.items():
+            times[name].append(imported(module))
+    return {name: 1000 * sorted(taken)[len(taken) // 2] for name, taken in times.items()}
+
+
+def show(title: str, figures: dict[str, Figure], benchmark: Benchmark) -> bool:
+    """Print the figures of a benchmark, and tell whether Linen is within its bar."""
+    base = figures[benchmark.base].median
+    kept = figures["linen"].median <= benchmark.bar * base
+    print(f"{title}: Linen at most {benchmark.bar} x {benchmark.base}: {'yes' if kept else 'NO'}")
+    for name, figure in figures.items():
+        spread = f"{figure.low / base:.2f} to {figure.high / base:.2f}"
+        print(f"  {name:16s} {figure.median / base:6.2f}  ({spread}; {1000 * figure.median:.2f} ms)")
+    return kept
+
+
+def main(*arguments: str) -> None:
+    """Run the benchmarks whose names contain one of the arguments."""
+    check = "--check" in arguments
+    wanted = [argument for argument in arguments if argument != "--check"]
+    versions = {name: importlib.import_module(name).__version__ for name in ("jax", "flax")}
+    print(f"CPU time, by turns, median (quartiles) as multiples of the base; {versions}")
+    missed = []
+    for title, benchmark in BENCHMARKS.items():
+        if not wanted or any(part in title for part in wanted):
+            figures = measure(benchmark.programs(), benchmark.rounds)
+            if not show(title, figures, benchmark):
+                missed.append(title)
+    if not wanted or "import" in wanted:
+        times = import_figures()
+        kept = times["linen"] <= 25
+        print(f"import over jax, ms of CPU time: Linen at most 25: {'yes' if kept else 'NO'}")
+        print("  " + "  ".join(f"{name} {value:.0f}" for name, value in times.items()))
+        if not kept:
+            missed.append("import")
+    if check and missed:
+        sys.exit(f"Missed: {', '.join(missed)}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

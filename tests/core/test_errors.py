@@ -1,0 +1,271 @@
+"""Every error of modules, scopes and transforms: its full text, its builtin base, its data, and its pickle."""
+
+import pickle
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import linen_core as nn
+from linen_core import errors
+
+CASES = [
+    (
+        errors.InvalidFilterError(3),
+        TypeError,
+        "Invalid filter 3: expected a bool, a name, a collection of names or a DenyList.",
+    ),
+    (
+        errors.JaxTransformError(),
+        Exception,
+        "A JAX transform was applied to a function that uses a module. Use the transform of the same name of "
+        "linen_core (nn.vmap, nn.scan, ...), which carries the variables along.",
+    ),
+    (
+        errors.LazyInitError("float32[2]"),
+        ValueError,
+        "Cannot initialise a variable of float32[2]: its initial value depends on an argument of which only the "
+        "shape was given. Pass that argument as an array.",
+    ),
+    (
+        errors.ApplyScopeInvalidVariablesTypeError("a tuple"),
+        TypeError,
+        "Invalid variables: expected a dict of collections, each a dict with string keys, such as "
+        "{'params': {...}}, found a tuple.",
+    ),
+    (
+        errors.ApplyScopeInvalidVariablesStructureError(),
+        ValueError,
+        "Invalid variables: found {'params': {'params': ...}}, expected {'params': ...}. "
+        "Pass what lies under the outer 'params'.",
+    ),
+    (
+        errors.ScopeParamNotFoundError("kernel", "/a/b", ["kernl", "bias"]),
+        KeyError,
+        "Cannot find parameter 'kernel' at params/a/b: found 'bias', 'kernl' there. Did you mean 'kernl'? "
+        "Parameters are created by `init`, or by `apply` with mutable=['params'].",
+    ),
+    (
+        errors.ScopeVariableNotFoundError("mean", "stats", "/", []),
+        KeyError,
+        "Cannot find variable 'mean' at stats: found nothing there. To create it in `apply`, give it an initializer "
+        "and pass mutable=['stats'].",
+    ),
+    (
+        errors.ScopeCollectionNotFound("params", "w", "/a", ["stats"]),
+        KeyError,
+        "Cannot read 'w' at params/a: there is no collection 'params' in the variables (found 'stats'). Pass it, or "
+        "let `apply` create it with mutable=['params'].",
+    ),
+    (
+        errors.ScopeCollectionNotFound("params", "w", "/a", ["param"]),
+        KeyError,
+        "Cannot read 'w' at params/a: there is no collection 'params', only 'param'. Did you mean 'param'?",
+    ),
+    (
+        errors.ScopeCollectionNotFound("params", "w", "/", ["params"]),
+        KeyError,
+        "Cannot read 'w' at params: the collection 'params' is empty. Pass the variables that `init` returned.",
+    ),
+    (
+        errors.ScopeCollectionNotFound("params", "w", "/", ["w", "b"], unwrapped=True),
+        KeyError,
+        "Cannot read 'w' at params: the variables hold 'b', 'w' at the top, which belongs into a collection. "
+        "Pass {'params': variables}.",
+    ),
+    (
+        errors.ScopeParamShapeError("w", "/a", (3, 5), (3, 4)),
+        ValueError,
+        "Cannot use 'w' at params/a: expected shape (3, 4), found (3, 5) in the variables. Check the shape of the "
+        "input and the module's features against those that the variables were made with.",
+    ),
+    (
+        errors.InvalidScopeError("a"),
+        RuntimeError,
+        "The scope 'a' is no longer valid: its `init` or `apply` has ended. "
+        "Use `module.bind(variables)` for a module that lives on.",
+    ),
+    (
+        errors.ModifyScopeVariableError("stats", "mean", "/bn"),
+        ValueError,
+        "Cannot write 'mean' at stats/bn: the collection 'stats' is immutable. Pass mutable=['stats'] to `apply` and "
+        "take the updated variables from what it returns.",
+    ),
+    (
+        errors.PartitioningUnspecifiedError(nn.Partitioned(1, names=("a",))),
+        ValueError,
+        "Cannot add an axis to Partitioned(names=('a',)): the transform does not name it. Pass "
+        "metadata_params={nn.PARTITION_NAME: <mesh axis or None>} to the transform.",
+    ),
+    (
+        errors.NameInUseError("param", "w", "Model"),
+        ValueError,
+        "Cannot create param 'w' in Model: the name is in use there. Choose another; attributes of `setup` and names "
+        "given by `name=...` share one space with parameters.",
+    ),
+    (
+        errors.AssignSubModuleError("Dense"),
+        RuntimeError,
+        "Cannot make submodule Dense here: submodules are made in `setup` or in a method wrapped in `@nn.compact`. "
+        "Wrap this method, or move the submodule to `setup`.",
+    ),
+    (
+        errors.SetAttributeInModuleSetupError(),
+        AttributeError,
+        "Cannot assign to a dataclass field in `setup`: fields are the module's configuration. "
+        "Assign to an attribute of another name.",
+    ),
+    (
+        errors.SetAttributeFrozenModuleError("Model", "a", 3),
+        AttributeError,
+        "Cannot set a=3 on Model: a module is frozen outside of `setup`. Assign it in `setup`, or make a changed copy "
+        "with `module.clone(a=...)` if it is a field.",
+    ),
+    (
+        errors.MultipleMethodsCompactError(),
+        Exception,
+        "Only one method of this class may be wrapped in `@nn.compact`.",
+    ),
+    (
+        errors.ReservedModuleAttributeError({"parent": int}),
+        TypeError,
+        "Cannot annotate `parent` or `name` in a module: every module has them. Found {'parent': <class 'int'>}.",
+    ),
+    (
+        errors.ApplyModuleInvalidMethodError(3),
+        TypeError,
+        "Cannot apply 3: expected a method of the module, its name, or a function whose first argument is the module.",
+    ),
+    (
+        errors.CallCompactUnboundModuleError("Dense"),
+        RuntimeError,
+        "Cannot call a compact method of Dense: it has no variables. Use `variables = module.init(key, x)` and "
+        "`module.apply(variables, x)`, or `module.bind(variables)(x)`.",
+    ),
+    (
+        errors.CallSetupUnboundModuleError(),
+        RuntimeError,
+        "Cannot call `setup` by hand: it runs by itself when a module is used in `init`, `apply` or after `bind`.",
+    ),
+    (
+        errors.CallUnbindOnUnboundModuleError(),
+        RuntimeError,
+        "Cannot unbind a module that is not bound. Only what `bind` returned can be unbound.",
+    ),
+    (
+        errors.CallShareScopeOnUnboundModuleError(),
+        RuntimeError,
+        "Cannot share the scope of an unbound module. Call `nn.share_scope` in `setup` or in a compact method.",
+    ),
+    (
+        errors.InvalidInstanceModuleError(),
+        TypeError,
+        "Cannot call `init`, `apply` or `bind` on a module class. Make an instance first: `Model(...).init(...)`.",
+    ),
+    (
+        errors.IncorrectPostInitOverrideError(),
+        TypeError,
+        "`__post_init__` was overridden without a call of `super().__post_init__()`. Add it as its last line.",
+    ),
+    (
+        errors.TransformedMethodReturnValueError("f"),
+        TypeError,
+        "Cannot return a module or a variable from the transformed method 'f': it is bound to the inside of the "
+        "transform. Return its value.",
+    ),
+    (
+        errors.TransformTargetError(3),
+        TypeError,
+        "Cannot transform 3: expected a module class or a function whose first argument is a module.",
+    ),
+    (
+        errors.UnmappedCollectionError("scan", "/a", {"stats", "b"}),
+        ValueError,
+        "Cannot bring 'b', 'stats' out of nn.scan at /a: the collection was written inside, and no argument says how "
+        "it comes out. Name it in variable_axes, variable_broadcast or variable_carry.",
+    ),
+    (
+        errors.LazyStoreTracedError("CheckpointStore", "params", ("a", "w")),
+        RuntimeError,
+        "Cannot read 'params/a/w' from a CheckpointStore inside a JAX transform: it would become a constant of the "
+        "program. Read first, then trace:\n"
+        "    variables = store.snapshot()\n"
+        "    jax.jit(model.apply)(variables, x)",
+    ),
+    (
+        errors.StorePathError("params", ("a",)),
+        KeyError,
+        "Cannot find 'params/a' in the store: nothing is stored there.",
+    ),
+    (
+        errors.StoreReadOnlyError("Zip", "params", ("a",)),
+        TypeError,
+        "Cannot write 'params/a': Zip is read-only. Take `store.snapshot()`, a plain nested dict, and change that.",
+    ),
+    (
+        errors.StoreClosedError("Zip"),
+        ValueError,
+        "Cannot read from a closed Zip. Open it again, or read inside its `with` block.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "base", "text"), CASES, ids=lambda value: type(value).__name__)
+def test_text_base_and_pickle(error, base, text):
+    assert str(error) == text
+    assert isinstance(error, base)
+    assert isinstance(error, errors.LinenError)
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == text
+    assert again.__dict__ == error.__dict__
+
+
+class Broken(nn.Module):
+    @property
+    def size(self):
+        return self.nothing
+
+    def __call__(self, x):
+        return self.size
+
+
+def test_a_property_shows_its_real_cause():
+    with pytest.raises(errors.DescriptorAttributeError) as caught:
+        Broken().init(jax.random.key(0), 1)
+    assert str(caught.value) == (
+        "Cannot compute Broken.size: inside of it an AttributeError was raised: 'Broken' object has no attribute "
+        "'nothing'."
+    )
+    assert isinstance(caught.value.__cause__, AttributeError)
+
+
+class Outer(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(4, name="inner")(x)
+
+
+def failure(variables):
+    with pytest.raises(errors.LinenError) as caught:
+        Outer().apply(variables, jnp.ones((1, 3)))
+    return str(caught.value)
+
+
+def test_four_mistakes_read_differently():
+    variables = Outer().init(jax.random.key(0), jnp.ones((1, 3)))
+    texts = [
+        failure({}),
+        failure({"parms": variables["params"]}),
+        failure(variables["params"]),
+        failure({"params": {"inner": {"bias": variables["params"]["inner"]["bias"]}}}),
+    ]
+    assert texts == [
+        "Cannot read 'kernel' at params/inner: there is no collection 'params' in the variables (found nothing). "
+        "Pass it, or let `apply` create it with mutable=['params'].",
+        "Cannot read 'kernel' at params/inner: there is no collection 'params', only 'parms'. Did you mean 'parms'?",
+        "Cannot read 'kernel' at params/inner: the variables hold 'inner' at the top, which belongs into a "
+        "collection. Pass {'params': variables}.",
+        "Cannot find parameter 'kernel' at params/inner: found 'bias' there. Parameters are created by `init`, or by "
+        "`apply` with mutable=['params'].",
+    ]
