@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linen_store
+import linen_store.serialization
 from linen_core.testing import StoreTests
 
 
@@ -37,3 +38,12 @@ class TestUncompressedCheckpointStore(_CheckpointTests):
     def make_store(self, variables, tmp_path):
         linen_store.save(tmp_path / "model", variables, compression=False)
         return linen_store.CheckpointStore(tmp_path / "model", cache_bytes=0)
+
+
+class TestFlaxMsgpackStore(StoreTests):
+    def make_store(self, variables, tmp_path):
+        (tmp_path / "model.msgpack").write_bytes(linen_store.serialization.to_bytes(variables))
+        return linen_store.open_store(tmp_path / "model.msgpack")
+
+    def count_reads(self, store):
+        return store.stats.leaves

@@ -45,7 +45,9 @@ def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[An
 
 def put(buffers: Sequence[np.ndarray[Any, Any]], devices: Sequence[Any]) -> list[jax.Array]:
     """Put buffers onto devices; on a CPU they become the arrays without a copy."""
-    placed: list[jax.Array] = jax.device_put(list(buffers), list(devices))
+    # To match a list of devices with the buffers costs JAX more than the rest: most reads name none.
+    where = list(devices) if any(device is not None for device in devices) else None
+    placed: list[jax.Array] = jax.device_put(list(buffers), where)
     return placed
 
 

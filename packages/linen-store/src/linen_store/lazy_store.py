@@ -300,6 +300,8 @@ def _floating(dtype: Any) -> Any:
 
 def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
     """Apply the dtype and the sharding that were asked for to a stored spec."""
+    if dtype is None and sharding is None:
+        return stored
     if not isinstance(stored, jax.ShapeDtypeStruct) or leaf.kind not in ("array", "numpy"):
         return stored
     if dtype is None or not jnp.issubdtype(stored.dtype, jnp.floating):
