@@ -153,7 +153,7 @@ class Fp8DotGeneralOp(Fp8DotGeneralBase):
         super().__post_init__()
         if type(self) is Fp8DotGeneralOp:
             msg = "Fp8DotGeneralOp is deprecated: use Fp8DirectDotGeneralOp or Fp8Einsum."
-            warnings.warn(msg, DeprecationWarning, stacklevel=3)
+            warnings.warn(msg, DeprecationWarning, stacklevel=2)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Array:
         """Multiply.
