@@ -1,6 +1,7 @@
 """CheckpointStore over what save, Orbax v0, Orbax v1 and flax write."""
 
 import concurrent.futures
+import io
 import multiprocessing
 import os
 import subprocess
@@ -13,9 +14,11 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
+import rich.console
 from flax.training import train_state
 from orbax.checkpoint import v1
 
+import linen_core as nn
 import linen_store
 from linen_core.errors import StoreClosedError, StorePathError, StoreReadOnlyError
 from linen_store import CheckpointStore
@@ -94,6 +97,27 @@ def test_reads_partitioned_leaves(tmp_path, same, write):
     write(tmp_path / "c", made)
     kernel = CheckpointStore(tmp_path / "c").get("params", ("Dense_0", "kernel", "value"))
     assert same(kernel, made["params"]["Dense_0"]["kernel"].value)
+
+
+def test_unboxed_arrays_can_be_applied(tmp_path, same):
+    boxed = nn.with_partitioning(nn.initializers.ones, ("a", None))
+    model, x = nn.Sequential([nn.Dense(3, kernel_init=boxed)]), jnp.ones((1, 2))
+    made = model.init(jax.random.key(0), x)
+    linen_store.save(tmp_path / "c", {**made, "state": {"value": {"value": (jnp.ones(1),)}}})
+    store = CheckpointStore(tmp_path / "c", unbox=True)
+    assert same(model.apply(store, x), model.apply(made, x))
+    assert store.leaves("state") == (("value", "value"),)
+
+
+def test_the_displays_of_notebooks_and_rich(tmp_path):
+    linen_store.save(tmp_path / "c", {"params": {"<b>": np.ones(3)}, "n": 1})
+    store = CheckpointStore(tmp_path / "c")
+    assert "<td>params/&lt;b&gt;</td><td>float64(3,)</td>" in store._repr_html_()
+    console = rich.console.Console(width=100, record=True, file=io.StringIO())
+    console.print(store)
+    assert "params/<b>" in console.export_text()
+    store.close()
+    assert "closed" in store._repr_html_()
 
 
 def test_opening_reads_no_array_and_reads_are_counted(tmp_path):

@@ -159,6 +159,24 @@ CASES = [
         "Cannot open '/c' with a `key_map`: its names are no flat strings. Use `root=` for the part that holds the collections, and `rename=` of `restore` for the rest.",
     ),
     (
+        errors.UnevenShardingError(["p", "w"], (3, 2), "P('x',)", 0, {"x": 2}),
+        ValueError,
+        {
+            "names": ("p", "w"),
+            "shape": (3, 2),
+            "partition": "P('x',)",
+            "axis": 0,
+            "sizes": {"x": 2},
+        },
+        "Cannot split 'p/w' of shape (3, 2) as P('x',) over the mesh {'x': 2}: axis 0 does not divide evenly. Change the rules or the mesh.",
+    ),
+    (
+        errors.DottedNameError("/c", ["a.b"]),
+        ValueError,
+        {"path": "/c", "leaf": ("a.b",)},
+        "Cannot save ('a.b',) to '/c': safetensors joins names by dots, so a name must be without any and not empty. Rename it, or save as an Orbax checkpoint.",
+    ),
+    (
         errors.HandlerExistsError(dict),
         ValueError,
         {"type": dict},

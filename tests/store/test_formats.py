@@ -141,6 +141,7 @@ def legacy(request):
     flax.config.update("flax_use_orbax_checkpointing", before)
 
 
+@pytest.mark.filterwarnings("ignore:Flax Checkpointing will soon")  # what is read was written so
 @pytest.mark.parametrize("legacy", [True, False], ids=["bytes", "orbax"], indirect=True)
 def test_flax_training_checkpoints(tmp_path, same, legacy):
     options = {} if legacy else {"orbax_checkpointer": ocp.PyTreeCheckpointer()}

@@ -6,6 +6,9 @@ What a user may rely on stands here, and nothing is defined here.
 # Immutable variables
 # Stores
 from linen_store.checkpoint_store import CheckpointStore as CheckpointStore
+
+# Other formats, and what a read costs
+from linen_store.converting import convert as convert
 from linen_store.frozen_dict import FrozenDict as FrozenDict
 from linen_store.frozen_dict import copy as copy
 from linen_store.frozen_dict import freeze as freeze
@@ -18,6 +21,9 @@ from linen_store.lazy_store import StoreStats as StoreStats
 from linen_store.msgpack_store import FlaxMsgpackStore as FlaxMsgpackStore
 from linen_store.npz_store import NpzStore as NpzStore
 from linen_store.opening import open_store as open_store
+from linen_store.placement import LeafPlan as LeafPlan
+from linen_store.placement import ReadPlan as ReadPlan
+from linen_store.placement import plan as plan
 
 # Saving, and loading into a model
 from linen_store.restoring import Restored as Restored
@@ -33,15 +39,19 @@ __all__ = [
     "FrozenDict",
     "FrozenDictStore",
     "LazyStore",
+    "LeafPlan",
     "NpzStore",
+    "ReadPlan",
     "RestoreReport",
     "Restored",
     "SafetensorsStore",
     "SaveHandle",
     "StoreStats",
+    "convert",
     "copy",
     "freeze",
     "open_store",
+    "plan",
     "pop",
     "pretty_repr",
     "restore",

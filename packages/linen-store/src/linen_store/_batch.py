@@ -135,17 +135,17 @@ def _crc(read: tuple[Wanted, Sequence[_Part]]) -> int:
     shape, dtype = one.metadata.shape, one.metadata.dtype
     row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
     rows = max(1, (1 << 20) // row_bytes)
+    scratch = np.empty((min(rows, shape[0]), *shape[1:]), dtype)
     crc = 0
     for start in range(0, shape[0], rows):
         stop = min(start + rows, shape[0])
-        block = np.empty((stop - start, *shape[1:]), dtype)
+        block = scratch[: stop - start]
         for part in some:
             first, *rest = part.index
             low, high = max(start, first.start), min(stop, first.stop)
             if low < high:
-                block[(slice(low - start, high - start), *rest)] = part.buffer[
-                    low - first.start : high - first.start
-                ]
+                taken = part.buffer[low - first.start : high - first.start]
+                block[(slice(low - start, high - start), *rest)] = taken
         crc = zlib.crc32(block.reshape(-1).view(np.uint8).data, crc)
     return crc
 

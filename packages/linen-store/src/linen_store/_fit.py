@@ -16,7 +16,7 @@ import linen_core as nn
 from linen_store._specs import array_spec, flatten_names, is_array_spec, render_spec
 from linen_store.errors import RenameCollisionError
 
-__all__ = ["Call", "Names", "Row", "Stored", "index_store", "match", "mismatches"]
+__all__ = ["Call", "Names", "Row", "Stored", "arrays_of", "index_store", "match", "mismatches"]
 
 Names: TypeAlias = tuple[str, ...]
 """A collection and the names that lead to an array in it."""
@@ -132,7 +132,7 @@ def index_store(store: nn.VariableStore, rename: Mapping[str, str | None]) -> di
     """
     found: dict[Names, Stored] = {}
     for collection in store.collections():
-        for one in _arrays_of(store, collection):
+        for one in arrays_of(store, collection):
             known_as = _renamed(one.names, rename)
             if known_as is None:
                 continue
@@ -142,7 +142,8 @@ def index_store(store: nn.VariableStore, rename: Mapping[str, str | None]) -> di
     return found
 
 
-def _arrays_of(store: nn.VariableStore, collection: str) -> Iterator[Stored]:
+def arrays_of(store: nn.VariableStore, collection: str) -> Iterator[Stored]:
+    """List the arrays of a collection, those inside of pytrees too."""
     for path in store.leaves(collection):
         inner, specs, _ = flatten_names(store.spec(collection, path))
         for more, spec in zip(inner, specs, strict=True):

@@ -10,7 +10,17 @@ from typing import Any, Literal, TypeAlias
 
 from linen_store.errors import RootNotFoundError
 
-__all__ = ["Kind", "Leaf", "Root", "Tree", "build_tree", "leaves_of", "map_leaves", "mount"]
+__all__ = [
+    "Kind",
+    "Leaf",
+    "Root",
+    "Tree",
+    "build_tree",
+    "leaves_of",
+    "map_leaves",
+    "mount",
+    "unbox",
+]
 
 Kind: TypeAlias = Literal["array", "numpy", "scalar", "string", "none"]
 
@@ -110,6 +120,17 @@ def leaves_of(tree: Tree) -> Iterator[Leaf]:
         return
     for child in tree.values() if isinstance(tree, dict) else tree:
         yield from leaves_of(child)
+
+
+def unbox(tree: Tree) -> Tree:
+    """Replace each node that holds nothing but a leaf named ``value`` by that leaf."""
+    if isinstance(tree, Leaf):
+        return tree
+    if isinstance(tree, tuple | list):
+        return type(tree)(map(unbox, tree))
+    if tree.keys() == {"value"} and isinstance(tree["value"], Leaf):
+        return tree["value"]
+    return {name: unbox(child) for name, child in tree.items()}
 
 
 def mount(tree: Tree, root: Root, where: str) -> dict[str, Tree]:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linen_store import _tree
 from linen_store._checksums import Checksums, damaged_files
 from linen_store._layout import METADATA, find_tree, load_tree
 from linen_store._specs import array_spec
@@ -48,6 +49,8 @@ class CheckpointStore(LazyStore):
         devices of this process need are read.
       verify: whether to check the CRC-32 of each leaf that is read whole (where `linen_store.save`
         stored them), or with ``"files"`` to check every file at opening.
+      unbox: whether a node that holds nothing but an array named ``value`` is that array. It is how
+        boxes, such as `linen_core.Partitioned`, are stored; `restore` knows them by itself.
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
@@ -81,6 +84,7 @@ class CheckpointStore(LazyStore):
         dtype: Any = None,
         sharding: ShardingLike = None,
         verify: Verify = True,
+        unbox: bool = False,
         cache_bytes: int = 1 << 30,
     ) -> None:
         self._folder = find_tree(path, item=item, step=step)
@@ -92,14 +96,20 @@ class CheckpointStore(LazyStore):
         self._arrays: ArrayFolder | None = None
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
         self._strings: dict[str, str] | None = None
+        tree = map_leaves(self._restored_kind, found.tree) if self._empty else found.tree
         super().__init__(
             path,
-            map_leaves(self._restored_kind, found.tree) if self._empty else found.tree,
+            _tree.unbox(tree) if unbox else tree,
             root=root,
             dtype=dtype,
             sharding=sharding,
             cache_bytes=cache_bytes,
         )
+
+    @property
+    def folder(self) -> str:
+        """The folder of the tree itself: ``path``, or the step and item in it that was chosen."""
+        return self._folder
 
     def _restored_kind(self, leaf: Leaf) -> Leaf:
         empty = self._empty.get(_joined(leaf))

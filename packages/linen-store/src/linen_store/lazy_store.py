@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import html
 import os
 import threading
 from collections import OrderedDict
@@ -17,7 +18,7 @@ import numpy as np
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StoreClosedError, StorePathError
 from linen_store._buffers import is_canonical
-from linen_store._specs import array_spec
+from linen_store._specs import array_spec, render_spec
 from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount
 from linen_store.errors import ForkedStoreError, StoreDtypeError
 
@@ -31,6 +32,7 @@ ShardingLike: TypeAlias = (
 """One sharding for every array, or a function of a leaf's names in the file and its spec."""
 
 _CACHE_BYTES = 1 << 30
+_SHOWN = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,6 +267,26 @@ class LazyStore(VariableStore):
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{self._count()} leaves, {self._stats.leaves} read"
         return f"{type(self).__name__}({self.path!r}, collections={list(self._tree)}, {state})"
+
+    def __rich__(self) -> str:
+        """Show the leaves, for the console of rich."""
+        # Markup would take brackets for its own.
+        return "\n".join([repr(self), *self._lines("{}  {}")]).replace("[", "\\[")
+
+    def _repr_html_(self) -> str:
+        """Show the leaves, for notebooks."""
+        rows = "".join(self._lines("<tr><td>{}</td><td>{}</td></tr>", html.escape))
+        return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
+
+    def _lines(self, row: str, clean: Callable[[str], str] = str) -> list[str]:
+        leaves = [] if self._closed else list(self._all_leaves())
+        shown = leaves[:_SHOWN]
+        lines = [
+            row.format(clean("/".join(leaf.names)), clean(render_spec(spec)))
+            for leaf, spec in zip(shown, self._stored_specs(shown), strict=True)
+        ]
+        more = len(leaves) - len(shown)
+        return [*lines, row.format(f"... and {more:,} more", "")] if more else lines
 
 
 def _floating(dtype: Any) -> Any:

@@ -41,6 +41,7 @@ def open_store(
     dtype: Any = None,
     sharding: ShardingLike = None,
     verify: Verify = True,
+    unbox: bool = False,
     cache_bytes: int = 1 << 30,
 ) -> LazyStore:
     """Open a checkpoint of any format that can be read.
@@ -58,6 +59,7 @@ def open_store(
       dtype: a floating-point dtype that every floating-point array is cast to.
       sharding: where arrays are put (see `CheckpointStore`).
       verify: how checksums are checked (see `CheckpointStore`).
+      unbox: whether the boxes of an Orbax checkpoint are taken off (see `CheckpointStore`).
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
@@ -85,10 +87,10 @@ def open_store(
     names = sorted(os.listdir(where)) if os.path.isdir(where) else []
     found = _files_of(where, names, item, step)
     if found is not None:
-        return open_store(found, root, key_map=key_map, verify=verify, **common)
+        return open_store(found, root, key_map=key_map, verify=verify, unbox=unbox, **common)
     if key_map is not None:
         raise KeyMapError(where)
-    return CheckpointStore(where, root, item, step, verify=verify, **common)
+    return CheckpointStore(where, root, item, step, verify=verify, unbox=unbox, **common)
 
 
 def _open_file(where: str, root: Root, key_map: KeyMap, common: dict[str, Any]) -> LazyStore:

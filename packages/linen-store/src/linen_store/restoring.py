@@ -13,11 +13,13 @@ import jax.numpy as jnp
 
 from linen_core import MemoryStore, VariableStore
 from linen_store._fit import Call, Names, Row, Stored, index_store, match, mismatches
+from linen_store._progress import Progress, batches, reporting
 from linen_store._specs import array_spec, flatten_names, key_name, nbytes, render_spec
 from linen_store._tree import Root
 from linen_store.errors import RestoreMismatchError, RngsMissingError
 from linen_store.lazy_store import LazyStore
 from linen_store.opening import open_store
+from linen_store.placement import Rules, mesh_sharding
 
 __all__ = ["ModelSharding", "RestoreReport", "Restored", "restore"]
 
@@ -86,6 +88,9 @@ class _Options:
     strict: bool
     dtype: Any
     sharding: ModelSharding
+    mesh: jax.sharding.Mesh | None
+    rules: Rules | None
+    progress: Progress
 
 
 def restore(
@@ -100,6 +105,9 @@ def restore(
     root: Root = None,
     dtype: Any = None,
     sharding: ModelSharding = None,
+    mesh: jax.sharding.Mesh | None = None,
+    rules: Rules | None = None,
+    progress: Progress = False,
     **kwargs: Any,
 ) -> Restored:
     """Load the variables that a call of a model uses.
@@ -123,6 +131,11 @@ def restore(
         `CheckpointStore`).
       dtype: a floating-point dtype that every floating-point array is cast to.
       sharding: where variables are put.
+      mesh: instead of ``sharding``, the mesh that the axes named in the variables' boxes belong to;
+        variables without a box are put whole on each of its devices.
+      rules: which mesh axes the names in the boxes stand for; without, they are mesh axes.
+      progress: whether to show a progress bar, where rich is installed; or a function that is
+        called with the bytes that were read so far and those in all.
       **kwargs: keyword arguments of the call.
 
     Returns:
@@ -132,6 +145,7 @@ def restore(
       RestoreMismatchError: variables are missing, unexpected, or of another shape or kind.
       RngsMissingError: something must be initialised, and no ``rngs`` were given.
       RenameCollisionError: two stored arrays get the same name.
+      UnevenShardingError: an axis cannot be split over the mesh.
       StoreError: the store cannot be opened or read.
 
     Example:
@@ -146,7 +160,9 @@ def restore(
       (1, 3)
     """
     call = Call(model, args, kwargs if method is None else {**kwargs, "method": method})
-    options = _Options(rngs, rename or {}, init_missing, strict, dtype, sharding)
+    options = _Options(
+        rngs, rename or {}, init_missing, strict, dtype, sharding, mesh, rules, progress
+    )
     with contextlib.ExitStack() as stack:
         if isinstance(store, str | os.PathLike):
             opened: VariableStore = stack.enter_context(open_store(store, root))
@@ -156,7 +172,11 @@ def restore(
 
 
 def _restore(call: Call, store: VariableStore, options: _Options) -> Restored:
-    names, wanted, structure = flatten_names(call.expected(options.rngs))
+    expected = call.expected(options.rngs)
+    if options.mesh is not None:
+        sharding: Any = mesh_sharding(expected, options.mesh, options.rules)
+        options = dataclasses.replace(options, sharding=sharding)
+    names, wanted, structure = flatten_names(expected)
     stored = index_store(store, options.rename)
     rows = [Row(name, spec, match(name, stored)) for name, spec in zip(names, wanted, strict=True)]
     used = {row.stored.names for row in rows if row.stored is not None}
@@ -219,21 +239,24 @@ def _values(
 
 
 def _read(store: VariableStore, rows: Sequence[Row], options: _Options) -> dict[Names, Any]:
-    """Read each collection in one batch."""
+    """Read each collection in one batch, or with a progress bar in several."""
     variables = {row.stored.names: row.names for row in rows if row.stored is not None}
-    wanted: dict[str, dict[Names, None]] = {}
+    wanted: dict[tuple[str, Names], int] = {}
     for row in rows:
         if row.stored is not None:
-            wanted.setdefault(row.stored.collection, {})[row.stored.path] = None
+            address = (row.stored.collection, row.stored.path)
+            wanted[address] = wanted.get(address, 0) + nbytes(row.stored.spec)
     values: dict[Names, Any] = {}
-    for collection, paths in wanted.items():
-        read = _read_placed if isinstance(store, LazyStore) else _read_and_place
-        for path, value in zip(
-            paths, read(store, collection, list(paths), variables, options), strict=True
-        ):
-            inner, leaves, _ = flatten_names(value)
-            for more, leaf in zip(inner, leaves, strict=True):
-                values[collection, *path, *more] = leaf
+    read = _read_placed if isinstance(store, LazyStore) else _read_and_place
+    with reporting(options.progress, sum(wanted.values())) as report:
+        for collection, paths, size in batches(wanted, in_parts=report is not None):
+            found = read(store, collection, paths, variables, options)
+            for path, value in zip(paths, found, strict=True):
+                inner, leaves, _ = flatten_names(value)
+                for more, leaf in zip(inner, leaves, strict=True):
+                    values[collection, *path, *more] = leaf
+            if report is not None:
+                report(size)
     return values
 
 

@@ -30,7 +30,7 @@ from linen_store.errors import (
 )
 from linen_store.lazy_store import LazyStore, ShardingLike
 
-__all__ = ["SafetensorsStore", "read_header"]
+__all__ = ["DTYPE_NAMES", "SafetensorsStore", "read_header"]
 
 _MAX_HEADER = 100_000_000
 """The longest header that the format allows, in bytes."""
@@ -53,6 +53,9 @@ _DTYPES = {
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
 }
+
+DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+"""What the format calls each dtype that it knows."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ from linen_store.errors import (
 )
 from linen_store.frozen_dict import FrozenDict, unfreeze
 
-__all__ = ["SaveHandle", "save"]
+__all__ = ["SaveHandle", "check_target", "save"]
 
 _ITEM = "state"
 
@@ -148,7 +148,7 @@ def save(
       ['_CHECKPOINT_METADATA', 'commit_success.txt']
     """
     target = os.path.abspath(os.fspath(path))
-    _check_target(target, overwrite)
+    check_target(target, overwrite)
     tree = _plain(variables)
     if isinstance(tree, dict) and not tree:
         tree = {NOTHING: None}
@@ -160,7 +160,13 @@ def save(
     return SaveHandle(target, job)
 
 
-def _check_target(target: str, overwrite: bool) -> None:
+def check_target(target: str, overwrite: bool) -> None:
+    """Refuse to write where something is that must not be replaced.
+
+    Raises:
+      CheckpointExistsError: something is there, and ``overwrite`` is False.
+      NotACheckpointError: what would be overwritten is no checkpoint.
+    """
     if not os.path.lexists(target):
         return
     if not overwrite:
@@ -257,6 +263,8 @@ def _write_with_orbax(folder: str, tree: Any, compression: bool) -> None:
 
     context = v1.Context()
     context.array.saving.use_compression = compression
+    # Nothing changes the values meanwhile: the caller waits, or they were copied before.
+    context.memory_options.deepcopy_host_arrays = False
     with _quiet(), context:
         v1.save(folder, tree, checkpointable_name=_ITEM)
 

@@ -156,7 +156,7 @@ def to_bytes(target: Any) -> bytes:
 
     Example:
       >>> to_bytes({"a": 1})
-      b'\\x81\\xa1a\\x01'
+      b'\x81\xa1a\x01'
     """
     return msgpack_serialize(to_state_dict(target), in_place=True)
 

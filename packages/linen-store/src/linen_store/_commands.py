@@ -1,0 +1,262 @@
+"""What each command of ``linen-store`` does: from its options to what it found."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linen_core import Partitioned
+from linen_store._checksums import Checksums, damaged_files
+from linen_store._fit import Names, Stored, arrays_of
+from linen_store._render import Outcome
+from linen_store._specs import flatten_names, is_array_spec, nbytes, render_spec
+from linen_store.checkpoint_store import CheckpointStore
+from linen_store.converting import convert
+from linen_store.errors import DamagedCheckpointError
+from linen_store.lazy_store import LazyStore
+from linen_store.opening import open_store
+from linen_store.placement import plan
+
+__all__ = ["COMMANDS", "Outcome"]
+
+
+def _open(options: argparse.Namespace, path: str, **more: Any) -> LazyStore:
+    # Each array is looked at once: a cache would only keep them all in memory.
+    return open_store(path, item=options.item, step=options.step, cache_bytes=0, **more)
+
+
+def _arrays(store: LazyStore) -> Iterator[Stored]:
+    for collection in store.collections():
+        yield from arrays_of(store, collection)
+
+
+def _value(store: LazyStore, one: Stored) -> Any:
+    names, leaves, _ = flatten_names(store.get(one.collection, one.path))
+    return leaves[names.index(one.names[1 + len(one.path) :])]
+
+
+def _numbers(value: Any) -> np.ndarray[Any, Any]:
+    """Give the numbers of a value, those of keys too, in a dtype that numpy can reckon with."""
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        value = jax.random.key_data(value)
+    array = np.asarray(value)
+    known = array.dtype.kind in "biufc" and not jnp.issubdtype(array.dtype, jnp.bfloat16)
+    return array if known else array.astype(np.float32)
+
+
+def list_arrays(options: argparse.Namespace) -> Outcome:
+    """List the arrays with their shapes, dtypes and sizes."""
+    with _open(options, options.path) as store:
+        found = list(_arrays(store))
+    leaves: list[dict[str, Any]] = [
+        {
+            "name": "/".join(one.names),
+            "dtype": str(one.spec.dtype) if is_array_spec(one.spec) else type(one.spec).__name__,
+            "shape": list(getattr(one.spec, "shape", ())),
+            "bytes": nbytes(one.spec),
+        }
+        for one in found
+    ]
+    total = sum(nbytes(one.spec) for one in found)
+    return Outcome(
+        data={"leaves": leaves, "count": len(leaves), "bytes": total},
+        columns=("name", "shape", "dtype", "bytes"),
+        rows=[
+            (row["name"], str(tuple(row["shape"])), row["dtype"], f"{row['bytes']:,}")
+            for row in leaves
+        ],
+        summary=f"{len(leaves)} leaves, {total:,} bytes",
+    )
+
+
+def show(options: argparse.Namespace) -> Outcome:
+    """Describe the values of one array."""
+    with _open(options, options.path) as store:
+        found = {"/".join(one.names): one for one in _arrays(store)}
+        if options.leaf not in found:
+            msg = f"{options.path!r} has no leaf {options.leaf!r}; `linen-store ls` lists them."
+            raise ValueError(msg)
+        value = _value(store, found[options.leaf])
+    data: dict[str, Any] = {"name": options.leaf, "what": render_spec(found[options.leaf].spec)}
+    if isinstance(value, str):
+        data["value"] = value
+    else:
+        data.update(_statistics(_numbers(value)))
+    rows = [
+        (name, f"{value:,}" if isinstance(value, int) else str(value))
+        for name, value in data.items()
+    ]
+    return Outcome(data=data, columns=("", ""), rows=rows)
+
+
+def _statistics(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "elements": int(array.size),
+        "nan": int(np.isnan(array).sum()) if array.dtype.kind in "fc" else 0,
+        "inf": int(np.isinf(array).sum()) if array.dtype.kind in "fc" else 0,
+        "zeros": int((array == 0).sum()),
+    }
+    finite = array[np.isfinite(array)] if array.dtype.kind in "fc" else array
+    if finite.size and array.dtype.kind != "c":
+        wide = finite.astype(np.float64)
+        data["min"], data["max"] = float(wide.min()), float(wide.max())
+        data["mean"], data["std"] = float(wide.mean()), float(wide.std())
+    if array.size <= 10:
+        data["values"] = str(array.tolist())
+    return data
+
+
+def diff(options: argparse.Namespace) -> Outcome:
+    """Compare two checkpoints, names, shapes, dtypes and values."""
+    with _open(options, options.first) as first, _open(options, options.second) as second:
+        ours = {one.names: one for one in _arrays(first)}
+        theirs = {one.names: one for one in _arrays(second)}
+        rows = [("/".join(name), "only in the first", "") for name in ours if name not in theirs]
+        rows += [("/".join(name), "only in the second", "") for name in theirs if name not in ours]
+        same = 0
+        for name, one in ours.items():
+            if name in theirs:
+                found = _difference(first, one, second, theirs[name], options)
+                same += found is None
+                rows += [] if found is None else [("/".join(name), *found)]
+    return Outcome(
+        data={
+            "same": same,
+            "different": [{"name": name, "what": what, "how": how} for name, what, how in rows],
+        },
+        columns=("name", "difference", ""),
+        rows=rows,
+        summary=f"{same} leaves are the same, {len(rows)} differ",
+        code=1 if rows else 0,
+    )
+
+
+def _difference(
+    first: LazyStore, one: Stored, second: LazyStore, other: Stored, options: argparse.Namespace
+) -> tuple[str, str] | None:
+    if is_array_spec(one.spec) != is_array_spec(other.spec):
+        return "kind", f"{render_spec(one.spec)} and {render_spec(other.spec)}"
+    if not is_array_spec(one.spec):
+        return None if one.spec == other.spec else ("value", f"{one.spec!r} and {other.spec!r}")
+    if (one.spec.shape, one.spec.dtype) != (other.spec.shape, other.spec.dtype):
+        return "shape or dtype", f"{render_spec(one.spec)} and {render_spec(other.spec)}"
+    a, b = _numbers(_value(first, one)), _numbers(_value(second, other))
+    close = np.isclose(a, b, rtol=options.rtol, atol=options.atol, equal_nan=True)
+    if close.all():
+        return None
+    wide = a.astype(np.complex128 if a.dtype.kind == "c" else np.float64)
+    worst = np.nanmax(np.abs(wide - b), initial=0.0)
+    return "values", f"{int((~close).sum()):,} of {a.size:,} elements, by up to {worst:.6g}"
+
+
+def verify(options: argparse.Namespace) -> Outcome:
+    """Check that every file and every array is what was saved."""
+    problems: list[tuple[str, str]] = []
+    count, held = 0, False
+    try:
+        held = _verify_files(options, problems)
+        if not problems:
+            with _open(options, options.path) as store:
+                for one in _arrays(store):
+                    count += 1
+                    _verify_array(store, one, problems)
+    except DamagedCheckpointError as error:
+        problems.append((error.file, error.reason))
+    state = f"{len(problems)} are damaged" if problems else "all can be read"
+    return Outcome(
+        data={
+            "ok": not problems,
+            "leaves": count,
+            "checksums": held,
+            "problems": [{"where": where, "what": what} for where, what in problems],
+        },
+        columns=("where", "what"),
+        rows=problems,
+        summary=f"{count} leaves read, {'checksums' if held else 'no checksums'}, {state}",
+        code=1 if problems else 0,
+    )
+
+
+def _verify_files(options: argparse.Namespace, problems: list[tuple[str, str]]) -> bool:
+    """Compare files with their recorded sizes and CRC-32s; tell whether there are any recorded."""
+    with _open(options, options.path, verify=False) as store:
+        if not isinstance(store, CheckpointStore):
+            return False
+        checksums = Checksums.load(store.folder)
+        problems += [] if checksums is None else damaged_files(store.folder, checksums)
+        return checksums is not None
+
+
+def _verify_array(store: LazyStore, one: Stored, problems: list[tuple[str, str]]) -> None:
+    try:
+        _value(store, one)
+    except DamagedCheckpointError as error:
+        problems.append(("/".join(one.names), error.reason))
+
+
+def convert_to(options: argparse.Namespace) -> Outcome:
+    """Write what a path holds in another format."""
+    with _open(options, options.path) as store:
+        convert(
+            store,
+            options.target,
+            options.to,
+            overwrite=options.overwrite,
+            compression=not options.no_compression,
+        )
+        written = store.stats
+    return Outcome(
+        data={"target": options.target, "leaves": written.leaves, "bytes": written.bytes},
+        summary=f"wrote {written.leaves} leaves, {written.bytes:,} bytes, to {options.target}",
+    )
+
+
+def plan_read(options: argparse.Namespace) -> Outcome:
+    """Tell what loading onto a mesh reads and holds."""
+    mesh = {
+        name: int(size) for name, _, size in (a.partition("=") for a in options.mesh.split(","))
+    }
+    splits = [tuple(split.rsplit("=", 1)) for split in options.split]
+    with _open(options, options.path) as store:
+        wanted: dict[str, Any] = {}
+        for one in _arrays(store):
+            if is_array_spec(one.spec):
+                _insert(wanted, one.names, Partitioned(one.spec, _axes(one.names, splits)))
+        found = plan(wanted, store, mesh, processes=options.processes)
+    return Outcome(
+        data={
+            "total_bytes": found.total_bytes,
+            "device_bytes": found.device_bytes,
+            "process_bytes": list(found.process_bytes),
+        },
+        summary=str(found),
+    )
+
+
+def _axes(names: Names, splits: list[Any]) -> tuple[str | None, ...]:
+    chosen = [axes for pattern, axes in splits if re.search(pattern, "/".join(names))]
+    if not chosen or chosen[-1] == "-":
+        return ()
+    return tuple(axis if axis != "-" else None for axis in chosen[-1].split(","))
+
+
+def _insert(tree: dict[str, Any], names: Names, value: Any) -> None:
+    for name in names[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[names[-1]] = value
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
+    "ls": list_arrays,
+    "show": show,
+    "diff": diff,
+    "verify": verify,
+    "convert": convert_to,
+    "plan": plan_read,
+}

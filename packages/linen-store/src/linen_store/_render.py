@@ -1,0 +1,66 @@
+"""Printing what a command found: as JSON, as tables of rich where it is installed, or as plain text."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["Outcome", "render"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a command found."""
+
+    data: dict[str, Any]
+    """All of it, for JSON."""
+
+    columns: Sequence[str] = ()
+    """Titles of the table."""
+
+    rows: Sequence[Sequence[str]] = ()
+    """The table."""
+
+    summary: str = ""
+    """The line below it."""
+
+    code: int = 0
+    """The exit code."""
+
+
+def render(outcome: Outcome, *, as_json: bool) -> str:
+    """Give the text that a command prints."""
+    if as_json:
+        return json.dumps(outcome.data) + "\n"
+    table = _table(outcome.columns, outcome.rows) if outcome.rows else ""
+    return table + (outcome.summary + "\n" if outcome.summary else "")
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    try:
+        from rich.box import SIMPLE
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        return _plain_table(columns, rows)
+    table = Table(box=SIMPLE)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+    stream = io.StringIO()
+    Console(file=stream, width=shutil.get_terminal_size().columns).print(table)
+    return stream.getvalue()
+
+
+def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (columns, *rows)
+    ]
+    return "\n".join(lines) + "\n"

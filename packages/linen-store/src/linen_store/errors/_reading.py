@@ -1,0 +1,237 @@
+"""Failures to open or read what is stored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from linen_core.errors import StoreError
+from linen_store.errors._base import StrPath, render_leaf
+
+__all__ = [
+    "AmbiguousCheckpointError",
+    "CheckpointNotFoundError",
+    "CheckpointReplacedError",
+    "ChecksumError",
+    "DamagedCheckpointError",
+    "ForkedStoreError",
+    "KeyMapError",
+    "NotACheckpointError",
+    "RootNotFoundError",
+    "StoreDtypeError",
+    "TorchNamesError",
+    "UnfinishedCheckpointError",
+    "UnsafeNameError",
+]
+
+
+class CheckpointNotFoundError(StoreError, FileNotFoundError):
+    """Nothing exists at the path of a checkpoint.
+
+    Attributes:
+      path: the path that was opened.
+    """
+
+    def __init__(self, path: StrPath, hint: str = "Check the path.") -> None:
+        self.path = os.fspath(path)
+        super().__init__(f"Cannot open {self.path!r}: nothing is there. {hint}")
+
+
+class NotACheckpointError(StoreError, ValueError):
+    """Something exists at the path, but no checkpoint of a format that can be read.
+
+    Attributes:
+      path: the path that was opened.
+      found: what was seen there.
+    """
+
+    def __init__(self, path: StrPath, found: str, hint: str) -> None:
+        self.path = os.fspath(path)
+        self.found = found
+        super().__init__(f"Cannot open {self.path!r} as a checkpoint: found {found}. {hint}")
+
+
+class UnfinishedCheckpointError(StoreError, ValueError):
+    """The checkpoint was never finished: the process that wrote it died, or is still writing.
+
+    Attributes:
+      path: the path that was opened.
+      found: what shows that it is unfinished.
+    """
+
+    def __init__(self, path: StrPath, found: str) -> None:
+        self.path = os.fspath(path)
+        self.found = found
+        super().__init__(
+            f"Cannot open {self.path!r}: the checkpoint is unfinished ({found}). Wait for the "
+            "process that writes it, or open an earlier checkpoint."
+        )
+
+
+class AmbiguousCheckpointError(StoreError, ValueError):
+    """Several things at the path could be meant.
+
+    Attributes:
+      path: the path that was opened.
+      argument: the argument that chooses.
+      choices: what it can be.
+    """
+
+    def __init__(
+        self, path: StrPath, argument: str, choices: Sequence[Any], found: Any = None
+    ) -> None:
+        self.path = os.fspath(path)
+        self.argument = argument
+        self.choices = tuple(choices)
+        self.found = found
+        given = f"{argument}={found!r} is not among" if found is not None else "it holds"
+        super().__init__(
+            f"Cannot open {self.path!r}: {given} {list(self.choices)}. Pass `{argument}=` one of "
+            "them."
+        )
+
+
+class RootNotFoundError(StoreError, KeyError):
+    """The part of a checkpoint that was named as the root of the collections is not there.
+
+    Attributes:
+      path: the checkpoint.
+      root: the names that were given.
+      found: what is there instead.
+    """
+
+    def __init__(self, path: StrPath, root: Any, found: str) -> None:
+        self.path = os.fspath(path)
+        self.root = root
+        self.found = found
+        super().__init__(
+            f"Cannot use {root!r} of {self.path!r} as the root of the collections: found {found}. "
+            "Pass `root=` the names that lead to the collections, or {'params': ()} where the "
+            "file holds bare parameters."
+        )
+
+
+class TorchNamesError(StoreError, ValueError):
+    """The names in a file are those of a PyTorch model, whose arrays are laid out otherwise.
+
+    Attributes:
+      path: the file.
+      name: one of the names.
+    """
+
+    def __init__(self, path: StrPath, name: str) -> None:
+        self.path = os.fspath(path)
+        self.name = name
+        super().__init__(
+            f"Cannot open {self.path!r}: it has the names of a PyTorch model, for example {name!r}. "
+            "Pass `key_map=` from its names to those of the variables, and transpose kernels."
+        )
+
+
+class KeyMapError(StoreError, TypeError):
+    """A map of names was given for a format whose names are not flat.
+
+    Attributes:
+      path: the checkpoint.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path = os.fspath(path)
+        super().__init__(
+            f"Cannot open {self.path!r} with a `key_map`: its names are no flat strings. Use `root=` "
+            "for the part that holds the collections, and `rename=` of `restore` for the rest."
+        )
+
+
+class UnsafeNameError(StoreError, ValueError):
+    """A name in a checkpoint would lead outside of its folder, or to no file at all.
+
+    Attributes:
+      path: the checkpoint.
+      leaf: names of the leaf.
+    """
+
+    def __init__(self, path: StrPath, leaf: Sequence[str]) -> None:
+        self.path = os.fspath(path)
+        self.leaf = tuple(leaf)
+        super().__init__(
+            f"Cannot open {self.path!r}: the leaf {self.leaf} does not name a file inside the "
+            "checkpoint. Do not trust this checkpoint; ask who made it."
+        )
+
+
+class DamagedCheckpointError(StoreError, ValueError):
+    """A file of a checkpoint is missing, truncated or not what it should be.
+
+    Attributes:
+      path: the checkpoint.
+      leaf: names of the leaf that cannot be read; None where it concerns the whole checkpoint.
+      file: the file that is damaged, as far as it is known.
+      reason: what is wrong with it.
+    """
+
+    def __init__(
+        self, path: StrPath, file: StrPath, reason: str, leaf: Sequence[str] | None = None
+    ) -> None:
+        self.path = os.fspath(path)
+        self.file = os.fspath(file)
+        self.reason = reason
+        self.leaf = None if leaf is None else tuple(leaf)
+        what = self.path if leaf is None else f"{render_leaf(leaf)!r} of {self.path}"
+        super().__init__(
+            f"Cannot read {what}: {self.file} is damaged ({reason}). Restore the files from a "
+            "copy, or open another checkpoint."
+        )
+
+
+class ChecksumError(DamagedCheckpointError):
+    """The values of a leaf are not those that were saved: their CRC-32 differs."""
+
+
+class CheckpointReplacedError(StoreError, RuntimeError):
+    """The checkpoint under an open store was replaced or removed.
+
+    Attributes:
+      path: the checkpoint.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path = os.fspath(path)
+        super().__init__(
+            f"Cannot read from {self.path!r}: the checkpoint was replaced or removed since the "
+            "store was opened. Open the store again."
+        )
+
+
+class ForkedStoreError(StoreError, RuntimeError):
+    """A store was read in a forked child of the process that opened it.
+
+    Attributes:
+      opened_in: the process that opened the store.
+      read_in: the process that reads.
+    """
+
+    def __init__(self, opened_in: int, read_in: int) -> None:
+        self.opened_in = opened_in
+        self.read_in = read_in
+        super().__init__(
+            f"Cannot read in process {read_in}: the store was opened in process {opened_in}, "
+            "which was then forked, and its reader threads do not survive a fork. Start the "
+            "child with the 'spawn' method and open the store there, or read before the fork."
+        )
+
+
+class StoreDtypeError(StoreError, TypeError):
+    """A store was asked to cast floating-point arrays to what is no floating-point dtype.
+
+    Attributes:
+      dtype: the dtype that was asked for.
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        super().__init__(
+            f"Cannot read floating-point arrays as {dtype}: expected a floating-point dtype. Read "
+            "them as they are and convert them yourself."
+        )

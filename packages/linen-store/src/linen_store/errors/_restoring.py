@@ -1,0 +1,98 @@
+"""Failures to load what is stored into a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from linen_core.errors import StoreError
+from linen_store.errors._base import render_leaf
+
+__all__ = [
+    "RenameCollisionError",
+    "RestoreMismatchError",
+    "RngsMissingError",
+    "UnevenShardingError",
+]
+
+
+class RestoreMismatchError(StoreError, ValueError):
+    """What a store holds does not fit the model; all that is wrong is listed.
+
+    Attributes:
+      model: the class name of the model.
+      store: the store, rendered.
+      problems: one line for each leaf that does not fit.
+    """
+
+    def __init__(self, model: str, store: str, problems: Sequence[str]) -> None:
+        self.model = model
+        self.store = store
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(
+            f"Cannot restore {model} from {store}: {len(self.problems)} leaves do not fit. Map "
+            "names with `rename=`, initialise what is missing with `init_missing=True`, ignore "
+            f"what is unexpected with `strict=False`.\n{lines}"
+        )
+
+
+class RngsMissingError(StoreError, ValueError):
+    """Variables must be initialised, and there is no key to do it with.
+
+    Attributes:
+      model: the class name of the model.
+      missing: names of the variables.
+    """
+
+    def __init__(self, model: str, missing: Sequence[Sequence[str]]) -> None:
+        self.model = model
+        self.missing = tuple(map(tuple, missing))
+        super().__init__(
+            f"Cannot initialise {len(self.missing)} variables of {model} that the store lacks, "
+            f"the first is {render_leaf(self.missing[0])!r}: expected `rngs=`, found None. Pass a "
+            "key or a dict of keys."
+        )
+
+
+class RenameCollisionError(StoreError, ValueError):
+    """`rename` gives two stored leaves the same name.
+
+    Attributes:
+      name: the name.
+      leaves: the two leaves.
+    """
+
+    def __init__(self, name: Sequence[str], first: Sequence[str], second: Sequence[str]) -> None:
+        self.name = tuple(name)
+        self.leaves = (tuple(first), tuple(second))
+        super().__init__(
+            f"Cannot rename: {render_leaf(first)!r} and {render_leaf(second)!r} would both be "
+            f"{render_leaf(name)!r}. Make the patterns of `rename` more exact, or drop one with "
+            "None."
+        )
+
+
+class UnevenShardingError(StoreError, ValueError):
+    """An axis of an array cannot be split over mesh axes.
+
+    Attributes:
+      names: the variable.
+      shape: its shape.
+      partition: the mesh axes of each of its axes.
+      axis: the axis.
+      sizes: the sizes of the mesh axes.
+    """
+
+    def __init__(
+        self, names: Sequence[str], shape: Sequence[int], partition: Any, axis: int, sizes: Any
+    ) -> None:
+        self.names = tuple(names)
+        self.shape = tuple(shape)
+        self.partition = partition
+        self.axis = axis
+        self.sizes = dict(sizes)
+        super().__init__(
+            f"Cannot split {render_leaf(self.names)!r} of shape {self.shape} as {partition} over the "
+            f"mesh {self.sizes}: axis {axis} does not divide evenly. Change the rules or the mesh."
+        )

@@ -1,0 +1,142 @@
+"""Failures to save."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from linen_core.errors import StoreError
+from linen_store.errors._base import StrPath, render_leaf
+
+__all__ = [
+    "CheckpointExistsError",
+    "DottedNameError",
+    "NameCollisionError",
+    "SaveFailedError",
+    "SaveTimeoutError",
+    "UnsupportedLeafError",
+    "UnwritablePathError",
+]
+
+
+class CheckpointExistsError(StoreError, FileExistsError):
+    """Something is already at the path that is saved to.
+
+    Attributes:
+      path: the path.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path = os.fspath(path)
+        super().__init__(
+            f"Cannot save to {self.path!r}: it exists already. Pass overwrite=True to replace it, "
+            "or choose another path."
+        )
+
+
+class UnwritablePathError(StoreError, OSError):
+    """The folder that is saved into cannot be made or written.
+
+    Attributes:
+      path: the path that is saved to.
+      reason: why.
+    """
+
+    def __init__(self, path: StrPath, reason: str) -> None:
+        self.path = os.fspath(path)
+        self.reason = reason
+        super().__init__(
+            f"Cannot save to {self.path!r}: {reason}. Nothing was written; choose a folder that "
+            "can be written."
+        )
+
+
+class SaveFailedError(StoreError, OSError):
+    """Writing a checkpoint failed half-way; what was at the path before is untouched.
+
+    Attributes:
+      path: the path that was saved to.
+      reason: why.
+    """
+
+    def __init__(self, path: StrPath, reason: str) -> None:
+        self.path = os.fspath(path)
+        self.reason = reason
+        super().__init__(
+            f"Cannot save to {self.path!r}: {reason}. What was there before is untouched; free "
+            "space or check the disk, then save again."
+        )
+
+
+class SaveTimeoutError(StoreError, TimeoutError):
+    """A save in the background did not end in the time it was waited for; it goes on.
+
+    Attributes:
+      path: the path that is saved to.
+      timeout: how many seconds were waited.
+    """
+
+    def __init__(self, path: StrPath, timeout: float | None) -> None:
+        self.path = os.fspath(path)
+        self.timeout = timeout
+        super().__init__(
+            f"Still saving to {self.path!r} after {timeout} seconds. The save goes on; wait for "
+            "it again."
+        )
+
+
+class NameCollisionError(StoreError, ValueError):
+    """Two leaves would get the same name in the checkpoint, because names are joined by dots.
+
+    Attributes:
+      path: the path that is saved to.
+      name: the name in the checkpoint.
+      leaves: the two leaves.
+    """
+
+    def __init__(
+        self, path: StrPath, name: str, first: Sequence[str], second: Sequence[str]
+    ) -> None:
+        self.path = os.fspath(path)
+        self.name = name
+        self.leaves = (tuple(first), tuple(second))
+        super().__init__(
+            f"Cannot save to {self.path!r}: the leaves {self.leaves[0]} and {self.leaves[1]} "
+            f"would both be named {name!r} in the checkpoint. Rename one of them."
+        )
+
+
+class DottedNameError(StoreError, ValueError):
+    """A name holds a dot, or is empty, where a format joins names by dots.
+
+    Attributes:
+      path: the path that is saved to.
+      leaf: names of the leaf.
+    """
+
+    def __init__(self, path: StrPath, leaf: Sequence[str]) -> None:
+        self.path = os.fspath(path)
+        self.leaf = tuple(leaf)
+        super().__init__(
+            f"Cannot save {self.leaf} to {self.path!r}: safetensors joins names by dots, so a name "
+            "must be without any and not empty. Rename it, or save as an Orbax checkpoint."
+        )
+
+
+class UnsupportedLeafError(StoreError, TypeError):
+    """A value cannot be saved.
+
+    Attributes:
+      path: the path that is saved to.
+      leaf: names of the leaf.
+      found: what the value is.
+    """
+
+    def __init__(self, path: StrPath, leaf: Sequence[str], found: str) -> None:
+        self.path = os.fspath(path)
+        self.leaf = tuple(leaf)
+        self.found = found
+        super().__init__(
+            f"Cannot save {render_leaf(leaf)!r} to {self.path!r}: found {found}, expected an "
+            "array, a number, a string or None. Convert or remove it."
+        )

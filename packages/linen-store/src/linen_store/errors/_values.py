@@ -1,0 +1,150 @@
+"""Failures of FrozenDict and of serialization, which know no store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from linen_core.errors import LinenError
+
+__all__ = [
+    "AmbiguousKeysError",
+    "BadMsgpackError",
+    "FrozenDictSetError",
+    "HandlerExistsError",
+    "NotADictError",
+    "StateMismatchError",
+    "StateShapeError",
+    "UnsupportedStateError",
+]
+
+
+class FrozenDictSetError(LinenError, ValueError):
+    """An item of a FrozenDict was assigned.
+
+    Attributes:
+      key: the key that was assigned.
+    """
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+        super().__init__(
+            f"Cannot set {key!r}: a FrozenDict is immutable. Make a changed one with "
+            f"`copy({{{key!r}: ...}})`, or a plain dict with `unfreeze()`."
+        )
+
+
+class NotADictError(LinenError, TypeError):
+    """`copy` or `pop` got something that is neither a FrozenDict nor a dict.
+
+    Attributes:
+      function: the function that was called.
+      found: what it got.
+    """
+
+    def __init__(self, function: str, found: Any) -> None:
+        self.function = function
+        self.found = found
+        super().__init__(
+            f"Cannot {function} from a {type(found).__name__}: expected a FrozenDict or a dict."
+        )
+
+
+class HandlerExistsError(LinenError, ValueError):
+    """A type was registered for serialisation twice.
+
+    Attributes:
+      type: the type.
+    """
+
+    def __init__(self, ty: type) -> None:
+        self.type = ty
+        super().__init__(
+            f"Cannot register {ty.__name__} for serialization: it is registered already. Pass "
+            "override=True to replace what was registered."
+        )
+
+
+class AmbiguousKeysError(LinenError, ValueError):
+    """Keys of a dict are the same once they are strings, as a state dict needs them.
+
+    Attributes:
+      keys: all the keys of the dict.
+    """
+
+    def __init__(self, keys: Sequence[Any]) -> None:
+        self.keys = list(keys)
+        super().__init__(
+            f"Cannot make a state dict of a dict with the keys {self.keys}: some are the same as "
+            "strings. Rename one of them."
+        )
+
+
+class StateMismatchError(LinenError, ValueError):
+    """A state dict has other names than what it is restored into.
+
+    Attributes:
+      path: where in the state.
+      kind: what kind of container is restored.
+      expected: the names that it has.
+      found: the names in the state, or the type of what is there instead.
+    """
+
+    def __init__(self, path: str, kind: str, expected: Sequence[str], found: Any) -> None:
+        self.path = path
+        self.kind = kind
+        self.expected = list(expected)
+        self.found = found
+        super().__init__(
+            f"Cannot restore the {kind} at {path!r}: expected the names {self.expected}, found "
+            f"{found}. Restore into a target of the structure that was saved."
+        )
+
+
+class StateShapeError(LinenError, ValueError):
+    """An array of a state dict has another shape than what it is restored into.
+
+    Attributes:
+      path: where in the state.
+      expected: the shape of the target.
+      found: the shape in the state.
+    """
+
+    def __init__(self, path: str, expected: tuple[int, ...], found: tuple[int, ...]) -> None:
+        self.path = path
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"Cannot restore the array at {path!r}: expected the shape {expected}, found {found}. "
+            "Restore into a target of the shapes that were saved, or into None for the bare state."
+        )
+
+
+class UnsupportedStateError(LinenError, ValueError, TypeError):
+    """A value of a state dict cannot be written as MessagePack.
+
+    Attributes:
+      found: what the value is.
+    """
+
+    def __init__(self, found: str) -> None:
+        self.found = found
+        super().__init__(
+            f"Cannot serialize {found}: expected arrays, numbers, strings, bytes, None, dicts and "
+            "lists. Convert it, or register its type with `register_serialization_state`."
+        )
+
+
+class BadMsgpackError(LinenError, ValueError):
+    """Bytes are no MessagePack tree of arrays, or a damaged one.
+
+    Attributes:
+      reason: what is wrong with them.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"Cannot restore a tree from bytes: they are damaged or of another format ({reason}). "
+            "Expected what `to_bytes` writes; read it from another copy."
+        )

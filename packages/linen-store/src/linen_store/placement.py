@@ -1,0 +1,249 @@
+"""Where arrays go on a mesh, and what that costs each process and device, from metadata alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+
+from linen_core import VariableStore, as_store
+from linen_core.meta import get_partition_spec
+from linen_store._fit import Names, Stored, index_store, match
+from linen_store._specs import array_spec, key_name, nbytes
+from linen_store.errors import RestoreMismatchError, UnevenShardingError
+from linen_store.lazy_store import ShardingLike
+from linen_store.opening import open_store
+
+__all__ = ["LeafPlan", "MeshLike", "ReadPlan", "Rules", "mesh_sharding", "plan"]
+
+Rules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]
+"""Which mesh axis, or axes, each logical axis name stands for; the first rule that can be used is."""
+
+MeshLike: TypeAlias = Mesh | AbstractMesh | Mapping[str, int]
+"""A mesh, or the sizes of its axes by name."""
+
+_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class LeafPlan:
+    """What becomes of one array."""
+
+    names: Names
+    """The variable."""
+
+    spec: Any
+    """Its shape and dtype."""
+
+    partition: PartitionSpec
+    """The mesh axes that its axes are split over."""
+
+    device_bytes: int
+    """What each device holds of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadPlan:
+    """What loading variables onto a mesh reads and holds."""
+
+    leaves: tuple[LeafPlan, ...]
+    """Every array."""
+
+    total_bytes: int
+    """Size of all the arrays, each counted once."""
+
+    device_bytes: int
+    """What each device holds."""
+
+    process_bytes: tuple[int, ...]
+    """What each process reads: the parts that its devices hold, each counted once."""
+
+    def __str__(self) -> str:
+        largest = sorted(self.leaves, key=lambda leaf: -leaf.device_bytes)[:_SHOWN]
+        read = f"{min(self.process_bytes):,}"
+        if min(self.process_bytes) != max(self.process_bytes):
+            read += f" to {max(self.process_bytes):,}"
+        return "\n".join(
+            [
+                f"{len(self.leaves)} arrays, {self.total_bytes:,} bytes",
+                f"each device holds {self.device_bytes:,} bytes",
+                f"each of {len(self.process_bytes)} processes reads {read} bytes",
+                "largest on a device:",
+                *(
+                    f"  {leaf.device_bytes:,} {'/'.join(leaf.names)} {leaf.partition}"
+                    for leaf in largest
+                ),
+            ]
+        )
+
+
+def plan(
+    wanted: Any,
+    store: VariableStore | Mapping[str, Any] | str | os.PathLike[str],
+    mesh: MeshLike,
+    rules: Rules | None = None,
+    *,
+    processes: int = 1,
+    dtype: Any = None,
+) -> ReadPlan:
+    """Tell what loading variables onto a mesh will read and hold, without reading a value.
+
+    Neither the devices nor the memory have to be there: a laptop plans for a cluster.
+
+    Args:
+      wanted: the variables, as ``jax.eval_shape(model.init, ...)`` describes them; their boxes
+        name the axes. None for all that the store has, whole on each device.
+      store: a store, a mapping of variables, or the path of a checkpoint.
+      mesh: the mesh, or the sizes of its axes by name.
+      rules: which mesh axes the names in the boxes stand for; without, they are mesh axes.
+      processes: how many processes the devices are divided among, in the order of the mesh; for a
+        `jax.sharding.Mesh` its devices tell.
+      dtype: a floating-point dtype that every floating-point array is cast to.
+
+    Raises:
+      RestoreMismatchError: the store lacks variables that are wanted, or has them in other shapes.
+      UnevenShardingError: an axis cannot be split evenly.
+      StoreError: the store cannot be opened.
+
+    Example:
+      >>> import linen_core as nn
+      >>> kernel = nn.Partitioned(jax.ShapeDtypeStruct((8, 4), jnp.float32), ("data", None))
+      >>> found = plan({"params": {"kernel": kernel}}, {"params": {"kernel": jnp.ones((8, 4))}}, {"data": 4})
+      >>> found.device_bytes, found.process_bytes
+      (32, (128,))
+    """
+    opened = open_store(store) if isinstance(store, str | os.PathLike) else as_store(store)
+    sizes = dict(mesh.shape) if isinstance(mesh, Mesh | AbstractMesh) else dict(mesh)
+    owners = _owners(mesh, sizes, processes)
+    stored = index_store(opened, {})
+    partitions = partition_specs(wanted, rules)
+    chosen = stored if wanted is None else _chosen(partitions, stored, opened)
+    leaves = []
+    per_process = [0] * (max(owners) + 1)
+    counts: dict[PartitionSpec, list[int]] = {}
+    for names, one in chosen.items():
+        partition = partitions.get(names, PartitionSpec())
+        spec = _cast(one.spec, dtype)
+        size = nbytes(spec) // _parts(names, spec.shape, partition, sizes)
+        leaves.append(LeafPlan(names, spec, partition, size))
+        if partition not in counts:
+            counts[partition] = list(_distinct(partition, sizes, owners))
+        for process, count in enumerate(counts[partition]):
+            per_process[process] += count * size
+    return ReadPlan(
+        leaves=tuple(leaves),
+        total_bytes=sum(nbytes(leaf.spec) for leaf in leaves),
+        device_bytes=sum(leaf.device_bytes for leaf in leaves),
+        process_bytes=tuple(per_process),
+    )
+
+
+def mesh_sharding(wanted: Any, mesh: Mesh, rules: Rules | None) -> ShardingLike:
+    """Give the sharding of each variable by the names in its box; whole on each device without a box."""
+    partitions = partition_specs(wanted, rules)
+
+    def where(names: Names, spec: jax.ShapeDtypeStruct) -> NamedSharding:
+        partition = partitions.get(names, PartitionSpec())
+        _parts(names, spec.shape, partition, dict(mesh.shape))
+        return NamedSharding(mesh, partition)
+
+    return where
+
+
+def partition_specs(wanted: Any, rules: Rules | None) -> dict[Names, PartitionSpec]:
+    """Find the mesh axes of each variable, by its name with and without that of the box."""
+    specs = get_partition_spec(wanted)
+    found: dict[Names, PartitionSpec] = {}
+    for keys, spec in jax.tree_util.tree_flatten_with_path(
+        specs, is_leaf=lambda node: isinstance(node, PartitionSpec)
+    )[0]:
+        names = tuple(map(key_name, keys))
+        partition = spec if isinstance(spec, PartitionSpec) else PartitionSpec()
+        found[names] = found[*names, "value"] = _ruled(partition, rules)
+    return found
+
+
+def _ruled(partition: PartitionSpec, rules: Rules | None) -> PartitionSpec:
+    if rules is None:
+        return partition
+    used: set[str] = set()
+    axes = []
+    for name in partition:
+        axes.append(_first_usable(name, rules, used))
+        used |= set(_as_tuple(axes[-1]))
+    return PartitionSpec(*axes)
+
+
+def _first_usable(name: Any, rules: Rules, used: set[str]) -> Any:
+    return next(
+        (axes for logical, axes in rules if logical == name and not used & set(_as_tuple(axes))),
+        None,
+    )
+
+
+def _as_tuple(axes: Any) -> tuple[str, ...]:
+    if axes is None:
+        return ()
+    return (axes,) if isinstance(axes, str) else tuple(axes)
+
+
+def _chosen(
+    partitions: Mapping[Names, PartitionSpec], stored: Mapping[Names, Stored], store: VariableStore
+) -> dict[Names, Stored]:
+    names = [name for name in partitions if name[-1:] != ("value",)]
+    found = {name: match(name, stored) for name in names}
+    missing = [f"{'/'.join(name)}: missing" for name, one in found.items() if one is None]
+    if missing:
+        model = "the wanted variables"
+        raise RestoreMismatchError(model, repr(store), missing)
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _cast(spec: Any, dtype: Any) -> Any:
+    if dtype is None or not jnp.issubdtype(spec.dtype, jnp.floating):
+        return spec
+    return array_spec(spec.shape, jnp.dtype(dtype))
+
+
+def _parts(
+    names: Names, shape: Sequence[int], partition: PartitionSpec, sizes: Mapping[str, int]
+) -> int:
+    """Count the parts that an array is cut into."""
+    total = 1
+    padded = [*partition, *[None] * (len(shape) - len(partition))]
+    for axis, (length, axes) in enumerate(zip(shape, padded, strict=False)):
+        count = math.prod(sizes.get(name, 0) for name in _as_tuple(axes))
+        if count == 0 or length % count or len(padded) > len(shape):
+            raise UnevenShardingError(names, tuple(shape), partition, axis, dict(sizes))
+        total *= count
+    return total
+
+
+def _owners(mesh: MeshLike, sizes: Mapping[str, int], processes: int) -> list[int]:
+    """Tell which process each device of the mesh, in its order, belongs to."""
+    if isinstance(mesh, Mesh):
+        indices = [device.process_index for device in mesh.devices.flat]
+        order = {process: number for number, process in enumerate(sorted(set(indices)))}
+        return [order[index] for index in indices]
+    devices = math.prod(sizes.values())
+    return [number * processes // devices for number in range(devices)]
+
+
+def _distinct(
+    partition: PartitionSpec, sizes: Mapping[str, int], owners: Sequence[int]
+) -> Iterator[int]:
+    """Count, for each process, the different parts that its devices hold."""
+    names = list(sizes)
+    cut = [names.index(name) for axes in partition for name in _as_tuple(axes)]
+    held: list[set[tuple[int, ...]]] = [set() for _ in range(max(owners) + 1)]
+    places = itertools.product(*(range(size) for size in sizes.values()))
+    for place, owner in zip(places, owners, strict=True):
+        held[owner].add(tuple(place[axis] for axis in cut))
+    return map(len, held)
