@@ -117,7 +117,9 @@ class Module(ModuleVariables):
         )
         named = {*cls._compact_name_scope_methods, *cls.__dict__}
         cls._compact_name_scope_methods = tuple(
-            sorted(name for name in named if hasattr(getattr(cls, name, None), "compact_name_scope"))
+            sorted(
+                name for name in named if hasattr(getattr(cls, name, None), "compact_name_scope")
+            )
         )
         wrap_attributes(cls, frozenset({f.name for f in fields} | {"parent"}))
         cls._has_setup = cls.setup is not Module.setup
