@@ -84,7 +84,9 @@ def conv(params, x, strides=1):
 
 def bottleneck(params, stats, x, strides):
     """One bottleneck block of ResNet."""
-    h = jax.nn.relu(batch_norm(params["BatchNorm_0"], stats["BatchNorm_0"], conv(params["Conv_0"], x)))
+    h = jax.nn.relu(
+        batch_norm(params["BatchNorm_0"], stats["BatchNorm_0"], conv(params["Conv_0"], x))
+    )
     h = conv(params["Conv_1"], h, strides)
     h = jax.nn.relu(batch_norm(params["BatchNorm_1"], stats["BatchNorm_1"], h))
     h = batch_norm(params["BatchNorm_2"], stats["BatchNorm_2"], conv(params["Conv_2"], h))

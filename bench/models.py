@@ -72,7 +72,9 @@ def build(nn: Any) -> dict[str, Any]:
         @nn.compact
         def __call__(self, x):
             def conv(features, size, strides=1, name=None):
-                return nn.Conv(features, (size, size), (strides, strides), use_bias=False, name=name)
+                return nn.Conv(
+                    features, (size, size), (strides, strides), use_bias=False, name=name
+                )
 
             def norm(name=None):
                 return nn.BatchNorm(use_running_average=True, name=name)

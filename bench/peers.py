@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import flax.nnx as nnx
 import haiku as hk
 import jax
+from flax import nnx
 
 __all__ = ["applied_mlps", "initialised_mlps"]
 
@@ -16,9 +16,7 @@ class NnxMLP(nnx.Module):
     """The MLP with flax.nnx."""
 
     def __init__(self, depth, features, rngs):
-        self.layers = nnx.List(
-            [nnx.Linear(features, features, rngs=rngs) for _ in range(depth)]
-        )
+        self.layers = nnx.List([nnx.Linear(features, features, rngs=rngs) for _ in range(depth)])
 
     def __call__(self, x):
         for layer in self.layers:

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as fnn
+import hand
 import jax
 import jax.numpy as jnp
-from timing import Figure, measure, traced
-
-import hand
-import linen_core as nn
 import models
 import peers
+from timing import Figure, measure, traced
+
+import linen_core as nn
 
 LINEN = models.build(nn)
 FLAX = models.build(fnn)
@@ -184,7 +184,9 @@ def show(title: str, figures: dict[str, Figure], benchmark: Benchmark) -> bool:
     print(f"{title}: Linen at most {benchmark.bar} x {benchmark.base}: {'yes' if kept else 'NO'}")
     for name, figure in figures.items():
         spread = f"{figure.low / base:.2f} to {figure.high / base:.2f}"
-        print(f"  {name:16s} {figure.median / base:6.2f}  ({spread}; {1000 * figure.median:.2f} ms)")
+        print(
+            f"  {name:16s} {figure.median / base:6.2f}  ({spread}; {1000 * figure.median:.2f} ms)"
+        )
     return kept
 
 

@@ -55,4 +55,4 @@ def _figure(times: list[float]) -> Figure:
 
 def traced(fn: Callable[..., Any], *args: Any) -> Callable[[], Any]:
     """A program that traces a function; JAX remembers traces by function, so each run takes a new one."""
-    return lambda: jax.make_jaxpr(lambda *args: fn(*args))(*args)
+    return lambda: jax.make_jaxpr(lambda *args: fn(*args))(*args)  # noqa: PLW0108 - see above

@@ -1,6 +1,6 @@
 """Run the checks of the workspace, in its environment: lint, format, types, tests with coverage.
 
-With arguments: pytest alone, with those arguments.
+With arguments: pytest alone, with those arguments; paths among them start at the root of the clone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def main(*arguments: str) -> int:
     """Run pytest with the arguments, or every check; give the exit status."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if arguments:
-        return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
+        command = [sys.executable, "-m", "pytest", *arguments]
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
     failed = [name for name, command in CHECKS.items() if not passes(name, command)]
     print("Failed: " + ", ".join(failed) if failed else "All checks passed.")
     return int(bool(failed))

@@ -161,7 +161,8 @@ def main():
         labels, held_labels = (file[name].astype(np.int32) for name in LABELS)
     data = (images, labels, held_images, held_labels)
     model = Classifier(classes=10)
-    console.print(model.tabulate(jax.random.key(0), images[:1], train=False), highlight=False)
+    style = {"width": console.width, "force_terminal": console.is_terminal}
+    print(model.tabulate(jax.random.key(0), images[:1], train=False, console_kwargs=style))
 
     start = time.perf_counter()
     variables = model.init(jax.random.key(0), images[:1], train=False)

@@ -118,26 +118,42 @@ def test_batch_norm(options, axis, momentum, shape, mask, average, in_call, muta
     )
 
 
-@pytest.mark.parametrize("fast", [True, False])
-@pytest.mark.parametrize("name", ["LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm", "BatchNorm"])
-@pytest.mark.parametrize("groups", [None, [[0, 1], [2, 3]]], ids=["all", "groups"])
-def test_statistics_over_a_mapped_axis(name, fast, groups):
-    options = {"axis_name": "batch", "use_fast_variance": fast, "axis_index_groups": groups}
+def _over_devices(library, name, **options):
+    """An input with four devices, and what a device does with its part."""
+    x = array((4, 3, 2, 4))
     options |= {"num_groups": 2} if name == "GroupNorm" else {}
     options |= {"use_running_average": False} if name == "BatchNorm" else {}
-    x = array((4, 3, 2, 4))
+    variables = getattr(library, name)(**options).init(jax.random.key(0), x[0])
+    layer = getattr(library, name)(axis_name="batch", **options)
+    return x, functools.partial(layer.apply, variables, mutable=["batch_stats"])
+
+
+NORMS = ("LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm", "BatchNorm")
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("name", NORMS)
+def test_statistics_over_a_mapped_axis(name, fast):
     results = []
     for library in (nn, flax_nn):
-        layer = getattr(library, name)(**options)
-        start = (
-            layer
-            if name == "BatchNorm"
-            else getattr(library, name)(**{**options, "axis_name": None})
-        )
-        variables = start.init(jax.random.key(0), x[0])
-        apply = functools.partial(layer.apply, variables, mutable=["batch_stats"])
+        x, apply = _over_devices(library, name, use_fast_variance=fast)
         results.append(jax.vmap(apply, axis_name="batch")(x))
     assert_same_tree(*results)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_statistics_over_groups_of_devices(name):
+    groups = [[0, 1], [2, 3]]
+    for library in (nn, flax_nn):
+        x, apply = _over_devices(library, name, axis_index_groups=groups)
+        program = str(jax.make_jaxpr(apply, axis_env=[("batch", 4)])(x[0]))
+        assert program.count("axis_index_groups=((0, 1), (2, 3))") == 1
+
+
+def test_batch_norm_makes_variables_without_its_mapped_axis():
+    x = array((3, 4))
+    layers = [lib.BatchNorm(use_running_average=False, axis_name="b") for lib in (nn, flax_nn)]
+    assert_same_tree(*(layer.init(jax.random.key(0), x) for layer in layers))
 
 
 @pytest.mark.parametrize("name", ["LayerNorm", "RMSNorm", "InstanceNorm"])

@@ -13,13 +13,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax._src import core, dtypes, earray, source_info_util, traceback_util
+from jax._src import core, dtypes, earray, linear_util, source_info_util, traceback_util
 from jax._src.array import ArrayImpl
 from jax._src.interpreters import pxla
 from jax._src.interpreters.partial_eval import DynamicJaxprTrace
 from jax._src.random import core as random_core
 from jax._src.random import prng
-from jax.extend import linear_util
 from jax.interpreters import partial_eval
 
 __all__ = [

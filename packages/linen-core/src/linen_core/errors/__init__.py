@@ -14,6 +14,7 @@ from linen_core.errors._layers import InexactDtypeError as InexactDtypeError
 from linen_core.errors._layers import LayerArgumentError as LayerArgumentError
 from linen_core.errors._layers import LayerRankError as LayerRankError
 from linen_core.errors._layers import LayerShapeError as LayerShapeError
+from linen_core.errors._layers import MaskShapeError as MaskShapeError
 from linen_core.errors._layers import UnsupportedArgumentError as UnsupportedArgumentError
 from linen_core.errors._modules import (
     ApplyModuleInvalidMethodError as ApplyModuleInvalidMethodError,

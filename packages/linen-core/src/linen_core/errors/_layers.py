@@ -12,6 +12,7 @@ __all__ = [
     "LayerArgumentError",
     "LayerRankError",
     "LayerShapeError",
+    "MaskShapeError",
     "UnsupportedArgumentError",
 ]
 
@@ -56,7 +57,7 @@ class LayerShapeError(LayerArgumentError, AssertionError):
     """Sizes that a layer was given do not fit together: a number of features and of groups, or two arrays."""
 
 
-class LayerRankError(LayerArgumentError, TypeError, IndexError):
+class LayerRankError(LayerShapeError, TypeError, IndexError):
     """An input has fewer axes than a layer needs."""
 
 
@@ -66,3 +67,7 @@ class DropoutRateError(LayerArgumentError):
 
 class UnsupportedArgumentError(LayerArgumentError, NotImplementedError):
     """A layer does not implement the value of one of its fields."""
+
+
+class MaskShapeError(LayerArgumentError, TypeError):
+    """A mask has not the shape of what it masks, nor one that broadcasts to it."""

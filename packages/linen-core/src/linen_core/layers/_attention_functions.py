@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax, random
 
 from linen_core._jax_compat import is_staging
-from linen_core.errors import LayerArgumentError, LayerShapeError
+from linen_core.errors import LayerArgumentError, LayerShapeError, MaskShapeError
 from linen_core.layers._staging import staged
 from linen_core.layers.dtypes import promote_dtype
 from linen_core.module import Module
@@ -132,7 +132,7 @@ def check_mask(where: str, mask: Array | None, query: Array, key: Array) -> None
     try:
         np.broadcast_shapes(jnp.shape(mask), weights)
     except ValueError:
-        raise LayerArgumentError(
+        raise MaskShapeError(
             where,
             "mask",
             f"of shape {jnp.shape(mask)}",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from linen_core.errors import LayerArgumentError
+from linen_core.errors import MaskShapeError
 from linen_core.layers._staging import staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import canonicalize_dtype
@@ -102,7 +102,9 @@ def compute_stats(x: Array, mask: Array | None, plan: Plan) -> tuple[Array, Arra
     if plan.groups:
         split = (plan.groups, features // plan.groups)
         x = x.reshape(x.shape[:-1] + split)
-        mask = None if mask is None else mask.reshape(mask.shape[:-1] + split)
+        if mask is not None:
+            mask = jnp.broadcast_to(mask, (*mask.shape[:-1], features))
+            mask = mask.reshape(mask.shape[:-1] + split)
         axes = (*axes, x.ndim - 1)
     if not plan.use_mean:
         (var,) = _means((abs_square(x),), mask, axes, plan)
@@ -185,7 +187,7 @@ def check_mask(layer: Module, mask: Array | None, shape: tuple[int, ...]) -> Non
     except ValueError:
         fits = False
     if not fits:
-        raise LayerArgumentError(
+        raise MaskShapeError(
             where(layer),
             "mask",
             f"of shape {jnp.shape(mask)}",

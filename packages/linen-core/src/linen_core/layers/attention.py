@@ -202,7 +202,7 @@ class MultiHeadDotProductAttention(Module):
                     "Pass `inputs_k` and `inputs_v`; `inputs_kv` is deprecated.",
                 )
             msg = "The argument `inputs_kv` is deprecated: pass `inputs_k` instead."
-            warnings.warn(msg, DeprecationWarning, stacklevel=5)
+            warnings.warn(msg, DeprecationWarning, stacklevel=2)
             return inputs_kv, inputs_kv
         if inputs_k is None:
             if inputs_v is not None:
@@ -221,7 +221,7 @@ class MultiHeadDotProductAttention(Module):
                 f"`inputs_v` has the shape {inputs_v.shape}, as a mask would: the third positional "
                 "argument is the values. Pass a mask as `mask=`."
             )
-            warnings.warn(msg, DeprecationWarning, stacklevel=5)
+            warnings.warn(msg, DeprecationWarning, stacklevel=2)
         return inputs_k, inputs_v
 
     def _project(
@@ -371,7 +371,7 @@ class SelfAttention(MultiHeadDotProductAttention):
           An array of shape (batch..., length, out_features).
         """
         msg = "SelfAttention is deprecated: call MultiHeadDotProductAttention with one input."
-        warnings.warn(msg, DeprecationWarning, stacklevel=4)
+        warnings.warn(msg, DeprecationWarning, stacklevel=2)
         return super().__call__(
             inputs_q,
             mask=mask,

@@ -106,12 +106,11 @@ class BatchNorm(Module):
           An array of the same shape.
 
         Raises:
-          LayerArgumentError: the mask does not broadcast to the input.
+          MaskShapeError: the mask does not broadcast to the input.
         """
         use_average = merge_param(
             "use_running_average", self.use_running_average, use_running_average
         )
-        check_mask(self, mask, x.shape)
         plan = self._plan(x.ndim)
         shape = feature_shape(x.shape, plan)
         dtype = jnp.float32 if self.force_float32_reductions else self.param_dtype
@@ -122,6 +121,7 @@ class BatchNorm(Module):
             if not self.force_float32_reductions:
                 mean, var = (jnp.asarray(value, self.param_dtype) for value in (mean, var))
         else:
+            check_mask(self, mask, x.shape)
             mean, var = _stats(x, mask, plan)
             if not self.is_initializing():
                 running_mean.value = _move(running_mean.value, mean, self.momentum)

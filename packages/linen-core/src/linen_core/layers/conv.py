@@ -16,6 +16,7 @@ from linen_core.errors import (
     LayerArgumentError,
     LayerRankError,
     LayerShapeError,
+    MaskShapeError,
     UnsupportedArgumentError,
 )
 from linen_core.layers import initializers
@@ -131,7 +132,7 @@ def check_rank(layer: Module, inputs: Array, rank: int) -> None:
 def check_mask(layer: Module, mask: Array, kernel_shape: tuple[int, ...]) -> None:
     """Raise where a mask has not the kernel's shape."""
     if mask.shape != kernel_shape:
-        raise LayerArgumentError(
+        raise MaskShapeError(
             where(layer), "mask", f"of shape {mask.shape}", f"the kernel's shape {kernel_shape}"
         )
 

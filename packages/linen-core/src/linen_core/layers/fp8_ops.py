@@ -94,13 +94,13 @@ class Fp8DotGeneralBase(Module):
 
     def setup(self) -> None:
         """Make or read scales and histories."""
-        for part in ("input", "kernel", "output_grad"):
-            history = self._state_of(
-                f"{part}_amax_history", initializers.zeros, self.amax_history_length
-            )
-            setattr(self, f"{part}_amax_history", history)
-        for part in ("input", "kernel", "output_grad"):
-            setattr(self, f"{part}_scale", self._state_of(f"{part}_scale", initializers.ones, 1))
+        size, zeros, ones = self.amax_history_length, initializers.zeros, initializers.ones
+        self.input_amax_history = self._state_of("input_amax_history", zeros, size)
+        self.kernel_amax_history = self._state_of("kernel_amax_history", zeros, size)
+        self.output_grad_amax_history = self._state_of("output_grad_amax_history", zeros, size)
+        self.input_scale = self._state_of("input_scale", ones, 1)
+        self.kernel_scale = self._state_of("kernel_scale", ones, 1)
+        self.output_grad_scale = self._state_of("output_grad_scale", ones, 1)
 
     def _state_of(self, name: str, init: Any, size: int) -> Any:
         return self.variable(
@@ -153,7 +153,7 @@ class Fp8DotGeneralOp(Fp8DotGeneralBase):
         super().__post_init__()
         if type(self) is Fp8DotGeneralOp:
             msg = "Fp8DotGeneralOp is deprecated: use Fp8DirectDotGeneralOp or Fp8Einsum."
-            warnings.warn(msg, DeprecationWarning, stacklevel=3)
+            warnings.warn(msg, DeprecationWarning, stacklevel=2)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Array:
         """Multiply.

@@ -104,7 +104,7 @@ class LayerNorm(Module):
           An array of the same shape.
 
         Raises:
-          LayerArgumentError: the mask does not broadcast to the input.
+          MaskShapeError: the mask does not broadcast to the input.
         """
         check_mask(self, mask, x.shape)
         axes = canonicalize_axes(x.ndim, self.reduction_axes)
@@ -163,7 +163,7 @@ class RMSNorm(Module):
           An array of the same shape.
 
         Raises:
-          LayerArgumentError: the mask does not broadcast to the input.
+          MaskShapeError: the mask does not broadcast to the input.
         """
         check_mask(self, mask, x.shape)
         axes = canonicalize_axes(x.ndim, self.reduction_axes)

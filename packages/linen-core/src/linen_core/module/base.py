@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -112,15 +111,14 @@ class Module(ModuleVariables):
     def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         make_dataclass(cls, kw_only)
-        cls.__hash__ = _hash_unbound_only(cls.__hash__)  # type: ignore[method-assign,assignment]
         fields = dataclasses.fields(cls)
         cls._field_names = tuple(
             f.name for f in fields if f.init and f.name not in ("parent", "name")
         )
+        named = {*cls._compact_name_scope_methods, *cls.__dict__}
         cls._compact_name_scope_methods = tuple(
-            name
-            for name, _ in inspect.getmembers(
-                cls, lambda member: hasattr(member, "compact_name_scope")
+            sorted(
+                name for name in named if hasattr(getattr(cls, name, None), "compact_name_scope")
             )
         )
         wrap_attributes(cls, frozenset({f.name for f in fields} | {"parent"}))
@@ -486,20 +484,3 @@ class Module(ModuleVariables):
             compute_flops=compute_flops,
             compute_vjp_flops=compute_vjp_flops,
         )(*args, **kwargs)
-
-
-def _hash_unbound_only(hash_fn: Callable[[Any], int]) -> Callable[[Any], int]:
-    def wrapped(self: Any) -> int:
-        if self.scope is not None:
-            msg = f"Cannot hash a {type(self).__name__} that holds variables. Hash the unbound module."
-            raise TypeError(msg)
-        try:
-            return hash_fn(self)
-        except TypeError as error:
-            msg = (
-                f"Cannot hash {type(self).__name__}: a field is unhashable ({error}). Use tuples instead of lists, and "
-                "hashable values in fields of modules that are static arguments of `jax.jit`."
-            )
-            raise TypeError(msg) from error
-
-    return wrapped

@@ -38,16 +38,25 @@ def make_dataclass(cls: type, kw_only: bool) -> None:
         field = getattr(cls, name, None)
         if isinstance(field, dataclasses.Field) and not field.init:
             field.compare = field.hash = field.repr = False
-    inherited_init = "__init__" not in cls.__dict__
+    own_init = "__init__" in cls.__dict__
+    direct = _can_write_fields_directly(cls, annotations)
+    documented = cls.__doc__ is not None
     _add_reserved_fields(cls)
-    dataclasses.dataclass(unsafe_hash="__hash__" not in cls.__dict__, repr=False, kw_only=kw_only)(
-        cls
-    )
+    if not documented:
+        cls.__doc__ = (
+            cls.__name__
+        )  # or dataclasses would describe an `__init__` that is not there yet
+    dataclasses.dataclass(init=not direct, eq=False, repr=False, kw_only=kw_only)(cls)
     fields: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
     for name in _RESERVED:
         fields[name] = fields.pop(name)
-    if inherited_init and _can_write_fields_directly(cls, fields):
+    if direct and not own_init:
         cls.__init__ = _make_init(cls)  # type: ignore[misc]
+    if not documented:
+        cls.__doc__ = cls.__name__ + str(inspect.signature(cls)).removesuffix(" -> None")
+    if "__eq__" not in cls.__dict__:
+        cls.__eq__ = equal_fields  # type: ignore[method-assign,assignment]
+    cls.__hash__ = _hash_unbound_only(cls.__dict__.get("__hash__", hash_fields))  # type: ignore[method-assign,assignment]
 
 
 def _add_reserved_fields(cls: Any) -> None:
@@ -59,14 +68,14 @@ def _add_reserved_fields(cls: Any) -> None:
     cls.__annotations__["name"] = str | None
 
 
-def _can_write_fields_directly(cls: type, fields: dict[str, Any]) -> bool:
+def _can_write_fields_directly(cls: type, annotations: dict[str, Any]) -> bool:
     """Tell whether a field is always a plain entry of the instance's `__dict__`."""
-    if any(
-        isinstance(field.type, dataclasses.InitVar) or "InitVar" in str(field.type)
-        for field in fields.values()
-    ):
+    inherited = getattr(cls, "__dataclass_fields__", {})
+    types = [*annotations.values(), *(field.type for field in inherited.values())]
+    if any(isinstance(kind, dataclasses.InitVar) or "InitVar" in str(kind) for kind in types):
         return False
-    return not any(hasattr(inspect.getattr_static(cls, name, None), "__set__") for name in fields)
+    names = {*annotations, *inherited}.difference(_RESERVED)
+    return not any(hasattr(inspect.getattr_static(cls, name, None), "__set__") for name in names)
 
 
 def _make_init(cls: type) -> Callable[..., None]:
@@ -95,6 +104,9 @@ def _make_init(cls: type) -> Callable[..., None]:
         else:
             default, value = "", name
         if field.init:
+            if not default and not field.kw_only and any("=" in one for one in positional):
+                msg = f"Field {name!r} of {cls.__name__} has no default, but comes after fields that have one."
+                raise TypeError(msg)
             (keyword if field.kw_only else positional).append(f"{name}{default}")
             body.append(f"_fields[{key!r}] = {value}")
     arguments = ", ".join(["_self", *positional, "*", *keyword])
@@ -112,3 +124,40 @@ def _make_init(cls: type) -> Callable[..., None]:
         "return": None
     }
     return init  # type: ignore[no-any-return]
+
+
+def equal_fields(self: Any, other: Any) -> bool:
+    """Tell whether two modules are of one class and have equal fields."""
+    if type(other) is not type(self):
+        return NotImplemented  # type: ignore[no-any-return]
+    names = [field.name for field in dataclasses.fields(self) if field.compare]
+    return [getattr(self, name) for name in names] == [getattr(other, name) for name in names]
+
+
+def hash_fields(self: Any) -> int:
+    """Hash what `equal_fields` compares."""
+    fields = dataclasses.fields(self)
+    hashed = (field for field in fields if (field.compare if field.hash is None else field.hash))
+    return hash(tuple(getattr(self, field.name) for field in hashed))
+
+
+def _hash_unbound_only(hash_fn: Callable[[Any], int] | None) -> Callable[[Any], int]:
+    def wrapped(self: Any) -> int:
+        if self.scope is not None:
+            msg = f"Cannot hash a {type(self).__name__} that holds variables. Hash the unbound module."
+            raise TypeError(msg)
+        if hash_fn is None:
+            msg = (
+                f"Cannot hash a {type(self).__name__}: its class has an `__eq__` and no `__hash__`."
+            )
+            raise TypeError(msg)
+        try:
+            return hash_fn(self)
+        except TypeError as error:
+            msg = (
+                f"Cannot hash {type(self).__name__}: a field is unhashable ({error}). Use tuples instead of lists, and "
+                "hashable values in fields of modules that are static arguments of `jax.jit`."
+            )
+            raise TypeError(msg) from error
+
+    return wrapped

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-
+from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module.interceptors import InterceptorContext, intercept_methods
 
@@ -29,5 +28,5 @@ def find_module_paths(
         return next_fun(*args, **kwargs)
 
     with intercept_methods(record):
-        jax.eval_shape(lambda *args: module.init(*args, mutable=mutable, **kwargs), rngs, *args)
+        eval_shape(module.init, rngs, *args, mutable=mutable, **kwargs)
     return found

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import jax
 
+from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module.functional import resolve_method, run_with
 from linen_core.scope.functional import as_streams
@@ -52,7 +53,8 @@ class _Recorder:
 
 
 def _described(leaf: Any) -> Any:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if _is_abstract(leaf) else leaf
+    is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if is_array else leaf
 
 
 def touched(
@@ -93,13 +95,12 @@ def touched(
     recorder = _Recorder()
     run = resolve_method(module, method)
 
-    def call(inputs: Any) -> Any:
-        values, args, kwargs, streams = inputs
+    def call(values: Any, args: Any, kwargs: Any, streams: Any) -> Any:
         run_with(run, module, values, args, kwargs, streams, mutable, flags={RECORDER: recorder})
         return ()
 
     streams = None if rngs is None else _streams(rngs)
-    _evaluate_abstractly(call, (specs, args, kwargs, streams))
+    eval_shape(call, specs, args, kwargs, streams)
     return _sorted_out(specs, recorder)
 
 
@@ -111,23 +112,6 @@ def _streams(rngs: Any) -> Mapping[str, Any]:
     ):
         return rngs
     return as_streams(rngs, "touched")
-
-
-def _evaluate_abstractly(fun: Callable[[Any], Any], inputs: Any) -> None:
-    """Trace a function of a tree whose arrays become abstract, and whose other leaves stay what they are."""
-    leaves, structure = jax.tree.flatten(inputs)
-    arrays = {index: leaf for index, leaf in enumerate(leaves) if _is_abstract(leaf)}
-
-    def run(arrays: dict[int, Any]) -> Any:
-        return fun(
-            jax.tree.unflatten(structure, [arrays.get(i, leaf) for i, leaf in enumerate(leaves)])
-        )
-
-    jax.eval_shape(run, arrays)
-
-
-def _is_abstract(leaf: Any) -> bool:
-    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
 
 
 def _sorted_out(specs: Mapping[str, Any], recorder: _Recorder) -> Touched:

@@ -1,4 +1,4 @@
-"""linen-core by itself, as a production image has it: its wheel in an environment with nothing else."""
+"""The wheels in clean environments: linen-core by itself, as a production image has it, and all three."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from contracts import workspace
 
-HOME_OF_UV = Path(sys.executable).parent
+UV = str(Path(sys.executable).parent / "uv")
 STRANGERS = ("rich", "orbax", "tensorstore", "msgpack", "yaml", "typing_extensions", "flax")
 NEEDED = {"jax", "jaxlib", "ml-dtypes", "numpy", "opt-einsum", "scipy"}  # jax, and what jax needs
 
@@ -53,6 +53,17 @@ loaded = sorted({name.partition(".")[0] for name in sys.modules})
 print(json.dumps({"shape": y.shape, "finite": bool(jnp.isfinite(y).all()), "doors": doors, "loaded": loaded}))
 """
 
+ALL_THREE = """
+import json
+import linen_core as nn
+print(json.dumps({
+    "frozen": nn.FrozenDict.__module__.partition(".")[0],
+    "tabulate": nn.tabulate.__module__.partition(".")[0],
+    "stores": nn.registered_stores(),
+    "checkpoint": nn.store_class("checkpoint").__name__,
+}))
+"""
+
 
 def run(*command: str, cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
@@ -67,25 +78,29 @@ def build_wheel(package: str, target: Path) -> Path:
     return wheel
 
 
-@pytest.fixture(scope="module")
-def core_python(tmp_path_factory):
-    """The interpreter of a clean environment with the wheel of linen-core in it."""
-    home = tmp_path_factory.mktemp("core-alone")
-    wheel = build_wheel("linen-core", home)
-    uv = str(HOME_OF_UV / "uv")
-    run(uv, "venv", "--quiet", "--python", sys.executable, str(home / "env"))
+def clean_environment(home: Path, *packages: str) -> str:
+    """Install the wheels of packages in an environment with nothing else; give its interpreter."""
+    wheels = [str(build_wheel(package, home)) for package in packages]
+    run(UV, "venv", "--quiet", "--python", sys.executable, str(home / "env"))
     python = str(home / "env" / "bin" / "python")
-    install = [uv, "pip", "install", "--quiet", "--python", python, str(wheel)]
+    install = [UV, "pip", "install", "--quiet", "--python", python, *wheels]
     if subprocess.run([*install, "--offline"], capture_output=True, check=False).returncode:
-        run(*install)  # what jax needs is not in the cache
+        run(*install)  # something that they need is not in the cache
     return python
 
 
+def installed(python: str) -> set[str]:
+    listing = run(UV, "pip", "list", "--python", python, "--format", "json")
+    return {entry["name"] for entry in json.loads(listing)}
+
+
+@pytest.fixture(scope="module")
+def core_python(tmp_path_factory):
+    return clean_environment(tmp_path_factory.mktemp("core-alone"), "linen-core")
+
+
 def test_core_wheel_brings_jax_and_numpy_alone(core_python):
-    listing = run(
-        str(HOME_OF_UV / "uv"), "pip", "list", "--python", core_python, "--format", "json"
-    )
-    assert {entry["name"] for entry in json.loads(listing)} == NEEDED | {"linen-core"}
+    assert installed(core_python) == NEEDED | {"linen-core"}
 
 
 def test_core_wheel_imports_alone(core_python):
@@ -106,6 +121,19 @@ def test_core_wheel_runs_a_model_and_names_what_is_missing(core_python):
         "nn.tabulate": table,
         "Module.tabulate": table,
         "nn.FrozenDict": frozen,
+    }
+
+
+def test_three_wheels_work_together(tmp_path):
+    python = clean_environment(tmp_path, *workspace.PACKAGES)
+    found = json.loads(run(python, "-I", "-W", "error", "-c", ALL_THREE))
+    assert set(workspace.PACKAGES) <= installed(python)
+    assert "flax" not in installed(python)
+    assert found == {
+        "frozen": "linen_store",
+        "tabulate": "linen_summary",
+        "stores": ["checkpoint", "frozen", "memory"],
+        "checkpoint": "CheckpointStore",
     }
 
 

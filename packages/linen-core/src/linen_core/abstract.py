@@ -1,0 +1,41 @@
+"""Abstract evaluation that leaves alone what is no array specification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+__all__ = ["eval_shape"]
+
+
+def eval_shape(fun: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Trace a function, and describe its result without running a FLOP.
+
+    Unlike for `jax.eval_shape` only leaves that are a `jax.ShapeDtypeStruct` become tracers. Everything else comes
+    in as it is: flags, strings and arrays keep their values, on which the function may decide.
+
+    Args:
+      fun: the function.
+      *args: its arguments; pytrees.
+      **kwargs: its keyword arguments; pytrees.
+
+    Returns:
+      The result with a `jax.ShapeDtypeStruct` for each array.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> x = jax.ShapeDtypeStruct((2, 3), jnp.float32)
+      >>> eval_shape(lambda x, double: jnp.concatenate([x, x]) if double else x, x, double=True)
+      ShapeDtypeStruct(shape=(4, 3), dtype=float32)
+    """
+    leaves, structure = jax.tree.flatten((args, kwargs))
+    specs = {i: leaf for i, leaf in enumerate(leaves) if isinstance(leaf, jax.ShapeDtypeStruct)}
+
+    def run(arrays: dict[int, Any]) -> Any:
+        filled = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
+        args, kwargs = jax.tree.unflatten(structure, filled)
+        return fun(*args, **kwargs)
+
+    return jax.eval_shape(run, specs)

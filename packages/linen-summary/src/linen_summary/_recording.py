@@ -1,0 +1,110 @@
+"""One abstract run of a module, and the calls that it is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from linen_core.abstract import eval_shape
+from linen_core.filters import CollectionFilter
+from linen_core.module import InterceptorContext, Module, intercept_methods
+from linen_core.typing import Path
+from linen_summary._values import as_specs
+
+__all__ = ["Call", "record_calls"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a method of a module."""
+
+    index: int
+    """How many calls began before."""
+    path: Path
+    """Names from the root to the module."""
+    module: Module
+    """An unbound copy of the module."""
+    method: str
+    """Name of the method."""
+    args: tuple[Any, ...]
+    """The arguments, with specifications for arrays."""
+    kwargs: dict[str, Any]
+    """The keyword arguments, likewise."""
+    outputs: Any
+    """What the call returned, likewise."""
+    streams: Mapping[str, Any]
+    """The keys of the RNG streams, likewise."""
+    mutable: CollectionFilter
+    """Which collections could be written."""
+
+    @property
+    def is_method(self) -> bool:
+        """Whether the module itself has the method: a function that is transformed is called, but is none."""
+        return hasattr(self.module, self.method)
+
+
+def record_calls(
+    module: Module, rngs: Any, *args: Any, **kwargs: Any
+) -> tuple[list[Call], dict[str, Any]]:
+    """Run ``module.init(rngs, *args, **kwargs)`` abstractly.
+
+    Returns:
+      The calls of methods, in the order in which they began, and the specifications of the variables by collection.
+    """
+    calls: dict[int, Call] = {}
+    begun = 0
+
+    def record(
+        next_fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: InterceptorContext,
+    ) -> Any:
+        nonlocal begun
+        if context.method_name == "setup":
+            return next_fun(*args, **kwargs)
+        index, begun = begun, begun + 1
+        outputs = next_fun(*args, **kwargs)
+        calls[index] = _call(index, context, args, kwargs, outputs)
+        return outputs
+
+    variables: dict[str, Any] = {}
+
+    def run(rngs: Any, *args: Any, **kwargs: Any) -> None:
+        made = module.init(rngs, *args, **kwargs)
+        variables.update((name, as_specs(_as_dicts(made[name]))) for name in sorted(made))
+
+    # copies of modules may hold tracers in their fields; they are let go of with the table
+    with jax.check_tracer_leaks(False), intercept_methods(record):
+        eval_shape(run, rngs, *args, **kwargs)
+    return [calls[index] for index in sorted(calls)], variables
+
+
+def _call(
+    index: int,
+    context: InterceptorContext,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    outputs: Any,
+) -> Call:
+    module = context.module
+    return Call(
+        index,
+        module.path,
+        module.clone(),
+        context.method_name,
+        as_specs(args),
+        as_specs(kwargs),
+        as_specs(outputs),
+        {name: as_specs(stream.rng) for name, stream in module.scope.rngs.items()},
+        module.scope.mutable,
+    )
+
+
+def _as_dicts(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {name: _as_dicts(child) for name, child in node.items()}
+    return node

@@ -1,0 +1,79 @@
+"""What becomes of values on their way into a table: specifications that hold no array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from linen_core.meta import Partitioned
+
+__all__ = ["array_text", "as_specs", "bytes_text", "count", "has_items", "is_value"]
+
+_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
+
+
+def is_value(leaf: Any) -> bool:
+    """Tell whether something is shown as one value: None, or an array in a box."""
+    return leaf is None or isinstance(leaf, Partitioned)
+
+
+def as_specs(tree: Any) -> Any:
+    """Replace each array of a pytree by a `jax.ShapeDtypeStruct`, in its box if it has one.
+
+    Python's own numbers, None and all that is no array stay what they are.
+    """
+    return jax.tree.map(_as_spec, tree, is_leaf=is_value)
+
+
+def _as_spec(leaf: Any) -> Any:
+    if isinstance(leaf, Partitioned):
+        return leaf.replace_boxed(as_specs(leaf.value))
+    if leaf is None or isinstance(leaf, int | float | bool | complex | str):
+        return leaf
+    try:
+        return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
+    except (TypeError, ValueError):
+        return leaf
+
+
+def array_text(spec: jax.ShapeDtypeStruct) -> tuple[str, str]:
+    """Name an array's dtype and shape, for example ``("float32", "[16,9]")``."""
+    return str(spec.dtype), f"[{','.join(map(str, spec.shape))}]"
+
+
+def count(tree: Any) -> tuple[int, int]:
+    """Count the elements and bytes of the arrays of a tree.
+
+    Returns:
+      The number of elements, and the bytes that they take.
+
+    Example:
+      >>> count({"kernel": jax.ShapeDtypeStruct((9, 4), jnp.float32)})
+      (36, 144)
+    """
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "size")]
+    return (
+        sum(array.size for array in arrays),
+        sum(array.size * array.dtype.itemsize for array in arrays),
+    )
+
+
+def bytes_text(number: int) -> str:
+    """Render a number of bytes in a unit of powers of 1000.
+
+    Example:
+      >>> bytes_text(999), bytes_text(123_456)
+      ('999 B', '123.5 KB')
+    """
+    for size, unit in _UNITS:
+        if number > size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number:,} B"
+
+
+def has_items(tree: Any) -> bool:
+    """Tell whether nested mappings hold anything but empty mappings."""
+    return any(has_items(item) for item in tree.values()) if isinstance(tree, Mapping) else True

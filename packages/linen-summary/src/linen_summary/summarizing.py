@@ -1,0 +1,117 @@
+"""From a module and its inputs to a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from linen_core.filters import CollectionFilter, DenyList
+from linen_core.module import Module
+from linen_core.typing import Path, PRNGKey, RNGSequences
+from linen_summary._recording import Call, record_calls
+from linen_summary._values import has_items
+from linen_summary._variables import own_variables
+from linen_summary.table import Row, Table
+
+__all__ = ["ALL_BUT_INTERMEDIATES", "summarize"]
+
+ALL_BUT_INTERMEDIATES = DenyList("intermediates")
+
+
+def summarize(
+    module: Module,
+    rngs: PRNGKey | RNGSequences,
+    *args: Any,
+    depth: int | None = None,
+    show_repeated: bool = False,
+    mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
+    compute_flops: bool = False,
+    compute_vjp_flops: bool = False,
+    **kwargs: Any,
+) -> Table:
+    """Find what a module is made of, without running a FLOP or allocating an array.
+
+    The rows stand in the order in which the calls of a run of `init` begin. Sizes count every variable once: in the
+    row of the first call of its module or, where ``depth`` hides that, in the row of the nearest module above.
+
+    Args:
+      module: the module.
+      rngs: as for `Module.init`; keys, or `jax.ShapeDtypeStruct` of keys.
+      *args: arguments of the call; arrays, or `jax.ShapeDtypeStruct`.
+      depth: how many levels of submodules get rows; all if None.
+      show_repeated: whether further calls of a module that has a row get rows too.
+      mutable: which collections are made.
+      compute_flops: whether to count the FLOPs of each row.
+      compute_vjp_flops: whether to count the FLOPs of the vector-Jacobian product of each row.
+      **kwargs: keyword arguments of the call, and ``method`` as for `Module.init`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> model = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
+      >>> x = jax.ShapeDtypeStruct((16, 9), jnp.float32)
+      >>> for row in summarize(model, jax.random.key(0), x):
+      ...     print(row.name or ".", row.module_type, row.outputs.shape, row.size)
+      . Sequential (16, 2) 0
+      layers_0 Dense (16, 4) 40
+      layers_2 Dense (16, 2) 10
+    """
+    calls, variables = record_calls(module, rngs, *args, mutable=mutable, **kwargs)
+    rows, hidden = _rows(calls, variables, depth, show_repeated)
+    return Table(
+        module,
+        tuple(variables),
+        (*_uncalled_root(module, variables, rows), *rows),
+        has_flops=compute_flops,
+        has_vjp_flops=compute_vjp_flops,
+        hidden_calls=hidden,
+    )
+
+
+def _rows(
+    calls: list[Call], variables: dict[str, Any], depth: int | None, show_repeated: bool
+) -> tuple[list[Row], int]:
+    """Make a row of each call that is to have one, and count the others of modules that are shown."""
+    times = Counter(call.path for call in calls if call.is_method)
+    shown = frozenset(path for path in times if depth is None or len(path) <= depth)
+    seen: set[Path] = set()
+    rows: list[Row] = []
+    hidden = 0
+    for call in calls:
+        repeated = call.path in seen or not call.is_method
+        if repeated and not show_repeated:
+            hidden += call.is_method
+            continue
+        if not repeated:
+            if call.path not in shown:
+                continue
+            seen.add(call.path)
+        rows.append(
+            Row(
+                path=call.path,
+                module_copy=call.module,
+                method=call.method,
+                inputs=_inputs(call),
+                outputs=call.outputs,
+                module_variables={} if repeated else own_variables(call.path, variables, times),
+                counted_variables={} if repeated else own_variables(call.path, variables, shown),
+                index=call.index,
+                calls=times[call.path],
+                repeated=repeated,
+            )
+        )
+    return rows, hidden
+
+
+def _inputs(call: Call) -> Any:
+    if not call.kwargs:
+        return call.args[0] if len(call.args) == 1 else call.args
+    return (*call.args, call.kwargs) if call.args else call.kwargs
+
+
+def _uncalled_root(module: Module, variables: dict[str, Any], rows: list[Row]) -> list[Row]:
+    """Make a row for the variables that no other row counts, where no method of the root was called."""
+    owners = {row.path for row in rows}
+    rest = own_variables((), variables, owners)
+    if () in owners or not any(has_items(collection) for collection in rest.values()):
+        return []
+    return [Row((), module.clone(), "", (), None, rest, rest, index=-1, calls=0)]

@@ -1,0 +1,164 @@
+"""The table as data: what is known of each call, before anything is rendered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, overload
+
+from linen_core.module import Module
+from linen_core.typing import Path
+from linen_summary._values import count
+
+__all__ = ["Row", "Table"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row:
+    """One call of a method of a module."""
+
+    path: Path
+    """Names from the root to the module; empty for the root."""
+    module_copy: Module
+    """An unbound copy of the module."""
+    method: str
+    """Name of the method; empty where the module has variables but was not called itself."""
+    inputs: Any
+    """The arguments, with a `jax.ShapeDtypeStruct` for each array: the only one, a tuple of several, a dict of
+    keyword arguments, or a tuple that ends in such a dict."""
+    outputs: Any
+    """What the method returned, likewise."""
+    module_variables: dict[str, Any]
+    """Specifications of the module's own variables by collection, without those of modules below it. Empty for a
+    further call of a module that has a row already."""
+    counted_variables: dict[str, Any]
+    """The variables that this row counts: its own, and those of modules below it that have no row."""
+    index: int = 0
+    """How many calls of methods began before."""
+    calls: int = 1
+    """How often methods of this module were called in all."""
+    repeated: bool = False
+    """Whether the module has an earlier row; its variables are counted there."""
+    flops: int | None = None
+    """FLOPs of the call; None if not asked for, or unknown."""
+    vjp_flops: int | None = None
+    """FLOPs of the call and its vector-Jacobian product; None if not asked for, or unknown."""
+    flops_note: str = ""
+    """Why `flops` is unknown."""
+    vjp_flops_note: str = ""
+    """Why `vjp_flops` is unknown."""
+
+    @property
+    def name(self) -> str:
+        """The path, joined with slashes."""
+        return "/".join(self.path)
+
+    @property
+    def module_type(self) -> str:
+        """Name of the module's class."""
+        return type(self.module_copy).__name__
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the counted variables."""
+        return count(self.counted_variables)[0]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the counted variables."""
+        return count(self.counted_variables)[1]
+
+    def size_and_bytes(self, collections: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Count the elements and bytes of the counted variables of each collection."""
+        return {name: count(self.counted_variables.get(name)) for name in collections}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table(Sequence[Row]):
+    """A sequence of rows, in the order in which the calls began.
+
+    Example:
+      >>> import jax, linen_core as nn
+      >>> from linen_summary import summarize
+      >>> table = summarize(nn.Dense(3), jax.random.key(0), jax.numpy.ones((1, 2)))
+      >>> [(row.name, row.module_type, row.size) for row in table], table.bytes
+      ([('', 'Dense', 9)], 36)
+    """
+
+    module: Module
+    """The module that was summarised."""
+    collections: tuple[str, ...]
+    """Names of the collections of variables, sorted."""
+    rows: tuple[Row, ...]
+    """The rows."""
+    has_flops: bool = False
+    """Whether FLOPs were asked for."""
+    has_vjp_flops: bool = False
+    """Whether FLOPs of vector-Jacobian products were asked for."""
+    hidden_calls: int = 0
+    """How many calls of modules that have a row are not shown."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Table: ...
+    def __getitem__(self, index: int | slice) -> Row | Table:
+        if isinstance(index, slice):
+            return dataclasses.replace(self, rows=self.rows[index])
+        return self.rows[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    @property
+    def title(self) -> str:
+        """What the table is of."""
+        return f"{type(self.module).__name__} Summary"
+
+    @property
+    def size(self) -> int:
+        """Number of elements of all variables that the rows count."""
+        return sum(row.size for row in self.rows)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all variables that the rows count."""
+        return sum(row.bytes for row in self.rows)
+
+    @property
+    def flops(self) -> int | None:
+        """FLOPs of the whole run: those of the root's first call. None if unknown."""
+        return next((row.flops for row in self.rows if not row.path), None)
+
+    @property
+    def vjp_flops(self) -> int | None:
+        """FLOPs of the vector-Jacobian product of the whole run, likewise."""
+        return next((row.vjp_flops for row in self.rows if not row.path), None)
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Count the elements and bytes of each collection over all rows."""
+        counts = [row.size_and_bytes(self.collections) for row in self.rows]
+        return {
+            name: (sum(c[name][0] for c in counts), sum(c[name][1] for c in counts))
+            for name in self.collections
+        }
+
+    def sorted(self, key: str | Callable[[Row], Any], reverse: bool = False) -> Table:
+        """Return the table with its rows in another order.
+
+        Args:
+          key: the name of an attribute of `Row`, or a function of a row. What is None comes last.
+          reverse: whether the largest comes first.
+        """
+        value = (lambda row: getattr(row, key)) if isinstance(key, str) else key
+        known = [row for row in self.rows if value(row) is not None]
+        rest = [row for row in self.rows if value(row) is None]
+        rows = (*sorted(known, key=value, reverse=reverse), *rest)
+        return dataclasses.replace(self, rows=rows)
+
+    def filter(self, keep: Callable[[Row], bool]) -> Table:
+        """Return the table with only the rows that a function says yes to."""
+        return dataclasses.replace(self, rows=tuple(filter(keep, self.rows)))
