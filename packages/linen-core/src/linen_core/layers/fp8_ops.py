@@ -94,13 +94,15 @@ class Fp8DotGeneralBase(Module):
 
     def setup(self) -> None:
         """Make or read scales and histories."""
-        for part in ("input", "kernel", "output_grad"):
-            history = self._state_of(
-                f"{part}_amax_history", initializers.zeros, self.amax_history_length
-            )
-            setattr(self, f"{part}_amax_history", history)
-        for part in ("input", "kernel", "output_grad"):
-            setattr(self, f"{part}_scale", self._state_of(f"{part}_scale", initializers.ones, 1))
+        length = self.amax_history_length
+        self.input_amax_history = self._state_of("input_amax_history", initializers.zeros, length)
+        self.kernel_amax_history = self._state_of("kernel_amax_history", initializers.zeros, length)
+        self.output_grad_amax_history = self._state_of(
+            "output_grad_amax_history", initializers.zeros, length
+        )
+        self.input_scale = self._state_of("input_scale", initializers.ones, 1)
+        self.kernel_scale = self._state_of("kernel_scale", initializers.ones, 1)
+        self.output_grad_scale = self._state_of("output_grad_scale", initializers.ones, 1)
 
     def _state_of(self, name: str, init: Any, size: int) -> Any:
         return self.variable(
