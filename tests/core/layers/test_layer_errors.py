@@ -113,7 +113,7 @@ CASES = {
         {},
         errors.LayerArgumentError,
         (
-            "Cannot apply a convolution: `padding` is (1, 2), expected a word, an integer, or 1 items that are each an integer or a "
+            "Cannot apply Conv at inner: `padding` is (1, 2), expected a word, an integer, or 1 items that are each an integer or a "
             "tuple (low, high)."
         ),
     ),
@@ -365,6 +365,14 @@ FUNCTIONS = {
         (
             "Cannot compute in dtype int32: expected a floating-point or complex dtype. Pass another `dtype`, or `inexact=False` where "
             "integers are meant."
+        ),
+    ),
+    "padding": (
+        lambda: nn.linear.canonicalize_padding((1, 2), 1),
+        errors.LayerArgumentError,
+        (
+            "Cannot apply a convolution: `padding` is (1, 2), expected a word, an integer, or 1 items that are each an "
+            "integer or a tuple (low, high)."
         ),
     ),
     "fp8 dtype": (

@@ -63,7 +63,7 @@ def test_conv_lstm_cell(options, shape, carry_init):
     compare("ConvLSTMCell", carries[0], array(shape, dtype), options=options)
 
 
-@parity_settings(share=2)
+@parity_settings(share=3)
 @hypothesis.given(
     cell=st.sampled_from(CELLS),
     options=ones_of(

@@ -96,7 +96,7 @@ LAYERS = {
 }
 
 
-@parity_settings(share=3)
+@parity_settings(share=4)
 @hypothesis.given(
     layer=st.sampled_from(sorted(LAYERS)),
     options=ones_of(
@@ -111,7 +111,7 @@ def test_weight_norm(layer, options):
     compare(lambda lib: lib.WeightNorm(LAYERS[layer](lib), **options), array((2, 4, 3)))
 
 
-@parity_settings(share=3)
+@parity_settings(share=4)
 @hypothesis.given(
     layer=st.sampled_from(sorted(LAYERS)),
     options=ones_of(
@@ -150,13 +150,8 @@ PRODUCTS = ("Fp8DirectDotGeneralOp", "Fp8DotGeneral", "NANOOFp8DotGeneralOp", "F
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", PRODUCTS)
-@parity_settings(share=6)
-@hypothesis.given(
-    dtype=st.sampled_from(["float32", "bfloat16"]),
-    steps=st.sampled_from([1, 3]),
-    length=st.sampled_from([2, 16]),
-)
-def test_fp8_training(name, dtype, steps, length):
+@pytest.mark.parametrize(("dtype", "length"), [("float32", 16), ("bfloat16", 2)])
+def test_fp8_training(name, dtype, length):
     """Scales and histories move on as gradients do, over several steps."""
     runs = []
     for lib in (nn, flax_nn):
@@ -178,7 +173,7 @@ def test_fp8_training(name, dtype, steps, length):
         gradient = jax.jit(
             jax.grad(lambda v, x, model=model: (model.apply(v, x).astype(jnp.float32) ** 2).sum())
         )
-        for step in range(steps):
+        for step in range(3):
             grads = gradient(variables, x * (step + 1))
             params = jax.tree.map(lambda p, g: p - 0.01 * g, variables["params"], grads["params"])
             variables = {
@@ -208,14 +203,13 @@ def test_fp8_einsum():
 
 def test_fp8_values_of_the_dtype_of_maxima_add_up_to_their_maximum():
     """A layer used twice hands up the larger of two maxima, in a dtype whose sum is the maximum."""
-    results = []
+    results, x = [], array((4,))
     for ops in (nn.fp8_ops, flax_nn.fp8_ops):
 
         def used_twice(scale, history, ops=ops):
             scale, history = (jax.lax.convert_element_type(v, ops.fm32) for v in (scale, history))
 
             def twice(scale, history):
-                x = array((4,))
                 first = ops.in_qdq(jnp.float32, jnp.float8_e4m3fn, x, scale, history)
                 return (
                     first + ops.in_qdq(jnp.float32, jnp.float8_e4m3fn, 5 * x, scale, history)

@@ -34,7 +34,17 @@ from linen_core.typing import (
     PrecisionLike,
 )
 
-__all__ = ["Conv", "ConvLocal", "canonicalize_padding", "conv_dimension_numbers"]
+__all__ = [
+    "Conv",
+    "ConvLocal",
+    "canonicalize_padding",
+    "check_mask",
+    "check_rank",
+    "conv_dimension_numbers",
+    "flatten_batch",
+    "layer_padding",
+    "spread",
+]
 
 PAD_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
 
@@ -64,6 +74,21 @@ def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
     >>> canonicalize_padding((1, (0, 2)), rank=2)
     [(1, 1), (0, 2)]
     """
+    parsed = _parse_padding(padding, rank)
+    if parsed is None:
+        raise _padding_error("a convolution", padding, rank)
+    return parsed
+
+
+def layer_padding(layer: Any, rank: int) -> LaxPadding:
+    """Write a layer's padding as `jax.lax` takes it; where it has no meaning, raise in the layer's name."""
+    parsed = _parse_padding(layer.padding, rank)
+    if parsed is None:
+        raise _padding_error(where(layer), layer.padding, rank)
+    return parsed
+
+
+def _parse_padding(padding: PaddingLike, rank: int) -> LaxPadding | None:
     if isinstance(padding, str):
         return padding
     if isinstance(padding, int):
@@ -72,8 +97,11 @@ def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
         pairs: list[Any] = [(item, item) if isinstance(item, int) else item for item in padding]
         if all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
             return pairs
-    name = "a convolution"
-    raise LayerArgumentError(
+    return None
+
+
+def _padding_error(name: str, padding: Any, rank: int) -> LayerArgumentError:
+    return LayerArgumentError(
         name,
         "padding",
         repr(padding),
@@ -253,7 +281,7 @@ class _Conv(Module):
         size = canonicalize_tuple(self.kernel_size)
         rank = len(size)
         dilation = spread(self.kernel_dilation, rank)
-        padding: Any = canonicalize_padding(self.padding, rank)
+        padding: Any = layer_padding(self, rank)
         pads: tuple[tuple[int, int], ...] = ()
         mode = PAD_MODES.get(padding, "") if isinstance(padding, str) else ""
         if padding == "CAUSAL":

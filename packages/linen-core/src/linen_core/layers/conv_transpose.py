@@ -13,10 +13,10 @@ from linen_core._jax_compat import is_staging
 from linen_core.layers import initializers
 from linen_core.layers._common import add_bias, canonicalize_tuple, default_kernel_init
 from linen_core.layers.conv import (
-    canonicalize_padding,
     check_mask,
     check_rank,
     flatten_batch,
+    layer_padding,
     spread,
 )
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
@@ -178,7 +178,7 @@ class ConvTranspose(Module):
         return (_convolve_replay if is_staging() else _convolve)(*args, self.preferred_element_type)
 
     def _window(self, rank: int) -> _Window:
-        padding: Any = canonicalize_padding(self.padding, rank)
+        padding: Any = layer_padding(self, rank)
         circular = padding == "CIRCULAR"
         if circular:
             padding = "VALID"
