@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ import rich.text
 from rich.markup import escape
 
 from linen_core.meta import Partitioned
+from linen_summary._cells import Cell
 from linen_summary._layout import lay_out
 from linen_summary._values import array_text, bytes_text
 from linen_summary.table import Row, Table
@@ -59,9 +61,10 @@ def _rich_table(
     columns = _columns(table)
     for name in (*columns, *table.collections):
         made.add_column(name, **column_kwargs)
+    cell = functools.cache(Cell)
     for row in table:
-        cells = (cell(row) for cell in columns.values())
-        made.add_row(*cells, *_variable_cells(row, table))
+        texts = (text(row) for text in columns.values())
+        made.add_row(*map(cell, (*texts, *_variable_cells(row, table))))
     totals = table.totals()
     made.columns[len(columns) - 1].footer = rich.text.Text("Total", justify="right")
     for column, name in zip(made.columns[len(columns) :], table.collections, strict=True):

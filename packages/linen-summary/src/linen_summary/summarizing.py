@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,7 @@ from linen_core.typing import Path, PRNGKey, RNGSequences
 from linen_summary._recording import Call, record_calls
 from linen_summary._values import has_items
 from linen_summary._variables import own_variables
+from linen_summary.flops import FlopsCounter
 from linen_summary.table import Row, Table
 
 __all__ = ["ALL_BUT_INTERMEDIATES", "summarize"]
@@ -56,7 +58,13 @@ def summarize(
       layers_2 Dense (16, 2) 10
     """
     calls, variables = record_calls(module, rngs, *args, mutable=mutable, **kwargs)
-    rows, hidden = _rows(calls, variables, depth, show_repeated)
+    shown, hidden = _rows(calls, variables, depth, show_repeated)
+    rows = [row for _, row in shown]
+    if compute_flops or compute_vjp_flops:
+        counter = FlopsCounter()
+        rows = [
+            _with_flops(row, call, counter, compute_flops, compute_vjp_flops) for call, row in shown
+        ]
     return Table(
         module,
         tuple(variables),
@@ -69,12 +77,12 @@ def summarize(
 
 def _rows(
     calls: list[Call], variables: dict[str, Any], depth: int | None, show_repeated: bool
-) -> tuple[list[Row], int]:
+) -> tuple[list[tuple[Call, Row]], int]:
     """Make a row of each call that is to have one, and count the others of modules that are shown."""
     times = Counter(call.path for call in calls if call.is_method)
     shown = frozenset(path for path in times if depth is None or len(path) <= depth)
     seen: set[Path] = set()
-    rows: list[Row] = []
+    rows: list[tuple[Call, Row]] = []
     hidden = 0
     for call in calls:
         repeated = call.path in seen or not call.is_method
@@ -85,21 +93,31 @@ def _rows(
             if call.path not in shown:
                 continue
             seen.add(call.path)
-        rows.append(
-            Row(
-                path=call.path,
-                module_copy=call.module,
-                method=call.method,
-                inputs=_inputs(call),
-                outputs=call.outputs,
-                module_variables={} if repeated else own_variables(call.path, variables, times),
-                counted_variables={} if repeated else own_variables(call.path, variables, shown),
-                index=call.index,
-                calls=times[call.path],
-                repeated=repeated,
-            )
+        row = Row(
+            path=call.path,
+            module_copy=call.module,
+            method=call.method,
+            inputs=_inputs(call),
+            outputs=call.outputs,
+            module_variables={} if repeated else own_variables(call.path, variables, times),
+            counted_variables={} if repeated else own_variables(call.path, variables, shown),
+            index=call.index,
+            calls=times[call.path],
+            repeated=repeated,
         )
+        rows.append((call, row))
     return rows, hidden
+
+
+def _with_flops(row: Row, call: Call, counter: FlopsCounter, forward: bool, vjp: bool) -> Row:
+    changes: dict[str, Any] = {}
+    if forward:
+        flops = counter.forward(call)
+        changes.update(flops=flops.number, flops_note=flops.note)
+    if vjp:
+        flops = counter.vjp(call)
+        changes.update(vjp_flops=flops.number, vjp_flops_note=flops.note)
+    return dataclasses.replace(row, **changes)
 
 
 def _inputs(call: Call) -> Any:
