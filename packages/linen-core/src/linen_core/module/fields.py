@@ -75,7 +75,12 @@ def _can_write_fields_directly(cls: type, annotations: dict[str, Any]) -> bool:
     if any(isinstance(kind, dataclasses.InitVar) or "InitVar" in str(kind) for kind in types):
         return False
     names = {*annotations, *inherited}.difference(_RESERVED)
-    return not any(hasattr(inspect.getattr_static(cls, name, None), "__set__") for name in names)
+    return not any(hasattr(_class_attribute(cls, name), "__set__") for name in names)
+
+
+def _class_attribute(cls: type, name: str) -> Any:
+    """Look up an attribute without calling descriptors; `inspect.getattr_static` would take far longer."""
+    return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
 
 
 def _make_init(cls: type) -> Callable[..., None]:

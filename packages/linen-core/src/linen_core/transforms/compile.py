@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -103,17 +104,14 @@ def fold_rngs(
 
 
 @jax.tree_util.register_static
-class _Counts:
-    """How far RNG counters went during a trace; part of the structure of what the traced function returns."""
+@dataclasses.dataclass(frozen=True)
+class _Effects:
+    """What a trace did besides its result; part of the structure of what the traced function returns."""
 
-    def __init__(self, changes: Sequence[dict[Any, int]]) -> None:
-        self.changes = tuple(tuple(change.items()) for change in changes)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Counts) and self.changes == other.changes
-
-    def __hash__(self) -> int:
-        return hash(self.changes)
+    counts: tuple[tuple[tuple[Any, int], ...], ...]
+    """For each scope how far each RNG counter went."""
+    names: tuple[tuple[str, int], ...]
+    """How many submodules of each class the module had named in the end."""
 
 
 class _Key:
@@ -141,7 +139,8 @@ def lift_jit(
     """Lift `jax.jit` to functions of scopes; see `jit`.
 
     Returns:
-      ``lift(fn, facts)`` gives the jitted function of scopes for a function that depends on nothing but ``facts``.
+      ``lift(fn, facts, module)`` gives the jitted function of scopes for a function that calls a method of the module
+      and depends on nothing but ``facts``.
     """
 
     @functools.partial(
@@ -155,7 +154,7 @@ def lift_jit(
         key.was_traced = True
         return key.call(variable_groups, rng_groups, *args, **kwargs)
 
-    def lift(fn: Callable[..., Any], facts: Any) -> Callable[..., Any]:
+    def lift(fn: Callable[..., Any], facts: Any, module: Module) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "jit", takes_kwargs=True)
         def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
             scopes = jax.tree.leaves(lifted.open(lifted.variable_groups, lifted.rng_groups))
@@ -165,17 +164,18 @@ def lift_jit(
                 inner = lifted.open(variable_groups, rng_groups)
                 result = fn(inner, *args, **kwargs)
                 groups = lifted.close(inner)
-                changes = [
+                counts = (
                     _difference(_flat_counts(scope), old)
                     for scope, old in zip(scopes, before, strict=True)
-                ]
-                return result, groups, _Counts(changes)
+                )
+                names = module._state.autoname_cursor.items()
+                return result, groups, _Effects(tuple(counts), tuple(names))
 
             mutable = tuple(fingerprint(scope.mutable, ("mutable",)) for scope in scopes)
             key = _Key((facts, mutable), call)
             rng_groups = _without_suffixes(lifted.rng_groups)
             try:
-                result, groups, counts = jitted(
+                result, groups, effects = jitted(
                     key, lifted.variable_groups, rng_groups, *args, **kwargs
                 )
             finally:
@@ -183,8 +183,9 @@ def lift_jit(
                     None  # JAX keeps the key; the module and its scopes must not live as long
                 )
             if not key.was_traced:
-                for scope, change in zip(scopes, counts.changes, strict=True):
+                for scope, change in zip(scopes, effects.counts, strict=True):
                     _count_on(scope, change)
+                module._state.autoname_cursor = dict(effects.names)
             return result, groups
 
         return run
@@ -200,8 +201,8 @@ def lift_fold_rngs(
 ) -> Callable[..., Callable[..., Any]]:
     """Lift `fold_rngs` to functions of scopes."""
 
-    def lift(fn: Callable[..., Any], facts: Any) -> Callable[..., Any]:
-        del facts
+    def lift(fn: Callable[..., Any], facts: Any, module: Module) -> Callable[..., Any]:
+        del facts, module
 
         @lifts_scopes((variables,), (variables,), (rngs,), "fold_rngs", takes_kwargs=True)
         def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
@@ -230,7 +231,7 @@ def _lift_forked(
             with _forked_rngs(self):
                 facts = fingerprint(self, ()), current_context()[1:]
                 return lift_call(
-                    lambda core_fn: lift(core_fn, facts), [fn], self, args, kwargs, cls
+                    lambda core_fn: lift(core_fn, facts, self), [fn], self, args, kwargs, cls
                 )
 
         return wrapped
@@ -269,8 +270,8 @@ def _flat_counts(scope: Scope) -> dict[Any, int]:
     return traverse_util.flatten_dict(scope.rng_counters)
 
 
-def _difference(new: dict[Any, int], old: dict[Any, int]) -> dict[Any, int]:
-    return {path: count - old.get(path, 0) for path, count in new.items()}
+def _difference(new: dict[Any, int], old: dict[Any, int]) -> tuple[tuple[Any, int], ...]:
+    return tuple((path, count - old.get(path, 0)) for path, count in new.items())
 
 
 def _count_on(scope: Scope, change: Iterable[tuple[Any, int]]) -> None:
