@@ -1,4 +1,4 @@
-"""Run the checks of the workspace, in its environment: lint, format, types, tests with coverage.
+"""Run the checks of the workspace, in its environment: lint, format, types, tests.
 
 With arguments: pytest alone, with those arguments; paths among them start at the root of the clone.
 """
@@ -17,8 +17,7 @@ CHECKS = {
     "lint": ["ruff", "check"],
     "format": ["ruff", "format", "--check"],
     "types": ["mypy"],
-    "tests": ["coverage", "run", "-m", "pytest"],
-    "coverage": ["coverage", "report"],
+    "tests": ["pytest", "--numprocesses", "2", "--dist", "worksteal", "-q"],
 }
 
 
