@@ -7,11 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from linen_core.meta import Partitioned
 
 __all__ = ["array_text", "as_specs", "bytes_text", "count", "has_items", "is_value"]
 
+_NUMBERS = (bool, int, float, complex)
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
 
 
@@ -31,12 +33,19 @@ def as_specs(tree: Any) -> Any:
 def _as_spec(leaf: Any) -> Any:
     if isinstance(leaf, Partitioned):
         return leaf.replace_boxed(as_specs(leaf.value))
-    if leaf is None or isinstance(leaf, int | float | bool | complex | str):
+    if _is_dtype(leaf):  # shown as a scalar of it
+        return jax.ShapeDtypeStruct((), jnp.result_type(leaf))
+    if isinstance(leaf, type) or not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
         return leaf
-    try:
-        return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
-    except (TypeError, ValueError):
-        return leaf
+    return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
+
+
+def _is_dtype(leaf: Any) -> bool:
+    if isinstance(leaf, type) and issubclass(leaf, bool | int | float | complex):
+        return leaf in _NUMBERS
+    return isinstance(leaf, np.dtype) or (
+        isinstance(leaf, type) and isinstance(getattr(leaf, "dtype", None), np.dtype)
+    )
 
 
 def array_text(spec: jax.ShapeDtypeStruct) -> tuple[str, str]:

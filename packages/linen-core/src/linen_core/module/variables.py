@@ -106,7 +106,7 @@ class ModuleVariables(ModuleBase):
         """
         if not self._initialization_allowed:
             self._refuse_to_initialize("parameter", name)
-        scope: Scope = self.scope  # type: ignore[assignment]
+        scope = self.scope or self._bound("make parameters")
         if name in scope.reservations and scope.name_reserved(name, "params"):
             raise NameInUseError("param", name, type(self).__name__)
         value = scope.param(name, init_fn, *init_args, unbox=unbox, **init_kwargs)
@@ -156,7 +156,7 @@ class ModuleVariables(ModuleBase):
         """
         if not self._initialization_allowed:
             self._refuse_to_initialize("variable", name)
-        scope: Scope = self.scope  # type: ignore[assignment]
+        scope = self.scope or self._bound("make variables")
         if name in scope.reservations and scope.name_reserved(name, col):
             raise NameInUseError("variable", name, type(self).__name__)
         made = scope.variable(col, name, init_fn, *init_args, unbox=unbox, **init_kwargs)
