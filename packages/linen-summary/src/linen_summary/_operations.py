@@ -27,7 +27,9 @@ _ELEMENTWISE = """
 _REDUCTIONS = "reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum"
 
 _ONE_OPERATION = frozenset({"reduce_window_max", "reduce_window_min", "select_and_scatter_add"})
-_SEVERAL_ELEMENTWISE = frozenset({"clamp", "erf", "erf_inv", "exp2", "integer_pow", "logistic", "pow"})
+_SEVERAL_ELEMENTWISE = frozenset(
+    {"clamp", "erf", "erf_inv", "exp2", "integer_pow", "logistic", "pow"}
+)
 _INDEXING = frozenset({"gather", "scatter", "scatter-add", "scatter_add"})
 
 

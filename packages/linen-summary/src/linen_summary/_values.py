@@ -31,7 +31,7 @@ def as_specs(tree: Any) -> Any:
 def _as_spec(leaf: Any) -> Any:
     if isinstance(leaf, Partitioned):
         return leaf.replace_boxed(as_specs(leaf.value))
-    if leaf is None or isinstance(leaf, int | float | bool | complex | str):
+    if leaf is None or isinstance(leaf, int | float | bool | complex | str | type):
         return leaf
     try:
         return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
