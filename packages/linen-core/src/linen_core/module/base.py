@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
@@ -211,7 +210,7 @@ class Module(ModuleVariables):
         attributes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
         attributes.update(parent=parent, **updates)
         if _deep_clone is not False:
-            clones = weakref.WeakValueDictionary() if isinstance(_deep_clone, bool) else _deep_clone
+            clones = {} if isinstance(_deep_clone, bool) else _deep_clone
             names = {"name": None} if _reset_names else {}
 
             def clone_one(module: Any) -> Any:
