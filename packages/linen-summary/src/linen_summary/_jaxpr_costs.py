@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from linen_summary._folding import NO_CONSTANT, SOME_CONSTANT, may_fold, result_constant
 from linen_summary._jax_compat import live_part
 from linen_summary._operations import RULES, fits, granularity
 
@@ -40,11 +41,17 @@ class _Cost(NamedTuple):
 
     total: int
     bits: int
+    folds: bool = False
+    """Whether some of it might be simplified away."""
 
     @property
     def is_exact(self) -> bool:
-        """Whether no partial sum of XLA's is rounded: all are multiples of the lowest bit."""
-        return self.total <= _EXACT * (self.bits & -self.bits)
+        """Whether it is XLA's number: nothing is simplified away, and no partial sum of XLA's is rounded.
+
+        All partial sums are multiples of the lowest bit.
+        """
+        lowest = self.bits & -self.bits
+        return not self.folds and (self.total == 0 or self.total <= _EXACT * lowest)
 
 
 class JaxprCosts:
@@ -52,7 +59,7 @@ class JaxprCosts:
 
     def __init__(self) -> None:
         self._of_equations: dict[Any, _Cost] = {}
-        self._of_jaxprs: dict[int, tuple[Any, _Cost]] = {}
+        self._of_jaxprs: dict[Any, tuple[Any, _Cost]] = {}
 
     def of(self, traced: Any) -> int:
         """Count the FLOPs of a function that ``jax.jit(function).trace(...)`` gave.
@@ -60,51 +67,80 @@ class JaxprCosts:
         Raises:
           UnknownCostError: the backend has no cost analysis.
         """
-        cost = self._of_jaxpr(live_part(traced.jaxpr.jaxpr))
-        return cost.total if cost.total == 0 or cost.is_exact else _asked(traced)
+        jaxpr = live_part(traced.jaxpr.jaxpr)
+        cost = self._of_jaxpr(jaxpr, (NO_CONSTANT,) * len(jaxpr.invars))
+        return cost.total if cost.is_exact else _asked(traced)
 
-    def _of_jaxpr(self, jaxpr: Any) -> _Cost:
-        known = self._of_jaxprs.get(id(jaxpr))
-        if known is not None:
-            return known[1]
+    def _of_jaxpr(self, jaxpr: Any, inputs: tuple[Any, ...]) -> _Cost:
+        key = id(jaxpr), inputs
+        if key not in self._of_jaxprs:
+            self._of_jaxprs[key] = jaxpr, self._sum(jaxpr, inputs)
+        return self._of_jaxprs[key][1]
+
+    def _sum(self, jaxpr: Any, inputs: tuple[Any, ...]) -> _Cost:
+        known: dict[Any, Any] = dict.fromkeys(jaxpr.constvars, SOME_CONSTANT)
+        known.update(zip(jaxpr.invars, inputs, strict=True))
         total = bits = 0
+        folds = False
         for equation in jaxpr.eqns:
-            cost = self._of_equation(equation)
+            constants = tuple(
+                [
+                    _number(v.val) if hasattr(v, "val") else known.get(v, NO_CONSTANT)
+                    for v in equation.invars
+                ]
+            )
+            cost = self._of_equation(equation, constants)
             total += cost.total
             bits |= cost.bits
-        made = _Cost(total, bits)
-        self._of_jaxprs[id(jaxpr)] = jaxpr, made
-        return made
+            folds = folds or cost.folds
+            constant = result_constant(equation, constants)
+            if constant is not NO_CONSTANT:
+                known.update(dict.fromkeys(equation.outvars, constant))
+        return _Cost(total, bits, folds)
 
-    def _of_equation(self, equation: Any) -> _Cost:
+    def _of_equation(self, equation: Any, constants: tuple[Any, ...]) -> _Cost:
         inner = _CALLS.get(equation.primitive.name)
         if inner is not None:
             called = equation.params[inner]
-            return self._of_jaxpr(getattr(called, "jaxpr", called))
-        avals = tuple(variable.aval for variable in equation.invars)
-        key = (equation.primitive, tuple(equation.params.items()), avals)
+            return self._of_jaxpr(getattr(called, "jaxpr", called), constants)
+        avals = tuple([variable.aval for variable in equation.invars])
+        twice = len(set(map(id, equation.invars))) < len(avals)
+        key = (equation.primitive, tuple(equation.params.items()), avals, constants, twice)
         try:
             known = self._of_equations.get(key)
-        except TypeError:  # a parameter cannot be hashed
-            return _operation_cost(equation)
+        except TypeError:  # a parameter, or a constant, cannot be hashed
+            return _operation_cost(equation, constants)
         if known is None:
-            known = self._of_equations[key] = _operation_cost(equation)
+            known = self._of_equations[key] = _operation_cost(equation, constants)
         return known
 
 
-def _operation_cost(equation: Any) -> _Cost:
+def _operation_cost(equation: Any, constants: tuple[Any, ...]) -> _Cost:
+    if may_fold(equation, constants):
+        return _Cost(0, 0, folds=True)
     rule = RULES.get(equation.primitive.name)
     flops = rule(equation) if rule is not None and fits(equation) else None
     if flops is not None:
         return _Cost(flops, flops)
-    alone = jax.jit(lambda *args: equation.primitive.bind(*args, **equation.params))
-    flops = _asked(alone.trace(*_specs(equation)))
+    flops = _asked(_alone(equation))
     return _Cost(flops, granularity(equation, flops))
 
 
-def _specs(equation: Any) -> list[jax.ShapeDtypeStruct]:
-    avals = [variable.aval for variable in equation.invars]
-    return [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
+def _number(literal: Any) -> Any:
+    return literal.item() if hasattr(literal, "item") else literal
+
+
+def _alone(equation: Any) -> Any:
+    """Trace an equation as a function of its inputs that are no literals."""
+    inputs = [variable for variable in equation.invars if not hasattr(variable, "val")]
+
+    def run(arrays: list[Any]) -> Any:
+        rest = iter(arrays)
+        values = [v.val if hasattr(v, "val") else next(rest) for v in equation.invars]
+        return equation.primitive.bind(*values, **equation.params)
+
+    avals = [variable.aval for variable in inputs]
+    return jax.jit(run).trace([jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals])
 
 
 def _asked(traced: Any) -> int:

@@ -14,12 +14,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["RULES", "fits", "granularity"]
+__all__ = ["FREE", "RULES", "fits", "granularity"]
 
-_FREE = """
+FREE = """
     broadcast_in_dim concatenate copy copy_p expand_dims iota optimization_barrier pad reshape rev slice squeeze
     stop_gradient transpose cos exp expm1 log log1p rsqrt sin sqrt tanh
 """
+"""Operations that cost no FLOPs: those that move elements, and transcendental functions."""
+
 _ELEMENTWISE = """
     abs add add_any and ceil convert_element_type div eq floor ge gt is_finite le lt max min mul ne neg not or rem
     sign square sub xor
@@ -90,7 +92,7 @@ def _one_dtype(equation: Any) -> bool:
     return len({v.aval.dtype for v in (*equation.invars, *equation.outvars)}) == 1
 
 
-def _dot(equation: Any) -> int | None:
+def _dot(equation: Any) -> Any:
     if not _one_dtype(equation):
         return None
     (contracted, _), _ = equation.params["dimension_numbers"]
@@ -98,7 +100,7 @@ def _dot(equation: Any) -> int | None:
     return 2 * _size(equation.outvars[0]) * math.prod(shape[axis] for axis in contracted)
 
 
-def _convolution(equation: Any) -> int | None:
+def _convolution(equation: Any) -> Any:
     """Count a product for each element of the kernel that meets an element of the input, not padding."""
     if not _one_dtype(equation):
         return None
@@ -144,7 +146,7 @@ def _meeting(
 Rule = Callable[[Any], int | None]
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_FREE.split(), _free),
+    **dict.fromkeys(FREE.split(), _free),
     **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
     **dict.fromkeys(_REDUCTIONS.split(), _reduction),
     "conv_general_dilated": _convolution,

@@ -31,12 +31,10 @@ def as_specs(tree: Any) -> Any:
 def _as_spec(leaf: Any) -> Any:
     if isinstance(leaf, Partitioned):
         return leaf.replace_boxed(as_specs(leaf.value))
-    if leaf is None or isinstance(leaf, int | float | bool | complex | str | type):
+    if isinstance(leaf, int | float):  # NumPy's float64 is a float as well, and shown as one
         return leaf
-    try:
-        return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
-    except (TypeError, ValueError):
-        return leaf
+    is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype") and not isinstance(leaf, type)
+    return jax.ShapeDtypeStruct(leaf.shape, jnp.result_type(leaf)) if is_array else leaf
 
 
 def array_text(spec: jax.ShapeDtypeStruct) -> tuple[str, str]:

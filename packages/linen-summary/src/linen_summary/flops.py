@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from linen_core.abstract import eval_shape
-from linen_core.errors import LinenError
+from linen_core.module import Module
 from linen_summary._fingerprint import fingerprint
 from linen_summary._jaxpr_costs import JaxprCosts, UnknownCostError
 from linen_summary._recording import Call
@@ -79,24 +79,15 @@ class _Standalone:
         self._variables: Any = None
 
     def _trace(self, function: Callable[..., Any]) -> Any:
-        """Trace a function of variables, streams and arrays.
-
-        The variables are those of the recorded run. A call that found some elsewhere, in a module handed to it, needs
-        others: those that the module makes by itself.
-        """
+        """Trace a function of variables, streams and arrays."""
         streams = dict(self._call.streams)
         arrays = [self._leaves[place] for place in self._places]
-        if self._variables is None and self._call.variables is not None:
-            try:
-                variables = as_specs(self._call.variables)
-                traced = jax.jit(function).trace(variables, streams, arrays)
-            except LinenError:
-                pass
-            else:
-                self._variables = variables
-                return traced
         if self._variables is None:
-            self._variables = eval_shape(self._init, streams, arrays)
+            self._variables = (
+                eval_shape(self._init, streams, arrays)
+                if self._call.variables is None or _holds_modules(self._call)
+                else as_specs(self._call.variables)
+            )
         return jax.jit(function).trace(self._variables, streams, arrays)
 
     def _arguments(self, arrays: list[Any]) -> tuple[Any, Any]:
@@ -130,6 +121,14 @@ class _Standalone:
             return vjp(outputs)
 
         return self._trace(pull_back)
+
+
+def _holds_modules(call: Call) -> bool:
+    """Tell whether a module was handed others, whose variables may lie elsewhere in the recorded run."""
+    module = call.module
+    fields = [getattr(module, f.name) for f in dataclasses.fields(module) if f.name != "parent"]
+    leaves = jax.tree.leaves((fields, call.args, call.kwargs))
+    return any(isinstance(leaf, Module) for leaf in leaves)
 
 
 def _attempt(count: Callable[[], int]) -> Flops:
