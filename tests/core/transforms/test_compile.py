@@ -192,3 +192,23 @@ def test_the_module_is_not_kept_alive():
     nn.jit(Held)().apply({}, X)
     gc.collect()
     assert all(reference() is None for reference in held)
+
+
+def test_a_method_of_a_module_without_variables():
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(3)(x)
+
+        @nn.jit
+        def init(self, *args):
+            return super().init(*args)
+
+        @nn.jit
+        def doubled(self, x):
+            return 2 * x
+
+    plain = nn.Dense(3).init(jax.random.key(0), X)["params"]
+    made = Model().init(jax.random.key(0), X)["params"]
+    assert jax.tree.map(jnp.shape, made) == {"Dense_0": jax.tree.map(jnp.shape, plain)}
+    assert (Model().doubled(X) == 2 * X).all()

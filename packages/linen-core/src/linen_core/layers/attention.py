@@ -25,7 +25,7 @@ from linen_core.layers._common import default_kernel_init
 from linen_core.layers._where import where
 from linen_core.layers.dense import DenseGeneral
 from linen_core.layers.normalization import LayerNorm
-from linen_core.module import Module, compact, merge_param
+from linen_core.module import Module, compact, merge_param, nowrap
 from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, PRNGKey
 
 __all__ = [
@@ -184,6 +184,7 @@ class MultiHeadDotProductAttention(Module):
             name="out",
         )(x)
 
+    @nowrap
     def _keys_and_values(
         self,
         inputs_q: Array,
@@ -224,6 +225,7 @@ class MultiHeadDotProductAttention(Module):
             warnings.warn(msg, DeprecationWarning, stacklevel=2)
         return inputs_k, inputs_v
 
+    @nowrap
     def _project(
         self, inputs_q: Array, inputs_k: Array, inputs_v: Array
     ) -> tuple[Array, Array, Array]:
@@ -259,6 +261,7 @@ class MultiHeadDotProductAttention(Module):
             query, key = norm(name="query_ln")(query), norm(name="key_ln")(key)
         return query, key, value
 
+    @nowrap
     def _extend_cache(
         self, query: Array, key: Array, value: Array, mask: Array | None
     ) -> tuple[Array, Array, Array | None]:
@@ -288,6 +291,7 @@ class MultiHeadDotProductAttention(Module):
         seen = jnp.broadcast_to(jnp.arange(length) <= index, (*batch, 1, 1, length))
         return key, value, combine_masks(mask, seen)
 
+    @nowrap
     def _attend(
         self,
         query: Array,

@@ -19,7 +19,7 @@ from linen_core.layers._moments import (
     scale_and_bias,
 )
 from linen_core.layers._staging import staged
-from linen_core.module import Module, compact, merge_param
+from linen_core.module import Module, compact, merge_param, nowrap
 from linen_core.typing import Array, Axes, Dtype, Initializer
 
 __all__ = ["BatchNorm"]
@@ -129,6 +129,7 @@ class BatchNorm(Module):
         scale, bias = scale_and_bias(self, shape)
         return _normalize(x, mean, var, scale, bias, plan)
 
+    @nowrap
     def _plan(self, ndim: int) -> Plan:
         feature_axes = canonicalize_axes(ndim, self.axis)
         return Plan(

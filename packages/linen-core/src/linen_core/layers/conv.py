@@ -23,7 +23,7 @@ from linen_core.layers import initializers
 from linen_core.layers._common import add_bias, canonicalize_tuple, default_kernel_init
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
-from linen_core.module import Module, compact
+from linen_core.module import Module, compact, nowrap
 from linen_core.typing import (
     Array,
     ConvGeneralDilatedT,
@@ -273,11 +273,13 @@ class _Conv(Module):
             return _convolve(*args, *options, self.promote_dtype, convolution)
         return (_convolve_replay if is_staging() else _convolve)(*args, *options)
 
+    @nowrap
     def _custom_convolution(self) -> Any:
         if self.conv_general_dilated_cls is not None:
             return self.conv_general_dilated_cls()
         return self.conv_general_dilated
 
+    @nowrap
     def _window(self) -> Window:
         size = canonicalize_tuple(self.kernel_size)
         rank = len(size)
@@ -301,6 +303,7 @@ class _Conv(Module):
         strides, input_dilation = spread(self.strides, rank), spread(self.input_dilation, rank)
         return Window(size, strides, padding, pads, mode, input_dilation, dilation)
 
+    @nowrap
     def _shapes(
         self, inputs: Array, window: Window, convolution: Any
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:

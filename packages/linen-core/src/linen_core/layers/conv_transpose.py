@@ -20,7 +20,7 @@ from linen_core.layers.conv import (
     spread,
 )
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
-from linen_core.module import Module, compact
+from linen_core.module import Module, compact, nowrap
 from linen_core.typing import Array, Dtype, Initializer, PaddingLike, PrecisionLike
 
 __all__ = ["ConvTranspose"]
@@ -177,6 +177,7 @@ class ConvTranspose(Module):
             return _convolve(*args, self.preferred_element_type, self.promote_dtype)
         return (_convolve_replay if is_staging() else _convolve)(*args, self.preferred_element_type)
 
+    @nowrap
     def _window(self, rank: int) -> _Window:
         padding: Any = layer_padding(self, rank)
         circular = padding == "CIRCULAR"

@@ -26,7 +26,7 @@ from linen_core.layers._common import (
 from linen_core.layers._staging import staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
-from linen_core.module import Module, compact, merge_param
+from linen_core.module import Module, compact, merge_param, nowrap
 from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, Shape
 
 __all__ = ["Dense", "DenseGeneral", "Einsum"]
@@ -263,6 +263,7 @@ class DenseGeneral(Module):
         dimensions = ((axis, kernel_axis), (batch_dims, tuple(range(n_batch))))
         return _apply_affine(self, inputs, kernel, bias, dimensions, kept + features)
 
+    @nowrap
     def _axes(self, inputs: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
         axis, batch_dims = canonicalize_tuple(self.axis), canonicalize_tuple(self.batch_dims)
         if batch_dims and set(batch_dims) != set(range(max(batch_dims) + 1)):
@@ -372,6 +373,7 @@ class Einsum(Module):
         inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         return _einsum_promoted(inputs, kernel, bias, equation, bias_shape, options)
 
+    @nowrap
     def _checked(self, equation: str) -> str:
         equation = equation.replace(" ", "")
         if "->" not in equation:

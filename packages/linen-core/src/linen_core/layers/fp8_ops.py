@@ -39,7 +39,7 @@ from linen_core.layers._fp8_scaling import (
     update_fp8_meta,
 )
 from linen_core.layers._where import where
-from linen_core.module import Module
+from linen_core.module import Module, nowrap
 from linen_core.typing import Array
 
 __all__ = [
@@ -102,11 +102,13 @@ class Fp8DotGeneralBase(Module):
         self.kernel_scale = self._state_of("kernel_scale", ones, 1)
         self.output_grad_scale = self._state_of("output_grad_scale", ones, 1)
 
+    @nowrap
     def _state_of(self, name: str, init: Any, size: int) -> Any:
         return self.variable(
             OVERWRITE_WITH_GRADIENT, name, init, random.PRNGKey(0), (size,), jnp.float32
         )
 
+    @nowrap
     def _scaled_dot_general(self, compute_dtype: Any) -> Any:
         """Give the product with this layer's scales and histories."""
         return functools.partial(

@@ -223,6 +223,7 @@ class OptimizedLSTMCell(RNNCellBase):
         new_h = o * self.activation_fn(new_c)
         return (new_c, new_h), new_h
 
+    @nowrap
     def _products(
         self, inputs: Array, params: Mapping[str, tuple[Array, Array | None]]
     ) -> dict[str, Array]:

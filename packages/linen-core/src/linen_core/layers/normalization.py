@@ -21,7 +21,7 @@ from linen_core.layers._moments import (
 from linen_core.layers._where import where
 from linen_core.layers.batch_norm import BatchNorm
 from linen_core.layers.weight_norm import SpectralNorm, WeightNorm
-from linen_core.module import Module, compact
+from linen_core.module import Module, compact, nowrap
 from linen_core.typing import Array, Axes, Dtype, Initializer
 
 __all__ = [
@@ -258,6 +258,7 @@ class GroupNorm(Module):
         scale, bias = scale_and_bias(self, feature_shape(x.shape, plan))
         return normalize_by_own_stats(x, scale, bias, mask, plan)
 
+    @nowrap
     def _groups(self, channels: int) -> int:
         """Count the groups."""
         if (self.num_groups is None) == (self.group_size is None):

@@ -14,7 +14,7 @@ from linen_core.layers.activation import sigmoid, tanh
 from linen_core.layers.gated_cells import GRUCell, MGUCell, SimpleCell
 from linen_core.layers.lstm_cells import ConvLSTMCell, DenseParams, LSTMCell, OptimizedLSTMCell
 from linen_core.layers.recurrent_base import Carry, RNNCellBase
-from linen_core.module import Module
+from linen_core.module import Module, nowrap
 from linen_core.module.attributes import ImmutableDict
 from linen_core.transforms import scan
 from linen_core.typing import Array, PRNGKey
@@ -132,6 +132,7 @@ class RNN(Module):
             outputs = jax.tree.map(flip, outputs)
         return (carry, outputs) if return_carry else outputs
 
+    @nowrap
     def _scan(
         self, inputs: Array, carry: Carry, time_axis: int, keep_carries: bool
     ) -> tuple[Carry, Any]:

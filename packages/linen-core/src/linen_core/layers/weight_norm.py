@@ -15,7 +15,7 @@ from linen_core.layers import initializers
 from linen_core.layers._common import canonicalize_axes
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import canonicalize_dtype
-from linen_core.module import Module, compact
+from linen_core.module import Module, compact, nowrap
 from linen_core.transforms import map_variables
 from linen_core.typing import Array, Axes, Dtype, Initializer
 
@@ -126,6 +126,7 @@ class SpectralNorm(Module):
         dtype = canonicalize_dtype(vs, u, v, sigma, dtype=self.dtype)
         return jnp.asarray(value.reshape(shape), dtype)
 
+    @nowrap
     def _iterate(self, u: Array, matrix: Array) -> tuple[Array, Array, Array]:
         """Run the power iteration: left and right vector, and the singular value between them."""
         for _ in range(self.n_steps):

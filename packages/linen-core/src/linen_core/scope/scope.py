@@ -106,7 +106,7 @@ class Scope:
         self.rng_counters: dict[Any, Any] = dict.fromkeys(self.rngs, 0)
         self.reservations: dict[str, set[str | None]] = {}
         self.adopted: Any = parent.adopted if parent is not None else weakref.WeakValueDictionary()
-        self._root = parent.root if parent is not None else self
+        self._root = parent.root if parent is not None else None
         self._invalid = False
 
     def __eq__(self, other: object) -> bool:
@@ -130,7 +130,7 @@ class Scope:
     @property
     def root(self) -> Scope:
         """The scope at the top."""
-        return self._root
+        return self if self._root is None else self._root
 
     @property
     def path_text(self) -> str:
@@ -219,7 +219,7 @@ class Scope:
         child.debug_path = (*self.debug_path, name)
         child.rng_counters = self._counters_of_child(name)
         child.adopted = self.adopted
-        child._root = self._root
+        child._root = self if self._root is None else self._root
         return child
 
     def _counters_of_child(self, name: str) -> dict[Any, Any]:
@@ -279,7 +279,7 @@ class Scope:
         scope.debug_path = self.debug_path
         scope.rng_counters = dict.fromkeys(self.rngs, 0) if rewind_rngs else self.rng_counters
         scope.adopted = self.adopted
-        scope._root = scope if self._root is self else self._root
+        scope._root = self._root
         return scope
 
     def _cursor(self, parent: Scope | None) -> Scope:

@@ -97,11 +97,13 @@ class Passage:
                 if isinstance(original, Variable):
                     made: Any = Variable(scope, original.collection, original.name, original.unbox)
                 else:
-                    made = (cls or type(original))(
-                        parent=scope, **jax.tree.map(replaced, _fields(original))
-                    )
+                    made = rebuilt(original, scope, cls)
                 clones[number] = made
             return clones[number]
+
+        def rebuilt(original: Module, scope: Scope | None, cls: type[Module] | None) -> Module:
+            fields = jax.tree.map(replaced, _fields(original))
+            return (cls or type(original))(parent=scope, **fields)
 
         def replaced(leaf: Any) -> Any:
             if isinstance(leaf, _Placeholder):
@@ -112,7 +114,9 @@ class Passage:
         args, kwargs = jax.tree.map(
             replaced, (args, kwargs), is_leaf=lambda x: isinstance(x, _Placeholder)
         )
-        return clone(self._numbers[id(self._module)], cls), args, kwargs
+        home = self._numbers.get(id(self._module))
+        module = rebuilt(self._module, None, cls) if home is None else clone(home, cls)
+        return module, args, kwargs
 
 
 def _fields(module: Module) -> dict[str, Any]:
