@@ -58,6 +58,7 @@ class Scope:
 
     Attributes:
       adopted: the modules of this run that stand for modules made outside of it, by the latter's id.
+      traces: at a root what was traced in this run and may serve again, by what it depends on.
 
     Example:
       >>> scope = Scope({"params": {"w": 1.0}})
@@ -80,6 +81,7 @@ class Scope:
         "reservations",
         "rng_counters",
         "rngs",
+        "traces",
     )
 
     def __init__(
@@ -107,6 +109,7 @@ class Scope:
         self.reservations: dict[str, set[str | None]] = {}
         self.adopted: Any = parent.adopted if parent is not None else weakref.WeakValueDictionary()
         self._root = parent.root if parent is not None else self
+        self.traces: dict[Any, Any] = {}
         self._invalid = False
 
     def __eq__(self, other: object) -> bool:
@@ -280,6 +283,8 @@ class Scope:
         scope.rng_counters = dict.fromkeys(self.rngs, 0) if rewind_rngs else self.rng_counters
         scope.adopted = self.adopted
         scope._root = scope if self._root is self else self._root
+        if self._root is self:
+            scope.traces = self.traces
         return scope
 
     def _cursor(self, parent: Scope | None) -> Scope:
