@@ -30,11 +30,14 @@ from linen_core.scope.variable import Variable
 from linen_core.store.view import StoreView, snapshot_mapping
 from linen_core.typing import PRNGKey
 
-__all__ = ["RECORDER", "Scope"]
+__all__ = ["DEFERRED", "RECORDER", "Scope"]
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _REQUIRED = object()
 _CHILD = object()
+
+DEFERRED = "deferred"
+"""The flag under which a run of `init` carries a note-taker of the parameters it makes (see `deferred`)."""
 
 RECORDER = "recorder"
 """The flag under which a run carries a note-taker of what is read and missing (see `touched`)."""
@@ -495,6 +498,8 @@ class Scope:
             return meta.unbox(value) if unbox else value
         if in_filter(self.mutable, "params"):
             value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
+            if DEFERRED in self.flags:
+                self.flags[DEFERRED].note(self, init_fn, init_args, init_kwargs, value)
             self.put_variable("params", name, value)
         else:
             value = self._missing(

@@ -11,6 +11,7 @@ import jax
 
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
+from linen_core.scope.scope import DEFERRED
 from linen_core.transforms._modules import Target, lift_call, lift_transform, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
 from linen_core.transforms._sharing import Trace, facts_of_run
@@ -117,6 +118,9 @@ def lift_checkpoint(
 
     @lifts_scopes((variables,), (variables,), (rngs,), "remat", takes_kwargs=True)
     def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
+        if DEFERRED in lifted.scopes[0].flags:  # nothing is run, and nothing differentiated
+            scopes = lifted.open(lifted.variable_groups, lifted.rng_groups)
+            return fn(scopes, *args, **kwargs), lifted.close(scopes)
         trace = Trace(fn, lifted, module)
         traces = lifted.scopes[0].root.traces if key is not None else {}
         if key not in traces:
