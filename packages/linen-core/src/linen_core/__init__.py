@@ -186,8 +186,6 @@ else:
     from linen_core._doorways import __getattr__ as __getattr__
 
 __all__ = [
-    "PARTITION_NAME",
-    "RNN",
     "BatchApply",
     "BatchNorm",
     "Bidirectional",
@@ -219,9 +217,11 @@ __all__ = [
     "MultiHeadDotProductAttention",
     "NANOOFp8DotGeneralOp",
     "OptimizedLSTMCell",
+    "PARTITION_NAME",
     "PReLU",
     "Partitioned",
     "RMSNorm",
+    "RNN",
     "RNNCellBase",
     "Scope",
     "SelfAttention",
