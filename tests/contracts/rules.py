@@ -184,8 +184,14 @@ def declared_names(tree: ast.Module) -> list[str] | None:
     return None
 
 
+def is_another_path(tree: ast.Module) -> bool:
+    """Whether the file, once imported, is replaced by the file that it is another path of."""
+    last = tree.body[-1] if tree.body else None
+    return isinstance(last, ast.Assign) and ast.unparse(last.targets[0]) == "sys.modules[__name__]"
+
+
 def declares_names(source: Source) -> Iterator[str]:
-    if declared_names(source.tree) is None:
+    if declared_names(source.tree) is None and not is_another_path(source.tree):
         yield f"{source.module} has no __all__"
 
 

@@ -147,6 +147,7 @@ def test_public_names_of_core():
 def test_missing_all():
     assert list(rules.declares_names(core("x = 1"))) == ["linen_core.scope has no __all__"]
     assert not list(rules.declares_names(core("__all__: list[str] = ['x']")))
+    assert not list(rules.declares_names(core("import sys, a\nsys.modules[__name__] = a")))
 
 
 def test_face_that_defines():

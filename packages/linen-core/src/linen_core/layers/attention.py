@@ -24,6 +24,7 @@ from linen_core.layers._attention_functions import (
 from linen_core.layers._common import default_kernel_init
 from linen_core.layers._where import where
 from linen_core.layers.dense import DenseGeneral
+from linen_core.layers.dtypes import promote_dtype as promote_dtype
 from linen_core.layers.normalization import LayerNorm
 from linen_core.module import Module, compact, merge_param, nowrap
 from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, PRNGKey

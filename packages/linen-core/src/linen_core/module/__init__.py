@@ -1,6 +1,7 @@
 """Module and all that belongs to it."""
 
 from linen_core.module.base import Module as Module
+from linen_core.module.call_stack import call_stack as _context
 from linen_core.module.functional import apply as apply
 from linen_core.module.functional import init as init
 from linen_core.module.functional import init_with_output as init_with_output
@@ -12,6 +13,7 @@ from linen_core.module.interceptors import override_named_call as override_named
 from linen_core.module.sharing import compact_name_scope as compact_name_scope
 from linen_core.module.sharing import merge_param as merge_param
 from linen_core.module.sharing import share_scope as share_scope
+from linen_core.module.state import SetupState as SetupState
 from linen_core.module.touched import Touched as Touched
 from linen_core.module.touched import touched as touched
 from linen_core.module.wrapping import compact as compact
@@ -22,8 +24,10 @@ from linen_core.scope.variable import Variable as Variable
 __all__ = [
     "InterceptorContext",
     "Module",
+    "SetupState",
     "Touched",
     "Variable",
+    "_context",
     "apply",
     "compact",
     "compact_name_scope",

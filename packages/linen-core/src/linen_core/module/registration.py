@@ -145,8 +145,8 @@ def run_setup(module: Any, shallow: bool = False) -> None:
             state.setup_called = SetupState.DONE
 
 
-class _SideScope(Scope):
-    """A scope whose keys need no stream."""
+class TestScope(Scope):
+    """A scope to try `setup` in: its keys need no stream. Programs know it by flax's name."""
 
     __slots__ = ()
 
@@ -159,7 +159,7 @@ def _try_setup_on_the_side(module: Any) -> None:
     """Run `setup` abstractly on a copy, so that its errors show here and not inside of a transform."""
 
     def enter(x: Any) -> Any:
-        with _SideScope({}, rngs={}, mutable=True).temporary() as root:
+        with TestScope({}, rngs={}, mutable=True).temporary() as root:
             run_setup(module.clone(parent=root))
             return x
 
