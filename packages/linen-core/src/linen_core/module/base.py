@@ -399,7 +399,6 @@ class Module(ModuleVariables):
           >>> nn.Dense(2).lazy_init(jax.random.key(0), x)["params"]["kernel"].shape
           (3, 2)
         """
-
         fn = resolve_method(self, method)
 
         def run(flags: Any, streams: Any, args: Any, kwargs: Any) -> Any:
