@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 # Modules
 from linen_core.module import InterceptorContext as InterceptorContext
 from linen_core.module import Module as Module
+from linen_core.module import SetupState as SetupState
 from linen_core.module import Touched as Touched
 from linen_core.module import Variable as Variable
+from linen_core.module import _context as _context
 from linen_core.module import apply as apply
 from linen_core.module import compact as compact
 from linen_core.module import compact_name_scope as compact_name_scope
@@ -78,6 +80,7 @@ from linen_core import errors as errors
 from linen_core import filters as filters
 from linen_core import meta as meta
 from linen_core import module as module
+from linen_core import partitioning as partitioning
 from linen_core import rng as rng
 from linen_core import scope as scope
 from linen_core import spmd as spmd
@@ -186,6 +189,8 @@ else:
     from linen_core._doorways import __getattr__ as __getattr__
 
 __all__ = [
+    "PARTITION_NAME",
+    "RNN",
     "BatchApply",
     "BatchNorm",
     "Bidirectional",
@@ -217,15 +222,14 @@ __all__ = [
     "MultiHeadDotProductAttention",
     "NANOOFp8DotGeneralOp",
     "OptimizedLSTMCell",
-    "PARTITION_NAME",
     "PReLU",
     "Partitioned",
     "RMSNorm",
-    "RNN",
     "RNNCellBase",
     "Scope",
     "SelfAttention",
     "Sequential",
+    "SetupState",
     "SimpleCell",
     "SpectralNorm",
     "StoreCapabilities",
@@ -233,6 +237,7 @@ __all__ = [
     "Variable",
     "VariableStore",
     "WeightNorm",
+    "_context",
     "activation",
     "add_metadata_axis",
     "apply",

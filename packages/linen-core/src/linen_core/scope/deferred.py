@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from linen_core import meta
+from linen_core._context import current_context, replaced_context
 from linen_core._jax_compat import Tracer, closed_jaxpr_for
 from linen_core.errors import LazyInitError
 from linen_core.rng import fold_number
@@ -109,9 +110,19 @@ def make_lazily(
       args: arguments of the forward pass; those that are a `jax.ShapeDtypeStruct` have no value.
       kwargs: its keyword arguments, likewise.
 
+    Returns:
+      The variables, in what `default_store` chose.
+
     Raises:
       LazyInitError: a variable depends on an argument without a value.
     """
+    factory = current_context().store_factory
+    with replaced_context(store_factory=None):
+        made = _make(run, streams, args, kwargs)
+    return made if factory is None else factory(made)
+
+
+def _make(run: Callable[..., Any], streams: Mapping[str, Any], args: Any, kwargs: Any) -> Any:
     leaves, structure = jax.tree.flatten((args, kwargs))
     absent = [leaf for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)]
     made: list[Any] = []
@@ -136,18 +147,20 @@ def make_lazily(
         jax.errors.ConcretizationTypeError,
         jax.errors.TracerArrayConversionError,
         jax.errors.TracerIntegerConversionError,
-    ):  # the run decides by values; those that are there must be there while it runs
+    ):  # the run decides by values, so these must be there while it runs
         return lazily(lambda *given: run({}, *given))(streams, args, kwargs)
     for is_used, leaf in zip(used[len(jax.tree.leaves(streams)) :], absent, strict=True):
         if is_used:
             raise LazyInitError(jax.core.ShapedArray(leaf.shape, leaf.dtype))
     values, tree, places = made
-    remaining = [i for i, v in enumerate(values) if _is_tracer(v) and i not in known]
-    results = dict(enumerate(values))
-    results.update(_draw_all(streams.get("params"), known, places))
+    results = {**dict(enumerate(values)), **_draw_all(streams.get("params"), known, places)}
+    remaining = [i for i, value in enumerate(values) if _is_tracer(value) and i not in known]
     if remaining:
-        compiled = jax.jit(rest, out_shardings=[places[i].sharding for i in remaining])
-        results.update(zip(remaining, compiled(jax.tree.leaves(streams)), strict=True))
+        shardings = [places[i].sharding for i in remaining]
+        on_mesh = any(sharding is not None for sharding in shardings)
+        # one operation after the other gives the bits of `init`; on a mesh nothing may be whole in between
+        compute = jax.jit(rest, out_shardings=shardings) if on_mesh else rest
+        results.update(zip(remaining, compute(jax.tree.leaves(streams)), strict=True))
     return jax.tree.unflatten(tree, [results[i] for i in range(len(values))])
 
 
@@ -187,20 +200,21 @@ def _drawer(recipe: _Recipe, shardings: tuple[tuple[int, Any], ...], *, batched:
         return [leaves[position] for position, _ in shardings]
 
     def draw_several(key: Any, numbers: Any) -> list[list[Any]]:
-        stacked = jax.vmap(draw, (None, 0))(key, numbers)
+        stacked = jax.lax.map(functools.partial(draw, key), numbers)  # a loop is compiled once
         return [[leaf[i] for leaf in stacked] for i in range(len(numbers))]
 
     places = [sharding for _, sharding in shardings]
     if not batched:
         return jax.jit(draw, out_shardings=places)
-    constrained = lambda made: [
-        [
-            value if p is None else jax.lax.with_sharding_constraint(value, p)
-            for value, p in zip(values, places, strict=True)
+    return jax.jit(
+        lambda key, numbers: [
+            list(map(_constrained, values, places)) for values in draw_several(key, numbers)
         ]
-        for values in made
-    ]
-    return jax.jit(lambda key, numbers: constrained(draw_several(key, numbers)))
+    )
+
+
+def _constrained(value: Any, sharding: Any) -> Any:
+    return value if sharding is None else jax.lax.with_sharding_constraint(value, sharding)
 
 
 @dataclasses.dataclass(frozen=True)

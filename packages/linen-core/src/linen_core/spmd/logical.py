@@ -232,7 +232,8 @@ class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the datacl
 
     def get_placement(self, mesh: Any) -> NamedSharding:
         """Return where `Module.lazy_init` puts the value on a mesh: as the rules say."""
-        return NamedSharding(mesh, logical_to_mesh_axes(self.names, self.rules) or PartitionSpec())
+        names: Any = self.names
+        return NamedSharding(mesh, logical_to_mesh_axes(names, self.rules) or PartitionSpec())
 
     def unbox(self, apply_constraint: bool = True) -> Any:
         """Return the value, constrained to its sharding if there is a mesh."""
