@@ -80,7 +80,6 @@ from linen_core import errors as errors
 from linen_core import filters as filters
 from linen_core import meta as meta
 from linen_core import module as module
-from linen_core import partitioning as partitioning
 from linen_core import rng as rng
 from linen_core import scope as scope
 from linen_core import spmd as spmd
