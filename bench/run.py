@@ -81,9 +81,13 @@ def wrapped_apply(wrap: str, by_hand: Callable[..., Any]) -> Any:
     """Trace 24 transformer blocks, each under a transform."""
     x = jnp.ones((2, 16, 64))
     variables = jax.eval_shape(LINEN["transformer"](24).init, KEY, x)
-    by_hand = functools.partial(hand.transformer, depth=24, wrap=by_hand)
+
+    def transformed_anew(block: Callable[..., Any]) -> Callable[..., Any]:
+        return by_hand(lambda *args: block(*args))  # noqa: PLW0108 - JAX remembers by function
+
+    by_hand_anew = functools.partial(hand.transformer, depth=24, wrap=transformed_anew)
     return {
-        "hand": traced(by_hand, variables, x),
+        "hand": traced(by_hand_anew, variables, x),
         "linen": _traced_anew(LINEN["transformer"], nn, wrap, variables, x),
         "flax": _traced_anew(FLAX["transformer"], fnn, wrap, variables, x),
     }

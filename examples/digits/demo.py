@@ -25,7 +25,7 @@ DATA = Path(__file__).with_name("digits.npz")
 IMAGES, LABELS = ("train_images", "test_images"), ("train_labels", "test_labels")
 BATCH = 64
 GOAL = 0.97
-console = Console(width=100)
+console = Console(width=132)
 
 
 class Trunk(nn.Module):

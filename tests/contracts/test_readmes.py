@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 import sys
@@ -17,8 +18,16 @@ READMES = [workspace.ROOT / "README.md"]
 READMES += [workspace.ROOT / "packages" / name / "README.md" for name in workspace.PACKAGES]
 
 
-def programs(path):
+DOCTEST_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
+
+
+def blocks(path):
     return re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def programs(path):
+    """The blocks that are programs; the others are sessions, with what they print."""
+    return [block for block in blocks(path) if not block.startswith(">>>")]
 
 
 @pytest.fixture
@@ -38,8 +47,15 @@ def run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
 def test_programs_run(path, run):
-    assert len(programs(path)) > 0, "a README shows the package at work"
+    assert len(blocks(path)) > 0, "a README shows the package at work"
     run(path)
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
+def test_sessions_print_what_they_show(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testfile(str(path), module_relative=False, optionflags=DOCTEST_FLAGS)
+    assert result.failed == 0
 
 
 def test_core_readme_shows_the_store_that_is_tested():

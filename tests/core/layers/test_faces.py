@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
+import subprocess
+import sys
 
 import flax.linen as flax_nn
 import flax.linen.initializers
@@ -15,6 +17,7 @@ import pytest
 
 import linen_core as nn
 import linen_core.layers
+from linen_core.layers._lazy import HOMES
 from linen_core.layers.initializers import BuiltInitializer
 
 LAYERS = [name for name in linen_core.layers.__all__ if isinstance(getattr(nn, name), type)]
@@ -202,3 +205,20 @@ def test_built_initializers_that_draw_different_bits_differ():
     assert nn.initializers.variance_scaling(
         1.0, "fan_in", "normal", [0]
     ) == nn.initializers.variance_scaling(1.0, "fan_in", "normal", (0,))
+
+
+def test_every_name_is_where_the_table_says():
+    assert set(HOMES) == set(linen_core.layers.__all__)
+    for name, file in HOMES.items():
+        assert getattr(linen_core.layers, name) is getattr(getattr(linen_core.layers, file), name)
+
+
+def test_a_program_loads_the_layers_it_uses_and_no_others():
+    code = (
+        "import sys, linen_core as nn; nn.Dense\n"
+        "print([m for m in sys.modules if m.startswith('linen_core.layers.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "linen_core.layers.dense" in done.stdout
+    assert "attention" not in done.stdout
+    assert "recurrent" not in done.stdout

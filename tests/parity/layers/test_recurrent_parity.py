@@ -44,7 +44,7 @@ def test_cell(name, options, residual, reset_gate, shape, relu):
     compare(name, carries[0], array(shape, dtype), options=options)
 
 
-@parity_settings(share=4)
+@parity_settings(share=8)
 @hypothesis.given(
     options=st.fixed_dictionaries(
         {"dtypes": dtypes, "use_bias": st.booleans(), "strides": st.sampled_from([None, 1])}

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 # Modules
 from linen_core.module import InterceptorContext as InterceptorContext
 from linen_core.module import Module as Module
+from linen_core.module import SetupState as SetupState
 from linen_core.module import Touched as Touched
 from linen_core.module import Variable as Variable
+from linen_core.module import _context as _context
 from linen_core.module import apply as apply
 from linen_core.module import compact as compact
 from linen_core.module import compact_name_scope as compact_name_scope
@@ -34,83 +36,6 @@ from linen_core.store import as_store as as_store
 from linen_core.store import default_store as default_store
 from linen_core.store import registered_stores as registered_stores
 from linen_core.store import store_class as store_class
-
-# Layers, and the functions between them
-from linen_core.layers import RNN as RNN
-from linen_core.layers import BatchApply as BatchApply
-from linen_core.layers import BatchNorm as BatchNorm
-from linen_core.layers import Bidirectional as Bidirectional
-from linen_core.layers import Conv as Conv
-from linen_core.layers import ConvLSTMCell as ConvLSTMCell
-from linen_core.layers import ConvLocal as ConvLocal
-from linen_core.layers import ConvTranspose as ConvTranspose
-from linen_core.layers import Dense as Dense
-from linen_core.layers import DenseGeneral as DenseGeneral
-from linen_core.layers import Dropout as Dropout
-from linen_core.layers import Einsum as Einsum
-from linen_core.layers import Embed as Embed
-from linen_core.layers import Fp8DirectDotGeneralOp as Fp8DirectDotGeneralOp
-from linen_core.layers import Fp8DotGeneral as Fp8DotGeneral
-from linen_core.layers import Fp8DotGeneralOp as Fp8DotGeneralOp
-from linen_core.layers import Fp8Einsum as Fp8Einsum
-from linen_core.layers import GRUCell as GRUCell
-from linen_core.layers import GroupNorm as GroupNorm
-from linen_core.layers import InstanceNorm as InstanceNorm
-from linen_core.layers import LSTMCell as LSTMCell
-from linen_core.layers import LayerNorm as LayerNorm
-from linen_core.layers import MGUCell as MGUCell
-from linen_core.layers import MultiHeadAttention as MultiHeadAttention
-from linen_core.layers import MultiHeadDotProductAttention as MultiHeadDotProductAttention
-from linen_core.layers import NANOOFp8DotGeneralOp as NANOOFp8DotGeneralOp
-from linen_core.layers import OptimizedLSTMCell as OptimizedLSTMCell
-from linen_core.layers import PReLU as PReLU
-from linen_core.layers import RMSNorm as RMSNorm
-from linen_core.layers import RNNCellBase as RNNCellBase
-from linen_core.layers import SelfAttention as SelfAttention
-from linen_core.layers import Sequential as Sequential
-from linen_core.layers import SimpleCell as SimpleCell
-from linen_core.layers import SpectralNorm as SpectralNorm
-from linen_core.layers import WeightNorm as WeightNorm
-from linen_core.layers import avg_pool as avg_pool
-from linen_core.layers import canonicalize_dtype as canonicalize_dtype
-from linen_core.layers import celu as celu
-from linen_core.layers import combine_masks as combine_masks
-from linen_core.layers import dot_product_attention as dot_product_attention
-from linen_core.layers import dot_product_attention_weights as dot_product_attention_weights
-from linen_core.layers import elu as elu
-from linen_core.layers import gelu as gelu
-from linen_core.layers import glu as glu
-from linen_core.layers import hard_sigmoid as hard_sigmoid
-from linen_core.layers import hard_silu as hard_silu
-from linen_core.layers import hard_swish as hard_swish
-from linen_core.layers import hard_tanh as hard_tanh
-from linen_core.layers import leaky_relu as leaky_relu
-from linen_core.layers import log_sigmoid as log_sigmoid
-from linen_core.layers import log_softmax as log_softmax
-from linen_core.layers import logsumexp as logsumexp
-from linen_core.layers import make_attention_mask as make_attention_mask
-from linen_core.layers import make_causal_mask as make_causal_mask
-from linen_core.layers import max_pool as max_pool
-from linen_core.layers import min_pool as min_pool
-from linen_core.layers import normalize as normalize
-from linen_core.layers import one_hot as one_hot
-from linen_core.layers import ones as ones
-from linen_core.layers import ones_init as ones_init
-from linen_core.layers import pool as pool
-from linen_core.layers import promote_dtype as promote_dtype
-from linen_core.layers import relu as relu
-from linen_core.layers import relu6 as relu6
-from linen_core.layers import selu as selu
-from linen_core.layers import sigmoid as sigmoid
-from linen_core.layers import silu as silu
-from linen_core.layers import soft_sign as soft_sign
-from linen_core.layers import softmax as softmax
-from linen_core.layers import softplus as softplus
-from linen_core.layers import standardize as standardize
-from linen_core.layers import swish as swish
-from linen_core.layers import tanh as tanh
-from linen_core.layers import zeros as zeros
-from linen_core.layers import zeros_init as zeros_init
 
 # Lifted transforms
 from linen_core.transforms import add_metadata_axis as add_metadata_axis
@@ -164,26 +89,102 @@ from linen_core import train_state as train_state
 from linen_core import transforms as transforms
 from linen_core import traverse_util as traverse_util
 from linen_core import typing as typing
-from linen_core.layers import activation as activation
-from linen_core.layers import attention as attention
-from linen_core.layers import batch_apply as batch_apply
-from linen_core.layers import combinators as combinators
-from linen_core.layers import dtypes as dtypes
-from linen_core.layers import fp8_ops as fp8_ops
-from linen_core.layers import initializers as initializers
-from linen_core.layers import linear as linear
-from linen_core.layers import normalization as normalization
-from linen_core.layers import pooling as pooling
-from linen_core.layers import recurrent as recurrent
-from linen_core.layers import stochastic as stochastic
 from linen_core.spmd import partitioning as partitioning
 
-# Names of the sister packages, found when they are first used
+# Found when they are first used: layers and the functions between them, and names of the sister packages
 if TYPE_CHECKING:
     from linen_core._doorways import FrozenDict as FrozenDict
     from linen_core._doorways import summary as summary
     from linen_core._doorways import tabulate as tabulate
+    from linen_core.layers import RNN as RNN
+    from linen_core.layers import BatchApply as BatchApply
+    from linen_core.layers import BatchNorm as BatchNorm
+    from linen_core.layers import Bidirectional as Bidirectional
+    from linen_core.layers import Conv as Conv
+    from linen_core.layers import ConvLSTMCell as ConvLSTMCell
+    from linen_core.layers import ConvLocal as ConvLocal
+    from linen_core.layers import ConvTranspose as ConvTranspose
+    from linen_core.layers import Dense as Dense
+    from linen_core.layers import DenseGeneral as DenseGeneral
+    from linen_core.layers import Dropout as Dropout
+    from linen_core.layers import Einsum as Einsum
+    from linen_core.layers import Embed as Embed
+    from linen_core.layers import Fp8DirectDotGeneralOp as Fp8DirectDotGeneralOp
+    from linen_core.layers import Fp8DotGeneral as Fp8DotGeneral
+    from linen_core.layers import Fp8DotGeneralOp as Fp8DotGeneralOp
+    from linen_core.layers import Fp8Einsum as Fp8Einsum
+    from linen_core.layers import GRUCell as GRUCell
+    from linen_core.layers import GroupNorm as GroupNorm
+    from linen_core.layers import InstanceNorm as InstanceNorm
+    from linen_core.layers import LSTMCell as LSTMCell
+    from linen_core.layers import LayerNorm as LayerNorm
+    from linen_core.layers import MGUCell as MGUCell
+    from linen_core.layers import MultiHeadAttention as MultiHeadAttention
+    from linen_core.layers import MultiHeadDotProductAttention as MultiHeadDotProductAttention
+    from linen_core.layers import NANOOFp8DotGeneralOp as NANOOFp8DotGeneralOp
+    from linen_core.layers import OptimizedLSTMCell as OptimizedLSTMCell
+    from linen_core.layers import PReLU as PReLU
+    from linen_core.layers import RMSNorm as RMSNorm
+    from linen_core.layers import RNNCellBase as RNNCellBase
+    from linen_core.layers import SelfAttention as SelfAttention
+    from linen_core.layers import Sequential as Sequential
+    from linen_core.layers import SimpleCell as SimpleCell
+    from linen_core.layers import SpectralNorm as SpectralNorm
+    from linen_core.layers import WeightNorm as WeightNorm
+    from linen_core.layers import avg_pool as avg_pool
+    from linen_core.layers import canonicalize_dtype as canonicalize_dtype
+    from linen_core.layers import celu as celu
+    from linen_core.layers import combine_masks as combine_masks
+    from linen_core.layers import dot_product_attention as dot_product_attention
+    from linen_core.layers import dot_product_attention_weights as dot_product_attention_weights
+    from linen_core.layers import elu as elu
+    from linen_core.layers import gelu as gelu
+    from linen_core.layers import glu as glu
+    from linen_core.layers import hard_sigmoid as hard_sigmoid
+    from linen_core.layers import hard_silu as hard_silu
+    from linen_core.layers import hard_swish as hard_swish
+    from linen_core.layers import hard_tanh as hard_tanh
+    from linen_core.layers import leaky_relu as leaky_relu
+    from linen_core.layers import log_sigmoid as log_sigmoid
+    from linen_core.layers import log_softmax as log_softmax
+    from linen_core.layers import logsumexp as logsumexp
+    from linen_core.layers import make_attention_mask as make_attention_mask
+    from linen_core.layers import make_causal_mask as make_causal_mask
+    from linen_core.layers import max_pool as max_pool
+    from linen_core.layers import min_pool as min_pool
+    from linen_core.layers import normalize as normalize
+    from linen_core.layers import one_hot as one_hot
+    from linen_core.layers import ones as ones
+    from linen_core.layers import ones_init as ones_init
+    from linen_core.layers import pool as pool
+    from linen_core.layers import promote_dtype as promote_dtype
+    from linen_core.layers import relu as relu
+    from linen_core.layers import relu6 as relu6
+    from linen_core.layers import selu as selu
+    from linen_core.layers import sigmoid as sigmoid
+    from linen_core.layers import silu as silu
+    from linen_core.layers import soft_sign as soft_sign
+    from linen_core.layers import softmax as softmax
+    from linen_core.layers import softplus as softplus
+    from linen_core.layers import standardize as standardize
+    from linen_core.layers import swish as swish
+    from linen_core.layers import tanh as tanh
+    from linen_core.layers import zeros as zeros
+    from linen_core.layers import zeros_init as zeros_init
+    from linen_core.layers import activation as activation
+    from linen_core.layers import attention as attention
+    from linen_core.layers import batch_apply as batch_apply
+    from linen_core.layers import combinators as combinators
+    from linen_core.layers import dtypes as dtypes
+    from linen_core.layers import fp8_ops as fp8_ops
+    from linen_core.layers import initializers as initializers
+    from linen_core.layers import linear as linear
+    from linen_core.layers import normalization as normalization
+    from linen_core.layers import pooling as pooling
+    from linen_core.layers import recurrent as recurrent
+    from linen_core.layers import stochastic as stochastic
 else:
+    from linen_core._doorways import __dir__ as __dir__
     from linen_core._doorways import __getattr__ as __getattr__
 
 __all__ = [
@@ -227,6 +228,7 @@ __all__ = [
     "Scope",
     "SelfAttention",
     "Sequential",
+    "SetupState",
     "SimpleCell",
     "SpectralNorm",
     "StoreCapabilities",
@@ -234,6 +236,7 @@ __all__ = [
     "Variable",
     "VariableStore",
     "WeightNorm",
+    "_context",
     "activation",
     "add_metadata_axis",
     "apply",

@@ -1,8 +1,9 @@
-"""The way from core to its sister packages, which it does not depend on."""
+"""Names of `linen_core` that are found when they are first used: those of layers, and those of sister packages."""
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 __all__ = ["resolve_sister"]
@@ -19,18 +20,29 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return a name of a sister package as if it were one of `linen_core`.
+    """Return a name of a layer or of a sister package as if it were one of `linen_core`.
 
     Raises:
       AttributeError: no package has it.
       ImportError: the package that has it is not installed.
     """
+    layers = importlib.import_module("linen_core.layers._lazy")
+    if name in layers.HOMES or name in layers.FILES:
+        value = getattr(sys.modules["linen_core.layers"], name)
+        setattr(sys.modules["linen_core"], name, value)  # found at once from now on
+        return value
     if name in _HOMES:
         return resolve_sister(_HOMES[name], name)
     if name == "summary":
         return resolve_sister("linen_summary", None)
     msg = f"module 'linen_core' has no attribute {name!r}"
     raise AttributeError(msg, name=name)
+
+
+def __dir__() -> list[str]:
+    """List what `linen_core` has, found yet or not."""
+    package = sys.modules["linen_core"]
+    return sorted({*vars(package), *package.__all__})
 
 
 def resolve_sister(package: str, name: str | None) -> Any:

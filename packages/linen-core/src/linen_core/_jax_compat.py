@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax._src import core, dtypes, earray, linear_util, source_info_util, traceback_util
 from jax._src.array import ArrayImpl
+from jax._src.interpreters import partial_eval as internal_partial_eval
 from jax._src.interpreters import pxla
 from jax._src.interpreters.partial_eval import DynamicJaxprTrace
 from jax._src.random import core as random_core
@@ -27,6 +28,7 @@ __all__ = [
     "Tracer",
     "UnknownValueError",
     "api_boundary",
+    "closed_jaxpr_for",
     "fold_in",
     "hide_frames_of",
     "is_staging",
@@ -138,6 +140,32 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
         return jax.tree.unflatten(out_tree(), values)
 
     return wrapper
+
+
+def closed_jaxpr_for(
+    fun: Callable[..., list[Any]], *args: Any
+) -> tuple[Callable[[list[Any]], list[Any]], list[bool]]:
+    """Trace a function, and keep only what its results need.
+
+    Args:
+      fun: a function that returns a list of arrays.
+      *args: its arguments; arrays or `jax.ShapeDtypeStruct`, or pytrees of them.
+
+    Returns:
+      A function of the leaves of the first argument that computes the results, and for each leaf of all arguments
+      whether the results depend on it.
+    """
+    closed = jax.make_jaxpr(fun)(*args)
+    jaxpr = internal_partial_eval.convert_constvars_jaxpr(closed.jaxpr)
+    pruned, used = internal_partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    count = len(closed.consts)
+
+    def compute(leaves: list[Any]) -> list[Any]:
+        given = [*closed.consts, *leaves, *[None] * len(used)]
+        needed = [value for value, is_used in zip(given, used, strict=False) if is_used]
+        return core.eval_jaxpr(pruned, (), *needed)
+
+    return compute, list(used[count:])
 
 
 def unknown_like(value: Any, drop_leading_axis: bool = False) -> Any:

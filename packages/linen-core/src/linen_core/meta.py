@@ -191,6 +191,10 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
         """Return the sharding over a mesh that the names stand for."""
         return NamedSharding(mesh, self.get_partition_spec())
 
+    def get_placement(self, mesh: Any) -> NamedSharding:
+        """Return where `Module.lazy_init` puts the value on a mesh."""
+        return self.get_sharding(mesh)
+
 
 def with_partitioning(
     fn: Callable[..., Any],

@@ -18,7 +18,7 @@ import numpy as np
 from linen_core._jax_compat import fold_in
 from linen_core.typing import PRNGKey
 
-__all__ = ["LazyRng", "fold_in_static", "is_valid_rng", "is_valid_rngs"]
+__all__ = ["LazyRng", "fold_in_static", "fold_number", "is_valid_rng", "is_valid_rngs"]
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -74,8 +74,11 @@ def fold_in_static(rng: PRNGKey, data: tuple[str | int, ...]) -> PRNGKey:
     Raises:
       ValueError: ``data`` holds something else than strings and integers.
     """
-    if not data:
-        return rng
+    return fold_in(rng, fold_number(data)) if data else rng
+
+
+def fold_number(data: tuple[str | int, ...]) -> int:
+    """Return the 32-bit integer that stands for names and counters; see `fold_in_static`."""
     digest = hashlib.sha1(usedforsecurity=False)
     for item in data:
         if isinstance(item, str):
@@ -85,7 +88,7 @@ def fold_in_static(rng: PRNGKey, data: tuple[str | int, ...]) -> PRNGKey:
         else:
             msg = f"Cannot fold {item!r} into a key: expected a str or an int, found {type(item).__name__}."
             raise ValueError(msg)
-    return fold_in(rng, int.from_bytes(digest.digest()[:4], "big"))
+    return int.from_bytes(digest.digest()[:4], "big")
 
 
 def is_valid_rng(rng: Any) -> bool:

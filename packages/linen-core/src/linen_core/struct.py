@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, dataclass_transform, overload
 
 import jax
 
-__all__ = ["PyTreeNode", "dataclass", "field", "is_struct"]
+__all__ = ["PyTreeNode", "dataclass", "field", "is_struct", "is_struct_type"]
 
 _T = TypeVar("_T")
 
@@ -93,7 +93,12 @@ def _replace(self: _T, **updates: Any) -> _T:
 
 def is_struct(value: Any) -> bool:
     """Tell whether a value is an instance of a class made by `dataclass`."""
-    return _MARK in type(value).__dict__
+    return is_struct_type(type(value))
+
+
+def is_struct_type(kind: type) -> bool:
+    """Tell whether a class was made by `dataclass`."""
+    return _MARK in kind.__dict__
 
 
 @dataclass_transform(field_specifiers=(field,), frozen_default=True)

@@ -39,6 +39,8 @@ class Call:
     """The keys of the RNG streams, likewise."""
     mutable: CollectionFilter
     """Which collections could be written."""
+    variables: Any
+    """What the module's scope held at the end of the call; None if earlier calls may have put something there."""
 
     @property
     def is_method(self) -> bool:
@@ -56,6 +58,7 @@ def record_calls(
     """
     calls: dict[int, Call] = {}
     begun = 0
+    entered: set[Path] = set()
 
     def record(
         next_fun: Callable[..., Any],
@@ -67,8 +70,11 @@ def record_calls(
         if context.method_name == "setup":
             return next_fun(*args, **kwargs)
         index, begun = begun, begun + 1
+        path = context.module.path
+        fresh = path not in entered
+        entered.update(path[:length] for length in range(len(path) + 1))
         outputs = next_fun(*args, **kwargs)
-        calls[index] = _call(index, context, args, kwargs, outputs)
+        calls[index] = _call(index, context, args, kwargs, outputs, fresh)
         return outputs
 
     variables: dict[str, Any] = {}
@@ -89,6 +95,7 @@ def _call(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     outputs: Any,
+    fresh: bool,
 ) -> Call:
     module = context.module
     return Call(
@@ -101,6 +108,7 @@ def _call(
         as_specs(outputs),
         {name: as_specs(stream.rng) for name, stream in module.scope.rngs.items()},
         module.scope.mutable,
+        module.variables if fresh else None,
     )
 
 

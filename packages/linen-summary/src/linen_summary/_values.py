@@ -35,17 +35,16 @@ def _as_spec(leaf: Any) -> Any:
         return leaf.replace_boxed(as_specs(leaf.value))
     if _is_dtype(leaf):  # shown as a scalar of it
         return jax.ShapeDtypeStruct((), jnp.result_type(leaf))
-    if isinstance(leaf, type) or not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
+    if isinstance(leaf, int | float):  # NumPy's float64 is a float as well, and shown as one
         return leaf
-    return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
+    is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype") and not isinstance(leaf, type)
+    return jax.ShapeDtypeStruct(leaf.shape, jnp.result_type(leaf)) if is_array else leaf
 
 
 def _is_dtype(leaf: Any) -> bool:
-    if isinstance(leaf, type) and issubclass(leaf, bool | int | float | complex):
-        return leaf in _NUMBERS
-    return isinstance(leaf, np.dtype) or (
-        isinstance(leaf, type) and isinstance(getattr(leaf, "dtype", None), np.dtype)
-    )
+    if not isinstance(leaf, type):
+        return isinstance(leaf, np.dtype)
+    return leaf in _NUMBERS or isinstance(getattr(leaf, "dtype", None), np.dtype)
 
 
 def array_text(spec: jax.ShapeDtypeStruct) -> tuple[str, str]:

@@ -9,8 +9,11 @@ from typing import Any
 import jax
 
 from linen_core.abstract import eval_shape
+from linen_core.module import Module
 from linen_summary._fingerprint import fingerprint
+from linen_summary._jaxpr_costs import JaxprCosts, UnknownCostError
 from linen_summary._recording import Call
+from linen_summary._values import as_specs
 
 __all__ = ["Flops", "FlopsCounter"]
 
@@ -33,9 +36,11 @@ class FlopsCounter:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Any, Flops] = {}
-        self._calls: dict[Any, _Standalone] = {}
-        self._kept: list[Any] = []
+        self._known: dict[tuple[str, _Standalone], Flops] = {}
+        self._equal: dict[Any, _Standalone] = {}
+        # calls are kept, for parts of a fingerprint are identities, which must not be used again
+        self._calls: dict[int, tuple[Call, _Standalone]] = {}
+        self._costs = JaxprCosts()
 
     def forward(self, call: Call) -> Flops:
         """Count the FLOPs of a call."""
@@ -46,13 +51,17 @@ class FlopsCounter:
         return self._count(call, "vjp")
 
     def _count(self, call: Call, what: str) -> Flops:
-        key = fingerprint(call)
-        self._kept.append(call)  # parts of the key are identities, which must not be used again
-        if (what, key) not in self._known:
-            if key not in self._calls:
-                self._calls[key] = _Standalone(call)
-            self._known[what, key] = _attempt(getattr(self._calls[key], what))
-        return self._known[what, key]
+        standalone = self._standalone(call)
+        if (what, standalone) not in self._known:
+            trace = getattr(standalone, what)
+            self._known[what, standalone] = _attempt(lambda: self._costs.of(trace()))
+        return self._known[what, standalone]
+
+    def _standalone(self, call: Call) -> _Standalone:
+        if call.index not in self._calls:
+            equal = self._equal.setdefault(fingerprint(call), _Standalone(call))
+            self._calls[call.index] = call, equal
+        return self._calls[call.index][1]
 
 
 class _Standalone:
@@ -69,11 +78,17 @@ class _Standalone:
         ]
         self._variables: Any = None
 
-    def _inputs(self) -> tuple[Any, ...]:
-        arrays = [self._leaves[i] for i in self._places]
+    def _trace(self, function: Callable[..., Any]) -> Any:
+        """Trace a function of variables, streams and arrays."""
+        streams = dict(self._call.streams)
+        arrays = [self._leaves[place] for place in self._places]
         if self._variables is None:
-            self._variables = eval_shape(self._init, dict(self._call.streams), arrays)
-        return self._variables, dict(self._call.streams), arrays
+            self._variables = (
+                eval_shape(self._init, streams, arrays)
+                if self._call.variables is None or _holds_modules(self._call)
+                else as_specs(self._call.variables)
+            )
+        return jax.jit(function).trace(self._variables, streams, arrays)
 
     def _arguments(self, arrays: list[Any]) -> tuple[Any, Any]:
         leaves = list(self._leaves)
@@ -94,28 +109,34 @@ class _Standalone:
             variables, *args, rngs=streams, method=call.method, mutable=call.mutable, **kwargs
         )
 
-    def forward(self) -> Flops:
-        return _analyse(self._apply, *self._inputs())
+    def forward(self) -> Any:
+        """Trace the call."""
+        return self._trace(self._apply)
 
-    def vjp(self) -> Flops:
+    def vjp(self) -> Any:
+        """Trace the call and its vector-Jacobian product with the call's own results."""
+
         def pull_back(variables: Any, streams: Any, arrays: list[Any]) -> Any:
             outputs, vjp = jax.vjp(self._apply, variables, streams, arrays)
             return vjp(outputs)
 
-        return _analyse(pull_back, *self._inputs())
+        return self._trace(pull_back)
 
 
-def _analyse(function: Callable[..., Any], *specs: Any) -> Flops:
-    cost = jax.jit(function).lower(*specs).cost_analysis()
-    if cost is None:
-        return Flops(None, "the backend has no cost analysis")
-    return Flops(int(cost.get("flops", 0)))
+def _holds_modules(call: Call) -> bool:
+    """Tell whether a module was handed others, whose variables may lie elsewhere in the recorded run."""
+    module = call.module
+    fields = [getattr(module, f.name) for f in dataclasses.fields(module) if f.name != "parent"]
+    leaves = jax.tree.leaves((fields, call.args, call.kwargs))
+    return any(isinstance(leaf, Module) for leaf in leaves)
 
 
-def _attempt(count: Callable[[], Flops]) -> Flops:
+def _attempt(count: Callable[[], int]) -> Flops:
     """Count, and say why where that fails: a table with a gap is better than none."""
     try:
-        return count()
+        return Flops(count())
+    except UnknownCostError as error:
+        return Flops(None, str(error))
     except Exception as error:  # noqa: BLE001 - whatever a user's module raises outside of its place
         text = str(error).strip().split("\n")[0]
         return Flops(None, f"{type(error).__name__}: {text}")

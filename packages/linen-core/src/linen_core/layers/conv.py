@@ -76,7 +76,8 @@ def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
     """
     parsed = _parse_padding(padding, rank)
     if parsed is None:
-        raise _padding_error("a convolution", padding, rank)
+        name = "a convolution"
+        raise _padding_error(name, padding, rank)
     return parsed
 
 

@@ -13,6 +13,7 @@ from linen_core.module.interceptors import override_named_call as override_named
 from linen_core.module.sharing import compact_name_scope as compact_name_scope
 from linen_core.module.sharing import merge_param as merge_param
 from linen_core.module.sharing import share_scope as share_scope
+from linen_core.module.state import SetupState as SetupState
 from linen_core.module.touched import Touched as Touched
 from linen_core.module.touched import touched as touched
 from linen_core.module.wrapping import compact as compact
@@ -23,6 +24,7 @@ from linen_core.scope.variable import Variable as Variable
 __all__ = [
     "InterceptorContext",
     "Module",
+    "SetupState",
     "Touched",
     "Variable",
     "_context",

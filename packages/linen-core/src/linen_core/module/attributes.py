@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import jax
 
 from linen_core.module.state import ModuleBase
-from linen_core.struct import is_struct
+from linen_core.struct import is_struct, is_struct_type
 
 __all__ = ["PLAIN_TYPES", "ImmutableDict", "freeze_attribute", "is_plain", "map_modules"]
 
@@ -71,11 +71,12 @@ PLAIN_TYPES = frozenset(
 )
 
 
-def is_plain(value: Any) -> bool:
-    """Tell whether an attribute holds no module and needs no freezing."""
-    if type(value) in PLAIN_TYPES:  # callers on the hot path have looked already
+@functools.lru_cache(maxsize=4096)
+def is_plain(kind: type) -> bool:
+    """Tell whether attributes of a type hold no module and need no freezing."""
+    if kind in PLAIN_TYPES:  # callers on the hot path have looked already
         return True
-    return not (isinstance(value, ModuleBase | Mapping | list | tuple) or is_struct(value))
+    return not (issubclass(kind, ModuleBase | Mapping | list | tuple) or is_struct_type(kind))
 
 
 def map_modules(fn: Callable[[str, Any], Any], value: Any, suffix: str = "") -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
@@ -32,7 +31,8 @@ from linen_core.module.representation import represent
 from linen_core.module.state import UNSPECIFIED_PARENT, ModuleState, ParentDescriptor
 from linen_core.module.variables import ModuleVariables
 from linen_core.module.wrapping import wrap_attributes
-from linen_core.scope.functional import INITIALIZING, as_streams, bind, lazily
+from linen_core.scope.deferred import make_lazily
+from linen_core.scope.functional import INITIALIZING, as_streams, bind
 from linen_core.scope.scope import Scope
 from linen_core.typing import PRNGKey, RNGSequences
 
@@ -211,7 +211,7 @@ class Module(ModuleVariables):
         attributes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
         attributes.update(parent=parent, **updates)
         if _deep_clone is not False:
-            clones = weakref.WeakValueDictionary() if isinstance(_deep_clone, bool) else _deep_clone
+            clones = {} if isinstance(_deep_clone, bool) else _deep_clone
             names = {"name": None} if _reset_names else {}
 
             def clone_one(module: Any) -> Any:
@@ -398,11 +398,13 @@ class Module(ModuleVariables):
           >>> nn.Dense(2).lazy_init(jax.random.key(0), x)["params"]["kernel"].shape
           (3, 2)
         """
+        fn = resolve_method(self, method)
 
-        def run(rngs: Any, *args: Any, **kwargs: Any) -> Any:
-            return self.init(rngs, *args, method=method, mutable=mutable, **kwargs)
+        def run(flags: Any, streams: Any, args: Any, kwargs: Any) -> Any:
+            all_flags = {**INITIALIZING, **flags}
+            return run_with(fn, self, {}, args, kwargs, streams, mutable, False, all_flags)[1]
 
-        return lazily(run)(rngs, *args, **kwargs)
+        return make_lazily(run, as_streams(rngs, type(self).__name__), args, kwargs)
 
     def _streams(self, rngs: Any) -> Mapping[str, Any] | None:
         return None if rngs is None else as_streams(rngs, type(self).__name__)

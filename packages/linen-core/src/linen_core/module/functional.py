@@ -134,7 +134,10 @@ def run_with(
         capture = _is_call if capture_intermediates is True else capture_intermediates
 
     def call_bound(scope: Scope) -> Any:
-        token = context_var.set(context_var.get()._replace(capture=capture))
+        outer = context_var.get()
+        token = context_var.set(
+            outer if outer.capture is capture else outer._replace(capture=capture)
+        )
         try:
             return fn(module.clone(parent=scope, _deep_clone=True), *args, **kwargs)
         finally:

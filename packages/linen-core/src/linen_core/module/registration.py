@@ -75,7 +75,8 @@ def register_fields(module: Any) -> None:
     fields = module.__dict__
     for name in module._field_names:
         value = fields[name] if name in fields else getattr(module, name)
-        if type(value) not in PLAIN_TYPES and not is_plain(value):
+        kind: Any = type(value)
+        if kind not in PLAIN_TYPES and not is_plain(kind):
             register_attribute(module, name, value)
 
 
@@ -183,5 +184,6 @@ def clone_deeply(attributes: dict[str, Any], clones: Any, clone_one: Callable[[A
         return made
 
     for name, value in attributes.items():
-        if type(value) not in PLAIN_TYPES and name != "parent" and not is_plain(value):
+        kind: Any = type(value)
+        if kind not in PLAIN_TYPES and name != "parent" and not is_plain(kind):
             attributes[name] = freeze_attribute(map_modules(stand_in, value))

@@ -30,11 +30,14 @@ from linen_core.scope.variable import Variable
 from linen_core.store.view import StoreView, snapshot_mapping
 from linen_core.typing import PRNGKey
 
-__all__ = ["RECORDER", "Scope"]
+__all__ = ["DEFERRED", "RECORDER", "Scope"]
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _REQUIRED = object()
 _CHILD = object()
+
+DEFERRED = "deferred"
+"""The flag under which a run of `init` carries a note-taker of the parameters it makes (see `deferred`)."""
 
 RECORDER = "recorder"
 """The flag under which a run carries a note-taker of what is read and missing (see `touched`)."""
@@ -58,6 +61,7 @@ class Scope:
 
     Attributes:
       adopted: the modules of this run that stand for modules made outside of it, by the latter's id.
+      traces: at a root what was traced in this run and may serve again, by what it depends on.
 
     Example:
       >>> scope = Scope({"params": {"w": 1.0}})
@@ -80,6 +84,7 @@ class Scope:
         "reservations",
         "rng_counters",
         "rngs",
+        "traces",
     )
 
     def __init__(
@@ -107,6 +112,7 @@ class Scope:
         self.reservations: dict[str, set[str | None]] = {}
         self.adopted: Any = parent.adopted if parent is not None else weakref.WeakValueDictionary()
         self._root = parent.root if parent is not None else None
+        self.traces: dict[Any, Any] = {}
         self._invalid = False
 
     def __eq__(self, other: object) -> bool:
@@ -280,6 +286,8 @@ class Scope:
         scope.rng_counters = dict.fromkeys(self.rngs, 0) if rewind_rngs else self.rng_counters
         scope.adopted = self.adopted
         scope._root = self._root
+        if self._root is None:
+            scope.traces = self.traces
         return scope
 
     def _cursor(self, parent: Scope | None) -> Scope:
@@ -490,6 +498,8 @@ class Scope:
             return meta.unbox(value) if unbox else value
         if in_filter(self.mutable, "params"):
             value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
+            if DEFERRED in self.flags:
+                self.flags[DEFERRED].note(self, init_fn, init_args, init_kwargs, value)
             self.put_variable("params", name, value)
         else:
             value = self._missing(

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
-__all__ = ["expected_shapes"]
+__all__ = ["OpaqueError", "expected_shapes", "fingerprint_initializer"]
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
@@ -65,7 +65,7 @@ _PURE_BUILTINS = frozenset(
 )
 
 
-class _OpaqueError(Exception):
+class OpaqueError(Exception):
     """A value may change, or hold one that may."""
 
 
@@ -81,8 +81,8 @@ def expected_shapes(
         if known is not None:
             return known
     try:
-        key = (_fingerprint(init_fn), _fingerprint(args), _fingerprint(kwargs))
-    except (_OpaqueError, RecursionError):  # functions may refer to each other in a circle
+        key = fingerprint_initializer(init_fn, args, kwargs)
+    except (OpaqueError, RecursionError):  # functions may refer to each other in a circle
         return _evaluate(init_fn, args, kwargs)
     shapes = _by_content.get(key)
     if shapes is None:
@@ -91,6 +91,17 @@ def expected_shapes(
     if not kwargs and _is_fixed(init_fn):
         _remember(_by_identity, (init_fn, args), shapes)
     return shapes
+
+
+def fingerprint_initializer(
+    init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Return a hashable stand-in for an initializer and its arguments, equal only for those that make the same.
+
+    Raises:
+      OpaqueError: nothing can be promised for them.
+    """
+    return _fingerprint(init_fn), _fingerprint(args), _fingerprint(kwargs)
 
 
 def _remember(table: dict[Any, Shapes], key: Any, shapes: Shapes) -> None:
@@ -150,13 +161,13 @@ def _fingerprint(value: Any) -> Any:
     """Return a hashable stand-in that is equal only for values that behave alike.
 
     Raises:
-      _OpaqueError: nothing can be promised for such a value.
+      OpaqueError: nothing can be promised for such a value.
     """
     kind = type(value)
     if kind in _ATOMS:
         return value
     if kind in _TYPED_ATOMS:
-        return kind, value
+        return kind, repr(value)  # 0.0 equals -0.0
     if kind in (tuple, list):
         return kind, *map(_fingerprint, value)
     if kind is dict:
@@ -165,13 +176,15 @@ def _fingerprint(value: Any) -> Any:
         return _fingerprint_function(value)
     if kind is functools.partial:
         return functools.partial, *map(_fingerprint, (value.func, value.args, value.keywords))
-    if isinstance(value, type | np.dtype | np.generic):
+    if isinstance(value, np.generic):
+        return kind, repr(value)
+    if isinstance(value, type | np.dtype):
         if (
             isinstance(value, type)
             and not _is_trusted_name(value.__module__)
             and value.__module__ != "builtins"
         ):
-            raise _OpaqueError
+            raise OpaqueError
         return value
     if isinstance(value, jax.sharding.PartitionSpec | jax.sharding.Mesh):
         return value
@@ -187,7 +200,7 @@ def _fingerprint_instance(value: Any) -> Any:
         wrapped, types.FunctionType
     ):  # a jitted function
         return kind, _fingerprint(wrapped)
-    raise _OpaqueError
+    raise OpaqueError
 
 
 def _fingerprint_function(fn: types.FunctionType) -> Any:
@@ -203,14 +216,14 @@ def _cell_contents(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:  # an empty cell
-        raise _OpaqueError from None
+        raise OpaqueError from None
 
 
 def _fingerprint_global(fn: types.FunctionType, name: str) -> Any:
     if name not in fn.__globals__:
         if name in _PURE_BUILTINS:
             return name
-        raise _OpaqueError
+        raise OpaqueError
     value = fn.__globals__[name]
     if value is fn:
         return name
@@ -218,7 +231,7 @@ def _fingerprint_global(fn: types.FunctionType, name: str) -> Any:
         draws = value.__name__.startswith("numpy") and "random" in _all_names(fn.__code__)
         if _is_trusted_name(value.__name__) and not draws:
             return value.__name__
-        raise _OpaqueError
+        raise OpaqueError
     return _fingerprint(value)
 
 
@@ -230,18 +243,18 @@ def _global_names(code: types.CodeType) -> tuple[str, ...]:
     """Return the global names a function's code reads, those of the functions inside it too.
 
     Raises:
-      _OpaqueError: the code writes to something that may outlive the call, or imports.
+      OpaqueError: the code writes to something that may outlive the call, or imports.
     """
     names = set()
     for inner in _codes(code):
         if "config" in inner.co_names:
-            raise _OpaqueError
+            raise OpaqueError
         for instruction in dis.get_instructions(inner):
             rebinds = (
                 instruction.opname == "STORE_DEREF" and instruction.argval in inner.co_freevars
             )
             if rebinds or instruction.opname in _WRITES:
-                raise _OpaqueError
+                raise OpaqueError
             if instruction.opname == "LOAD_GLOBAL":
                 names.add(instruction.argval)
     return tuple(sorted(names))

@@ -230,6 +230,11 @@ class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the datacl
             return NotImplemented
         return bool(self is other or (self.value,) == (other.value,))
 
+    def get_placement(self, mesh: Any) -> NamedSharding:
+        """Return where `Module.lazy_init` puts the value on a mesh: as the rules say."""
+        names: Any = self.names
+        return NamedSharding(mesh, logical_to_mesh_axes(names, self.rules) or PartitionSpec())
+
     def unbox(self, apply_constraint: bool = True) -> Any:
         """Return the value, constrained to its sharding if there is a mesh."""
         if not apply_constraint or not (self.mesh is not None or meta.global_mesh_defined()):

@@ -46,6 +46,7 @@ class Lifted:
     Attributes:
       variable_groups: the groups to hand to the transform.
       rng_groups: the groups of streams to hand to the transform.
+      scopes: the scopes, those left out that lie below another.
     """
 
     def __init__(
@@ -58,15 +59,15 @@ class Lifted:
     ) -> None:
         leaves, structure = jax.tree.flatten(scopes)
         self._structure: Any = structure
-        self._scopes, self._paths = _find_tops(leaves)
+        self.scopes, self._paths = _find_tops(leaves)
         self._out_filters = tuple(out_filters)
         self._name = name
-        for scope in self._scopes:
+        for scope in self.scopes:
             scope._populate_collections()
         self.variable_groups = _by_filter(
-            [_split(_snapshot(scope._variables), in_filters) for scope in self._scopes]
+            [_split(_snapshot(scope._variables), in_filters) for scope in self.scopes]
         )
-        self.rng_groups = _by_filter([_split(scope.rngs, rng_filters) for scope in self._scopes])
+        self.rng_groups = _by_filter([_split(scope.rngs, rng_filters) for scope in self.scopes])
 
     def open(self, variable_groups: Groups, rng_groups: Groups, mutable: Filter = True) -> Any:
         """Make scopes over groups, to be used inside of the transform.
@@ -86,9 +87,9 @@ class Lifted:
         opened = {
             outer: self._open_one(outer, variables, rngs, writable)
             for outer, variables, rngs in zip(
-                self._scopes,
-                _by_scope(variable_groups, len(self._scopes)),
-                _by_scope(rng_groups, len(self._scopes)),
+                self.scopes,
+                _by_scope(variable_groups, len(self.scopes)),
+                _by_scope(rng_groups, len(self.scopes)),
                 strict=True,
             )
         }
@@ -125,7 +126,7 @@ class Lifted:
     def writes(self, collections: CollectionFilter) -> bool:
         """Tell whether any of some collections may be written inside."""
         return not all(
-            is_filter_empty(intersect_filters(scope.mutable, collections)) for scope in self._scopes
+            is_filter_empty(intersect_filters(scope.mutable, collections)) for scope in self.scopes
         )
 
     def close(self, scopes: Any) -> Groups:
@@ -152,9 +153,7 @@ class Lifted:
 
     def publish(self, groups: Groups) -> None:
         """Write what came out of the transform into the scopes it was called with."""
-        for scope, out_groups in zip(
-            self._scopes, _by_scope(groups, len(self._scopes)), strict=True
-        ):
+        for scope, out_groups in zip(self.scopes, _by_scope(groups, len(self.scopes)), strict=True):
             for group in out_groups:
                 for col, collection in group.items():
                     if scope.is_mutable_collection(col):

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 
-from linen_core import traverse_util
-from linen_core._context import current_context
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.rng import LazyRng
-from linen_core.scope.scope import Scope
-from linen_core.transforms._fingerprint import fingerprint
 from linen_core.transforms._modules import Target, lift_call, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
+from linen_core.transforms._sharing import Trace, facts_of, mutable_of
 
 __all__ = ["fold_rngs", "jit"]
 
@@ -103,24 +99,12 @@ def fold_rngs(
     )
 
 
-@jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
-class _Effects:
-    """What a trace did besides its result; part of the structure of what the traced function returns."""
-
-    counts: tuple[tuple[tuple[Any, int], ...], ...]
-    """For each scope how far each RNG counter went."""
-    names: tuple[tuple[str, int], ...]
-    """How many submodules of each class the module had named in the end."""
-
-
 class _Key:
     """The static argument of a jitted function: what it depends on, and the call to trace if it was not yet."""
 
-    def __init__(self, facts: Any, call: Callable[..., Any]) -> None:
+    def __init__(self, facts: Any, trace: Trace) -> None:
         self.facts = facts
-        self.call: Callable[..., Any] | None = call
-        self.was_traced = False
+        self.trace: Trace | None = trace
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Key) and self.facts == other.facts
@@ -150,42 +134,22 @@ def lift_jit(
         **{name: value for name, value in jit_kwargs.items() if value is not None},
     )
     def jitted(key: _Key, variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
-        assert key.call is not None  # noqa: S101 - a key that was traced is never traced again
-        key.was_traced = True
-        return key.call(variable_groups, rng_groups, *args, **kwargs)
+        assert key.trace is not None  # noqa: S101 - a key that was traced is never traced again
+        return key.trace.run(variable_groups, rng_groups, *args, **kwargs)
 
     def lift(fn: Callable[..., Any], facts: Any, module: Module) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "jit", takes_kwargs=True)
         def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
-            scopes = jax.tree.leaves(lifted.open(lifted.variable_groups, lifted.rng_groups))
-
-            def call(variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
-                before = [_flat_counts(scope) for scope in scopes]
-                inner = lifted.open(variable_groups, rng_groups)
-                result = fn(inner, *args, **kwargs)
-                groups = lifted.close(inner)
-                counts = (
-                    _difference(_flat_counts(scope), old)
-                    for scope, old in zip(scopes, before, strict=True)
-                )
-                names = module._state.autoname_cursor.items()
-                return result, groups, _Effects(tuple(counts), tuple(names))
-
-            mutable = tuple(fingerprint(scope.mutable, ("mutable",)) for scope in scopes)
-            key = _Key((facts, mutable), call)
+            trace = Trace(fn, lifted, module)
+            key = _Key((facts, mutable_of(lifted)), trace)
             rng_groups = _without_suffixes(lifted.rng_groups)
             try:
                 result, groups, effects = jitted(
                     key, lifted.variable_groups, rng_groups, *args, **kwargs
                 )
             finally:
-                key.call = (
-                    None  # JAX keeps the key; the module and its scopes must not live as long
-                )
-            if not key.was_traced:
-                for scope, change in zip(scopes, effects.counts, strict=True):
-                    _count_on(scope, change)
-                module._state.autoname_cursor = dict(effects.names)
+                key.trace = None  # JAX keeps the key; module and scopes must not live as long
+            trace.settle(effects)
             return result, groups
 
         return run
@@ -229,7 +193,7 @@ def _lift_forked(
         @functools.wraps(fn)
         def wrapped(self: Module, *args: Any, **kwargs: Any) -> Any:
             with _forked_rngs(self):
-                facts = fingerprint(self, ()), current_context()[1:]
+                facts = facts_of(self)
                 return lift_call(
                     lambda core_fn: lift(core_fn, facts, self), [fn], self, args, kwargs, cls
                 )
@@ -264,20 +228,3 @@ def _shifted(argnums: int | Iterable[int]) -> tuple[int, ...]:
     """Number arguments as the jitted function has them: a key and two groups stand in place of the module."""
     numbers = argnums if isinstance(argnums, Iterable) else (argnums,)
     return tuple(number + 2 for number in numbers if number > 0)
-
-
-def _flat_counts(scope: Scope) -> dict[Any, int]:
-    return traverse_util.flatten_dict(scope.rng_counters)
-
-
-def _difference(new: dict[Any, int], old: dict[Any, int]) -> tuple[tuple[Any, int], ...]:
-    return tuple((path, count - old.get(path, 0)) for path, count in new.items())
-
-
-def _count_on(scope: Scope, change: Iterable[tuple[Any, int]]) -> None:
-    """Do to a scope's counters what a trace that was spared would have done."""
-    for path, count in change:
-        counters = scope.rng_counters
-        for name in path[:-1]:
-            counters = counters.setdefault(name, {})
-        counters[path[-1]] = counters.get(path[-1], 0) + count

@@ -10,8 +10,11 @@ from typing import Any
 import jax
 
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
-from linen_core.transforms._modules import Target, lift_transform
+from linen_core.module.base import Module
+from linen_core.scope.scope import DEFERRED
+from linen_core.transforms._modules import Target, lift_call, lift_transform, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
+from linen_core.transforms._sharing import Trace, facts_of_run
 from linen_core.transforms.loop import lift_scan
 
 __all__ = ["checkpoint", "remat", "remat_scan"]
@@ -54,20 +57,39 @@ def checkpoint(
       >>> model.init(jax.random.key(0), jnp.ones((1, 3)))["params"]["kernel"].shape
       (3, 2)
     """
-    return lift_transform(  # type: ignore[no-any-return]
-        lift_checkpoint,
-        target,
-        variables=variables,
-        rngs=rngs,
-        concrete=concrete,
-        static_argnums=jax.tree.map(lambda number: number - 1, static_argnums),
-        prevent_cse=prevent_cse,
-        policy=policy,
-        methods=methods,
+    options = {
+        "variables": variables,
+        "rngs": rngs,
+        "concrete": concrete,
+        "static_argnums": jax.tree.map(lambda number: number - 1, static_argnums),
+        "prevent_cse": prevent_cse,
+        "policy": policy,
+    }
+    return make_lifted(  # type: ignore[no-any-return]
+        lift_checkpoint, _rematerialized, target, methods, (), options
     )
 
 
 remat = checkpoint
+
+
+def _rematerialized(
+    fn: Callable[..., Any], _: Any, options: dict[str, Any], cls: Any = None
+) -> Callable[..., Any]:
+    """Give the method of a module that calls `fn` under `lift_checkpoint`, for equal modules traced once a run."""
+    owner = object()
+
+    @functools.wraps(fn)
+    def wrapped(self: Module, *call_args: Any, **call_kwargs: Any) -> Any:
+        facts = None if cls is None else facts_of_run(self, call_args, call_kwargs)
+        key = None if facts is None else (owner, facts)
+
+        def lift(core_fn: Callable[..., Any]) -> Callable[..., Any]:
+            return lift_checkpoint(core_fn, **options, module=self, key=key)
+
+        return lift_call(lift, [fn], self, call_args, call_kwargs, cls)
+
+    return wrapped
 
 
 def lift_checkpoint(
@@ -78,29 +100,64 @@ def lift_checkpoint(
     prevent_cse: bool = True,
     static_argnums: int | tuple[int, ...] = (),
     policy: Callable[..., bool] | None = None,
+    module: Module | None = None,
+    key: Any = None,
 ) -> Callable[..., Any]:
-    """Lift `jax.checkpoint` to functions of scopes; see `checkpoint`."""
+    """Lift `jax.checkpoint` to functions of scopes; see `checkpoint`.
+
+    With a key, ``fn`` calls a method of the module, and one trace serves all calls of a run with equal keys.
+    """
     if concrete:
         msg = "nn.remat: `concrete` is gone from JAX. Name arguments that are no arrays in `static_argnums`."
         raise NotImplementedError(msg)
+    options = {
+        "static_argnums": jax.tree.map(lambda number: number + 2, static_argnums),
+        "prevent_cse": prevent_cse,
+        "policy": policy,
+    }
 
     @lifts_scopes((variables,), (variables,), (rngs,), "remat", takes_kwargs=True)
     def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
-        @functools.partial(
-            jax.checkpoint,
-            static_argnums=jax.tree.map(lambda number: number + 2, static_argnums),
-            prevent_cse=prevent_cse,
-            policy=policy,
+        if DEFERRED in lifted.scopes[0].flags:  # nothing is run, and nothing differentiated
+            scopes = lifted.open(lifted.variable_groups, lifted.rng_groups)
+            return fn(scopes, *args, **kwargs), lifted.close(scopes)
+        trace = Trace(fn, lifted, module)
+        traces = lifted.scopes[0].root.traces if key is not None else {}
+        if key not in traces:
+            traces[key] = _Rematted(fn, **options)
+        result, groups, effects = traces[key](
+            trace, lifted.variable_groups, lifted.rng_groups, *args, **kwargs
         )
-        @functools.wraps(fn)
-        def rematted(variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
-            scopes = lifted.open(variable_groups, rng_groups)
-            result = fn(scopes, *args, **kwargs)
-            return result, lifted.close(scopes)
-
-        return rematted(lifted.variable_groups, lifted.rng_groups, *args, **kwargs)
+        trace.settle(effects)
+        return result, groups
 
     return run
+
+
+class _Rematted:
+    """A function for `jax.checkpoint`, which remembers traces by function: it runs what it is called with.
+
+    Args:
+      fn: what it is named after.
+      **options: for `jax.checkpoint`.
+    """
+
+    def __init__(self, fn: Callable[..., Any], **options: Any) -> None:
+        self._running: list[Trace] = []
+        running = self._running
+
+        def rematted(variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
+            return running[-1].run(variable_groups, rng_groups, *args, **kwargs)
+
+        rematted.__name__ = rematted.__qualname__ = getattr(fn, "__name__", "rematted")
+        self._call = jax.checkpoint(rematted, **options)
+
+    def __call__(self, trace: Trace, *args: Any, **kwargs: Any) -> Any:
+        self._running.append(trace)
+        try:
+            return self._call(*args, **kwargs)
+        finally:
+            self._running.pop()  # JAX keeps the function; module and scopes must not live as long
 
 
 # the class that a transform makes is named after it: CheckpointDense, Remat_scanBlock

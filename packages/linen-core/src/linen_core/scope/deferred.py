@@ -1,0 +1,242 @@
+"""Initialisation whose cost grows with the number of different parameters, not with the number of all.
+
+One run of `init` is only traced. Each parameter that a known pure initializer makes from the key of the stream
+'params' is noted: initializer, arguments, and the number to fold into the key. Parameters that differ in that
+number alone then come from one compiled program, each made where it is to lie. Everything else that `init` makes
+is computed from the trace, without the forward pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from linen_core import meta
+from linen_core._context import current_context, replaced_context
+from linen_core._jax_compat import Tracer, closed_jaxpr_for
+from linen_core.errors import LazyInitError
+from linen_core.rng import fold_number
+from linen_core.scope.functional import lazily
+from linen_core.scope.scope import DEFERRED, Scope
+from linen_core.scope.shapes import OpaqueError, fingerprint_initializer
+
+__all__ = ["make_lazily"]
+
+
+class _Recipe:
+    """An initializer with its arguments, equal to every other that makes the same of a key."""
+
+    def __init__(self, init_fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        self._facts = fingerprint_initializer(init_fn, args, kwargs)
+        self._hash = hash(self._facts)
+        self._make = functools.partial(_call_with_key, init_fn, args, kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Recipe) and self._facts == other._facts
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def leaves(self, key: Any, number: Any) -> list[Any]:
+        """Make the arrays of the parameter whose key is ``key`` with ``number`` folded in."""
+        return jax.tree.leaves(self._make(jax.random.fold_in(key, number)))
+
+
+def _call_with_key(init_fn: Callable[..., Any], args: Any, kwargs: Any, key: Any) -> Any:
+    return init_fn(key, *args, **kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parameter:
+    """One parameter that was noted."""
+
+    recipe: _Recipe
+    number: int
+
+
+class _Notes:
+    """Notes the parameters that a traced run of `init` makes from one key."""
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+        self._made: dict[int, tuple[_Parameter, int, Any]] = {}
+
+    def note(
+        self, scope: Scope, init_fn: Callable[..., Any], args: Any, kwargs: Any, value: Any
+    ) -> None:
+        """Note a parameter that was just made of the newest key of the scope."""
+        rng = scope.rngs.get("params")
+        leaves = jax.tree.leaves(value)
+        if rng is None or rng.rng is not self._key or not all(map(_is_tracer, leaves)):
+            return  # inside of a transform keys are others
+        try:
+            recipe = _Recipe(init_fn, args, kwargs)
+        except (OpaqueError, RecursionError, TypeError):
+            return
+        parameter = _Parameter(recipe, fold_number((*rng.suffix, scope.rng_counters["params"])))
+        for position, leaf in enumerate(leaves):
+            self._made[id(leaf)] = (
+                parameter,
+                position,
+                leaf,
+            )  # the leaf too, so that its id stays its own
+
+    def find(self, leaf: Any) -> tuple[_Parameter, int] | None:
+        """Find the parameter that a traced value is, and which of its arrays; None if it is none."""
+        parameter, position, _ = self._made.get(id(leaf), (None, 0, None))
+        return None if parameter is None else (parameter, position)
+
+
+def _is_tracer(value: Any) -> bool:
+    return isinstance(value, Tracer)
+
+
+def make_lazily(
+    run: Callable[[Mapping[str, Any], Mapping[str, Any], Any, Any], Any],
+    streams: Mapping[str, Any],
+    args: Any,
+    kwargs: Any,
+) -> Any:
+    """Make the variables of a run of `init` without its forward pass.
+
+    Args:
+      run: ``run(flags, streams, args, kwargs)`` gives the variables; the flags are to be those of its root scope.
+      streams: keys by stream.
+      args: arguments of the forward pass; those that are a `jax.ShapeDtypeStruct` have no value.
+      kwargs: its keyword arguments, likewise.
+
+    Returns:
+      The variables, in what `default_store` chose.
+
+    Raises:
+      LazyInitError: a variable depends on an argument without a value.
+    """
+    factory = current_context().store_factory
+    with replaced_context(store_factory=None):
+        made = _make(run, streams, args, kwargs)
+    return made if factory is None else factory(made)
+
+
+def _make(run: Callable[..., Any], streams: Mapping[str, Any], args: Any, kwargs: Any) -> Any:
+    leaves, structure = jax.tree.flatten((args, kwargs))
+    absent = [leaf for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)]
+    made: list[Any] = []
+    known: dict[int, tuple[_Parameter, int]] = {}
+
+    def traced(keys: Any, absent: Any) -> list[Any]:
+        given = iter(absent)
+        filled = [
+            next(given) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf for leaf in leaves
+        ]
+        notes = _Notes(keys.get("params"))
+        args, kwargs = jax.tree.unflatten(structure, filled)
+        variables = run({DEFERRED: notes}, keys, args, kwargs)
+        values, tree = jax.tree.flatten(variables)
+        made[:] = values, tree, jax.tree.leaves(_placements(variables))
+        known.update((i, f) for i, value in enumerate(values) if (f := notes.find(value)))
+        return [v for i, v in enumerate(values) if _is_tracer(v) and i not in known]
+
+    try:
+        rest, used = closed_jaxpr_for(traced, streams, absent)
+    except (
+        jax.errors.ConcretizationTypeError,
+        jax.errors.TracerArrayConversionError,
+        jax.errors.TracerIntegerConversionError,
+    ):  # the run decides by values, so these must be there while it runs
+        return lazily(lambda *given: run({}, *given))(streams, args, kwargs)
+    for is_used, leaf in zip(used[len(jax.tree.leaves(streams)) :], absent, strict=True):
+        if is_used:
+            raise LazyInitError(jax.core.ShapedArray(leaf.shape, leaf.dtype))
+    values, tree, places = made
+    results = {**dict(enumerate(values)), **_draw_all(streams.get("params"), known, places)}
+    remaining = [i for i, value in enumerate(values) if _is_tracer(value) and i not in known]
+    if remaining:
+        shardings = [places[i].sharding for i in remaining]
+        on_mesh = any(sharding is not None for sharding in shardings)
+        # one operation after the other gives the bits of `init`; on a mesh nothing may be whole in between
+        compute = jax.jit(rest, out_shardings=shardings) if on_mesh else rest
+        results.update(zip(remaining, compute(jax.tree.leaves(streams)), strict=True))
+    return jax.tree.unflatten(tree, [results[i] for i in range(len(values))])
+
+
+def _draw_all(
+    key: Any, known: Mapping[int, tuple[_Parameter, int]], places: Sequence[_Place]
+) -> dict[int, Any]:
+    """Make all noted parameters; the arrays by their numbers among all values."""
+    arrays: dict[_Parameter, dict[int, int]] = {}
+    for number, (parameter, position) in known.items():
+        arrays.setdefault(parameter, {})[position] = number
+    groups: dict[Any, list[tuple[int, dict[int, int]]]] = {}
+    for parameter, numbers in arrays.items():
+        shardings = tuple((position, places[i].sharding) for position, i in sorted(numbers.items()))
+        groups.setdefault((parameter.recipe, shardings), []).append((parameter.number, numbers))
+    drawn = {}
+    for (recipe, shardings), members in groups.items():
+        folds = np.array([fold for fold, _ in members], np.uint32)
+        if isinstance(key, Tracer):
+            made = _drawer(recipe, shardings, batched=True)(key, folds)
+        else:
+            made = [_drawer(recipe, shardings, batched=False)(key, fold) for fold in folds]
+        for (_, numbers), values in zip(members, made, strict=True):
+            drawn.update({numbers[p]: v for (p, _), v in zip(shardings, values, strict=True)})
+    return drawn
+
+
+@functools.lru_cache(maxsize=1024)
+def _drawer(recipe: _Recipe, shardings: tuple[tuple[int, Any], ...], *, batched: bool) -> Any:
+    """Give the compiled function of a key and a number, or of several numbers, that makes arrays.
+
+    Several at once serve a run that is itself being traced; where it is not, one after the other needs no memory
+    for more than is asked for.
+    """
+
+    def draw(key: Any, number: Any) -> list[Any]:
+        leaves = recipe.leaves(key, number)
+        return [leaves[position] for position, _ in shardings]
+
+    def draw_several(key: Any, numbers: Any) -> list[list[Any]]:
+        stacked = jax.lax.map(functools.partial(draw, key), numbers)  # a loop is compiled once
+        return [[leaf[i] for leaf in stacked] for i in range(len(numbers))]
+
+    places = [sharding for _, sharding in shardings]
+    if not batched:
+        return jax.jit(draw, out_shardings=places)
+    return jax.jit(
+        lambda key, numbers: [
+            list(map(_constrained, values, places)) for values in draw_several(key, numbers)
+        ]
+    )
+
+
+def _constrained(value: Any, sharding: Any) -> Any:
+    return value if sharding is None else jax.lax.with_sharding_constraint(value, sharding)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where an array is to lie."""
+
+    sharding: Any
+    """None for wherever JAX puts it."""
+
+
+def _placements(variables: Any) -> Any:
+    """Give the tree of variables with a `_Place` for each array."""
+
+    def place(node: Any) -> Any:
+        mesh = getattr(node, "mesh", None)
+        mesh = meta.get_global_mesh() if mesh is None else mesh
+        if mesh is None:
+            sharding = None
+        elif isinstance(node, meta.Partitioned):
+            sharding = node.get_placement(mesh)
+        else:
+            sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        return jax.tree.map(lambda _: _Place(sharding), node)
+
+    return jax.tree.map(place, variables, is_leaf=meta.is_axis_metadata)

@@ -1,0 +1,156 @@
+"""FLOPs of single operations, by the rules of XLA's `HloCostAnalysis`.
+
+A rule takes an equation of a jaxpr. Only operations stand here that become one operation of HLO: everything else XLA
+itself is asked for. An operation counts one FLOP for each element that it makes, a transcendental function none, a
+reduction one for each element that it takes in, a product of a dot or a convolution two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["FREE", "RULES", "fits", "granularity"]
+
+FREE = """
+    broadcast_in_dim concatenate copy copy_p expand_dims iota optimization_barrier pad reshape rev slice squeeze
+    stop_gradient transpose cos exp expm1 log log1p rsqrt sin sqrt tanh
+"""
+"""Operations that cost no FLOPs: those that move elements, and transcendental functions."""
+
+_ELEMENTWISE = """
+    abs add add_any and ceil convert_element_type div eq floor ge gt is_finite le lt max min mul ne neg not or rem
+    sign square sub xor
+"""
+_REDUCTIONS = "reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum"
+
+_ONE_OPERATION = frozenset({"reduce_window_max", "reduce_window_min", "select_and_scatter_add"})
+_SEVERAL_ELEMENTWISE = frozenset(
+    {"clamp", "erf", "erf_inv", "exp2", "integer_pow", "logistic", "pow"}
+)
+_INDEXING = frozenset({"gather", "scatter", "scatter-add", "scatter_add"})
+
+
+def fits(equation: Any) -> bool:
+    """Tell whether rules hold for an equation's types: real numbers and booleans, in plain arrays."""
+    return all(_is_plain(variable.aval) for variable in (*equation.invars, *equation.outvars))
+
+
+def granularity(equation: Any, flops: int) -> int:
+    """Say what operation counts of an equation without a rule are known to be multiples of.
+
+    Returns:
+      Numbers of FLOPs or of elements, joined by bitwise or: every operation's count is a multiple of the lowest bit.
+    """
+    name = equation.primitive.name
+    if name in _ONE_OPERATION or flops == 0:
+        return flops
+    if name in _SEVERAL_ELEMENTWISE:
+        return _size(equation.outvars[0])
+    if name not in _INDEXING:
+        return 1
+    bits = 0
+    for variable in (*equation.invars[1:], *equation.outvars):
+        bits |= _size(variable) | math.prod(variable.aval.shape[:-1])
+    return bits
+
+
+def _is_plain(aval: Any) -> bool:
+    dtype = getattr(aval, "dtype", None)
+    return isinstance(dtype, np.dtype) and not jnp.issubdtype(dtype, jnp.complexfloating)
+
+
+def _size(variable: Any) -> int:
+    return math.prod(variable.aval.shape)
+
+
+def _free(_equation: Any) -> int:
+    return 0
+
+
+def _elementwise(equation: Any) -> int | None:
+    if equation.primitive.name == "convert_element_type":
+        (old,), (new,) = equation.invars, equation.outvars
+        return 0 if old.aval.dtype == new.aval.dtype else _size(new)
+    return _size(equation.outvars[0])
+
+
+def _reduction(equation: Any) -> int:
+    return _size(equation.invars[0]) - _size(equation.outvars[0])
+
+
+def _select(equation: Any) -> int | None:
+    which, *cases = equation.invars
+    return _size(equation.outvars[0]) if which.aval.dtype == bool and len(cases) == 2 else None
+
+
+def _one_dtype(equation: Any) -> bool:
+    return len({v.aval.dtype for v in (*equation.invars, *equation.outvars)}) == 1
+
+
+def _dot(equation: Any) -> Any:
+    if not _one_dtype(equation):
+        return None
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    shape = equation.invars[0].aval.shape
+    return 2 * _size(equation.outvars[0]) * math.prod(shape[axis] for axis in contracted)
+
+
+def _convolution(equation: Any) -> Any:
+    """Count a product for each element of the kernel that meets an element of the input, not padding."""
+    if not _one_dtype(equation):
+        return None
+    p = equation.params
+    lhs, rhs = (variable.aval.shape for variable in equation.invars)
+    out = equation.outvars[0].aval.shape
+    numbers = p["dimension_numbers"]
+    products = math.prod(
+        sum(_meeting(*extents))
+        for extents in zip(
+            (lhs[axis] for axis in numbers.lhs_spec[2:]),
+            (rhs[axis] for axis in numbers.rhs_spec[2:]),
+            (out[axis] for axis in numbers.out_spec[2:]),
+            p["window_strides"],
+            p["padding"],
+            p["lhs_dilation"],
+            p["rhs_dilation"],
+            strict=True,
+        )
+    )
+    features_in = lhs[numbers.lhs_spec[1]] // p["feature_group_count"]
+    batch = lhs[numbers.lhs_spec[0]] // p["batch_group_count"]
+    return 2 * features_in * out[numbers.out_spec[1]] * batch * products
+
+
+def _meeting(
+    size: int,
+    kernel: int,
+    out: int,
+    stride: int,
+    padding: tuple[int, int],
+    base_dilation: int,
+    window_dilation: int,
+) -> Iterator[int]:
+    """For each element of the kernel along an axis, how many of its positions lie on the input."""
+    positions = np.arange(out) * stride - padding[0]
+    for element in range(kernel):
+        places = positions + element * window_dilation
+        on_input = (places >= 0) & (places % base_dilation == 0) & (places // base_dilation < size)
+        yield int(on_input.sum())
+
+
+Rule = Callable[[Any], int | None]
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(FREE.split(), _free),
+    **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
+    **dict.fromkeys(_REDUCTIONS.split(), _reduction),
+    "conv_general_dilated": _convolution,
+    "dot_general": _dot,
+    "select_n": _select,
+}
+"""What counts the FLOPs of an equation, by the name of its primitive; it may say None: not by this rule."""
