@@ -177,9 +177,16 @@ class _Flattened:
         else:
             flat = (batch * math.prod(shape[self.batch : len(shape) - self.columns]), columns)
         value = self.init(key, flat, dtype)
-        if isinstance(value, meta.AxisMetadata):
-            return meta.replace_boxed(value, jnp.reshape(value.unbox(), shape))
-        return jnp.reshape(value, shape)
+        return _reshaped(value, shape)
+
+
+def _reshaped(value: Any, shape: Sequence[int]) -> Any:
+    """Reshape an array in its boxes; the names on a box are those of the axes it is to have, so no constraint yet."""
+    if isinstance(value, meta.Partitioned):
+        return value.replace_boxed(_reshaped(value.value, shape))
+    if isinstance(value, meta.AxisMetadata):
+        return meta.replace_boxed(value, jnp.reshape(value.unbox(), shape))
+    return jnp.reshape(value, shape)
 
 
 class DenseGeneral(Module):

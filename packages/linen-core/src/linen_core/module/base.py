@@ -387,7 +387,12 @@ class Module(ModuleVariables):
     ) -> Any:
         """Make the module's variables without running the forward pass.
 
-        As `init`, but arguments may be `jax.ShapeDtypeStruct` where no variable depends on their values.
+        As `init`, but arguments may be `jax.ShapeDtypeStruct` where no variable depends on their values. Parameters
+        that one initializer makes in one shape are made by one compiled program, so that a first run costs more
+        with the number of shapes, not of layers. Under `jax.set_mesh` each parameter is made in its sharding:
+        that of its names and the rules, or on every device where it has none.
+
+        The bits are those of `init`, but for the last one where XLA fuses a product (`initializers.normal`).
 
         Raises:
           LazyInitError: a variable's initial value depends on an argument without a value.

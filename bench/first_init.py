@@ -1,0 +1,34 @@
+"""Time the first initialisation of a transformer in a process of its own.
+
+Usage: first_init.py linen|flax BLOCKS; prints seconds of CPU time for it all, and for tracing alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import models
+
+NAMES = {"linen": "linen_core", "flax": "flax.linen"}
+
+
+def main(library: str, depth: str) -> None:
+    """Make the variables: by `lazy_init` with Linen, by a jitted `init` with flax."""
+    nn = importlib.import_module(NAMES[library])
+    model = models.build(nn)["transformer"](int(depth))
+    x, key = jax.block_until_ready((jnp.ones((2, 16, 64)), jax.random.key(0)))
+    init = jax.jit(model.init) if library == "flax" else model.lazy_init
+    start = time.process_time()
+    jax.block_until_ready(init(key, x))
+    taken = time.process_time() - start
+    start = time.process_time()
+    jax.eval_shape(lambda key: model.init(key, x), key)
+    print(taken, time.process_time() - start)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
