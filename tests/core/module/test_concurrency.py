@@ -29,6 +29,7 @@ class Model(nn.Module):
 
 SHARED = Model(3)
 X = jnp.ones((1, 2))
+KEY = jax.random.key(0)
 
 
 def work(index):
@@ -53,20 +54,51 @@ def test_threads_give_what_one_thread_gives():
             jax.tree.map(np.testing.assert_array_equal, result[3], state)
 
 
-def test_ten_thousand_traces_in_two_threads():
-    """Applying, binding and initialising, abstractly, so that it is the framework that is tried."""
-    expected = jax.eval_shape(SHARED.init, jax.random.key(0), X)
+class Part(nn.Module):
+    number: int
 
-    def run(count):
-        for number in range(count):
-            module = SHARED if number % 2 else Model(3)
-            made = jax.eval_shape(lambda: module.init(jax.random.key(0), X))  # noqa: B023
-            if made != expected or context_var.get() != Context():
+    @nn.compact
+    def __call__(self, x):
+        count = self.variable("state", "count", lambda: self.number)
+        scale = self.param("scale", lambda key: np.float32(self.number))
+        count.value += 1
+        return x * scale + count.value
+
+
+class Whole(nn.Module):
+    numbers: tuple
+
+    def setup(self):
+        self.parts = [Part(number) for number in self.numbers]
+
+    @nn.compact
+    def __call__(self, x):
+        for part in self.parts:
+            x = part(x)
+        return Part(1)(x)
+
+
+def test_ten_thousand_runs_in_two_threads():
+    """Initialising, applying and binding the same module and others, without a FLOP of JAX."""
+    modules = [Whole((1, 2)), Whole((3,)), Whole(())]
+
+    def run(module):
+        variables = module.init(KEY, np.float32(1))
+        y, state = module.apply(variables, np.float32(2), mutable=["state"])
+        bound = module.bind({**variables, **state}, mutable=["state"])
+        return variables, y, state, bound(np.float32(3)), bound.variables
+
+    expected = [run(module) for module in modules]
+
+    def run_many(start):
+        for number in range(start, start + 5000):
+            index = number % 3
+            if run(modules[index]) != expected[index] or context_var.get() != Context():
                 return number
         return None
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(run, [250, 250])) == [None, None]
+        assert list(pool.map(run_many, [0, 1])) == [None, None]
 
 
 class Raises(nn.Module):
