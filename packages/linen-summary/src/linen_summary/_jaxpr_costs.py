@@ -13,8 +13,9 @@ import jax
 from linen_summary._folding import NO_CONSTANT, SOME_CONSTANT, may_fold, result_constant
 from linen_summary._jax_compat import live_part
 from linen_summary._operations import RULES, fits, granularity
+from linen_summary.errors import UnknownCostError
 
-__all__ = ["JaxprCosts", "UnknownCostError"]
+__all__ = ["JaxprCosts"]
 
 _CALLS = {
     "jit": "jaxpr",
@@ -30,10 +31,6 @@ _CALLS = {
 
 _EXACT = 2**24
 """Integers up to here are exact as 32-bit floats."""
-
-
-class UnknownCostError(Exception):
-    """The backend does not say what a function costs."""
 
 
 class _Cost(NamedTuple):
@@ -147,6 +144,5 @@ def _asked(traced: Any) -> int:
     """Ask XLA for the FLOPs of a traced function."""
     cost = traced.lower().cost_analysis()
     if cost is None:
-        msg = f"the backend {jax.default_backend()!r} has no cost analysis of what is not compiled"
-        raise UnknownCostError(msg)
+        raise UnknownCostError(jax.default_backend())
     return int(cost.get("flops", 0))

@@ -9,9 +9,10 @@ from typing import Any
 
 import jax
 
-from linen_summary._values import is_value
+from linen_core.meta import Partitioned
+from linen_summary._values import array_text, is_value
 
-__all__ = ["lay_out", "plain"]
+__all__ = ["lay_out", "one_line", "plain", "plain_text"]
 
 
 def lay_out(value: Any, text: Callable[[Any], str]) -> str:
@@ -90,3 +91,33 @@ def _key(key: Any) -> str:
     if key is None:
         return "null"
     return str(key).lower() if isinstance(key, bool) else str(key).replace("'", "")
+
+
+def plain_text(value: Any) -> str:
+    """Render what `lay_out` has no lines for: a specification as ``float32[16,9]``, anything else as Python does.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> plain_text(jax.ShapeDtypeStruct((16, 9), jnp.bfloat16)), plain_text(2)
+      ('bfloat16[16,9]', '2')
+    """
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return "".join(array_text(value))
+    if isinstance(value, Partitioned):
+        return f"{one_line(value.value)} P{value.names}"
+    return repr(value)
+
+
+def one_line(value: Any) -> str:
+    """Render a pytree in one line.
+
+    Example:
+      >>> one_line({"a": [1, (2, None)]})
+      '{a: [1, [2, None]]}'
+    """
+    tree = plain(value)
+    if isinstance(tree, dict):
+        return "{" + ", ".join(f"{_key(key)}: {one_line(item)}" for key, item in tree.items()) + "}"
+    if isinstance(tree, tuple):
+        return "[" + ", ".join(map(one_line, tree)) + "]"
+    return plain_text(tree)

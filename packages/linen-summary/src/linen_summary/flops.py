@@ -11,9 +11,10 @@ import jax
 from linen_core.abstract import eval_shape
 from linen_core.module import Module
 from linen_summary._fingerprint import fingerprint
-from linen_summary._jaxpr_costs import JaxprCosts, UnknownCostError
+from linen_summary._jaxpr_costs import JaxprCosts
 from linen_summary._recording import Call
 from linen_summary._values import as_specs
+from linen_summary.errors import UnknownCostError
 
 __all__ = ["Flops", "FlopsCounter"]
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
+from rich.console import Console
+
 from linen_core.module import Module
 from linen_core.typing import Path
+from linen_summary._compact import compact
+from linen_summary._formats import to_csv, to_dict, to_html, to_json, to_markdown
 from linen_summary._values import count
 
 __all__ = ["Row", "Table"]
@@ -162,3 +167,34 @@ class Table(Sequence[Row]):
     def filter(self, keep: Callable[[Row], bool]) -> Table:
         """Return the table with only the rows that a function says yes to."""
         return dataclasses.replace(self, rows=tuple(filter(keep, self.rows)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as dicts, lists, strings, numbers, booleans and None."""
+        return to_dict(self)
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """Return what `to_dict` gives as JSON."""
+        return to_json(self, indent)
+
+    def to_csv(self) -> str:
+        """Return the rows as comma-separated values under a line of names, without totals."""
+        return to_csv(self)
+
+    def to_markdown(self) -> str:
+        """Return the rows and their totals as a table in GitHub's Markdown."""
+        return to_markdown(self)
+
+    def to_html(self) -> str:
+        """Return the rows and their totals as an HTML table."""
+        return to_html(self)
+
+    def __rich__(self) -> Any:
+        return compact(self)
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def __str__(self) -> str:
+        output = io.StringIO()
+        Console(file=output, width=80, color_system=None).print(self)
+        return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
