@@ -38,6 +38,18 @@ class DenyList:
     deny: Filter
     """The filter of what is left out."""
 
+    # Names come before what is left out, so that a dict with both among its keys is a pytree.
+
+    def __lt__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return False
+        return str(self.deny) < str(other.deny) if isinstance(other, DenyList) else NotImplemented
+
+    def __gt__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return True
+        return str(self.deny) > str(other.deny) if isinstance(other, DenyList) else NotImplemented
+
 
 Filter: TypeAlias = Union[bool, str, Collection[str], "DenyList"]
 CollectionFilter: TypeAlias = Filter
@@ -49,6 +61,10 @@ def in_filter(filter_like: Filter, name: str) -> bool:
 
     Raises:
       InvalidFilterError: ``filter_like`` is no filter.
+
+    Example:
+      >>> in_filter(["params", "cache"], "cache"), in_filter(False, "cache")
+      (True, False)
     """
     if isinstance(filter_like, bool):
         return filter_like
@@ -66,22 +82,28 @@ def is_filter_empty(filter_like: Filter) -> bool:
 
     Raises:
       InvalidFilterError: ``filter_like`` is no filter.
+
+    Example:
+      >>> is_filter_empty([]), is_filter_empty(DenyList(True)), is_filter_empty("params")
+      (True, True, False)
     """
-    if isinstance(filter_like, DenyList):
-        return filter_like.deny is True
-    if isinstance(filter_like, str):
-        return False
-    if isinstance(filter_like, bool | Collection):
-        return not filter_like
-    raise InvalidFilterError(filter_like)
+    return _normal(filter_like) == (set(), False)
 
 
 def filter_to_set(filter_like: Filter) -> set[str]:
     """Name what a finite filter lets through.
 
     Raises:
-      InvalidFilterError: ``filter_like`` is no filter, or one that lets infinitely many names through.
+      AssertionError: ``filter_like`` lets all names but some through.
+      InvalidFilterError: ``filter_like`` is no filter.
+
+    Example:
+      >>> filter_to_set("params"), filter_to_set(False)
+      ({'params'}, set())
     """
+    if filter_like is True or isinstance(filter_like, DenyList):
+        msg = f"Expected a filter of a finite number of names, found {filter_like!r}."
+        raise AssertionError(msg)
     if filter_like is False:
         return set()
     if isinstance(filter_like, str):
@@ -105,49 +127,68 @@ def _normal(filter_like: Filter) -> tuple[set[str], bool]:
 
 
 def _from_normal(names: set[str], negated: bool) -> Filter:
-    if not negated:
-        return names
-    return DenyList(names) if names else True
+    return DenyList(names) if negated else names
 
 
 def union_filters(a: Filter, b: Filter) -> Filter:
     """Let through what either filter lets through.
 
+    Raises:
+      InvalidFilterError: ``a`` or ``b`` is no filter.
+
     Example:
       >>> union_filters("params", ["cache"]) == {"params", "cache"}
       True
     """
-    return _complement(intersect_filters(_complement(a), _complement(b)))
+    if a is True or b is True:
+        return True
+    (a_names, a_negated), (b_names, b_negated) = _normal(a), _normal(b)
+    if a_negated and b_negated:
+        return DenyList(a_names & b_names)
+    if a_negated:
+        return DenyList(a_names - b_names)
+    return DenyList(b_names - a_names) if b_negated else a_names | b_names
 
 
 def intersect_filters(a: Filter, b: Filter) -> Filter:
     """Let through what both filters let through.
 
+    Raises:
+      InvalidFilterError: ``a`` or ``b`` is no filter.
+
     Example:
       >>> intersect_filters(True, "params")
+      'params'
+      >>> intersect_filters(["params", "cache"], DenyList("cache"))
       {'params'}
     """
-    (a_names, a_negated), (b_names, b_negated) = _normal(a), _normal(b)
-    if a_negated and b_negated:
-        return _from_normal(a_names | b_names, True)
-    if a_negated:
-        return b_names - a_names
-    return a_names - b_names if b_negated else a_names & b_names
+    if a is True or b is True:
+        return b if a is True else a
+    return _from_normal(*_complement(union_filters(_complement_filter(a), _complement_filter(b))))
 
 
 def subtract_filters(a: Filter, b: Filter) -> Filter:
     """Let through what ``a`` lets through and ``b`` does not.
 
+    Raises:
+      InvalidFilterError: ``a`` or ``b`` is no filter.
+
     Example:
       >>> subtract_filters(True, "params")
-      DenyList(deny={'params'})
+      DenyList(deny='params')
     """
-    return intersect_filters(a, _complement(b))
+    if b is True:
+        return False
+    return DenyList(b) if a is True else intersect_filters(a, _complement_filter(b))
 
 
-def _complement(filter_like: Filter) -> Filter:
+def _complement(filter_like: Filter) -> tuple[set[str], bool]:
     names, negated = _normal(filter_like)
-    return _from_normal(names, not negated)
+    return names, not negated
+
+
+def _complement_filter(filter_like: Filter) -> Filter:
+    return _from_normal(*_complement(filter_like))
 
 
 _Value = TypeVar("_Value")

@@ -503,7 +503,10 @@ class Scope:
             self.put_variable("params", name, value)
         else:
             value = self._missing(
-                "params", name, lambda: init_fn(jax.random.key(0), *init_args, **init_kwargs)
+                "params",
+                name,
+                lambda: init_fn(jax.random.key(0), *init_args, **init_kwargs),
+                is_param=True,
             )
         return meta.unbox(value) if unbox else value
 
@@ -512,23 +515,25 @@ class Scope:
             if np.shape(leaf) != shape:
                 raise ScopeParamShapeError(name, self.path_text, np.shape(leaf), shape)
 
-    def _missing(self, col: str, name: str, make: Callable[[], Any]) -> Any:
+    def _missing(
+        self, col: str, name: str, make: Callable[[], Any], is_param: bool = False
+    ) -> Any:
         """Raise for a variable that is neither there nor may be made; or, if that is noted, make it all the same."""
         recorder = self.flags.get(RECORDER)
         if recorder is None:
-            self._raise_not_found(col, name)
+            self._raise_not_found(col, name, is_param)
         value = make()
         recorder.note_missing(self, col, name, value)
         _merge(self._mutable_collection(col), name, value)
         return value
 
-    def _raise_not_found(self, col: str, name: str) -> NoReturn:
+    def _raise_not_found(self, col: str, name: str, is_param: bool = False) -> NoReturn:
         top = self.root._variables
         if self.is_collection_empty(col):
             unwrapped = col not in top and (*self.path, name)[0] in top
             raise ScopeCollectionNotFound(col, name, self.path_text, found=top, unwrapped=unwrapped)
         known = self._collection(col)
-        if col == "params":
+        if is_param:
             raise ScopeParamNotFoundError(name, self.path_text, known)
         raise ScopeVariableNotFoundError(name, col, self.path_text, known)
 
