@@ -81,7 +81,9 @@ def test_trees_of_boxes(spec):
 
 
 @compare.parity_settings()
-@hypothesis.given(VALUES, st.integers(0, 4), st.sampled_from([{}, {"axis": None}, {"axis": "data"}]))
+@hypothesis.given(
+    VALUES, st.integers(0, 4), st.sampled_from([{}, {"axis": None}, {"axis": "data"}])
+)
 def test_axes_added_and_removed(spec, index, params):
     def run(_, module, __):
         given = {module.PARTITION_NAME if k == "axis" else k: v for k, v in params.items()}

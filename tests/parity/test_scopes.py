@@ -226,9 +226,7 @@ def test_program_does_the_same(program):
     compare.assert_same_outcome(lambda: program(OURS), lambda: program(THEIRS))
 
 
-SUFFIXES = st.lists(
-    st.one_of(st.text(max_size=4), st.integers(0, 2**40)), max_size=5
-).map(tuple)
+SUFFIXES = st.lists(st.one_of(st.text(max_size=4), st.integers(0, 2**40)), max_size=5).map(tuple)
 
 
 @compare.parity_settings(share=3)
@@ -241,9 +239,7 @@ def test_streams_fold_names_and_numbers_alike(first, second, seed, typed):
         leaves = len(jax.tree.leaves(stream))
         return stream.suffix, stream.as_jax_rng(), stream.clear_suffix().as_jax_rng(), leaves
 
-    compare.assert_same_outcome(
-        lambda: run(our_rng.LazyRng), lambda: run(flax.core.scope.LazyRng)
-    )
+    compare.assert_same_outcome(lambda: run(our_rng.LazyRng), lambda: run(flax.core.scope.LazyRng))
 
 
 KEYS = {

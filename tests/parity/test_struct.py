@@ -199,7 +199,7 @@ def post_init_runs_and_sees_leaves(lib):
         def __post_init__(self):
             seen.append(type(self.x).__name__)
 
-    jax.tree.map(lambda v: str(v), A(1))
+    jax.tree.map(str, A(1))
     return seen[0]
 
 
@@ -310,7 +310,9 @@ THEIRS = _Lib(flax.struct, flax.serialization)
 
 @pytest.mark.parametrize("name", list(PROGRAMS))
 def test_program_does_the_same(name):
-    compare.assert_same_outcome(lambda: PROGRAMS[name](OURS), lambda: PROGRAMS[name](THEIRS), where=name)
+    compare.assert_same_outcome(
+        lambda: PROGRAMS[name](OURS), lambda: PROGRAMS[name](THEIRS), where=name
+    )
 
 
 @struct.dataclass

@@ -1,9 +1,10 @@
 """Nested dicts by path, and traversals, do what those of flax.traverse_util do."""
 
-import collections
 import dataclasses
+import functools
 import types
 import warnings
+from typing import NamedTuple
 
 import flax.core
 import flax.traverse_util
@@ -21,7 +22,11 @@ TREES = st.recursive(
     lambda inner: st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=8,
 ).filter(lambda tree: isinstance(tree, dict))
-Pair = collections.namedtuple("Pair", ["left", "right"])
+
+
+class Pair(NamedTuple):
+    left: object
+    right: object
 
 
 @dataclasses.dataclass
@@ -111,16 +116,20 @@ def _traversal(lib, steps):
 @compare.parity_settings()
 @hypothesis.given(STEPS)
 def test_drawn_traversals(steps):
-    def run(lib, action):
-        traversal = _traversal(lib, steps)
-        if action == "iterate":
-            return list(traversal.iterate(STRUCTURE))
-        if action == "update":
-            return traversal.update(lambda part: ("new", part), STRUCTURE)
-        return traversal.set(["v1", "v2"], STRUCTURE)
+    actions = (
+        lambda traversal: list(traversal.iterate(STRUCTURE)),
+        lambda traversal: traversal.update(lambda part: ("new", part), STRUCTURE),
+        lambda traversal: traversal.set(["v1", "v2"], STRUCTURE),
+    )
 
-    for action in ("iterate", "update", "set"):
-        _outcome(lambda: run(traverse_util, action), lambda: run(flax.traverse_util, action))
+    def run(lib, action):
+        return action(_traversal(lib, steps))
+
+    for action in actions:
+        _outcome(
+            functools.partial(run, traverse_util, action),
+            functools.partial(run, flax.traverse_util, action),
+        )
 
 
 FAILURES = {

@@ -14,7 +14,12 @@ __all__ = ["UNSPECIFIED_PARENT", "ModuleBase", "ModuleState", "ParentDescriptor"
 
 
 class SetupState(enum.IntEnum):
-    """How far `setup` of a module has come."""
+    """How far `setup` of a module has come.
+
+    Example:
+      >>> [state.name for state in SetupState]
+      ['NEW', 'TRANSFORMED', 'DONE']
+    """
 
     NEW = 0
     """Not run."""
