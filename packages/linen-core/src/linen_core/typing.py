@@ -129,7 +129,12 @@ _AxisT = TypeVar("_AxisT")
 
 @dataclasses.dataclass(frozen=True)
 class In(Generic[_AxisT]):
-    """An axis for variables that go into a lifted transform only."""
+    """An axis for variables that go into a lifted transform only.
+
+    Example:
+      >>> import linen_core as nn
+      >>> Dense = nn.vmap(nn.Dense, variable_axes={"params": In(0)}, split_rngs={"params": True})
+    """
 
     axis: _AxisT
     """The axis, or None for none."""
@@ -137,7 +142,12 @@ class In(Generic[_AxisT]):
 
 @dataclasses.dataclass(frozen=True)
 class Out(Generic[_AxisT]):
-    """An axis for variables that come out of a lifted transform only."""
+    """An axis for variables that come out of a lifted transform only.
+
+    Example:
+      >>> import linen_core as nn
+      >>> Model = nn.scan(nn.Dense, variable_axes={"params": 0, "intermediates": Out(0)})
+    """
 
     axis: _AxisT
     """The axis, or None for none."""
