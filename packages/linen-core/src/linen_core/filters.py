@@ -6,7 +6,7 @@ A filter is a bool (all or none), a name, a collection of names, or a `DenyList`
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias, TypeVar, Union
 
 from linen_core.errors import InvalidFilterError
@@ -56,7 +56,7 @@ CollectionFilter: TypeAlias = Filter
 PRNGSequenceFilter: TypeAlias = Filter
 
 
-def in_filter(filter_like: Filter, name: str) -> bool:
+def in_filter(filter_like: Filter, col: str) -> bool:
     """Tell whether a filter lets a name through.
 
     Raises:
@@ -69,11 +69,11 @@ def in_filter(filter_like: Filter, name: str) -> bool:
     if isinstance(filter_like, bool):
         return filter_like
     if isinstance(filter_like, str):
-        return name == filter_like
+        return col == filter_like
     if isinstance(filter_like, DenyList):
-        return not in_filter(filter_like.deny, name)
+        return not in_filter(filter_like.deny, col)
     if isinstance(filter_like, Collection):
-        return name in filter_like
+        return col in filter_like
     raise InvalidFilterError(filter_like)
 
 
@@ -90,27 +90,27 @@ def is_filter_empty(filter_like: Filter) -> bool:
     return _normal(filter_like) == (set(), False)
 
 
-def filter_to_set(filter_like: Filter) -> set[str]:
+def filter_to_set(x: Filter) -> set[str]:
     """Name what a finite filter lets through.
 
     Raises:
-      AssertionError: ``filter_like`` lets all names but some through.
-      InvalidFilterError: ``filter_like`` is no filter.
+      AssertionError: ``x`` lets all names but some through.
+      InvalidFilterError: ``x`` is no filter.
 
     Example:
       >>> filter_to_set("params"), filter_to_set(False)
       ({'params'}, set())
     """
-    if filter_like is True or isinstance(filter_like, DenyList):
-        msg = f"Expected a filter of a finite number of names, found {filter_like!r}."
+    if x is True or isinstance(x, DenyList):
+        msg = f"Expected a filter of a finite number of names, found {x!r}."
         raise AssertionError(msg)
-    if filter_like is False:
+    if x is False:
         return set()
-    if isinstance(filter_like, str):
-        return {filter_like}
-    if isinstance(filter_like, Collection):
-        return set(filter_like)
-    raise InvalidFilterError(filter_like)
+    if isinstance(x, str):
+        return {x}
+    if isinstance(x, Collection):
+        return set(x)
+    raise InvalidFilterError(x)
 
 
 # A filter in normal form is (names, negated): the names, or everything but the names. Every operation on
@@ -195,7 +195,7 @@ _Value = TypeVar("_Value")
 
 
 def group_collections(
-    values: dict[str, _Value], filters: Sequence[Filter]
+    xs: Mapping[str, _Value], col_filters: Sequence[CollectionFilter]
 ) -> tuple[dict[str, _Value], ...]:
     """Give each named value to the first filter that lets its name through; drop the rest.
 
@@ -203,9 +203,9 @@ def group_collections(
       >>> group_collections({"params": 1, "cache": 2}, ["cache", True])
       ({'cache': 2}, {'params': 1})
     """
-    groups: tuple[dict[str, _Value], ...] = tuple({} for _ in filters)
-    for name, value in values.items():
-        for group, filter_like in zip(groups, filters, strict=True):
+    groups: tuple[dict[str, _Value], ...] = tuple({} for _ in col_filters)
+    for name, value in xs.items():
+        for group, filter_like in zip(groups, col_filters, strict=True):
             if in_filter(filter_like, name):
                 group[name] = value
                 break
