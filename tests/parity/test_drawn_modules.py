@@ -320,6 +320,6 @@ def run(lib, spec):
 
 
 @hypothesis.given(spec=specs)
-@compare.parity_settings()
+@compare.parity_settings(share=2)
 def test_drawn_model_is_the_same(spec):
     compare.assert_same_outcome(lambda: run(nn, spec), lambda: run(fnn, spec))
