@@ -14,6 +14,7 @@ from jax import lax, random
 from linen_core._jax_compat import is_staging
 from linen_core.errors import LayerArgumentError, LayerShapeError, MaskShapeError
 from linen_core.layers._staging import staged
+from linen_core.layers._where import where as where_of
 from linen_core.layers.dtypes import promote_dtype
 from linen_core.module import Module
 from linen_core.typing import Array, Dtype, PrecisionLike, PRNGKey
@@ -124,7 +125,7 @@ def _check_shapes(**arrays: Array) -> None:
                 )
 
 
-def check_mask(where: str, mask: Array | None, query: Array, key: Array) -> None:
+def check_mask(layer: Module, mask: Array | None, query: Array, key: Array) -> None:
     """Raise where a mask does not broadcast with the attention weights."""
     if mask is None:
         return
@@ -133,7 +134,7 @@ def check_mask(where: str, mask: Array | None, query: Array, key: Array) -> None
         np.broadcast_shapes(jnp.shape(mask), weights)
     except ValueError:
         raise MaskShapeError(
-            where,
+            where_of(layer),
             "mask",
             f"of shape {jnp.shape(mask)}",
             f"a shape that broadcasts to (batch..., heads, queries, keys), which is {weights}",

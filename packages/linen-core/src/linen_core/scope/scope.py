@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from linen_core import meta
+from linen_core._context import note_place_read
 from linen_core._jax_compat import ArrayImpl, Tracer
 from linen_core.errors import (
     InvalidRngError,
@@ -71,16 +72,16 @@ class Scope:
 
     __slots__ = (
         "__weakref__",
+        "_debug_path",
         "_invalid",
+        "_name",
+        "_path",
         "_root",
         "_variables",
         "adopted",
-        "debug_path",
         "flags",
         "mutable",
-        "name",
         "parent",
-        "path",
         "reservations",
         "rng_counters",
         "rngs",
@@ -102,11 +103,11 @@ class Scope:
             variables if isinstance(variables, dict) else dict(variables)
         )
         self.rngs = {stream: LazyRng.create(rng) for stream, rng in rngs.items()} if rngs else {}
-        self.name = name
+        self._name = name
         self.mutable = mutable
         self.parent = parent
-        self.path = tuple(path)
-        self.debug_path = tuple(debug_path) or self.path
+        self._path = tuple(path)
+        self._debug_path = tuple(debug_path) or self._path
         self.flags: Mapping[str, Any] = {} if flags is None else flags
         self.rng_counters: dict[Any, Any] = dict.fromkeys(self.rngs, 0)
         self.reservations: dict[str, set[str | None]] = {}
@@ -121,12 +122,12 @@ class Scope:
         return (
             isinstance(other, Scope)
             and self.root._variables is other.root._variables
-            and self.path == other.path
+            and self._path == other._path
             and self.rng_counters is other.rng_counters
         )
 
     def __hash__(self) -> int:
-        return hash((id(self.root._variables), self.path, id(self.rng_counters)))
+        return hash((id(self.root._variables), self._path, id(self.rng_counters)))
 
     def __repr__(self) -> str:
         return f"Scope({self.path_text!r}, collections={list(self.root._variables)})"
@@ -137,6 +138,24 @@ class Scope:
     def root(self) -> Scope:
         """The scope at the top."""
         return self if self._root is None else self._root
+
+    @property
+    def name(self) -> str | None:
+        """Name of the scope in its parent."""
+        note_place_read()
+        return self._name
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Names from the root to this scope."""
+        note_place_read()
+        return self._path
+
+    @property
+    def debug_path(self) -> tuple[str, ...]:
+        """The path for error texts, where lifted transforms name themselves."""
+        note_place_read()
+        return self._debug_path
 
     @property
     def path_text(self) -> str:
@@ -162,7 +181,7 @@ class Scope:
 
     def _check_valid(self) -> None:
         if self._invalid:
-            raise InvalidScopeError(self.name)
+            raise InvalidScopeError(self._name)
 
     # Names and children
 
@@ -210,7 +229,7 @@ class Scope:
           ValueError: the name is taken.
         """
         if self._invalid:
-            raise InvalidScopeError(self.name)
+            raise InvalidScopeError(self._name)
         if name is None:
             name = self.default_name(prefix)
         if not reuse or name not in self.reservations:
@@ -218,11 +237,12 @@ class Scope:
         child = self._cursor(self)
         child._variables = {}
         child.rngs = {
-            stream: LazyRng(rng.rng, (*rng.suffix, name)) for stream, rng in self.rngs.items()
+            stream: LazyRng(rng.rng, (*rng.suffix, name), rng.drawing)
+            for stream, rng in self.rngs.items()
         }
-        child.name = name
-        child.path = (*self.path, name)
-        child.debug_path = (*self.debug_path, name)
+        child._name = name
+        child._path = (*self._path, name)
+        child._debug_path = (*self._debug_path, name)
         child.rng_counters = self._counters_of_child(name)
         child.adopted = self.adopted
         child._root = self if self._root is None else self._root
@@ -280,9 +300,9 @@ class Scope:
         scope = self._cursor(self.parent)
         scope._variables = self._variables
         scope.rngs = self.rngs
-        scope.name = self.name
-        scope.path = self.path
-        scope.debug_path = self.debug_path
+        scope._name = self._name
+        scope._path = self._path
+        scope._debug_path = self._debug_path
         scope.rng_counters = dict.fromkeys(self.rngs, 0) if rewind_rngs else self.rng_counters
         scope.adopted = self.adopted
         scope._root = self._root
@@ -317,9 +337,9 @@ class Scope:
             if self.parent is None:
                 return _EMPTY
             above = self.parent._collection(col)
-            if self.name is None or self.name not in above:
+            if self._name is None or self._name not in above:
                 return _EMPTY
-            found = self._variables[col] = above[self.name]
+            found = self._variables[col] = above[self._name]
         return found  # type: ignore[no-any-return]
 
     def _mutable_collection(self, col: str) -> dict[str, Any]:
@@ -331,7 +351,7 @@ class Scope:
                 found = home[col] = {}
             else:
                 found = home[col] = self.parent._mutable_collection(col).setdefault(
-                    self.name or "", {}
+                    self._name or "", {}
                 )
         return found
 
@@ -525,7 +545,7 @@ class Scope:
     def _raise_not_found(self, col: str, name: str) -> NoReturn:
         top = self.root._variables
         if self.is_collection_empty(col):
-            unwrapped = col not in top and (*self.path, name)[0] in top
+            unwrapped = col not in top and (*self._path, name)[0] in top
             raise ScopeCollectionNotFound(col, name, self.path_text, found=top, unwrapped=unwrapped)
         known = self._collection(col)
         if col == "params":
