@@ -168,7 +168,10 @@ def _epsilon_of_16_bits(module: Any, args: tuple[Any, ...]) -> float:
     """
     found = [getattr(module, name, None) for name in ("dtype", "param_dtype")]
     found += [leaf.dtype for leaf in jax.tree.leaves(args) if hasattr(leaf, "dtype")]
-    narrow = {str(jnp.dtype(dtype)) for dtype in found if dtype is not None} & {"bfloat16", "float16"}
+    narrow = {str(jnp.dtype(dtype)) for dtype in found if dtype is not None} & {
+        "bfloat16",
+        "float16",
+    }
     return max((4 * float(jnp.finfo(dtype).eps) for dtype in narrow), default=0.0)
 
 

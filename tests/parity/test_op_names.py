@@ -48,7 +48,9 @@ def op_names(library, wrap, differentiate):
     run = jax.grad(loss, (0, 1)) if differentiate else loss
     text = jax.jit(run).lower(variables, X).compile().as_text()
     names = re.findall(r'op_name="([^"]*)"', text)
-    return {own_path(name) for name in names if "block_" in name and not name.startswith("variables[")}
+    return {
+        own_path(name) for name in names if "block_" in name and not name.startswith("variables[")
+    }
 
 
 def own_path(name):

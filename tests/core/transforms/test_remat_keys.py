@@ -112,9 +112,7 @@ def test_every_block_draws_the_keys_of_its_place(layer):
     plain, rematted = stack(layer, 2), stack(layer, 2, wrap=nn.remat)
     variables = plain.init(KEYS, X)
     assert jax.tree.all(jax.tree.map(jnp.array_equal, variables, rematted.init(KEYS, X)))
-    expected, ours = (
-        model.apply(variables, X, rngs=KEYS) for model in (plain, rematted)
-    )
+    expected, ours = (model.apply(variables, X, rngs=KEYS) for model in (plain, rematted))
     assert (expected == ours).all()
 
 

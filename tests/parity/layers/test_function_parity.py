@@ -131,7 +131,9 @@ def test_pooling(name, shape, options, include, dtype, jit):
     def run_flax():
         if lead < 2:
             return run(library, x)
-        flat = run(library, x.reshape(-1, *shape[lead:]))  # flax pads and counts one batch axis only
+        flat = run(
+            library, x.reshape(-1, *shape[lead:])
+        )  # flax pads and counts one batch axis only
         return flat.reshape(*shape[:lead], *flat.shape[1:])
 
     assert_same_outcome(lambda: run(nn, x), run_flax)

@@ -77,6 +77,11 @@ from linen_core.errors._transforms import (
     TransformedMethodReturnValueError as TransformedMethodReturnValueError,
 )
 from linen_core.errors._transforms import TransformTargetError as TransformTargetError
+from linen_core.errors._transforms import MissingRngSplitError as MissingRngSplitError
+from linen_core.errors._transforms import TransformAxisError as TransformAxisError
+from linen_core.errors._transforms import UnknownMeshAxisError as UnknownMeshAxisError
+from linen_core.errors._transforms import UnliftedCollectionError as UnliftedCollectionError
+from linen_core.errors._transforms import UnliftedWriteError as UnliftedWriteError
 from linen_core.errors._transforms import UnknownAxisError as UnknownAxisError
 from linen_core.errors._transforms import UnmappedCollectionError as UnmappedCollectionError
 
@@ -126,6 +131,11 @@ __all__ = [
     "TraceContextError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
+    "MissingRngSplitError",
+    "TransformAxisError",
+    "UnknownMeshAxisError",
+    "UnliftedCollectionError",
+    "UnliftedWriteError",
     "UnknownAxisError",
     "UnknownStoreError",
     "UnmappedCollectionError",

@@ -18,14 +18,18 @@ from linen_core._jax_compat import ArrayImpl, Tracer
 from linen_core.errors import (
     InvalidRngError,
     InvalidScopeError,
+    MissingRngSplitError,
     ModifyScopeVariableError,
     ScopeCollectionNotFound,
     ScopeParamNotFoundError,
     ScopeParamShapeError,
     ScopeVariableNotFoundError,
+    UnliftedCollectionError,
+    UnliftedWriteError,
 )
 from linen_core.filters import CollectionFilter, in_filter
 from linen_core.rng import LazyRng
+from linen_core.scope.origin import Origin, who_keeps_out, who_keeps_out_stream
 from linen_core.scope.shapes import expected_shapes
 from linen_core.scope.variable import Variable
 from linen_core.store.view import StoreView, snapshot_mapping
@@ -62,6 +66,7 @@ class Scope:
 
     Attributes:
       adopted: the modules of this run that stand for modules made outside of it, by the latter's id.
+      origin: at a root inside of a lifted transform where it comes from.
       traces: at a root what was traced in this run and may serve again, by what it depends on.
 
     Example:
@@ -81,6 +86,7 @@ class Scope:
         "adopted",
         "flags",
         "mutable",
+        "origin",
         "parent",
         "reservations",
         "rng_counters",
@@ -114,6 +120,7 @@ class Scope:
         self.adopted: Any = parent.adopted if parent is not None else weakref.WeakValueDictionary()
         self._root = parent.root if parent is not None else None
         self.traces: dict[Any, Any] = {}
+        self.origin: Origin | None = None
         self._invalid = False
 
     def __eq__(self, other: object) -> bool:
@@ -307,7 +314,7 @@ class Scope:
         scope.adopted = self.adopted
         scope._root = self._root
         if self._root is None:
-            scope.traces = self.traces
+            scope.traces, scope.origin = self.traces, self.origin
         return scope
 
     def _cursor(self, parent: Scope | None) -> Scope:
@@ -389,6 +396,9 @@ class Scope:
         """
         if name not in self.rngs:
             if "params" not in self.rngs:
+                keeper = who_keeps_out_stream(self, name)
+                if keeper is not None:
+                    raise MissingRngSplitError(keeper, name, self.path_text)
                 msg = (
                     f"Cannot draw a key of stream {name!r} in {self.path_text}: found the streams "
                     f"{sorted(self.rngs)}. Pass rngs={{{name!r}: jax.random.key(...)}} to `apply` or `init`."
@@ -438,6 +448,9 @@ class Scope:
         """
         self._check_valid()
         if not in_filter(self.mutable, col):
+            keeper = who_keeps_out(self, col)
+            if keeper is not None:
+                raise UnliftedWriteError(keeper, col, name, self.path_text)
             raise ModifyScopeVariableError(col, name, self.path_text)
         _merge(self._mutable_collection(col), name, value)
 
@@ -545,6 +558,9 @@ class Scope:
     def _raise_not_found(self, col: str, name: str) -> NoReturn:
         top = self.root._variables
         if self.is_collection_empty(col):
+            keeper = who_keeps_out(self, col)
+            if keeper is not None:
+                raise UnliftedCollectionError(keeper, col, name, self.path_text)
             unwrapped = col not in top and (*self._path, name)[0] in top
             raise ScopeCollectionNotFound(col, name, self.path_text, found=top, unwrapped=unwrapped)
         known = self._collection(col)

@@ -150,7 +150,10 @@ def _run_inside(
     module._state.reimport(clone._state)
     leaves = jax.tree.leaves(result)
     if any(isinstance(leaf, Module | Variable) for leaf in leaves):
-        raise TransformedMethodReturnValueError(name)
+        scope = module.scope
+        kind = (cls or type(module)).__name__
+        where = kind if scope is None or not scope.path else f"{kind} at {'/'.join(scope.path)}"
+        raise TransformedMethodReturnValueError(name, where)
     return result
 
 

@@ -24,6 +24,7 @@ from linen_core.filters import (
     is_filter_empty,
     union_filters,
 )
+from linen_core.scope.origin import Origin
 from linen_core.scope.scope import Scope
 from linen_core.store.view import snapshot_mapping
 
@@ -60,6 +61,7 @@ class Lifted:
         leaves, structure = jax.tree.flatten(scopes)
         self._structure: Any = structure
         self.scopes, self._paths = _find_tops(leaves)
+        self._in_filters = tuple(in_filters)
         self._out_filters = tuple(out_filters)
         self._name = name
         for scope in self.scopes:
@@ -113,6 +115,7 @@ class Lifted:
             debug_path=self._debug_path(outer),
             flags=outer.flags,
         )
+        inner.origin = Origin(self._name, outer, self._in_filters)
         inner.rng_counters = outer.rng_counters  # counting goes on where it was, inside and outside
         return inner
 
@@ -122,6 +125,11 @@ class Lifted:
         if not outer._debug_path:
             return (f"{self._name}()",)
         return (*outer._debug_path[:-1], f"{self._name}({outer._debug_path[-1]})")
+
+    @property
+    def where(self) -> str:
+        """The path of the first scope, for error texts."""
+        return "/" + "/".join(self._debug_path(self.scopes[0]))
 
     def writes(self, collections: CollectionFilter) -> bool:
         """Tell whether any of some collections may be written inside."""

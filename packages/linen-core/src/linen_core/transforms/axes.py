@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
+
+from linen_core.errors import TransformAxisError
 
 __all__ = [
     "In",
     "Out",
     "broadcast",
     "change_boxes",
+    "check_axes",
     "common_size",
     "split_in_out",
     "split_keys",
@@ -55,6 +59,44 @@ def split_in_out(axes: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any
 
 def _axis(axis: Any) -> Any:
     return axis.axis if isinstance(axis, In | Out) else axis
+
+
+def check_axes(
+    transform: str,
+    scope_path: str,
+    argument: str,
+    axes: Any,
+    values: Any,
+    *,
+    makes_axis: bool = False,
+) -> None:
+    """Raise where an array does not have the axis that a transform is to map over.
+
+    Args:
+      transform: its name.
+      scope_path: path of the module.
+      argument: the argument that names the axes.
+      axes: the axis of each value; what is no integer is passed over.
+      values: trees of arrays.
+      makes_axis: whether the transform adds the axis to the arrays.
+
+    Raises:
+      TransformAxisError: an array has no such axis.
+    """
+
+    def check(axis: Any, value: Any) -> None:
+        if not isinstance(axis, int):
+            return
+        for path, leaf in jax.tree_util.tree_leaves_with_path(value):
+            ndim = np.ndim(leaf) + makes_axis
+            if not -ndim <= axis < ndim:
+                names = [str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey)]
+                if argument == "variable_axes":
+                    names[1:1] = scope_path.strip("/").split("/")
+                where = "/".join(filter(None, names)) if names else scope_path
+                raise TransformAxisError(transform, argument, axis, ndim, where)
+
+    jax.tree.map(check, axes, values, is_leaf=lambda x: x is None)
 
 
 def common_size(transform: str, given: int | None, unmapped: Any, axes: Any, values: Any) -> int:
