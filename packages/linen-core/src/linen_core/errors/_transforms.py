@@ -216,8 +216,9 @@ class UnknownAxisError(LinenError, ValueError):
         self.unknown = tuple(unknown)
         self.known = tuple(known)
         hints = "".join(did_you_mean(name, self.known) for name in self.unknown)
+        missing = ", ".join(map(repr, self.unknown))
         super().__init__(
-            f"Cannot shard an array with axes {self.names}{_within(where)}: no rule maps {', '.join(map(repr, self.unknown))}, only "
+            f"Cannot shard an array with axes {self.names}{_within(where)}: no rule maps {missing}, only "
             f"{listing(self.known)}.{hints} Add a rule, with None for an axis that is not sharded."
         )
 

@@ -125,8 +125,8 @@ def _check_shapes(**arrays: Array) -> None:
                 )
 
 
-def check_mask(layer: Module, mask: Array | None, query: Array, key: Array) -> None:
-    """Raise where a mask does not broadcast with the attention weights."""
+def check_mask(owner: Module | str, mask: Array | None, query: Array, key: Array) -> None:
+    """Raise in the name of a layer or function where a mask does not broadcast with the attention weights."""
     if mask is None:
         return
     weights = (*query.shape[:-3], query.shape[-2], query.shape[-3], key.shape[-3])
@@ -134,7 +134,7 @@ def check_mask(layer: Module, mask: Array | None, query: Array, key: Array) -> N
         np.broadcast_shapes(jnp.shape(mask), weights)
     except ValueError:
         raise MaskShapeError(
-            where_of(layer),
+            owner if isinstance(owner, str) else where_of(owner),
             "mask",
             f"of shape {jnp.shape(mask)}",
             f"a shape that broadcasts to (batch..., heads, queries, keys), which is {weights}",

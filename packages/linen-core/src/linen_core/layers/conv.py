@@ -141,7 +141,7 @@ def spread(x: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
 
 
 def spread_option(layer: Any, name: str, rank: int) -> tuple[int, ...]:
-    """Give each of `rank` axes its number of a layer's option; where the count is another, raise in the layer's name."""
+    """Give each of `rank` axes its number of a layer's option, or raise in the layer's name."""
     numbers = spread(getattr(layer, name), rank)
     if len(numbers) != rank:
         expected = f"one number, or {rank}, as many as `kernel_size` has"

@@ -133,7 +133,7 @@ class Module(ModuleVariables):
         cls.scope = None
         cls._parent_ref = None
         cls.parent = ParentDescriptor()
-        cls.name = NameDescriptor()
+        cls.name = NameDescriptor()  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         attach(self)

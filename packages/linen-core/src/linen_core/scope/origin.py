@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from linen_core.filters import Filter, in_filter
 
@@ -45,7 +46,7 @@ def who_keeps_out_stream(scope: Scope, stream: str) -> str | None:
     return None
 
 
-def _origins(scope: Scope) -> Any:
+def _origins(scope: Scope) -> Iterator[tuple[Origin, Scope]]:
     root = scope.root
     while root.origin is not None:
         yield root.origin, root

@@ -144,7 +144,7 @@ def logical_to_mesh_sharding(
       UnknownMeshAxisError: a rule stands for an axis that the mesh does not have.
     """
 
-    def to_sharding(names: PartitionSpec) -> NamedSharding:
+    def to_sharding(names: Any) -> NamedSharding:
         spec = logical_to_mesh_axes(names, rules) or PartitionSpec()
         meta.check_mesh_axes(names, spec, mesh)
         return NamedSharding(mesh, spec)

@@ -17,6 +17,7 @@ __all__ = [
     "broadcast",
     "change_boxes",
     "check_axes",
+    "check_results",
     "common_size",
     "split_in_out",
     "split_keys",
@@ -97,6 +98,19 @@ def check_axes(
                 raise TransformAxisError(transform, argument, axis, ndim, where)
 
     jax.tree.map(check, axes, values, is_leaf=lambda x: x is None)
+
+
+def check_results(
+    transform: str,
+    scope_path: str,
+    out_axes: Any,
+    results: Any,
+    variable_axes: Any,
+    groups: Any,
+) -> None:
+    """Raise where results or variables cannot get the axis of a transform where it is to come; see `check_axes`."""
+    check_axes(transform, scope_path, "out_axes", out_axes, results, makes_axis=True)
+    check_axes(transform, scope_path, "variable_axes", variable_axes, groups, makes_axis=True)
 
 
 def common_size(transform: str, given: int | None, unmapped: Any, axes: Any, values: Any) -> int:

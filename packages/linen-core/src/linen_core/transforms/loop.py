@@ -19,6 +19,7 @@ from linen_core.transforms.axes import (
     broadcast,
     change_boxes,
     check_axes,
+    check_results,
     common_size,
     split_in_out,
     split_keys,
@@ -161,19 +162,12 @@ def lift_scan(
             scopes = lifted.open(groups, rng_groups)
             value, results = fn(scopes, value, *args)
             fixed_out, carried, *scanned_out = lifted.close(scopes)
-            check_axes("scan", where, "out_axes", out_axes, results, makes_axis=True)
-            check_axes(
-                "scan",
-                where,
-                "variable_axes",
-                variable_out_axes,
-                tuple(scanned_out),
-                makes_axis=True,
-            )
+            groups_out = tuple(scanned_out)
+            check_results("scan", where, out_axes, results, variable_out_axes, groups_out)
             for before, after in zip(fixed, fixed_out, strict=True):
                 for col, values in before.items():
                     after.setdefault(col, values)
-            return fixed_out, (carried, value), (results, tuple(scanned_out))
+            return fixed_out, (carried, value), (results, groups_out)
 
         # Streams count: with them the function is traced once more, as the count of the first trace must be kept.
         makes_constants = has_broadcast_results or lifted.writes(variable_broadcast)

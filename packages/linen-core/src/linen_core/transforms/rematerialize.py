@@ -13,8 +13,8 @@ import jax
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.scope.scope import DEFERRED
-from linen_core.transforms._modules import Target, lift_call, lift_transform, make_lifted
 from linen_core.transforms._drawing import Draw
+from linen_core.transforms._modules import Target, lift_call, lift_transform, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
 from linen_core.transforms._sharing import PlacedTrace, facts_of_run
 from linen_core.transforms.loop import lift_scan

@@ -17,6 +17,7 @@ from linen_core.transforms.axes import (
     Out,
     change_boxes,
     check_axes,
+    check_results,
     common_size,
     split_in_out,
     split_keys,
@@ -127,8 +128,7 @@ def lift_vmap(
             scopes = lifted.open(variable_groups, rng_groups)
             result = fn(scopes, *args)
             groups = lifted.close(scopes)
-            check_axes("vmap", where, "out_axes", out_axes, result, makes_axis=True)
-            check_axes("vmap", where, "variable_axes", variable_out_axes, groups, makes_axis=True)
+            check_results("vmap", where, out_axes, result, variable_out_axes, groups)
             return result, groups
 
         result, out_groups = jax.vmap(
