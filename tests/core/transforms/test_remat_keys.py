@@ -71,7 +71,7 @@ class Mapped(nn.Module):
 class Jitted(nn.Module):
     @nn.compact
     def __call__(self, x):
-        return nn.jit(Dropping)()(x)
+        return nn.jit(Falling)()(x)
 
 
 class Borrowing(nn.Module):
