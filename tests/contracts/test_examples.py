@@ -28,6 +28,8 @@ FROM_JAX = {"gelu", "logsumexp", "softmax"}
 
 
 def _is_ours(value):
+    if getattr(value, "_is_protocol", False):
+        return False
     if isinstance(value, type) and issubclass(value, BaseException):
         return False
     return callable(value) and getattr(value, "__module__", "").startswith("linen_")

@@ -168,10 +168,10 @@ CASES = [
         "`__post_init__` was overridden without a call of `super().__post_init__()`. Add it as its last line.",
     ),
     (
-        errors.TransformedMethodReturnValueError("f"),
+        errors.TransformedMethodReturnValueError("f", "Block at a/b"),
         TypeError,
-        "Cannot return a module or a variable from the transformed method 'f': it is bound to the inside of the "
-        "transform. Return its value.",
+        "Cannot return a module or a variable from the transformed method 'f' of Block at a/b: it is bound to the "
+        "inside of the transform. Return its value.",
     ),
     (
         errors.TransformTargetError(3),
@@ -183,6 +183,48 @@ CASES = [
         ValueError,
         "Cannot bring 'b', 'stats' out of nn.scan at /a: the collection was written inside, and no argument says how "
         "it comes out. Name it in variable_axes, variable_broadcast or variable_carry.",
+    ),
+    (
+        errors.UnmappedCollectionError("jit", "/a", {"b"}),
+        ValueError,
+        "Cannot bring 'b' out of nn.jit at /a: the collection was written inside, and no argument says how it comes "
+        "out. Name it in variables.",
+    ),
+    (
+        errors.UnliftedCollectionError("while_loop", "params", "w", "/a"),
+        errors.ScopeCollectionNotFound,
+        "Cannot read 'w' at params/a: nn.while_loop does not bring the collection 'params' inside. Name it in "
+        "carry_variables or broadcast_variables.",
+    ),
+    (
+        errors.UnliftedWriteError("map_variables", "params", "w", "/a"),
+        errors.ModifyScopeVariableError,
+        "Cannot write 'w' at params/a: nn.map_variables does not bring the collection 'params' out. Name it in "
+        "mapped_collections with mutable=True, or in variables.",
+    ),
+    (
+        errors.MissingRngSplitError("vmap", "dropout", "/a"),
+        errors.InvalidRngError,
+        "Cannot draw a key of stream 'dropout' in /a: nn.vmap does not bring the stream inside. Pass "
+        "split_rngs={'dropout': True} for keys of their own, or False for the same keys.",
+    ),
+    (
+        errors.MissingRngSplitError("jit", "dropout", "/a"),
+        ValueError,
+        "Cannot draw a key of stream 'dropout' in /a: nn.jit does not bring the stream inside. Name it in rngs.",
+    ),
+    (
+        errors.TransformAxisError("vmap", "in_axes", 5, 2, "/a"),
+        IndexError,
+        "Cannot vmap /a over axis 5 of an array with 2 axes. Change in_axes.",
+    ),
+    (
+        errors.UnknownMeshAxisError(
+            ("embed", None), ("modle", None), ("modle",), ("model",), "M at a"
+        ),
+        ValueError,
+        "Cannot shard an array with axes ('embed', None) in M at a as ('modle', None): the mesh has no axis 'modle', "
+        "only 'model'. Did you mean 'model'? Change the rules, the names or the mesh.",
     ),
     (
         errors.LazyStoreTracedError("CheckpointStore", "params", ("a", "w")),

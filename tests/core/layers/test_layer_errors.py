@@ -117,6 +117,22 @@ CASES = {
             "tuple (low, high)."
         ),
     ),
+    "strides": (
+        lambda: nn.Conv(3, (2,), strides=(1, 2)),
+        (X,),
+        {},
+        errors.LayerShapeError,
+        "Cannot apply Conv at inner: `strides` is (1, 2), expected one number, or 1, as many as `kernel_size` has.",
+    ),
+    "dilation around the edges": (
+        lambda: nn.Conv(3, (2,), padding="CIRCULAR", kernel_dilation=(1, 2)),
+        (X,),
+        {},
+        errors.LayerShapeError,
+        (
+            "Cannot apply Conv at inner: `kernel_dilation` is (1, 2), expected one number, or 1, as many as `kernel_size` has."
+        ),
+    ),
     "causal padding": (
         lambda: nn.Conv(3, (2, 2), padding="CAUSAL"),
         (X,),

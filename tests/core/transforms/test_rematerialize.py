@@ -1,6 +1,7 @@
 """`nn.remat` traces equal blocks of a run once, and cannot be told from tracing each."""
 
 import gc
+import re
 import weakref
 from typing import Any
 
@@ -63,8 +64,8 @@ def test_a_field_that_is_unhashable_is_no_error():
     assert traced([{"scale": jnp.full(4, 2.0)}] * 2) == 2
 
 
-def test_streams_with_names_of_their_own_are_traced_anew():
-    assert traced([{}] * 3, dropout=jax.random.key(1)) == 3
+def test_streams_that_are_not_drawn_from_are_no_obstacle():
+    assert traced([{}] * 3, dropout=jax.random.key(1)) == 1
 
 
 def test_every_run_is_traced():
@@ -90,7 +91,15 @@ def test_gradients_are_those_without_remat():
 class Named(nn.Module):
     @nn.compact
     def __call__(self, x):
-        return x + int(self.name.removeprefix("block_"))
+        return x + number_in(self.name)
+
+
+class NamedByText(nn.Module):
+    field: str = "name"
+
+    @nn.compact
+    def __call__(self, x):
+        return x + number_in(getattr(self, self.field))
 
 
 class Placed(nn.Module):
@@ -99,8 +108,30 @@ class Placed(nn.Module):
         return shift(self, x)
 
 
-def shift(module, x):
-    return x + int(module.path[0].removeprefix("block_"))
+class Scoped(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x + number_in(self.scope.name) + number_in(self.scope.path_text[1:])
+
+
+class Set(nn.Module):
+    def setup(self):
+        self.number = number_in(self.name)
+
+    def __call__(self, x):
+        return x + self.number
+
+
+class Child(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x + number_in(self.parent.name)
+
+
+class Cloned(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x + number_in(self.clone(parent=None).name)
 
 
 class Around(nn.Module):
@@ -111,15 +142,63 @@ class Around(nn.Module):
         return self.inner()(x)
 
 
-class Within(nn.Module):
+class Mapped(nn.Module):
     @nn.compact
     def __call__(self, x):
-        return Placed()(x)
+        return nn.vmap(Placed)()(x)
 
 
-@pytest.mark.parametrize("layer", [Named, Placed, Around, Within])
+class Nested(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.remat(Placed)(name="inner")(x)
+
+
+def number_in(name):
+    return int(re.sub(r"\D", "", name))
+
+
+def shift(module, x):
+    return x + number_in(module.path[0])
+
+
+def around(layer):
+    return type("Around", (Around,), {"inner": layer, "__annotations__": {"inner": Any}})
+
+
+READERS = [Named, NamedByText, Placed, Scoped, Set, around(Child), Cloned, Around, Mapped, Nested]
+
+
+@pytest.mark.parametrize("layer", READERS)
 def test_code_that_reads_names_or_paths_runs_in_every_block(layer):
-    assert stack(nn.remat(layer), [{}] * 3).apply({}, X)[0, 0] == 1 + 0 + 1 + 2
+    plain, rematted = (stack(kind, [{}] * 3).apply({}, X) for kind in (layer, nn.remat(layer)))
+    assert plain[0, 0] == (7 if layer is Scoped else 1 + 0 + 1 + 2)
+    assert (plain == rematted).all()
+
+
+class NamedChildren(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        layers = [nn.Dense(4, name=f"layer_{number}") for number in range(2)]
+        for layer in layers:
+            x = layer(x) if layer.name == "layer_1" else x + layer(x)
+        return x
+
+
+def test_names_inside_of_a_block_are_no_obstacle():
+    traces = []
+
+    class Block(NamedChildren):
+        @nn.compact
+        def __call__(self, x):
+            traces.append(self)
+            return super().__call__(x)
+
+    model = stack(nn.remat(Block), [{}] * 3)
+    variables = jax.eval_shape(model.init, KEYS, X)
+    traces.clear()
+    jax.eval_shape(model.apply, variables, X)
+    assert len(traces) == 1
 
 
 def test_an_interceptor_sees_every_block():

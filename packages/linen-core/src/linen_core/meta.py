@@ -11,14 +11,16 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from linen_core import struct
+from linen_core._context import current_context
 from linen_core._jax_compat import ArrayImpl, Tracer
-from linen_core.errors import PartitioningUnspecifiedError
+from linen_core.errors import PartitioningUnspecifiedError, UnknownMeshAxisError
 
 __all__ = [
     "PARTITION_NAME",
     "AxisMetadata",
     "Partitioned",
     "add_axis",
+    "check_mesh_axes",
     "get_global_mesh",
     "get_partition_spec",
     "get_sharding",
@@ -28,6 +30,7 @@ __all__ = [
     "remove_axis",
     "replace_boxed",
     "unbox",
+    "whereabouts",
     "with_partitioning",
 ]
 
@@ -242,12 +245,54 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
         return PartitionSpec(*self.names)
 
     def get_sharding(self, mesh: jax.sharding.Mesh) -> NamedSharding:
-        """Return the sharding over a mesh that the names stand for."""
-        return NamedSharding(mesh, self.get_partition_spec())
+        """Return the sharding over a mesh that the names stand for.
 
-    def get_placement(self, mesh: Any) -> NamedSharding:
+        Raises:
+          UnknownMeshAxisError: the mesh does not have an axis that is named.
+        """
+        spec = self.get_partition_spec()
+        check_mesh_axes(self.names, spec, mesh)
+        return NamedSharding(mesh, spec)
+
+    def _placement(self, mesh: Any) -> NamedSharding:
         """Return where `Module.lazy_init` puts the value on a mesh."""
         return self.get_sharding(mesh)
+
+
+def whereabouts() -> str:
+    """Name the class and the path of the module whose method runs; empty outside of modules."""
+    module = current_context().module
+    if module is None:
+        return ""
+    kind = type(module).__name__
+    path = "/".join(module.path) if module.scope is not None else ""
+    return f"{kind} at {path}" if path else kind
+
+
+def check_mesh_axes(names: Any, spec: PartitionSpec, mesh: Any) -> None:
+    """Raise where a partition spec names an axis that a mesh does not have.
+
+    Args:
+      names: what the spec was made of, for the error.
+      spec: the spec.
+      mesh: the mesh; None for none.
+
+    Raises:
+      UnknownMeshAxisError: it names such an axis.
+
+    Example:
+      >>> from jax.sharding import PartitionSpec
+      >>> mesh = jax.make_mesh((1,), ("data",))
+      >>> check_mesh_axes(("batch",), PartitionSpec("data"), mesh)
+    """
+    if mesh is None:
+        return
+    known = mesh.axis_names
+    unknown = [
+        axis for axis in jax.tree.leaves(tuple(spec)) if isinstance(axis, str) and axis not in known
+    ]
+    if unknown:
+        raise UnknownMeshAxisError(names, spec, unknown, known, whereabouts())
 
 
 def with_partitioning(

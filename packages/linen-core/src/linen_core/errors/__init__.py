@@ -82,15 +82,20 @@ from linen_core.errors._stores import StoreReadOnlyError as StoreReadOnlyError
 from linen_core.errors._stores import StoreTestsError as StoreTestsError
 from linen_core.errors._stores import UnknownStoreError as UnknownStoreError
 from linen_core.errors._transforms import JaxTransformError as JaxTransformError
+from linen_core.errors._transforms import MissingRngSplitError as MissingRngSplitError
 from linen_core.errors._transforms import (
     PartitioningUnspecifiedError as PartitioningUnspecifiedError,
 )
 from linen_core.errors._transforms import TraceContextError as TraceContextError
+from linen_core.errors._transforms import TransformAxisError as TransformAxisError
 from linen_core.errors._transforms import (
     TransformedMethodReturnValueError as TransformedMethodReturnValueError,
 )
 from linen_core.errors._transforms import TransformTargetError as TransformTargetError
 from linen_core.errors._transforms import UnknownAxisError as UnknownAxisError
+from linen_core.errors._transforms import UnknownMeshAxisError as UnknownMeshAxisError
+from linen_core.errors._transforms import UnliftedCollectionError as UnliftedCollectionError
+from linen_core.errors._transforms import UnliftedWriteError as UnliftedWriteError
 from linen_core.errors._transforms import UnmappedCollectionError as UnmappedCollectionError
 
 __all__ = [
@@ -126,6 +131,7 @@ __all__ = [
     "MPACheckpointingRequiredError",
     "MPARestoreDataCorruptedError",
     "MPARestoreTargetRequiredError",
+    "MissingRngSplitError",
     "ModifyScopeVariableError",
     "MultipleMethodsCompactError",
     "NameInUseError",
@@ -143,11 +149,15 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreTestsError",
     "TraceContextError",
+    "TransformAxisError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
     "TraverseTreeError",
     "UnknownAxisError",
+    "UnknownMeshAxisError",
     "UnknownStoreError",
+    "UnliftedCollectionError",
+    "UnliftedWriteError",
     "UnmappedCollectionError",
     "UnsupportedArgumentError",
 ]

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from linen_core.errors._base import LinenError, did_you_mean, listing
+from linen_core.errors._base import LinenError, below, did_you_mean, listing
+from linen_core.errors._scopes import (
+    InvalidRngError,
+    ModifyScopeVariableError,
+    ScopeCollectionNotFound,
+)
 
 __all__ = [
     "JaxTransformError",
+    "MissingRngSplitError",
     "PartitioningUnspecifiedError",
     "TraceContextError",
+    "TransformAxisError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
     "UnknownAxisError",
+    "UnknownMeshAxisError",
+    "UnliftedCollectionError",
+    "UnliftedWriteError",
     "UnmappedCollectionError",
 ]
+
+_VARIABLES_IN = {
+    "vmap": "variable_axes",
+    "scan": "variable_axes, variable_broadcast or variable_carry",
+    "while_loop": "carry_variables or broadcast_variables",
+}
+_VARIABLES_OUT = {
+    **_VARIABLES_IN,
+    "while_loop": "carry_variables",
+    "map_variables": "mapped_collections with mutable=True, or in variables",
+}
+_SPLITS = ("vmap", "scan", "while_loop")
 
 
 class TraceContextError(LinenError):
@@ -51,13 +73,15 @@ class TransformedMethodReturnValueError(LinenError, TypeError):
 
     Attributes:
       name: name of the method.
+      where: class and path of the module.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, where: str) -> None:
         self.name = name
+        self.where = where
         super().__init__(
-            f"Cannot return a module or a variable from the transformed method {name!r}: it is bound to the inside "
-            "of the transform. Return its value."
+            f"Cannot return a module or a variable from the transformed method {name!r} of {where}: it is bound to "
+            "the inside of the transform. Return its value."
         )
 
 
@@ -91,7 +115,88 @@ class UnmappedCollectionError(LinenError, ValueError):
         names = ", ".join(map(repr, self.collections))
         super().__init__(
             f"Cannot bring {names} out of nn.{transform} at {scope_path}: the collection was written inside, and no "
-            "argument says how it comes out. Name it in variable_axes, variable_broadcast or variable_carry."
+            f"argument says how it comes out. Name it in {_VARIABLES_OUT.get(transform, 'variables')}."
+        )
+
+
+class UnliftedCollectionError(ScopeCollectionNotFound):
+    """A module inside of a lifted transform reads from a collection that the transform leaves outside.
+
+    Attributes:
+      transform: name of the transform.
+    """
+
+    def __init__(self, transform: str, col_name: str, var_name: str, scope_path: str) -> None:
+        self.transform = transform
+        super().__init__(col_name, var_name, scope_path)
+
+    def _reason(self) -> str:
+        return (
+            f"nn.{self.transform} does not bring the collection {self.col_name!r} inside. "
+            f"Name it in {_VARIABLES_IN.get(self.transform, 'variables')}."
+        )
+
+
+class UnliftedWriteError(ModifyScopeVariableError):
+    """A module inside of a lifted transform makes or writes a variable that the transform does not bring out.
+
+    Attributes:
+      transform: name of the transform.
+    """
+
+    def __init__(self, transform: str, col: str, variable_name: str, scope_path: str) -> None:
+        super().__init__(col, variable_name, scope_path)
+        self.transform = transform
+        message = (
+            f"Cannot write {variable_name!r} at {col}{below(scope_path)}: nn.{transform} does not bring the collection "
+            f"{col!r} out. Name it in {_VARIABLES_OUT.get(transform, 'variables')}."
+        )
+        self.args = (message,)
+
+
+class MissingRngSplitError(InvalidRngError):
+    """A module inside of a lifted transform draws from an RNG stream that the transform leaves outside.
+
+    Attributes:
+      transform: name of the transform.
+      stream: name of the stream.
+      scope_path: path of the module.
+    """
+
+    def __init__(self, transform: str, stream: str, scope_path: str) -> None:
+        self.transform = transform
+        self.stream = stream
+        self.scope_path = scope_path
+        advice = (
+            f"split_rngs={{{stream!r}: True}} for keys of their own, or False for the same keys"
+        )
+        super().__init__(
+            f"Cannot draw a key of stream {stream!r} in {scope_path}: nn.{transform} does not bring the stream inside. "
+            + (f"Pass {advice}." if transform in _SPLITS else "Name it in rngs.")
+        )
+
+
+class TransformAxisError(LinenError, ValueError, IndexError, AssertionError):
+    """A lifted transform is to map over an axis that an array does not have.
+
+    Attributes:
+      transform: name of the transform.
+      argument: the argument that names the axis.
+      axis: the axis.
+      ndim: how many axes the array has, that of the transform counted.
+      scope_path: path of the module, and of the variable if it is one.
+    """
+
+    def __init__(
+        self, transform: str, argument: str, axis: int, ndim: int, scope_path: str
+    ) -> None:
+        self.transform = transform
+        self.argument = argument
+        self.axis = axis
+        self.ndim = ndim
+        self.scope_path = scope_path
+        super().__init__(
+            f"Cannot {transform} {scope_path} over axis {axis} of an array with {ndim} axes. Change {argument}."
         )
 
 
@@ -102,14 +207,46 @@ class UnknownAxisError(LinenError, ValueError):
       names: the logical names of the array's axes.
       unknown: those without a rule.
       known: the names that have a rule.
+      where: class and path of the module, empty outside of modules.
     """
 
-    def __init__(self, names: Any, unknown: Any, known: Any) -> None:
+    def __init__(self, names: Any, unknown: Any, known: Any, where: str = "") -> None:
         self.names = tuple(names)
+        self.where = where
         self.unknown = tuple(unknown)
         self.known = tuple(known)
         hints = "".join(did_you_mean(name, self.known) for name in self.unknown)
+        missing = ", ".join(map(repr, self.unknown))
         super().__init__(
-            f"Cannot shard an array with axes {self.names}: no rule maps {', '.join(map(repr, self.unknown))}, only "
+            f"Cannot shard an array with axes {self.names}{_within(where)}: no rule maps {missing}, only "
             f"{listing(self.known)}.{hints} Add a rule, with None for an axis that is not sharded."
         )
+
+
+class UnknownMeshAxisError(LinenError, ValueError):
+    """A rule, or a name of an axis, stands for a mesh axis that the mesh does not have.
+
+    Attributes:
+      names: the names of the array's axes.
+      spec: the mesh axes they stand for.
+      unknown: those that the mesh does not have.
+      known: those it has.
+      where: class and path of the module, empty outside of modules.
+    """
+
+    def __init__(self, names: Any, spec: Any, unknown: Any, known: Any, where: str = "") -> None:
+        self.names = tuple(names)
+        self.spec = tuple(spec)
+        self.unknown = tuple(unknown)
+        self.known = tuple(known)
+        self.where = where
+        hints = "".join(did_you_mean(name, self.known) for name in self.unknown)
+        super().__init__(
+            f"Cannot shard an array with axes {self.names}{_within(where)} as {self.spec}: the mesh has no axis "
+            f"{', '.join(map(repr, self.unknown))}, only {listing(self.known)}.{hints} Change the rules, the names or "
+            "the mesh."
+        )
+
+
+def _within(where: str) -> str:
+    return f" in {where}" if where else ""

@@ -14,6 +14,7 @@ from jax import lax, random
 from linen_core._jax_compat import is_staging
 from linen_core.errors import LayerArgumentError, LayerShapeError, MaskShapeError
 from linen_core.layers._staging import staged
+from linen_core.layers._where import where as where_of
 from linen_core.layers.dtypes import promote_dtype
 from linen_core.module import Module
 from linen_core.typing import Array, Dtype, PrecisionLike, PRNGKey
@@ -124,8 +125,8 @@ def _check_shapes(**arrays: Array) -> None:
                 )
 
 
-def check_mask(where: str, mask: Array | None, query: Array, key: Array) -> None:
-    """Raise where a mask does not broadcast with the attention weights."""
+def check_mask(owner: Module | str, mask: Array | None, query: Array, key: Array) -> None:
+    """Raise in the name of a layer or function where a mask does not broadcast with the attention weights."""
     if mask is None:
         return
     weights = (*query.shape[:-3], query.shape[-2], query.shape[-3], key.shape[-3])
@@ -133,7 +134,7 @@ def check_mask(where: str, mask: Array | None, query: Array, key: Array) -> None
         np.broadcast_shapes(jnp.shape(mask), weights)
     except ValueError:
         raise MaskShapeError(
-            where,
+            owner if isinstance(owner, str) else where_of(owner),
             "mask",
             f"of shape {jnp.shape(mask)}",
             f"a shape that broadcasts to (batch..., heads, queries, keys), which is {weights}",

@@ -169,7 +169,7 @@ class MultiHeadDotProductAttention(Module):
             if not drops_nothing and dropout_rng is None:
                 dropout_rng = self.make_rng("dropout")
         if self.attention_fn is dot_product_attention:
-            check_mask(where(self), mask, query, key)
+            check_mask(self, mask, query, key)
         x = self._attend(query, key, value, mask, drops_nothing, dropout_rng, sow_weights)
         return DenseGeneral(
             features=self.out_features or inputs_q.shape[-1],

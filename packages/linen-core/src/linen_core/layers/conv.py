@@ -43,7 +43,7 @@ __all__ = [
     "conv_dimension_numbers",
     "flatten_batch",
     "layer_padding",
-    "spread",
+    "spread_option",
 ]
 
 PAD_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
@@ -138,6 +138,15 @@ def spread(x: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
     if x is None:
         x = 1
     return (x,) * rank if isinstance(x, int) else tuple(x)
+
+
+def spread_option(layer: Any, name: str, rank: int) -> tuple[int, ...]:
+    """Give each of `rank` axes its number of a layer's option, or raise in the layer's name."""
+    numbers = spread(getattr(layer, name), rank)
+    if len(numbers) != rank:
+        expected = f"one number, or {rank}, as many as `kernel_size` has"
+        raise LayerShapeError(where(layer), name, numbers, expected)
+    return numbers
 
 
 def flatten_batch(inputs: Array, rank: int) -> Array:
@@ -253,7 +262,8 @@ class _Conv(Module):
 
         Raises:
           LayerRankError: the input has too few axes.
-          LayerShapeError: the features cannot be divided into the groups.
+          LayerShapeError: the features cannot be divided into the groups, or strides or dilations are not as many as
+            the kernel has axes.
           LayerArgumentError: the mask has not the kernel's shape, or the padding has no meaning.
         """
         window = self._window()
@@ -283,7 +293,15 @@ class _Conv(Module):
     def _window(self) -> Window:
         size = canonicalize_tuple(self.kernel_size)
         rank = len(size)
-        dilation = spread(self.kernel_dilation, rank)
+        groups = self.feature_group_count
+        if groups != 1 and not self.shared_weights:
+            raise UnsupportedArgumentError(
+                where(self), "feature_group_count", groups, "1, as each pixel has its own kernel"
+            )
+        strides, dilation, input_dilation = (
+            spread_option(self, name, rank)
+            for name in ("strides", "kernel_dilation", "input_dilation")
+        )
         padding: Any = layer_padding(self, rank)
         pads: tuple[tuple[int, int], ...] = ()
         mode = PAD_MODES.get(padding, "") if isinstance(padding, str) else ""
@@ -300,7 +318,6 @@ class _Conv(Module):
             padding = "VALID"
         elif not isinstance(padding, str):
             padding = tuple(map(tuple, padding))
-        strides, input_dilation = spread(self.strides, rank), spread(self.input_dilation, rank)
         return Window(size, strides, padding, pads, mode, input_dilation, dilation)
 
     @nowrap
@@ -319,10 +336,6 @@ class _Conv(Module):
                         f"a multiple of `feature_group_count`, which is {groups}",
                     )
             return (*window.size, in_features // groups, self.features), (self.features,)
-        if groups != 1:
-            raise UnsupportedArgumentError(
-                where(self), "feature_group_count", groups, "1, as each pixel has its own kernel"
-            )
         pixels = _output_space(
             tuple(inputs.shape), window, self.features, convolution or lax.conv_general_dilated
         )

@@ -17,7 +17,7 @@ from linen_core.layers.conv import (
     check_rank,
     flatten_batch,
     layer_padding,
-    spread,
+    spread_option,
 )
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module, compact, nowrap
@@ -187,9 +187,9 @@ class ConvTranspose(Module):
             padding = tuple(map(tuple, padding))
         return _Window(
             rank,
-            spread(self.strides, rank),
+            spread_option(self, "strides", rank),
             padding,
-            spread(self.kernel_dilation, rank),
+            spread_option(self, "kernel_dilation", rank),
             self.transpose_kernel,
             circular,
         )

@@ -28,7 +28,12 @@ from linen_core.module.functional import (
 from linen_core.module.paths import find_module_paths
 from linen_core.module.registration import attach, clone_deeply, register_attribute, run_setup
 from linen_core.module.representation import represent
-from linen_core.module.state import UNSPECIFIED_PARENT, ModuleState, ParentDescriptor
+from linen_core.module.state import (
+    UNSPECIFIED_PARENT,
+    ModuleState,
+    NameDescriptor,
+    ParentDescriptor,
+)
 from linen_core.module.variables import ModuleVariables
 from linen_core.module.wrapping import wrap_attributes
 from linen_core.scope.deferred import make_lazily
@@ -128,6 +133,7 @@ class Module(ModuleVariables):
         cls.scope = None
         cls._parent_ref = None
         cls.parent = ParentDescriptor()
+        cls.name = NameDescriptor()  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         attach(self)

@@ -7,10 +7,19 @@ import enum
 import weakref
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
+from linen_core._context import note_place_read
+
 if TYPE_CHECKING:
     from linen_core.scope.scope import Scope
 
-__all__ = ["UNSPECIFIED_PARENT", "ModuleBase", "ModuleState", "ParentDescriptor", "SetupState"]
+__all__ = [
+    "UNSPECIFIED_PARENT",
+    "ModuleBase",
+    "ModuleState",
+    "NameDescriptor",
+    "ParentDescriptor",
+    "SetupState",
+]
 
 
 class SetupState(enum.IntEnum):
@@ -112,6 +121,25 @@ class ModuleBase:
         _state: ModuleState
         _id: object
         _parent_ref: Any
+
+
+class NameDescriptor:
+    """Holds a module's name, and notes when it is read where a trace is to serve modules of other names too.
+
+    Inside of Linen names are read from `__dict__`, which is faster and not noted.
+    """
+
+    def __get__(self, module: Any, owner: type | None = None) -> Any:
+        if module is None:
+            return None
+        fields = module.__dict__
+        parent = fields.get("_parent_ref")
+        if parent is not None and type(parent) is not weakref.ReferenceType:
+            note_place_read()  # outermost in its trace; names below it are the same wherever it is
+        return fields.get("name")
+
+    def __set__(self, module: Any, name: str | None) -> None:
+        module.__dict__["name"] = name
 
 
 class ParentDescriptor:

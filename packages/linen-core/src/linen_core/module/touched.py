@@ -51,12 +51,12 @@ class _Recorder:
         self.missing: dict[Address, Any] = {}
 
     def note_read(self, scope: Scope, col: str, name: str) -> None:
-        address = (col, (*scope.path, name))
+        address = (col, (*scope._path, name))
         if address not in self.missing:
             self.read.add(address)
 
     def note_missing(self, scope: Scope, col: str, name: str, value: Any) -> None:
-        self.missing[col, (*scope.path, name)] = jax.tree.map(_described, value)
+        self.missing[col, (*scope._path, name)] = jax.tree.map(_described, value)
 
 
 def _described(leaf: Any) -> Any:

@@ -71,6 +71,7 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
     enter = _enter_setup if name == "setup" else _enter_compact if is_compact else _enter_plain
     resets = is_compact or name == "setup"
     suffix = "" if name == "__call__" else f".{name}"
+    own_label = suffix[1:]
 
     @functools.wraps(fun)
     def wrapped_module_method(*args: Any, **kwargs: Any) -> Any:
@@ -87,6 +88,8 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
                 outer.named_calls,
                 outer.store_factory,
                 outer.axis_rules,
+                outer.watch,
+                outer.labelled,
             )
         )
         try:
@@ -95,8 +98,14 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
                 if outer.interceptors
                 else fun
             )
-            if outer.named_calls:
-                with named_scope((module.name or type(module).__name__) + suffix):
+            if not outer.named_calls:
+                label = ""
+            elif module is outer.labelled:
+                label = own_label
+            else:
+                label = (module.__dict__["name"] or type(module).__name__) + suffix
+            if label:
+                with named_scope(label):
                     result = run(*args, **kwargs)
             else:
                 result = run(*args, **kwargs)

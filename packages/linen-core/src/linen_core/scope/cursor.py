@@ -11,9 +11,17 @@ from typing import Any, Self
 
 import jax
 
-from linen_core.errors import InvalidRngError, InvalidScopeError, ModifyScopeVariableError
+from linen_core._context import note_place_read
+from linen_core.errors import (
+    InvalidRngError,
+    InvalidScopeError,
+    MissingRngSplitError,
+    ModifyScopeVariableError,
+    UnliftedWriteError,
+)
 from linen_core.filters import CollectionFilter, in_filter
 from linen_core.rng import LazyRng
+from linen_core.scope.origin import Origin, who_keeps_out, who_keeps_out_stream
 from linen_core.store.view import snapshot_mapping
 from linen_core.typing import PRNGKey
 
@@ -32,16 +40,17 @@ class Cursor:
 
     __slots__ = (
         "__weakref__",
+        "_debug_path",
         "_invalid",
+        "_name",
+        "_path",
         "_root",
         "_variables",
         "adopted",
-        "debug_path",
         "flags",
         "mutable",
-        "name",
+        "origin",
         "parent",
-        "path",
         "reservations",
         "rng_counters",
         "rngs",
@@ -63,17 +72,18 @@ class Cursor:
             variables if isinstance(variables, dict) else dict(variables)
         )
         self.rngs = {stream: LazyRng.create(rng) for stream, rng in rngs.items()} if rngs else {}
-        self.name = name
+        self._name = name
         self.mutable = mutable
         self.parent = parent
-        self.path = tuple(path)
-        self.debug_path = tuple(debug_path) or self.path
+        self._path = tuple(path)
+        self._debug_path = tuple(debug_path) or self._path
         self.flags: Mapping[str, Any] = {} if flags is None else flags
         self.rng_counters: dict[Any, Any] = dict.fromkeys(self.rngs, 0)
         self.reservations: dict[str, set[str | None]] = {}
         self.adopted: Any = parent.adopted if parent is not None else weakref.WeakValueDictionary()
         self._root = parent.root if parent is not None else None
         self.traces: dict[Any, Any] = {}
+        self.origin: Origin | None = None
         self._invalid = False
 
     def __eq__(self, other: object) -> bool:
@@ -82,12 +92,12 @@ class Cursor:
         return (
             isinstance(other, Cursor)
             and self.root._variables is other.root._variables
-            and self.path == other.path
+            and self._path == other._path
             and self.rng_counters is other.rng_counters
         )
 
     def __hash__(self) -> int:
-        return hash((id(self.root._variables), self.path, id(self.rng_counters)))
+        return hash((id(self.root._variables), self._path, id(self.rng_counters)))
 
     def __repr__(self) -> str:
         return (
@@ -100,6 +110,24 @@ class Cursor:
     def root(self) -> Self:
         """The scope at the top."""
         return self if self._root is None else self._root
+
+    @property
+    def name(self) -> str | None:
+        """Name of the scope in its parent."""
+        note_place_read()
+        return self._name
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Names from the root to this scope."""
+        note_place_read()
+        return self._path
+
+    @property
+    def debug_path(self) -> tuple[str, ...]:
+        """The path for error texts, where lifted transforms name themselves."""
+        note_place_read()
+        return self._debug_path
 
     @property
     def path_text(self) -> str:
@@ -125,7 +153,7 @@ class Cursor:
 
     def _check_valid(self) -> None:
         if self._invalid:
-            raise InvalidScopeError(self.name)
+            raise InvalidScopeError(self._name)
 
     # Names and children
 
@@ -191,7 +219,7 @@ class Cursor:
           1.0
         """
         if self._invalid:
-            raise InvalidScopeError(self.name)
+            raise InvalidScopeError(self._name)
         if name is None:
             name = self.default_name(prefix)
         if not reuse or name not in self.reservations:
@@ -199,11 +227,12 @@ class Cursor:
         child = self._cursor(self)
         child._variables = {}
         child.rngs = {
-            stream: LazyRng(rng.rng, (*rng.suffix, name)) for stream, rng in self.rngs.items()
+            stream: LazyRng(rng.rng, (*rng.suffix, name), rng.drawing)
+            for stream, rng in self.rngs.items()
         }
-        child.name = name
-        child.path = (*self.path, name)
-        child.debug_path = (*self.debug_path, name)
+        child._name = name
+        child._path = (*self._path, name)
+        child._debug_path = (*self._debug_path, name)
         child.rng_counters = self._counters_of_child(name)
         child.adopted = self.adopted
         child._root = self if self._root is None else self._root
@@ -267,14 +296,14 @@ class Cursor:
         scope = self._cursor(self.parent)
         scope._variables = self._variables
         scope.rngs = self.rngs
-        scope.name = self.name
-        scope.path = self.path
-        scope.debug_path = self.debug_path
+        scope._name = self._name
+        scope._path = self._path
+        scope._debug_path = self._debug_path
         scope.rng_counters = dict.fromkeys(self.rngs, 0) if rewind_rngs else self.rng_counters
         scope.adopted = self.adopted
         scope._root = self._root
         if self._root is None:
-            scope.traces = self.traces
+            scope.traces, scope.origin = self.traces, self.origin
         return scope
 
     def _cursor(self, parent: Self | None) -> Self:
@@ -304,9 +333,9 @@ class Cursor:
             if self.parent is None:
                 return _EMPTY
             above = self.parent._collection(col)
-            if self.name is None or self.name not in above:
+            if self._name is None or self._name not in above:
                 return _EMPTY
-            found = self._variables[col] = above[self.name]
+            found = self._variables[col] = above[self._name]
         return found  # type: ignore[no-any-return]
 
     def _mutable_collection(self, col: str) -> dict[str, Any]:
@@ -318,7 +347,7 @@ class Cursor:
                 found = home[col] = {}
             else:
                 found = home[col] = self.parent._mutable_collection(col).setdefault(
-                    self.name or "", {}
+                    self._name or "", {}
                 )
         return found
 
@@ -370,6 +399,9 @@ class Cursor:
         """
         if name not in self.rngs:
             if "params" not in self.rngs:
+                keeper = who_keeps_out_stream(self, name)
+                if keeper is not None:
+                    raise MissingRngSplitError(keeper, name, self.path_text)
                 msg = (
                     f"Cannot draw a key of stream {name!r} in {self.path_text}: found the streams "
                     f"{sorted(self.rngs)}. Pass rngs={{{name!r}: jax.random.key(...)}} to `apply` or `init`."
@@ -429,6 +461,9 @@ class Cursor:
         """
         self._check_valid()
         if not in_filter(self.mutable, col):
+            keeper = who_keeps_out(self, col)
+            if keeper is not None:
+                raise UnliftedWriteError(keeper, col, name, self.path_text)
             raise ModifyScopeVariableError(col, name, self.path_text)
         merge(self._mutable_collection(col), name, value)
 

@@ -200,6 +200,11 @@ def _drawer(recipe: _Recipe, shardings: tuple[tuple[int, Any], ...], *, batched:
         return [leaves[position] for position, _ in shardings]
 
     def draw_several(key: Any, numbers: Any) -> list[list[Any]]:
+        _, used = closed_jaxpr_for(lambda given: draw(*given), (key, numbers[0]))
+        if not any(used):
+            return [draw(key, numbers[0])] * len(
+                numbers
+            )  # zeros and ones: copies need no compiling
         stacked = jax.lax.map(functools.partial(draw, key), numbers)  # a loop is compiled once
         return [[leaf[i] for leaf in stacked] for i in range(len(numbers))]
 
@@ -234,7 +239,7 @@ def _placements(variables: Any) -> Any:
         if mesh is None:
             sharding = None
         elif isinstance(node, meta.Partitioned):
-            sharding = node.get_placement(mesh)
+            sharding = node._placement(mesh)
         else:
             sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         return jax.tree.map(lambda _: _Place(sharding), node)

@@ -15,9 +15,11 @@ from linen_core.errors import (
     ScopeParamNotFoundError,
     ScopeParamShapeError,
     ScopeVariableNotFoundError,
+    UnliftedCollectionError,
 )
 from linen_core.filters import in_filter
 from linen_core.scope.cursor import RECORDER, Cursor, merge
+from linen_core.scope.origin import who_keeps_out
 from linen_core.scope.shapes import expected_shapes
 from linen_core.scope.variable import Variable
 from linen_core.store.view import StoreView
@@ -46,6 +48,7 @@ class Scope(Cursor):
 
     Attributes:
       adopted: the modules of this run that stand for modules made outside of it, by the latter's id.
+      origin: at a root inside of a lifted transform where it comes from.
       traces: at a root what was traced in this run and may serve again, by what it depends on.
 
     Example:
@@ -174,7 +177,10 @@ class Scope(Cursor):
     def _raise_not_found(self, col: str, name: str, is_param: bool = False) -> NoReturn:
         top = self.root._variables
         if self.is_collection_empty(col):
-            unwrapped = col not in top and (*self.path, name)[0] in top
+            keeper = who_keeps_out(self, col)
+            if keeper is not None:
+                raise UnliftedCollectionError(keeper, col, name, self.path_text)
+            unwrapped = col not in top and (*self._path, name)[0] in top
             raise ScopeCollectionNotFound(col, name, self.path_text, found=top, unwrapped=unwrapped)
         known = self._collection(col)
         if is_param:

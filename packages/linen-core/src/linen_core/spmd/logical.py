@@ -162,6 +162,9 @@ def logical_to_mesh_sharding(
 ) -> Any:
     """Map each partition spec of logical names in a tree to a sharding over ``mesh``.
 
+    Raises:
+      UnknownMeshAxisError: a rule stands for an axis that the mesh does not have.
+
     Example:
       >>> from jax.sharding import PartitionSpec
       >>> mesh = jax.make_mesh((1,), ("model",))
@@ -169,11 +172,13 @@ def logical_to_mesh_sharding(
       >>> logical_to_mesh_sharding(tree, mesh, rules=[("mlp", "model")])["w"].spec
       P(None, 'model')
     """
-    return jax.tree.map(
-        lambda spec: NamedSharding(mesh, spec),
-        logical_to_mesh(tree, rules),
-        is_leaf=_is_partition_spec,
-    )
+
+    def to_sharding(names: Any) -> NamedSharding:
+        spec = logical_to_mesh_axes(names, rules) or PartitionSpec()
+        meta.check_mesh_axes(names, spec, mesh)
+        return NamedSharding(mesh, spec)
+
+    return jax.tree.map(to_sharding, tree, is_leaf=_is_partition_spec)
 
 
 def _is_partition_spec(value: Any) -> bool:
@@ -210,6 +215,7 @@ def with_logical_constraint(
 
     Raises:
       UnknownAxisError: no rule maps a name, and ``fallback`` says so.
+      UnknownMeshAxisError: a rule stands for an axis that the mesh does not have.
       ValueError: a name stands twice.
 
     Example:
@@ -239,11 +245,13 @@ def _constrain(
             unknown = [
                 name for name, axis in zip(names, assigned, strict=True) if axis is _UNASSIGNED
             ]
-            raise UnknownAxisError(tuple(names), unknown, [name for name, _ in rules])
+            raise UnknownAxisError(names, unknown, [name for name, _ in rules], meta.whereabouts())
         assigned = [None if axis is _UNASSIGNED else axis for axis in assigned]
     if mesh is None and not meta.global_mesh_defined():
         return x
     spec = None if assigned is None else PartitionSpec(*assigned)
+    if spec is not None:
+        meta.check_mesh_axes(names, spec, meta.get_global_mesh() if mesh is None else mesh)
     sharding = spec if mesh is None or spec is None else NamedSharding(mesh, spec)
     return jax.lax.with_sharding_constraint(x, sharding)
 
@@ -268,10 +276,11 @@ class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the datacl
             return NotImplemented
         return bool(self is other or (self.value,) == (other.value,))
 
-    def get_placement(self, mesh: Any) -> NamedSharding:
-        """Return where `Module.lazy_init` puts the value on a mesh: as the rules say."""
+    def _placement(self, mesh: Any) -> NamedSharding:
         names: Any = self.names
-        return NamedSharding(mesh, logical_to_mesh_axes(names, self.rules) or PartitionSpec())
+        spec = logical_to_mesh_axes(names, self.rules) or PartitionSpec()
+        meta.check_mesh_axes(names, spec, mesh)
+        return NamedSharding(mesh, spec)
 
     def unbox(self, apply_constraint: bool = True) -> Any:
         """Return the value, constrained to its sharding if there is a mesh."""

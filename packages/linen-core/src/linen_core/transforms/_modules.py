@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Sequence
@@ -11,12 +11,14 @@ from typing import Any, TypeAlias, TypeVar
 import jax
 
 from linen_core import struct
+from linen_core._context import current_context, replaced_context
 from linen_core.errors import TransformedMethodReturnValueError, TransformTargetError
 from linen_core.module.base import Module
 from linen_core.module.functional import resolve_method
 from linen_core.module.wrapping import wrap_method_once
 from linen_core.scope.scope import Scope
 from linen_core.scope.variable import Variable
+from linen_core.transforms.naming import label_call
 
 __all__ = [
     "Passage",
@@ -120,8 +122,8 @@ class Passage:
 
 
 def _fields(module: Module) -> dict[str, Any]:
-    fields = dataclasses.fields(module)
-    return {f.name: getattr(module, f.name) for f in fields if f.init and f.name != "parent"}
+    values = {name: getattr(module, name) for name in module._field_names}
+    return {**values, "name": module.__dict__["name"]}
 
 
 def _run_inside(
@@ -133,16 +135,24 @@ def _run_inside(
     args: Any,
     kwargs: Any,
     state: Any,
-    cls: type[Module] | None = None,
+    cls: type[Module] | None,
+    named: bool,
 ) -> Any:
     """Call a method on the clone of a module inside of a transform, as if on the module."""
     clone, args, kwargs = passage.enter(scopes, args, kwargs, cls)
     clone.__dict__["_state"] = state.export()
-    result = method(clone, *args, **kwargs)
+    if named or current_context().labelled is module:
+        with replaced_context(labelled=clone):
+            result = method(clone, *args, **kwargs)
+    else:
+        result = method(clone, *args, **kwargs)
     module._state.reimport(clone._state)
     leaves = jax.tree.leaves(result)
     if any(isinstance(leaf, Module | Variable) for leaf in leaves):
-        raise TransformedMethodReturnValueError(name)
+        scope = module.scope
+        kind = (cls or type(module)).__name__
+        where = kind if scope is None or not scope.path else f"{kind} at {'/'.join(scope.path)}"
+        raise TransformedMethodReturnValueError(name, where)
     return result
 
 
@@ -154,6 +164,7 @@ def lift_call(
     kwargs: Any,
     cls: type[Module] | None = None,
     multi_scope: bool = True,
+    named: bool = False,
 ) -> Any:
     """Call methods of a module through a transform of functions of scopes.
 
@@ -165,6 +176,8 @@ def lift_call(
       kwargs: keyword arguments of the call.
       cls: class of the module inside; its own if None.
       multi_scope: whether the transform takes a list of scopes, not one.
+      named: whether the module's named scope is entered outside of the transform, so that what was traced for this
+        module may serve others.
 
     Raises:
       NotImplementedError: the module has modules as fields, and the transform takes one scope.
@@ -179,7 +192,9 @@ def lift_call(
         @functools.wraps(method)
         def run(scopes: Any, *args: Any, **kwargs: Any) -> Any:
             opened = scopes if multi_scope else [scopes]
-            return _run_inside(module, passage, method, name, opened, args, kwargs, state, cls)
+            return _run_inside(
+                module, passage, method, name, opened, args, kwargs, state, cls, named
+            )
 
         return run
 
@@ -192,7 +207,8 @@ def lift_call(
             )
             raise NotImplementedError(msg)
         scopes = scopes[0]
-    return transform(*map(inside, methods))(scopes, *passage.args, **passage.kwargs)
+    with label_call(module, methods[0], cls) if named else contextlib.nullcontext():
+        return transform(*map(inside, methods))(scopes, *passage.args, **passage.kwargs)
 
 
 def is_module_class(target: Any) -> bool:

@@ -24,6 +24,7 @@ from linen_core.filters import (
     is_filter_empty,
     union_filters,
 )
+from linen_core.scope.origin import Origin
 from linen_core.scope.scope import Scope
 from linen_core.store.view import snapshot_mapping
 
@@ -60,6 +61,7 @@ class Lifted:
         leaves, structure = jax.tree.flatten(scopes)
         self._structure: Any = structure
         self.scopes, self._paths = _find_tops(leaves)
+        self._in_filters = tuple(in_filters)
         self._out_filters = tuple(out_filters)
         self._name = name
         for scope in self.scopes:
@@ -107,21 +109,27 @@ class Lifted:
         inner = Scope(
             _snapshot(_merged(variables)),
             rngs=_merged(rngs),
-            name=outer.name,
+            name=outer._name,
             mutable=intersect_filters(outer.mutable, writable),
-            path=outer.path,
+            path=outer._path,
             debug_path=self._debug_path(outer),
             flags=outer.flags,
         )
+        inner.origin = Origin(self._name, outer, self._in_filters)
         inner.rng_counters = outer.rng_counters  # counting goes on where it was, inside and outside
         return inner
 
     def _debug_path(self, outer: Scope) -> tuple[str, ...]:
         if not self._name:
-            return outer.debug_path
-        if not outer.debug_path:
+            return outer._debug_path
+        if not outer._debug_path:
             return (f"{self._name}()",)
-        return (*outer.debug_path[:-1], f"{self._name}({outer.debug_path[-1]})")
+        return (*outer._debug_path[:-1], f"{self._name}({outer._debug_path[-1]})")
+
+    @property
+    def where(self) -> str:
+        """The path of the first scope, for error texts."""
+        return "/" + "/".join(self._debug_path(self.scopes[0]))
 
     def writes(self, collections: CollectionFilter) -> bool:
         """Tell whether any of some collections may be written inside."""
@@ -220,7 +228,7 @@ def _find_tops(scopes: Sequence[Scope]) -> tuple[list[Scope], list[tuple[Scope, 
         names: tuple[str, ...] = ()
         above = scope
         while above.parent is not None:
-            names = (above.name or "", *names)
+            names = (above._name or "", *names)
             above = above.parent
             if above in distinct:
                 top, path = above, names

@@ -15,15 +15,15 @@ from typing import Any
 import jax
 
 from linen_core import traverse_util
-from linen_core._context import Context, current_context
+from linen_core._context import Context, PlaceWatch, current_context, replaced_context
 from linen_core.module.base import Module
 from linen_core.scope.scope import RECORDER, Scope
 from linen_core.scope.variable import Variable
+from linen_core.transforms._drawing import Draw, Drawings
 from linen_core.transforms._fingerprint import fingerprint
 from linen_core.transforms._packing import Lifted
-from linen_core.transforms._place import knows_its_place
 
-__all__ = ["Trace", "facts_of", "facts_of_run", "mutable_of"]
+__all__ = ["PlacedTrace", "Trace", "facts_of", "facts_of_run", "mutable_of"]
 
 
 @jax.tree_util.register_static
@@ -81,6 +81,48 @@ class Trace:
         self._module._state.autoname_cursor = dict(effects.names)
 
 
+class PlacedTrace(Trace):
+    """A `Trace` that may serve other places in the tree of modules, if the code does not ask for its own.
+
+    Args:
+      fn: as for `Trace`.
+      lifted: as for `Trace`.
+      module: as for `Trace`.
+      planned: the keys that a trace of an equal call has drawn; None where there was none.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        lifted: Lifted,
+        module: Module | None,
+        planned: tuple[Draw, ...] | None,
+    ) -> None:
+        super().__init__(fn, lifted, module)
+        self._drawings = Drawings(lifted.rng_groups, planned)
+        self._watch = PlaceWatch(current_context().watch)
+
+    @property
+    def place_was_read(self) -> bool:
+        """Whether what was traced serves this place only."""
+        return self._watch.place_was_read
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """The keys that were drawn inside of the trace: with any it serves this place only."""
+        return tuple(self._drawings.noted)
+
+    def keys(self) -> Any:
+        """Return the keys to hand to the trace in place of the RNG streams."""
+        return self._drawings.keys()
+
+    def run(self, variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `Trace.run`; `keys` stand in place of the RNG streams."""
+        with replaced_context(watch=self._watch):
+            streams = self._drawings.streams(rng_groups)
+            return super().run(variable_groups, streams, *args, **kwargs)
+
+
 def mutable_of(lifted: Lifted) -> Any:
     """Return which collections the scopes of a call may write, in hashable form."""
     return tuple(fingerprint(scope.mutable, ("mutable",)) for scope in lifted.scopes)
@@ -96,7 +138,7 @@ def facts_of(module: Module) -> Any:
 
 
 def _surroundings(context: Context) -> Any:
-    hashable = context._replace(module=None, axis_rules=())
+    hashable = context._replace(module=None, axis_rules=(), watch=None, labelled=None)
     return hashable, fingerprint(context.axis_rules, ("axis_rules",))
 
 
@@ -104,15 +146,13 @@ def facts_of_run(module: Module, args: Any, kwargs: Any) -> Any:
     """As `facts_of`, for calls in one run of `init` or `apply`; None where nothing may be promised.
 
     Nothing is promised where the module must really run: someone looks on (interceptors, a recorder), modules are
-    among the arguments, a field is unhashable, or the code asks where the module is.
+    among the arguments, or a field is unhashable.
     """
     scope = module.scope
     context = current_context()
     if scope is None or context.interceptors or RECORDER in scope.flags:
         return None
     if any(isinstance(leaf, Module | Variable) for leaf in jax.tree.leaves((args, kwargs))):
-        return None
-    if knows_its_place(module):
         return None
     try:
         facts = fingerprint(module, ()), _surroundings(context)

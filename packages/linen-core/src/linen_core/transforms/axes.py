@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
+from linen_core.errors import TransformAxisError
 from linen_core.typing import In, Out
 
 __all__ = [
@@ -14,6 +16,8 @@ __all__ = [
     "Out",
     "broadcast",
     "change_boxes",
+    "check_axes",
+    "check_results",
     "common_size",
     "split_in_out",
     "split_keys",
@@ -40,6 +44,57 @@ def split_in_out(axes: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any
 
 def _axis(axis: Any) -> Any:
     return axis.axis if isinstance(axis, In | Out) else axis
+
+
+def check_axes(
+    transform: str,
+    scope_path: str,
+    argument: str,
+    axes: Any,
+    values: Any,
+    *,
+    makes_axis: bool = False,
+) -> None:
+    """Raise where an array does not have the axis that a transform is to map over.
+
+    Args:
+      transform: its name.
+      scope_path: path of the module.
+      argument: the argument that names the axes.
+      axes: the axis of each value; what is no integer is passed over.
+      values: trees of arrays.
+      makes_axis: whether the transform adds the axis to the arrays.
+
+    Raises:
+      TransformAxisError: an array has no such axis.
+    """
+
+    def check(axis: Any, value: Any) -> None:
+        if not isinstance(axis, int):
+            return
+        for path, leaf in jax.tree_util.tree_leaves_with_path(value):
+            ndim = np.ndim(leaf) + makes_axis
+            if not -ndim <= axis < ndim:
+                names = [str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey)]
+                if argument == "variable_axes":
+                    names[1:1] = scope_path.strip("/").split("/")
+                where = "/".join(filter(None, names)) if names else scope_path
+                raise TransformAxisError(transform, argument, axis, ndim, where)
+
+    jax.tree.map(check, axes, values, is_leaf=lambda x: x is None)
+
+
+def check_results(
+    transform: str,
+    scope_path: str,
+    out_axes: Any,
+    results: Any,
+    variable_axes: Any,
+    groups: Any,
+) -> None:
+    """Raise where results or variables cannot get the axis of a transform where it is to come; see `check_axes`."""
+    check_axes(transform, scope_path, "out_axes", out_axes, results, makes_axis=True)
+    check_axes(transform, scope_path, "variable_axes", variable_axes, groups, makes_axis=True)
 
 
 def common_size(transform: str, given: int | None, unmapped: Any, axes: Any, values: Any) -> int:

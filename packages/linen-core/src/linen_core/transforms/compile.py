@@ -202,7 +202,13 @@ def _lift_forked(
             with _forked_rngs(self):
                 facts = facts_of(self)
                 return lift_call(
-                    lambda core_fn: lift(core_fn, facts, self), [fn], self, args, kwargs, cls
+                    lambda core_fn: lift(core_fn, facts, self),
+                    [fn],
+                    self,
+                    args,
+                    kwargs,
+                    cls,
+                    named=True,
                 )
 
         return wrapped

@@ -18,6 +18,8 @@ from linen_core.transforms.axes import (
     Out,
     broadcast,
     change_boxes,
+    check_axes,
+    check_results,
     common_size,
     split_in_out,
     split_keys,
@@ -70,7 +72,10 @@ def scan(
       A module class, or a function of a module.
 
     Raises:
-      UnmappedCollectionError: a collection is written that no argument mentions.
+      MissingRngSplitError: a key is drawn from a stream that ``split_rngs`` does not mention.
+      TransformAxisError: an array does not have the axis it is to be scanned over.
+      UnliftedCollectionError: a collection is read, or to be made, that no argument mentions.
+      UnliftedWriteError: a collection is written that no argument mentions.
       ValueError: the lengths of the scanned axes differ, or none is known; or what should be the same in all steps
         is not.
 
@@ -141,10 +146,13 @@ def lift_scan(
         "scan",
     )
     def run(lifted: Lifted, init: Any, *args: Any) -> Any:
+        where = lifted.where
+        check_axes("scan", where, "in_axes", in_axes, args)
         steps = common_size("scan", length, broadcast, in_axes, args)
         rng_groups = split_keys(lifted.rng_groups, splits, lambda key: jax.random.split(key, steps))
         fixed, carried, *scanned = lifted.variable_groups
         scanned_in = change_boxes(meta.remove_axis, scanned, variable_in_axes, params)
+        check_axes("scan", where, "variable_axes", variable_in_axes, scanned_in)
 
         def step(fixed: Any, carry: Any, scanned: Any, rng_groups: Any, args: Any) -> Any:
             carried, value = carry
@@ -154,10 +162,12 @@ def lift_scan(
             scopes = lifted.open(groups, rng_groups)
             value, results = fn(scopes, value, *args)
             fixed_out, carried, *scanned_out = lifted.close(scopes)
+            groups_out = tuple(scanned_out)
+            check_results("scan", where, out_axes, results, variable_out_axes, groups_out)
             for before, after in zip(fixed, fixed_out, strict=True):
                 for col, values in before.items():
                     after.setdefault(col, values)
-            return fixed_out, (carried, value), (results, tuple(scanned_out))
+            return fixed_out, (carried, value), (results, groups_out)
 
         # Streams count: with them the function is traced once more, as the count of the first trace must be kept.
         makes_constants = has_broadcast_results or lifted.writes(variable_broadcast)

@@ -1,17 +1,40 @@
-"""`named_call`: a named scope around a function of a module."""
+"""Named scopes around functions of a module: `named_call`, and those of transformed modules."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 
 from linen_core._context import current_context
+from linen_core._jax_compat import named_scope
 from linen_core.module.interceptors import method_name
 
-__all__ = ["named_call"]
+__all__ = ["label_call", "named_call"]
+
+
+@contextlib.contextmanager
+def label_call(module: Any, fn: Callable[..., Any], cls: type | None) -> Iterator[None]:
+    """Enter the named scope of a module that calls one of its methods, as the method itself would.
+
+    Args:
+      module: the module.
+      fn: its method.
+      cls: the class whose name stands for a module without a name; the module's own if None.
+    """
+    context = current_context()
+    name = method_name(fn)
+    suffix = "" if name == "__call__" else name
+    if context.labelled is module:
+        label = suffix
+    else:
+        own = module.__dict__["name"] or (cls or type(module)).__name__
+        label = f"{own}.{suffix}" if suffix else own
+    with named_scope(label) if label and context.named_calls else contextlib.nullcontext():
+        yield
 
 
 def named_call(class_fn: Callable[..., Any], force: bool = True) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -12,9 +13,10 @@ import jax
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.scope.scope import DEFERRED
+from linen_core.transforms._drawing import Draw
 from linen_core.transforms._modules import Target, lift_call, lift_transform, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
-from linen_core.transforms._sharing import Trace, facts_of_run
+from linen_core.transforms._sharing import PlacedTrace, facts_of_run
 from linen_core.transforms.loop import lift_scan
 
 __all__ = ["checkpoint", "remat", "remat_scan"]
@@ -87,7 +89,7 @@ def _rematerialized(
         def lift(core_fn: Callable[..., Any]) -> Callable[..., Any]:
             return lift_checkpoint(core_fn, **options, module=self, key=key)
 
-        return lift_call(lift, [fn], self, call_args, call_kwargs, cls)
+        return lift_call(lift, [fn], self, call_args, call_kwargs, cls, named=True)
 
     return wrapped
 
@@ -121,17 +123,30 @@ def lift_checkpoint(
         if DEFERRED in lifted.scopes[0].flags:  # nothing is run, and nothing differentiated
             scopes = lifted.open(lifted.variable_groups, lifted.rng_groups)
             return fn(scopes, *args, **kwargs), lifted.close(scopes)
-        trace = Trace(fn, lifted, module)
         traces = lifted.scopes[0].root.traces if key is not None else {}
-        if key not in traces:
-            traces[key] = _Rematted(fn, **options)
-        result, groups, effects = traces[key](
-            trace, lifted.variable_groups, lifted.rng_groups, *args, **kwargs
+        plan = traces.get(key) or _Plan(_Rematted(fn, **options))
+        trace = PlacedTrace(fn, lifted, module, plan.draws)
+        result, groups, effects = plan.call(
+            trace, lifted.variable_groups, trace.keys(), *args, **kwargs
         )
         trace.settle(effects)
+        if trace.place_was_read:
+            traces[key] = None
+        elif key not in traces:
+            call = _Rematted(fn, **options) if trace.draws else plan.call
+            traces[key] = _Plan(call, trace.draws)
         return result, groups
 
     return run
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """How the next call equal to one that was traced is to be made."""
+
+    call: _Rematted
+    draws: tuple[Draw, ...] | None = None
+    """The keys to draw beforehand; None where this is not known yet."""
 
 
 class _Rematted:
@@ -143,16 +158,16 @@ class _Rematted:
     """
 
     def __init__(self, fn: Callable[..., Any], **options: Any) -> None:
-        self._running: list[Trace] = []
+        self._running: list[PlacedTrace] = []
         running = self._running
 
-        def rematted(variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
-            return running[-1].run(variable_groups, rng_groups, *args, **kwargs)
+        def rematted(variable_groups: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
+            return running[-1].run(variable_groups, keys, *args, **kwargs)
 
         rematted.__name__ = rematted.__qualname__ = getattr(fn, "__name__", "rematted")
         self._call = jax.checkpoint(rematted, **options)
 
-    def __call__(self, trace: Trace, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, trace: PlacedTrace, *args: Any, **kwargs: Any) -> Any:
         self._running.append(trace)
         try:
             return self._call(*args, **kwargs)

@@ -16,6 +16,8 @@ from linen_core.transforms.axes import (
     In,
     Out,
     change_boxes,
+    check_axes,
+    check_results,
     common_size,
     split_in_out,
     split_keys,
@@ -56,7 +58,10 @@ def vmap(
       A module class, or a function of a module.
 
     Raises:
-      UnmappedCollectionError: a collection is written that ``variable_axes`` does not mention.
+      MissingRngSplitError: a key is drawn from a stream that ``split_rngs`` does not mention.
+      TransformAxisError: an array does not have the axis it is to be mapped over.
+      UnliftedCollectionError: a collection is read, or to be made, that ``variable_axes`` does not mention.
+      UnliftedWriteError: a collection is written that ``variable_axes`` does not mention.
       ValueError: the sizes of the mapped axes differ, or none is known.
 
     Example:
@@ -105,6 +110,9 @@ def lift_vmap(
         variable_groups = change_boxes(
             meta.remove_axis, lifted.variable_groups, variable_in_axes, params
         )
+        where = lifted.where
+        check_axes("vmap", where, "variable_axes", variable_in_axes, variable_groups)
+        check_axes("vmap", where, "in_axes", in_axes, args)
         size = common_size(
             "vmap", axis_size, None, (variable_in_axes, in_axes), (variable_groups, args)
         )
@@ -119,7 +127,9 @@ def lift_vmap(
         def mapped(variable_groups: Any, rng_groups: Any, args: Any) -> Any:
             scopes = lifted.open(variable_groups, rng_groups)
             result = fn(scopes, *args)
-            return result, lifted.close(scopes)
+            groups = lifted.close(scopes)
+            check_results("vmap", where, out_axes, result, variable_out_axes, groups)
+            return result, groups
 
         result, out_groups = jax.vmap(
             mapped,

@@ -1,0 +1,53 @@
+"""Where a root scope inside of a lifted transform comes from, to say what the transform left outside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from linen_core.filters import Filter, in_filter
+
+if TYPE_CHECKING:
+    from linen_core.scope.cursor import Cursor
+
+__all__ = ["Origin", "who_keeps_out", "who_keeps_out_stream"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What a lifted transform made a root scope of."""
+
+    transform: str
+    """Name of the transform."""
+    outer: Cursor
+    """The scope that it was called with."""
+    carried: tuple[Filter, ...]
+    """Which collections it brought inside."""
+
+
+def who_keeps_out(scope: Cursor, col: str) -> str | None:
+    """Name the transform around a scope that keeps a collection from being read or made there; None if none does."""
+    for origin, root in _origins(scope):
+        outer = origin.outer
+        brought = any(in_filter(part, col) for part in origin.carried)
+        if not brought and not outer.is_collection_empty(col):
+            return origin.transform
+        if in_filter(outer.mutable, col) and not in_filter(root.mutable, col):
+            return origin.transform
+    return None
+
+
+def who_keeps_out_stream(scope: Cursor, stream: str) -> str | None:
+    """Name the transform around a scope that keeps an RNG stream from being drawn from there; None if none does."""
+    for origin, _ in _origins(scope):
+        if stream in origin.outer.rngs or "params" in origin.outer.rngs:
+            return origin.transform
+    return None
+
+
+def _origins(scope: Cursor) -> Iterator[tuple[Origin, Cursor]]:
+    root = scope.root
+    while root.origin is not None:
+        yield root.origin, root
+        root = root.origin.outer.root
