@@ -260,7 +260,12 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
 
 
 def whereabouts() -> str:
-    """Name the class and the path of the module whose method runs; empty outside of modules."""
+    """Name the class and the path of the module whose method runs; empty outside of modules.
+
+    Example:
+      >>> whereabouts()
+      ''
+    """
     module = current_context().module
     if module is None:
         return ""
