@@ -13,8 +13,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.lax import GatherScatterMode
 
-__all__ = ["FREE", "RULES", "fits", "granularity"]
+__all__ = ["FREE", "RULES", "additions", "fits", "granularity"]
 
 FREE = """
     broadcast_in_dim concatenate copy copy_p expand_dims iota optimization_barrier pad reshape rev slice squeeze
@@ -23,16 +24,26 @@ FREE = """
 """Operations that cost no FLOPs: those that move elements, and transcendental functions."""
 
 _ELEMENTWISE = """
-    abs add add_any and ceil convert_element_type div eq floor ge gt is_finite le lt max min mul ne neg not or rem
-    sign square sub xor
+    abs add add_any and bitcast_convert_type ceil convert_element_type div eq floor ge gt is_finite le lt max min mul ne neg not or rem
+    shift_left shift_right_arithmetic shift_right_logical sign square sub xor
 """
 _REDUCTIONS = "reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum"
 
-_ONE_OPERATION = frozenset({"reduce_window_max", "reduce_window_min", "select_and_scatter_add"})
-_SEVERAL_ELEMENTWISE = frozenset(
-    {"clamp", "erf", "erf_inv", "exp2", "integer_pow", "logistic", "pow"}
+_ONE_OPERATION = frozenset(
+    {
+        "random_fold_in",
+        "reduce_window_max",
+        "reduce_window_min",
+        "select_and_scatter_add",
+        "threefry2x32",
+        "while",
+    }
 )
-_INDEXING = frozenset({"gather", "scatter", "scatter-add", "scatter_add"})
+_SEVERAL_ELEMENTWISE = frozenset(
+    {"clamp", "erf", "erf_inv", "exp2", "integer_pow", "iota_2x32_shape", "logistic", "pow"}
+)
+_SCATTERS = frozenset({"scatter", "scatter-add", "scatter_add"})
+_INDEXING = _SCATTERS | {"gather"}
 
 
 def fits(equation: Any) -> bool:
@@ -57,6 +68,19 @@ def granularity(equation: Any, flops: int) -> int:
     for variable in (*equation.invars[1:], *equation.outvars):
         bits |= _size(variable) | math.prod(variable.aval.shape[:-1])
     return bits
+
+
+def additions(equation: Any, flops: int) -> int:
+    """Say how many equal numbers XLA adds up for an equation without a rule; 0 if that is not known."""
+    name = equation.primitive.name
+    if name in _ONE_OPERATION:
+        return 1
+    if name in _SCATTERS:
+        return int(equation.params["mode"] != GatherScatterMode.CLIP)
+    size = _size(equation.outvars[0])
+    operands = sum(not hasattr(variable, "val") for variable in equation.invars)
+    times = flops // size if name in _SEVERAL_ELEMENTWISE and size and not flops % size else 0
+    return times if operands <= 1 or times == 1 else 0
 
 
 def _is_plain(aval: Any) -> bool:
