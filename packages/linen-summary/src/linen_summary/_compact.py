@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from linen_core.typing import Path
+from linen_summary._formats import ESTIMATES
 from linen_summary._layout import one_line
-from linen_summary._values import bytes_text
+from linen_summary._values import bytes_text, short_number
 
 if TYPE_CHECKING:
     from linen_summary.table import Row, Table
@@ -17,34 +20,57 @@ if TYPE_CHECKING:
 __all__ = ["compact"]
 
 
+_NAMES = {
+    "flops": "FLOPs",
+    "vjp_flops": "VJP FLOPs",
+    "macs": "MACs",
+    "activation_bytes": "Activation memory",
+    "training_bytes": "Activation memory in training",
+}
+_ESTIMATED = (
+    "Estimates of activation memory, from the trace: every result is stored until its last use."
+)
+_HEADERS = {
+    "vjp_flops": "vjp flops",
+    "macs": "MACs",
+    "activation_bytes": "forward\nestimate",
+    "training_bytes": "training\nestimate",
+}
+
+
 def compact(table: Table) -> Group:
     """Lay out the table for rich: long names are cut, numbers never, and nothing is left out without a word."""
     made = RichTable(title=table.title, show_footer=True, title_justify="left", expand=False)
-    made.add_column("module", "Total")
-    made.add_column("outputs")
+    made.add_column("module" if table.module is not None else "path", "Total")
+    if table.module is not None:
+        made.add_column("outputs")
     for name, (size, _) in table.totals().items():
         made.add_column(name, f"{size:,}", no_wrap=True, justify="right")
     made.add_column("bytes", bytes_text(table.bytes), no_wrap=True, justify="right")
-    flops = {"flops": table.has_flops, "vjp_flops": table.has_vjp_flops}
-    for name, has in flops.items():
-        if has:
-            total = _number(getattr(table, name))
-            made.add_column(name.replace("_", " "), total, no_wrap=True, justify="right")
+    for name in table.measures:
+        total = _measure_text(name, table.total(name))
+        made.add_column(_HEADERS.get(name, name), total, no_wrap=True, justify="right")
+    paths = {row.path for row in table}
     for row in table:
-        made.add_row(*_cells(row, table))
+        made.add_row(*_cells(row, table, paths))
     return Group(made, *(Text(note, style="italic") for note in _notes(table)))
 
 
-def _cells(row: Row, table: Table) -> list[Text | str]:
+def _cells(row: Row, table: Table, paths: Container[Path]) -> list[Text | str]:
     sizes = [size for size, _ in row.size_and_bytes(table.collections).values()]
-    cells: list[Text | str] = [
-        _cut("  " * len(row.path) + _name(row)),
-        _cut(one_line(row.outputs)),
+    return [
+        _cut(_name(row, paths)),
+        *([_cut(one_line(row.outputs))] if table.module is not None else []),
         *(f"{size:,}" if size else "" for size in sizes),
         bytes_text(row.bytes) if row.bytes else "",
+        *(_measure_text(name, getattr(row, name)) for name in table.measures),
     ]
-    cells += [_number(row.flops)] if table.has_flops else []
-    return cells + ([_number(row.vjp_flops)] if table.has_vjp_flops else [])
+
+
+def _measure_text(name: str, number: int | None) -> str:
+    if number is None:
+        return "unknown"
+    return bytes_text(number) if name.endswith("bytes") else short_number(number)
 
 
 def _cut(text: str) -> Text:
@@ -52,26 +78,14 @@ def _cut(text: str) -> Text:
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def _name(row: Row) -> str:
-    """Name a module within its parent, with its class where the name does not say it."""
-    name = row.path[-1] if row.path else row.module_type
-    kind = "" if name.startswith(row.module_type) else f" ({row.module_type})"
+def _name(row: Row, paths: Container[Path]) -> str:
+    """Name a module below the nearest that has a row, with its class where the name does not say it."""
+    above = [length for length in range(len(row.path)) if row.path[:length] in paths]
+    name = "/".join(row.path[above[-1] if above else 0 :]) or row.module_type or "."
+    last = row.path[-1] if row.path else name
+    kind = "" if last.startswith(row.module_type) else f" ({row.module_type})"
     method = "" if row.method in ("", "__call__") else f".{row.method}"
-    return name + kind + method
-
-
-def _number(flops: int | None) -> str:
-    """Write a number of FLOPs with three digits and a unit of powers of 1000."""
-    if flops is None:
-        return "unknown"
-    for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if flops >= size:
-            return (
-                f"{flops / size:.3g} {unit}"
-                if flops < 999.5 * size
-                else f"{flops / size:.0f} {unit}"
-            )
-    return str(flops)
+    return "  " * len(above) + name + kind + method
 
 
 def _notes(table: Table) -> list[str]:
@@ -84,7 +98,8 @@ def _notes(table: Table) -> list[str]:
     for row in table:
         if row.repeated:
             notes.append(f"{row.name or '.'}, call {row.index}: its variables are counted above.")
-        for what, note in (("FLOPs", row.flops_note), ("VJP FLOPs", row.vjp_flops_note)):
-            if note:
-                notes.append(f"{what} of {row.name or type(table.module).__name__}: {note}")
+        for name, why in row.unknown.items():
+            notes.append(f"{_NAMES[name]} of {row.name or row.module_type}: {why}")
+    if any(name in ESTIMATES for name in table.measures):
+        notes.append(_ESTIMATED)
     return notes

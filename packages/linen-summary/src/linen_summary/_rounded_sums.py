@@ -7,7 +7,7 @@ function that is called is visited by itself, and its sum added as one number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -77,7 +77,7 @@ _MARK = Step(None, Cost(-1, 1, additions=1))
 """JAX marks each PRNG key that a program takes or gives back, and XLA counts minus one FLOP for a mark."""
 
 
-def marks(variables: Sequence[Any]) -> int:
+def marks(variables: Iterable[Any]) -> int:
     """Count the PRNG keys among the inputs or the results of a program."""
     return sum(map(_is_marked, variables))
 
@@ -123,8 +123,9 @@ def _connect(
         else:
             if equation.primitive.name == "select_n":  # HLO takes the case of true first
                 operands[1:] = operands[:0:-1]
-            made = [_Node(step, operands)] * len(equation.outvars)
-            nodes.append(made[0])
+            node = _Node(step, operands)
+            nodes.append(node)
+            made = [node] * len(equation.outvars)
         known.update(zip(equation.outvars, made, strict=True))
     return [None if hasattr(v, "val") else known.get(v) for v in function.jaxpr.outvars]
 

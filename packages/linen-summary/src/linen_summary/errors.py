@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from linen_core.errors import LinenError
 
-__all__ = ["UnknownCostError"]
+__all__ = ["MissingInputsError", "UnknownCostError", "UnknownMeasureError"]
 
 
 class UnknownCostError(LinenError, NotImplementedError):
@@ -19,4 +19,36 @@ class UnknownCostError(LinenError, NotImplementedError):
         super().__init__(
             f"Cannot count FLOPs: the backend {backend!r} has no cost analysis of functions that are not compiled. "
             "Set JAX_PLATFORMS=cpu to count them on the CPU's."
+        )
+
+
+class MissingInputsError(LinenError, TypeError):
+    """A model is compared without the inputs that say which variables it makes.
+
+    Attributes:
+      module: name of the module's class.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        super().__init__(
+            f"Cannot compare {module}: found no keys and inputs to find its variables with, expected those of its "
+            "`init`. Call compare(first, second, jax.random.key(0), inputs), shapes suffice as inputs."
+        )
+
+
+class UnknownMeasureError(LinenError, ValueError):
+    """A chart is asked to show what the table does not have.
+
+    Attributes:
+      measure: what was asked for.
+      known: what the table has.
+    """
+
+    def __init__(self, measure: str, known: tuple[str, ...]) -> None:
+        self.measure = measure
+        self.known = known
+        super().__init__(
+            f"Cannot draw {measure!r}: found in the table are {', '.join(known)}. "
+            "Choose one of them, or ask `summarize` to count it, for example with compute_flops=True."
         )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
-
-from rich.console import Console
 
 from linen_core.module import Module
 from linen_core.typing import Path
 from linen_summary._compact import compact
 from linen_summary._formats import to_csv, to_dict, to_html, to_json, to_markdown
+from linen_summary._pictures import picture
+from linen_summary._text import print_text
 from linen_summary._values import count
 
 __all__ = ["Row", "Table"]
@@ -24,8 +23,8 @@ class Row:
 
     path: Path
     """Names from the root to the module; empty for the root."""
-    module_copy: Module
-    """An unbound copy of the module."""
+    module_copy: Module | None
+    """An unbound copy of the module; None in a table of a store, which knows of variables alone."""
     method: str
     """Name of the method; empty where the module has variables but was not called itself."""
     inputs: Any
@@ -47,11 +46,15 @@ class Row:
     flops: int | None = None
     """FLOPs of the call; None if not asked for, or unknown."""
     vjp_flops: int | None = None
-    """FLOPs of the call and its vector-Jacobian product; None if not asked for, or unknown."""
-    flops_note: str = ""
-    """Why `flops` is unknown."""
-    vjp_flops_note: str = ""
-    """Why `vjp_flops` is unknown."""
+    """FLOPs of the call and its vector-Jacobian product, likewise."""
+    macs: int | None = None
+    """Multiply-accumulate operations of the call's dots and convolutions, likewise."""
+    activation_bytes: int | None = None
+    """Estimate of the most bytes that values made in the call take at once, likewise."""
+    training_bytes: int | None = None
+    """The same estimate for the call and its vector-Jacobian product, without the gradients, likewise."""
+    unknown: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Why a number is unknown, by its name."""
 
     @property
     def name(self) -> str:
@@ -60,8 +63,18 @@ class Row:
 
     @property
     def module_type(self) -> str:
-        """Name of the module's class."""
-        return type(self.module_copy).__name__
+        """Name of the module's class; empty in a table of a store."""
+        return "" if self.module_copy is None else type(self.module_copy).__name__
+
+    @property
+    def flops_note(self) -> str:
+        """Why `flops` is unknown."""
+        return self.unknown.get("flops", "")
+
+    @property
+    def vjp_flops_note(self) -> str:
+        """Why `vjp_flops` is unknown."""
+        return self.unknown.get("vjp_flops", "")
 
     @property
     def size(self) -> int:
@@ -90,18 +103,19 @@ class Table(Sequence[Row]):
       ([('', 'Dense', 9)], 36)
     """
 
-    module: Module
-    """The module that was summarised."""
+    module: Module | None
+    """The module that was summarised; None in a table of a store."""
     collections: tuple[str, ...]
     """Names of the collections of variables, sorted."""
     rows: tuple[Row, ...]
     """The rows."""
-    has_flops: bool = False
-    """Whether FLOPs were asked for."""
-    has_vjp_flops: bool = False
-    """Whether FLOPs of vector-Jacobian products were asked for."""
+    measures: tuple[str, ...] = ()
+    """Names of the attributes of `Row` that were asked for: ``flops``, ``vjp_flops``, ``macs``, ``activation_bytes``,
+    ``training_bytes``."""
     hidden_calls: int = 0
     """How many calls of modules that have a row are not shown."""
+    title: str = ""
+    """What the table is of."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -119,9 +133,14 @@ class Table(Sequence[Row]):
         return iter(self.rows)
 
     @property
-    def title(self) -> str:
-        """What the table is of."""
-        return f"{type(self.module).__name__} Summary"
+    def has_flops(self) -> bool:
+        """Whether FLOPs were asked for."""
+        return "flops" in self.measures
+
+    @property
+    def has_vjp_flops(self) -> bool:
+        """Whether FLOPs of vector-Jacobian products were asked for."""
+        return "vjp_flops" in self.measures
 
     @property
     def size(self) -> int:
@@ -135,13 +154,21 @@ class Table(Sequence[Row]):
 
     @property
     def flops(self) -> int | None:
-        """FLOPs of the whole run: those of the root's first call. None if unknown."""
-        return next((row.flops for row in self.rows if not row.path), None)
+        """FLOPs of the whole run; None if unknown."""
+        return self.total("flops")
 
     @property
     def vjp_flops(self) -> int | None:
         """FLOPs of the vector-Jacobian product of the whole run, likewise."""
-        return next((row.vjp_flops for row in self.rows if not row.path), None)
+        return self.total("vjp_flops")
+
+    def total(self, measure: str) -> int | None:
+        """Return a measure of the whole run: that of the root's first call. None if unknown.
+
+        Args:
+          measure: the name of an attribute of `Row`.
+        """
+        return next((getattr(row, measure) for row in self.rows if not row.path), None)
 
     def totals(self) -> dict[str, tuple[int, int]]:
         """Count the elements and bytes of each collection over all rows."""
@@ -188,6 +215,14 @@ class Table(Sequence[Row]):
         """Return the rows and their totals as an HTML table."""
         return to_html(self)
 
+    def to_svg(self, width: int = 100) -> str:
+        """Return the table, as rich prints it, as a picture in SVG.
+
+        Args:
+          width: how many characters are on a line.
+        """
+        return picture(self, width, self.title)
+
     def __rich__(self) -> Any:
         return compact(self)
 
@@ -195,6 +230,4 @@ class Table(Sequence[Row]):
         return self.to_html()
 
     def __str__(self) -> str:
-        output = io.StringIO()
-        Console(file=output, width=80, color_system=None).print(self)
-        return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
+        return print_text(self)
