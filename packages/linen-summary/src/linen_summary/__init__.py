@@ -2,6 +2,10 @@
 
 # A model as data
 # Variables alone
+# Pictures
+from linen_summary.charts import Chart as Chart
+from linen_summary.charts import bars as bars
+from linen_summary.charts import treemap as treemap
 from linen_summary.comparing import Change as Change
 from linen_summary.comparing import Comparison as Comparison
 from linen_summary.comparing import compare as compare
@@ -15,11 +19,14 @@ from linen_summary.tabulating import tabulate as tabulate
 
 __all__ = [
     "Change",
+    "Chart",
     "Comparison",
     "Row",
     "Table",
+    "bars",
     "compare",
     "summarize",
     "tabulate",
     "tabulate_store",
+    "treemap",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Container, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -17,7 +18,7 @@ from linen_summary._values import bytes_text, short_number
 if TYPE_CHECKING:
     from linen_summary.table import Row, Table
 
-__all__ = ["compact"]
+__all__ = ["Compact"]
 
 
 _NAMES = {
@@ -38,33 +39,96 @@ _HEADERS = {
 }
 
 
-def compact(table: Table) -> Group:
-    """Lay out the table for rich: long names are cut, numbers never, and nothing is left out without a word."""
+_NAMES_WIDTH = 24
+"""How wide names of modules may be before something else is left out for them."""
+_OUTPUTS_WIDTH = 14
+"""The least that is left to outputs, if they are shown."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compact:
+    """A table laid out for the width there is: long names are cut, numbers never.
+
+    Where it is narrow the outputs go first, then the collections are added up, then bytes go; a note says so.
+    """
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield _laid_out(self.table, self._choice(options.max_width))
+        for note in _notes(self.table, self._choice(options.max_width)):
+            yield Text(note, style="italic")
+
+    def _choice(self, width: int) -> _Choice:
+        outputs = self.table.module is not None
+        choices = [_Choice(outputs), _Choice(False), _Choice(False, together=True)]
+        paths = {row.path for row in self.table}
+        names = max((len(_name(row, paths)) for row in self.table), default=0)
+        for choice in choices:
+            widths = [column.width for column in _number_columns(self.table, choice)]
+            widths += [min(names, _NAMES_WIDTH), *([_OUTPUTS_WIDTH] * choice.outputs)]
+            if sum(widths) + 3 * len(widths) + 1 <= width:
+                return choice
+        return _Choice(False, together=True, bytes=False)
+
+
+class _Choice(NamedTuple):
+    """Which columns are shown."""
+
+    outputs: bool
+    together: bool = False
+    """Whether all collections have one column."""
+    bytes: bool = True
+
+
+class _Column(NamedTuple):
+    """A column of numbers."""
+
+    header: str
+    cells: Sequence[str]
+    total: str
+
+    @property
+    def width(self) -> int:
+        return max(map(len, (*self.header.split("\n"), *self.cells, self.total)))
+
+
+def _laid_out(table: Table, choice: _Choice) -> RichTable:
     made = RichTable(title=table.title, show_footer=True, title_justify="left", expand=False)
     made.add_column("module" if table.module is not None else "path", "Total")
-    if table.module is not None:
+    if choice.outputs:
         made.add_column("outputs")
-    for name, (size, _) in table.totals().items():
-        made.add_column(name, f"{size:,}", no_wrap=True, justify="right")
-    made.add_column("bytes", bytes_text(table.bytes), no_wrap=True, justify="right")
-    for name in table.measures:
-        total = _measure_text(name, table.total(name))
-        made.add_column(_HEADERS.get(name, name), total, no_wrap=True, justify="right")
+    columns = _number_columns(table, choice)
+    for column in columns:
+        made.add_column(column.header, column.total, no_wrap=True, justify="right")
     paths = {row.path for row in table}
-    for row in table:
-        made.add_row(*_cells(row, table, paths))
-    return Group(made, *(Text(note, style="italic") for note in _notes(table)))
+    for number, row in enumerate(table):
+        texts = [_cut(_name(row, paths)), *([_cut(one_line(row.outputs))] * choice.outputs)]
+        made.add_row(*texts, *(column.cells[number] for column in columns))
+    return made
 
 
-def _cells(row: Row, table: Table, paths: Container[Path]) -> list[Text | str]:
-    sizes = [size for size, _ in row.size_and_bytes(table.collections).values()]
-    return [
-        _cut(_name(row, paths)),
-        *([_cut(one_line(row.outputs))] if table.module is not None else []),
-        *(f"{size:,}" if size else "" for size in sizes),
-        bytes_text(row.bytes) if row.bytes else "",
-        *(_measure_text(name, getattr(row, name)) for name in table.measures),
-    ]
+def _number_columns(table: Table, choice: _Choice) -> list[_Column]:
+    made = []
+    sizes = [row.size_and_bytes(table.collections) for row in table]
+    if choice.together:
+        cells = [_size_text(row.size) for row in table]
+        made.append(_Column("variables", cells, f"{table.size:,}"))
+    else:
+        for name, (total, _) in table.totals().items():
+            made.append(_Column(name, [_size_text(s[name][0]) for s in sizes], f"{total:,}"))
+    if choice.bytes:
+        cells = [bytes_text(row.bytes) if row.bytes else "" for row in table]
+        made.append(_Column("bytes", cells, bytes_text(table.bytes)))
+    for name in table.measures:
+        cells = [_measure_text(name, getattr(row, name)) for row in table]
+        whole = _measure_text(name, table.total(name))
+        made.append(_Column(_HEADERS.get(name, name), cells, whole))
+    return made
+
+
+def _size_text(size: int) -> str:
+    return f"{size:,}" if size else ""
 
 
 def _measure_text(name: str, number: int | None) -> str:
@@ -88,8 +152,11 @@ def _name(row: Row, paths: Container[Path]) -> str:
     return "  " * len(above) + name + kind + method
 
 
-def _notes(table: Table) -> list[str]:
+def _notes(table: Table, choice: _Choice) -> list[str]:
     notes = []
+    if table.module is not None and not choice.outputs:
+        left_out = "Outputs" if choice.bytes else "Outputs and bytes"
+        notes.append(f"{left_out} are not shown at this width.")
     if table.hidden_calls:
         calls = "call" if table.hidden_calls == 1 else "calls"
         notes.append(

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from linen_core.module import Module
 from linen_core.typing import Path
-from linen_summary._compact import compact
+from linen_summary._compact import Compact
 from linen_summary._formats import to_csv, to_dict, to_html, to_json, to_markdown
 from linen_summary._pictures import picture
 from linen_summary._text import print_text
@@ -224,7 +224,7 @@ class Table(Sequence[Row]):
         return picture(self, width, self.title)
 
     def __rich__(self) -> Any:
-        return compact(self)
+        return Compact(self)
 
     def _repr_html_(self) -> str:
         return self.to_html()
