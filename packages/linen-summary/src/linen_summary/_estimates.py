@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from linen_summary._operations import multiplications
@@ -29,15 +29,21 @@ def macs(jaxpr: Any) -> int:
 def peak_bytes(jaxpr: Any, *, with_results: bool = True) -> int:
     """Estimate the most bytes that the values made on the way take at once.
 
-    The equations run in their order, each result is stored, and freed after its last use. Inputs, parameters among
-    them, are not counted. It is an estimate: a compiler fuses operations, whose results are then never stored, and
+    The equations run in their order, each result is stored, and freed after its last use, what is handed to a call
+    after the call. Inputs, parameters among them, are not counted. It is an estimate: a compiler fuses operations, whose results are then never stored, and
     may reorder them.
 
     Args:
       jaxpr: the trace.
       with_results: whether what it returns counts too.
     """
-    counted = _counted(jaxpr, with_results=with_results)
+    results = [not with_results] * len(jaxpr.outvars)
+    return _peak(jaxpr, results)
+
+
+def _peak(jaxpr: Any, skipped: Sequence[bool]) -> int:
+    """Estimate the peak, without the results that are skipped."""
+    counted = _counted(jaxpr, skipped)
     last = {
         variable: place
         for place, equation in enumerate(jaxpr.eqns)
@@ -47,11 +53,7 @@ def peak_bytes(jaxpr: Any, *, with_results: bool = True) -> int:
     results = {variable for variable in jaxpr.outvars if not hasattr(variable, "val")}
     alive = peak = 0
     for place, equation in enumerate(jaxpr.eqns):
-        made = sum(counted.get(variable, 0) for variable in equation.outvars)
-        inside = max(
-            (peak_bytes(called, with_results=False) for called in _called(equation)), default=0
-        )
-        peak = max(peak, alive + made + inside)
+        peak = max(peak, alive + _peak_of_equation(equation, counted))
         alive += sum(counted.get(v, 0) for v in equation.outvars if v in last or v in results)
         alive -= sum(
             counted.get(variable, 0)
@@ -61,14 +63,27 @@ def peak_bytes(jaxpr: Any, *, with_results: bool = True) -> int:
     return peak
 
 
-def _counted(jaxpr: Any, *, with_results: bool) -> dict[Any, int]:
+def _peak_of_equation(equation: Any, counted: Mapping[Any, int]) -> int:
+    """Estimate the peak of what an equation makes, and what is made on the way to it."""
+    made = sum(counted.get(variable, 0) for variable in equation.outvars)
+    called = list(_called(equation))
+    if len(called) == 1 and equation.primitive.name not in ("scan", "while"):
+        return max(made, _peak(called[0], [v not in counted for v in equation.outvars]))
+    return made + max((_peak(j, [True] * len(j.outvars)) for j in called), default=0)
+
+
+def _counted(jaxpr: Any, skipped: Sequence[bool]) -> dict[Any, int]:
     """Give the bytes of each value that an equation makes."""
-    skipped = () if with_results else [v for v in jaxpr.outvars if not hasattr(v, "val")]
+    left_out = {
+        variable
+        for variable, is_skipped in zip(jaxpr.outvars, skipped, strict=False)
+        if is_skipped and not hasattr(variable, "val")
+    }
     return {
         variable: variable.aval.size * variable.aval.dtype.itemsize
         for equation in jaxpr.eqns
         for variable in equation.outvars
-        if hasattr(variable.aval, "size") and variable not in skipped
+        if hasattr(variable.aval, "size") and variable not in left_out
     }
 
 
