@@ -30,8 +30,8 @@ def peak_bytes(jaxpr: Any, *, with_results: bool = True) -> int:
     """Estimate the most bytes that the values made on the way take at once.
 
     The equations run in their order, each result is stored, and freed after its last use, what is handed to a call
-    after the call. Inputs, parameters among them, are not counted. It is an estimate: a compiler fuses operations, whose results are then never stored, and
-    may reorder them.
+    after the call. Inputs, parameters among them, are not counted. It is an estimate: a compiler fuses operations,
+    whose results are then never stored, and may reorder them.
 
     Args:
       jaxpr: the trace.
