@@ -106,7 +106,7 @@ def haiku_resnet() -> Any:
     """Make ResNet-50 with haiku."""
 
     def forward(x):
-        return hk.nets.ResNet50(1000)(x, is_training=False)
+        return hk.nets.ResNet50(1000)(x, is_training=True)
 
     return hk.without_apply_rng(hk.transform_with_state(forward))
 

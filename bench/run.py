@@ -164,19 +164,19 @@ BENCHMARKS = {
     "jit apply": Benchmark(lambda: wrapped_apply("jit", lambda fn: fn), 0.35),
     "mlp table": Benchmark(lambda: tables.mlp_tables(flops=False), 0.5, base="flax", rounds=5),
     "mlp table with FLOPs": Benchmark(
-        lambda: tables.mlp_tables(flops=True), 0.1, base="flax", rounds=3
+        lambda: tables.mlp_tables(flops=True), 0.1, base="flax", rounds=2
     ),
     "transformer table": Benchmark(
         lambda: tables.transformer_tables(flops=False), 0.5, base="flax", rounds=5
     ),
     "transformer table with FLOPs": Benchmark(
-        lambda: tables.transformer_tables(flops=True), 0.1, base="flax", rounds=3
+        lambda: tables.transformer_tables(flops=True), 0.1, base="flax", rounds=2
     ),
     "resnet table": Benchmark(
         lambda: tables.resnet_tables(flops=False), 0.5, base="flax", rounds=5
     ),
     "resnet table with FLOPs": Benchmark(
-        lambda: tables.resnet_tables(flops=True), 0.25, base="flax", rounds=3
+        lambda: tables.resnet_tables(flops=True), 0.25, base="flax", rounds=2
     ),
 }
 

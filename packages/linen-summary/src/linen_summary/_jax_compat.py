@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -17,16 +16,7 @@ def live_part(jaxpr: Any) -> Any:
     return partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), True)[0]
 
 
-def random_bits_jaxpr(equation: Any) -> Any:
-    """Return the operations that draw random bits with one key of the default kind; None for other keys."""
-    (key,) = equation.invars
-    bits, shape = equation.params["bit_width"], equation.params["shape"]
-    if key.aval.shape or str(key.aval.dtype) != "key<fry>" or not shape:
-        return None
-    data = jax.ShapeDtypeStruct(threefry_prng_impl.key_shape, "uint32")
-    return _random_bits(data, bits, tuple(shape))
-
-
-@functools.cache
-def _random_bits(data: Any, bits: int, shape: tuple[int, ...]) -> Any:
-    return jax.make_jaxpr(lambda key: threefry_prng_impl.random_bits(key, bits, shape))(data).jaxpr
+def random_bits_jaxpr(bits: int, shape: tuple[int, ...]) -> Any:
+    """Return the operations that draw random bits with one key of JAX's default kind."""
+    key = jax.ShapeDtypeStruct(threefry_prng_impl.key_shape, "uint32")
+    return jax.make_jaxpr(lambda key: threefry_prng_impl.random_bits(key, bits, shape))(key).jaxpr

@@ -40,6 +40,7 @@ class JaxprCosts:
     def __init__(self) -> None:
         self._of_equations: dict[Any, Cost] = {}
         self._functions: dict[Any, Function] = {}
+        self._drawn: dict[tuple[int, tuple[int, ...]], Any] = {}
 
     def of(self, traced: Any) -> int:
         """Count the FLOPs of a function that ``jax.jit(function).trace(...)`` gave.
@@ -78,7 +79,7 @@ class JaxprCosts:
                     for v in equation.invars
                 ]
             )
-            called = _called(equation)
+            called = self._called(equation)
             if called is None:
                 yield Step(equation, self._of_equation(equation, constants))
             else:
@@ -89,10 +90,23 @@ class JaxprCosts:
             if constant is not NO_CONSTANT:
                 known.update(dict.fromkeys(equation.outvars, constant))
 
+    def _called(self, equation: Any) -> Any:
+        """Return the jaxpr that an equation runs once as it is; None if it does not."""
+        name = equation.primitive.name
+        if name == "random_bits" and str(equation.invars[0].aval) == "key<fry>[]":
+            drawn = equation.params["bit_width"], tuple(equation.params["shape"])
+            if drawn[1] and drawn not in self._drawn:
+                self._drawn[drawn] = random_bits_jaxpr(*drawn)
+            return self._drawn.get(drawn)
+        inner = _CALLS.get(name)
+        if inner is None:
+            return None
+        called = equation.params[inner]
+        return getattr(called, "jaxpr", called)
+
     def _of_equation(self, equation: Any, constants: tuple[Any, ...]) -> Cost:
-        if (
-            equation.primitive.name == "random_fold_in"
-        ):  # a function of its own, like those of `_handed_over`
+        if equation.primitive.name == "random_fold_in":
+            # it becomes a function that stands by itself: see `_handed_over`
             constants = (NO_CONSTANT,) * len(constants)
         avals = tuple([variable.aval for variable in equation.invars])
         twice = len(set(map(id, equation.invars))) < len(avals)
@@ -104,18 +118,6 @@ class JaxprCosts:
         if known is None:
             known = self._of_equations[key] = _operation_cost(equation, constants)
         return known
-
-
-def _called(equation: Any) -> Any:
-    """Return the jaxpr that an equation runs once as it is; None if it does not."""
-    name = equation.primitive.name
-    if name == "random_bits":
-        return random_bits_jaxpr(equation)
-    inner = _CALLS.get(name)
-    if inner is None:
-        return None
-    called = equation.params[inner]
-    return getattr(called, "jaxpr", called)
 
 
 def _handed_over(equation: Any, constants: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -138,13 +140,13 @@ def _operation_cost(equation: Any, constants: tuple[Any, ...]) -> Cost:
     if folds and SOME_CONSTANT in constants:
         return Cost(0, 0, folds=True)
     rule = RULES.get(equation.primitive.name)
-    flops = rule(equation) if rule is not None and not folds and fits(equation) else None
-    if flops is not None:
-        return Cost(flops, flops, additions=1)
+    ruled = rule(equation) if rule is not None and fits(equation) else None
+    if ruled is not None and not folds:
+        return Cost(ruled, ruled, additions=1)
     variables = {id(v): v for v in equation.invars}.values()
     flops = _asked(_alone(equation, constants)) + marks(variables) + marks(equation.outvars)
     folds = folds and not is_certain(equation, constants, costs=flops > 0)
-    if rule is not None:
+    if flops in (0, ruled):
         return Cost(flops, flops, folds, additions=1)
     return Cost(flops, granularity(equation, flops), folds, additions(equation, flops))
 
@@ -175,7 +177,11 @@ def _alone(equation: Any, constants: Sequence[Any]) -> Any:
 
 def _asked(traced: Any) -> int:
     """Ask XLA for the FLOPs of a traced function."""
-    cost = traced.lower().cost_analysis()
+    lowered = traced.lower()
+    try:
+        cost = lowered.cost_analysis()
+    except NotImplementedError:
+        cost = None
     if cost is None:
         raise UnknownCostError(jax.default_backend())
     return int(cost.get("flops", 0))
