@@ -30,7 +30,18 @@ _BLOCKS = " ▏▎▍▌▋▊▉"
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """A picture of how a number is spread over the modules of a table."""
+    """A picture of how a number is spread over the modules of a table; `treemap` and `bars` make it.
+
+    Example:
+      >>> from linen_summary import tabulate_store
+      >>> chart = bars(tabulate_store({"params": {"a": {"w": jnp.ones(3)}, "b": {"w": jnp.ones(9)}}}))
+      >>> print(chart)
+      Variables: 12 variables
+      b ██████████████████████████████ 9 75.0%
+      a ██████████                     3 25.0%
+      >>> chart.to_html().startswith("<!DOCTYPE html>")
+      True
+    """
 
     kind: Literal["treemap", "bars"]
     """How it is drawn."""

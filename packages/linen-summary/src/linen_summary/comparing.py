@@ -29,7 +29,13 @@ _COLUMNS = ("change", "collection", "path", "first", "second")
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One variable that differs."""
+    """One variable that differs.
+
+    Example:
+      >>> (change,) = compare({"params": {"w": jnp.ones(3)}}, {"params": {"w": jnp.ones(4)}})
+      >>> change.kind, change.name, change.first.shape, change.second.shape
+      ('reshaped', 'w', (3,), (4,))
+    """
 
     kind: Kind
     """``added`` or ``removed``, ``reshaped``, ``recast`` (another dtype), or the last two."""

@@ -19,7 +19,16 @@ __all__ = ["Row", "Table"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-    """One call of a method of a module."""
+    """One call of a method of a module.
+
+    Example:
+      >>> from linen_summary import summarize
+      >>> row = summarize(nn.Dense(3), jax.random.key(0), jnp.ones((1, 2)), compute_macs=True)[0]
+      >>> row.module_type, row.method, row.outputs, row.size, row.macs
+      ('Dense', '__call__', ShapeDtypeStruct(shape=(1, 3), dtype=float32), 9, 6)
+      >>> row.module_variables["params"]["bias"]
+      ShapeDtypeStruct(shape=(3,), dtype=float32)
+    """
 
     path: Path
     """Names from the root to the module; empty for the root."""
@@ -167,11 +176,23 @@ class Table(Sequence[Row]):
 
         Args:
           measure: the name of an attribute of `Row`.
+
+        Example:
+          >>> from linen_summary import summarize
+          >>> table = summarize(nn.Dense(3), jax.random.key(0), jnp.ones((1, 2)), compute_macs=True)
+          >>> table.total("macs")
+          6
         """
         return next((getattr(row, measure) for row in self.rows if not row.path), None)
 
     def totals(self) -> dict[str, tuple[int, int]]:
-        """Count the elements and bytes of each collection over all rows."""
+        """Count the elements and bytes of each collection over all rows.
+
+        Example:
+          >>> from linen_summary import summarize
+          >>> summarize(nn.BatchNorm(True), jax.random.key(0), jnp.ones((1, 2))).totals()
+          {'batch_stats': (4, 16), 'params': (4, 16)}
+        """
         counts = [row.size_and_bytes(self.collections) for row in self.rows]
         return {
             name: (sum(c[name][0] for c in counts), sum(c[name][1] for c in counts))
@@ -184,6 +205,12 @@ class Table(Sequence[Row]):
         Args:
           key: the name of an attribute of `Row`, or a function of a row. What is None comes last.
           reverse: whether the largest comes first.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> table = tabulate_store({"params": {"a": {"w": jnp.ones(3)}, "b": {"w": jnp.ones(9)}}})
+          >>> [row.name for row in table.sorted("size", reverse=True)]
+          ['b', 'a']
         """
         value = (lambda row: getattr(row, key)) if isinstance(key, str) else key
         known = [row for row in self.rows if value(row) is not None]
@@ -192,27 +219,68 @@ class Table(Sequence[Row]):
         return dataclasses.replace(self, rows=rows)
 
     def filter(self, keep: Callable[[Row], bool]) -> Table:
-        """Return the table with only the rows that a function says yes to."""
+        """Return the table with only the rows that a function says yes to.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> table = tabulate_store({"params": {"a": {"w": jnp.ones(3)}, "b": {"w": jnp.ones(9)}}})
+          >>> [row.name for row in table.filter(lambda row: row.size > 5)]
+          ['b']
+        """
         return dataclasses.replace(self, rows=tuple(filter(keep, self.rows)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table as dicts, lists, strings, numbers, booleans and None."""
+        """Return the table as dicts, lists, strings, numbers, booleans and None.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> tabulate_store({"params": {"w": jnp.ones(3)}}).to_dict()["totals"]
+          {'size': {'params': 3}, 'bytes': {'params': 12}}
+        """
         return to_dict(self)
 
     def to_json(self, indent: int | None = 2) -> str:
-        """Return what `to_dict` gives as JSON."""
+        """Return what `to_dict` gives as JSON.
+
+        Args:
+          indent: spaces before what is nested; all on one line if None.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> tabulate_store({"params": {"w": jnp.ones(3)}}).to_json(indent=None)[:23]
+          '{"title": "Variables", '
+        """
         return to_json(self, indent)
 
     def to_csv(self) -> str:
-        """Return the rows as comma-separated values under a line of names, without totals."""
+        """Return the rows as comma-separated values under a line of names, without totals.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> print(tabulate_store({"params": {"w": jnp.ones(3)}}).to_csv().strip())
+          path,module,method,inputs,outputs,params,params size,params bytes
+          ,,,,,w: float32[3],3,12
+        """
         return to_csv(self)
 
     def to_markdown(self) -> str:
-        """Return the rows and their totals as a table in GitHub's Markdown."""
+        """Return the rows and their totals as a table in GitHub's Markdown.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> print(tabulate_store({"params": {"w": jnp.ones(3)}}).to_markdown().splitlines()[-1])
+          |  | Total |  |  |  |  | 3 | 12 |
+        """
         return to_markdown(self)
 
     def to_html(self) -> str:
-        """Return the rows and their totals as an HTML table."""
+        """Return the rows and their totals as an HTML table.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> tabulate_store({"params": {"w": jnp.ones(3)}}).to_html().count("<tr>")
+          3
+        """
         return to_html(self)
 
     def to_svg(self, width: int = 100) -> str:
@@ -220,6 +288,11 @@ class Table(Sequence[Row]):
 
         Args:
           width: how many characters are on a line.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> tabulate_store({"params": {"w": jnp.ones(3)}}).to_svg().startswith("<svg")
+          True
         """
         return picture(self, width, self.title)
 
