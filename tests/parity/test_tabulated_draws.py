@@ -80,7 +80,7 @@ def flax_numbers(plan):
     return {row.path: (row.flops, row.vjp_flops) for row in make(RNGS, X)}
 
 
-@parity_settings(5)
+@parity_settings(8)
 @given(plan=st.lists(PLANS, min_size=1, max_size=3))
 def test_numbers_of_drawn_models(plan):
     model = build(nn, plan)
