@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from linen_store._arrays import ArrayFolder, ArrayMetadata, BadArrayError
-from linen_store._buffers import aligned_empty, is_canonical, map_threads, put
+from linen_store._arrays import ArrayFolder, ArrayMetadata, ArrayPart, BadArrayError
+from linen_store._buffers import is_canonical, map_threads, put
 from linen_store._checksums import crc_of_array
 from linen_store._tree import Kind
 
@@ -48,8 +48,11 @@ class _Part:
     """One region of an array, read once, however many devices hold it."""
 
     index: Slices
-    devices: list[Any]
-    buffer: np.ndarray[Any, Any]
+    """Which region; empty for all of it."""
+
+    devices: list[Any] = dataclasses.field(default_factory=list)
+    buffer: Any = None
+    """Its values, once they are read."""
 
 
 def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
@@ -63,13 +66,18 @@ def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
     for group in _groups(wanted):
         members = [wanted[index] for index in group]
         parts = [_parts(one) for one in members]
-        arrays.read_into(
-            [
-                (index, opened[index][part.index] if part.index else opened[index], part.buffer)
-                for index, some in zip(group, parts, strict=True)
-                for part in some
-            ]
+        buffers = iter(
+            arrays.read(
+                [
+                    ArrayPart(index, opened[index], wanted[index].metadata, part.index)
+                    for index, some in zip(group, parts, strict=True)
+                    for part in some
+                ]
+            )
         )
+        for some in parts:
+            for part in some:
+                part.buffer = next(buffers)
         _check(group, members, parts)
         values.extend(_finished(members, parts))
     return values
@@ -87,18 +95,16 @@ def _groups(wanted: Sequence[Wanted]) -> Iterator[range]:
 
 
 def _parts(one: Wanted) -> list[_Part]:
-    shape, dtype = one.metadata.shape, one.metadata.dtype
+    shape = one.metadata.shape
     sharding = getattr(one.spec, "sharding", None)
     if sharding is None or one.key_impl is not None:
-        return [_Part((), [], aligned_empty(shape, dtype))]
+        return [_Part(())]
     parts: dict[tuple[tuple[int, int], ...], _Part] = {}
     for device, index in sharding.addressable_devices_indices_map(tuple(shape)).items():
         bounds = tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
         if bounds not in parts:
             whole = all(bound == (0, size) for bound, size in zip(bounds, shape, strict=True))
-            buffer = aligned_empty([stop - start for start, stop in bounds], dtype)
-            exact = () if whole else tuple(slice(start, stop) for start, stop in bounds)
-            parts[bounds] = _Part(exact, [], buffer)
+            parts[bounds] = _Part(() if whole else tuple(slice(*bound) for bound in bounds))
         parts[bounds].devices.append(device)
     return list(parts.values())
 

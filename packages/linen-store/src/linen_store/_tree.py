@@ -30,14 +30,16 @@ class Leaf:
 
     Attributes:
       names: its address in the file.
+      joined: the same as one name, with dots, as Orbax names arrays.
       kind: what it is given back as: a jax array, a numpy array, a Python number, a string or None.
     """
 
     # Opening makes one for each leaf of the file: a dataclass would take twice the time.
-    __slots__ = ("kind", "names")
+    __slots__ = ("joined", "kind", "names")
 
     def __init__(self, names: tuple[str, ...], kind: Kind = "array") -> None:
         self.names = names
+        self.joined = ".".join(names)
         self.kind = kind
 
     def __repr__(self) -> str:

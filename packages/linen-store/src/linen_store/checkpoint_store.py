@@ -112,7 +112,7 @@ class CheckpointStore(LazyStore):
         return self._folder
 
     def _restored_kind(self, leaf: Leaf) -> Leaf:
-        empty = self._empty.get(_joined(leaf))
+        empty = self._empty.get(leaf.joined)
         return Leaf(leaf.names, empty[1]) if empty else leaf
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
@@ -121,13 +121,13 @@ class CheckpointStore(LazyStore):
         return [self._stored_spec(leaf) for leaf in leaves]
 
     def _is_stored_array(self, leaf: Leaf) -> bool:
-        return leaf.kind in ("array", "numpy", "scalar") and _joined(leaf) not in self._empty
+        return leaf.kind in ("array", "numpy", "scalar") and leaf.joined not in self._empty
 
     def _load_metadata(self, leaves: Sequence[Leaf]) -> None:
         from linen_store._arrays import BadArrayError
 
         try:
-            found = self._opened_arrays().metadata([_joined(leaf) for leaf in leaves])
+            found = self._opened_arrays().metadata([leaf.joined for leaf in leaves])
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
         self._check_same()
@@ -149,14 +149,13 @@ class CheckpointStore(LazyStore):
             return None
         if leaf.kind == "string":
             return self._string(leaf)
-        if _joined(leaf) in self._empty:
-            return self._empty[_joined(leaf)][0]
+        if leaf.joined in self._empty:
+            return self._empty[leaf.joined][0]
         known = self._metadata[leaf.names]
-        impl = self._layout.key_impls.get(_joined(leaf))
+        impl = self._layout.key_impls.get(leaf.joined)
         if impl is not None:
-            data = array_spec(known.shape, known.dtype)
-            return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), data)
-        return array_spec(known.shape, known.dtype)
+            return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), known.spec)
+        return known.spec
 
     def _string(self, leaf: Leaf) -> str:
         file = os.path.join(self._folder, "_strings.json")
@@ -164,7 +163,7 @@ class CheckpointStore(LazyStore):
             if self._strings is None:
                 with open(file, "rb") as stream:
                     self._strings = json.load(stream)
-            return str(self._strings[_joined(leaf)])
+            return str(self._strings[leaf.joined])
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DamagedCheckpointError(self.path, file, reason, leaf.names) from error
@@ -195,12 +194,12 @@ class CheckpointStore(LazyStore):
         leaves = [leaf for leaf, _ in wanted]
         requests = [
             Wanted(
-                name=_joined(leaf),
+                name=leaf.joined,
                 kind=leaf.kind,
                 metadata=self._metadata[leaf.names],
                 spec=spec,
-                key_impl=self._layout.key_impls.get(_joined(leaf)),
-                crc=None if self._checksums is None else self._checksums.leaves.get(_joined(leaf)),
+                key_impl=self._layout.key_impls.get(leaf.joined),
+                crc=None if self._checksums is None else self._checksums.leaves.get(leaf.joined),
             )
             for leaf, spec in wanted
         ]
@@ -228,10 +227,6 @@ class CheckpointStore(LazyStore):
             file, reason = next(damaged_files(self._folder, self._checksums), (file, reason))
         kind = ChecksumError if "CRC-32" in reason else DamagedCheckpointError
         return kind(self.path, file, reason, leaf.names)
-
-
-def _joined(leaf: Leaf) -> str:
-    return ".".join(leaf.names)
 
 
 def _identity(folder: str) -> tuple[int, int] | None:
