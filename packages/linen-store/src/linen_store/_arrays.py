@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,9 @@ from linen_store._buffers import aligned_empty
 from linen_store._specs import array_spec
 
 __all__ = ["ArrayFolder", "ArrayMetadata", "ArrayPart", "BadArrayError"]
+
+_INDEX_BYTES = 1 << 26
+"""How much is kept of a database's index; values are never kept here."""
 
 _SHARED_BYTES = 1 << 19
 """Arrays share a buffer until it is as large as this: one of them keeps no more memory alive."""
@@ -48,12 +51,11 @@ class ArrayMetadata:
     """Opens any array of the same metadata, without reading the metadata again."""
 
 
-@dataclasses.dataclass(frozen=True)
-class ArrayPart:
+class ArrayPart(NamedTuple):
     """A region of an opened array."""
 
-    index: int
-    """What an error shall name."""
+    number: int
+    """The index that an error shall name."""
 
     opened: Any
     metadata: ArrayMetadata
@@ -78,10 +80,15 @@ class ArrayFolder:
 
     def __init__(self, folder: str, *, ocdbt: bool, zarr_format: int) -> None:
         self._context = ts.Context(
-            {"file_io_mode": {"mode": "memmap"}, "cache_pool": {"total_bytes_limit": 0}}
+            {
+                "file_io_mode": {"mode": "memmap"},
+                "cache_pool": {"total_bytes_limit": 0},
+                "cache_pool#index": {"total_bytes_limit": _INDEX_BYTES},
+            }
         )
         base = {"driver": "file", "path": os.path.join(os.path.abspath(folder), "")}
-        kvstore = {"driver": "ocdbt", "base": base} if ocdbt else base
+        database = {"driver": "ocdbt", "base": base, "cache_pool": "cache_pool#index"}
+        kvstore = database if ocdbt else base
         self._kvstore = ts.KvStore.open(kvstore, context=self._context).result()
         self._metadata_name = "zarr.json" if zarr_format == 3 else ".zarray"
         self._driver = "zarr3" if zarr_format == 3 else "zarr"
@@ -194,8 +201,8 @@ def _blamed(
         try:
             regions[index].read().result()
         except Exception as its_own:  # noqa: BLE001 - returned
-            return BadArrayError(parts[index].index, _reason(its_own))
-    return BadArrayError(parts[members[0]].index, _reason(error))
+            return BadArrayError(parts[index].number, _reason(its_own))
+    return BadArrayError(parts[members[0]].number, _reason(error))
 
 
 def _prefix(name: str) -> str:
