@@ -186,6 +186,15 @@ def test_what_orbax_wrote_fails_clearly_without_checksums(tmp_path):
     assert store.get("params", ("small",)).tolist() == [0, 1, 2, 3, 4]
 
 
+def test_of_arrays_that_are_read_together_the_damaged_one_is_named(tmp_path):
+    with ocp.PyTreeCheckpointer(use_ocdbt=False) as checkpointer:
+        checkpointer.save(tmp_path / "c", {"p": {str(n): jnp.full(9, n) for n in range(20)}})
+    (tmp_path / "c" / "p.7" / "0").write_bytes(b"x")
+    with pytest.raises(DamagedCheckpointError) as caught:
+        read_all(tmp_path / "c")
+    assert caught.value.leaf == ("p", "7")
+
+
 def test_values_that_are_not_those_saved_are_an_error(saved, tmp_path):
     other = tmp_path / "other"
     changed = {"params": {**TREE["params"], "small": jnp.arange(5) + 1}}

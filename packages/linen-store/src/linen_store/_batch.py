@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,6 +12,7 @@ import numpy as np
 from linen_store._arrays import ArrayFolder, ArrayMetadata, ArrayPart, BadArrayError
 from linen_store._buffers import is_canonical, map_threads
 from linen_store._checksums import crc_of_array
+from linen_store._crc32 import Crc32
 from linen_store._tree import Kind
 
 __all__ = ["Wanted", "read_batch"]
@@ -21,6 +21,9 @@ _GROUP_BYTES = 1 << 30
 """How much is on its way through host memory at once, to devices that have their own."""
 
 _THREADED_CRC_BYTES = 1 << 22
+
+_BLOCK_BYTES = 1 << 18
+"""How much of an array is put together at once, to compute its CRC-32: it stays in the cache."""
 
 Bounds: TypeAlias = tuple[tuple[int, int], ...]
 """A region of an array: where it starts and stops on each axis."""
@@ -130,9 +133,10 @@ def _crc(read: tuple[Wanted, Regions]) -> int:
     # Put the regions together a few rows at a time: the array is never twice in memory.
     shape, dtype = one.metadata.shape, one.metadata.dtype
     row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
-    rows = max(1, (1 << 20) // row_bytes)
+    # Of eight rows the bytes are a multiple of eight, whatever the dtype.
+    rows = 8 * max(1, _BLOCK_BYTES // (8 * row_bytes))
     scratch = np.empty((min(rows, shape[0]), *shape[1:]), dtype)
-    crc = 0
+    crc = Crc32(shape[0] * row_bytes)
     for start in range(0, shape[0], rows):
         stop = min(start + rows, shape[0])
         block = scratch[: stop - start]
@@ -141,8 +145,8 @@ def _crc(read: tuple[Wanted, Regions]) -> int:
             if low < high:
                 place = (slice(low - start, high - start), *(slice(*bound) for bound in rest))
                 block[place] = buffer[low - first : high - first]
-        crc = zlib.crc32(block.reshape(-1).view(np.uint8).data, crc)
-    return crc
+        crc.add(block.reshape(-1).view(np.uint8))
+    return crc.value
 
 
 def _finished(members: Sequence[Wanted], found: Sequence[Regions]) -> list[Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from linen_store._crc32 import Crc32, crc32
 from linen_store.errors import DamagedCheckpointError
 
 __all__ = ["FILE_NAME", "Checksums", "crc_of_array", "crc_of_file", "damaged_files", "list_files"]
@@ -82,17 +83,17 @@ class Checksums:
 def crc_of_array(array: np.ndarray[Any, Any]) -> int:
     """Compute the CRC-32 of an array's values in row-major order."""
     flat = np.ascontiguousarray(array).reshape(-1)
-    return zlib.crc32(flat.view(np.uint8).data) if flat.size else 0
+    return crc32(flat.view(np.uint8)) if flat.size else 0
 
 
 def crc_of_file(file: str) -> tuple[int, int]:
     """Compute the size and the CRC-32 of a file."""
-    size = crc = 0
-    with open(file, "rb", buffering=0) as stream:
-        while block := stream.read(_BLOCK):
-            size += len(block)
-            crc = zlib.crc32(block, crc)
-    return size, crc
+    with open(file, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        crc = Crc32(size)
+        for start in range(0, size, _BLOCK):
+            crc.add(np.frombuffer(stream.read(min(_BLOCK, size - start)), np.uint8))
+    return size, crc.value
 
 
 def list_files(folder: str) -> list[str]:
