@@ -100,6 +100,8 @@ def test_several_items_are_ambiguous(tmp_path):
     with pytest.raises(AmbiguousCheckpointError):
         CheckpointStore(tmp_path / "c", item="three")
     assert CheckpointStore(tmp_path / "c", item="two").collections() == ("w",)
+    (tmp_path / "c" / "one").rename(tmp_path / "c" / "one.orbax-checkpoint-tmp-1")
+    assert CheckpointStore(tmp_path / "c").folder == str(tmp_path / "c" / "two")
 
 
 def test_one_flipped_bit_anywhere_in_the_data_is_an_error_that_names_the_file(saved):

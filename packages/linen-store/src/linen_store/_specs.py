@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["array_spec", "flatten_names", "is_array_spec", "key_name", "nbytes", "render_spec"]
+__all__ = [
+    "array_spec",
+    "cast_spec",
+    "flatten_names",
+    "is_array_spec",
+    "key_name",
+    "nbytes",
+    "render_spec",
+]
 
 
 def array_spec(shape: Sequence[int], dtype: Any, sharding: Any = None) -> jax.ShapeDtypeStruct:
@@ -17,6 +25,14 @@ def array_spec(shape: Sequence[int], dtype: Any, sharding: Any = None) -> jax.Sh
     make: Any = jax.ShapeDtypeStruct
     described: jax.ShapeDtypeStruct = make(tuple(shape), dtype, sharding=sharding)
     return described
+
+
+def cast_spec(spec: jax.ShapeDtypeStruct, dtype: Any) -> jax.ShapeDtypeStruct:
+    """Give floating-point arrays another dtype, where one is given, and none to others."""
+    stored: Any = spec.dtype
+    if dtype is None or not jnp.issubdtype(stored, jnp.floating):
+        return spec
+    return array_spec(spec.shape, jnp.dtype(dtype), spec.sharding)
 
 
 def is_array_spec(value: Any) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "leaves_of",
     "map_leaves",
     "mount",
+    "paths_of",
     "unbox",
 ]
 
@@ -122,6 +123,15 @@ def leaves_of(tree: Tree) -> Iterator[Leaf]:
         return
     for child in tree.values() if isinstance(tree, dict) else tree:
         yield from leaves_of(child)
+
+
+def paths_of(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Walk the paths of names that lead to leaves and sequences, depth first, in stored order."""
+    if not isinstance(tree, dict):
+        yield path
+        return
+    for name, child in tree.items():
+        yield from paths_of(child, (*path, name))
 
 
 def unbox(tree: Tree) -> Tree:

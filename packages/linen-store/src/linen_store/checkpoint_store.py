@@ -54,6 +54,7 @@ class CheckpointStore(LazyStore):
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       NotACheckpointError: no Orbax checkpoint is there.
       UnfinishedCheckpointError: the checkpoint was not finished.

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_store._files import KeyMap, named_tree, place
+from linen_store._paths import local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
 from linen_store.errors import (
@@ -43,6 +44,7 @@ class NpzStore(LazyStore):
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       NotACheckpointError: the file holds pickled objects.
       DamagedCheckpointError: the file is damaged.
@@ -59,7 +61,7 @@ class NpzStore(LazyStore):
         sharding: ShardingLike = None,
         cache_bytes: int = 1 << 30,
     ) -> None:
-        where = os.fspath(path)
+        where = local_path(path)
         try:
             self._archive = zipfile.ZipFile(where)
             self._headers = {

@@ -19,6 +19,7 @@ import numpy as np
 
 from linen_store._buffers import map_threads
 from linen_store._files import KeyMap, named_tree, place
+from linen_store._paths import local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
 from linen_store.errors import (
@@ -86,6 +87,7 @@ class SafetensorsStore(LazyStore):
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       DamagedCheckpointError: a header is damaged or does not fit its file.
       TorchNamesError: the names are those of a PyTorch model.
@@ -103,7 +105,7 @@ class SafetensorsStore(LazyStore):
         sharding: ShardingLike = None,
         cache_bytes: int = 1 << 30,
     ) -> None:
-        where = os.fspath(path)
+        where = local_path(path)
         self._entries = _index(where) if where.endswith(".json") else read_header(where)
         if key_map is None:
             _refuse_torch(where, self._entries)

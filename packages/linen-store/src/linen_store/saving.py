@@ -19,6 +19,7 @@ from linen_core import VariableStore
 from linen_core.errors import StoreError
 from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
 from linen_store._layout import NOTHING, is_checkpoint
+from linen_store._paths import local_path
 from linen_store._specs import key_name
 from linen_store._swap import publish, sync_files, workshop
 from linen_store.errors import (
@@ -133,6 +134,7 @@ def save(
       at once).
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
       NotACheckpointError: what would be overwritten is no checkpoint.
       UnwritablePathError: the folder cannot be made or written.
@@ -147,7 +149,7 @@ def save(
       >>> sorted(os.listdir(path))[:2]
       ['_CHECKPOINT_METADATA', 'commit_success.txt']
     """
-    target = os.path.abspath(os.fspath(path))
+    target = os.path.abspath(local_path(path))
     check_target(target, overwrite)
     tree = _plain(variables)
     if isinstance(tree, dict) and not tree:
