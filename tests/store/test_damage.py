@@ -213,6 +213,14 @@ def test_values_that_are_not_those_saved_are_an_error(saved, tmp_path):
     assert caught.value.leaf == ("params", "small")
 
 
+def test_another_shape_than_was_saved_is_an_error(saved):
+    store = CheckpointStore(saved)
+    store._recorded["params.small"] = ((6,), "int32", "array")
+    with pytest.raises(DamagedCheckpointError) as caught:
+        store.get("params", ("small",))
+    assert caught.value.reason == "it is int32(5,), int32(6,) was saved"
+
+
 @pytest.mark.parametrize("how", ["overwritten", "removed"])
 def test_a_checkpoint_replaced_while_open(saved, how):
     store = CheckpointStore(saved)

@@ -309,4 +309,6 @@ def test_the_checksums_cover_every_leaf_and_file(tmp_path, variables):
     files = {str(path.relative_to(item)) for path in item.rglob("*") if path.is_file()}
     assert set(recorded["files"]) == files - {"_linen_checksums.json"}
     assert "params.Dense_0.kernel" in recorded["leaves"]
-    assert list(recorded["empty"]) == ["state.steps.1"]
+    assert recorded["arrays"]["state.steps.1"] == [[0, 3], "int8", "array"]
+    assert recorded["arrays"]["state.keys"] == [[3, 2], "uint32", "array"]
+    assert recorded["arrays"]["state.numpy"] == [[4], "int64", "numpy"]

@@ -1,8 +1,9 @@
 """The file of checksums that `save` puts beside the arrays of a checkpoint.
 
 Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32
-of each leaf's values (row-major, little-endian), the size and CRC-32 of each file, and the shapes
-of arrays without elements, which Orbax cannot hold. CRC-32 is that of ISO 3309 and zlib.
+of each leaf's values (row-major, little-endian), the size and CRC-32 of each file, and what each
+array is: its shape need not be looked up then, and Orbax cannot hold arrays without elements.
+CRC-32 is that of ISO 3309 and zlib.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from linen_store._crc32 import Crc32, crc32
+from linen_store._tree import Kind
 from linen_store.errors import DamagedCheckpointError
 
 __all__ = ["FILE_NAME", "Checksums", "crc_of_array", "crc_of_file", "damaged_files", "list_files"]
@@ -35,8 +37,8 @@ class Checksums:
     files: dict[str, tuple[int, int]]
     """Size and CRC-32 of each file, by its path relative to the folder."""
 
-    empty: dict[str, tuple[tuple[int, ...], str, str]]
-    """Shape, dtype and kind of each array without elements, by its joined name."""
+    arrays: dict[str, tuple[tuple[int, ...], str, Kind]]
+    """Shape, dtype and kind of each array, of keys those of their data, by its joined name."""
 
     def write(self, folder: str) -> None:
         """Write the file, and wait until it is on the disk."""
@@ -69,9 +71,9 @@ class Checksums:
             return cls(
                 leaves=fields["leaves"],
                 files={name: (size, crc) for name, (size, crc) in fields["files"].items()},
-                empty={
+                arrays={
                     name: (tuple(shape), dtype, kind)
-                    for name, (shape, dtype, kind) in fields["empty"].items()
+                    for name, (shape, dtype, kind) in fields["arrays"].items()
                 },
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:

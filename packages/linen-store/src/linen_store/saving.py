@@ -20,8 +20,9 @@ from linen_core.errors import StoreError
 from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
 from linen_store._layout import NOTHING, is_checkpoint
 from linen_store._paths import local_path
-from linen_store._specs import key_name
+from linen_store._specs import key_data_spec, key_name
 from linen_store._swap import publish, sync_files, workshop
+from linen_store._tree import Kind
 from linen_store.errors import (
     CheckpointExistsError,
     NameCollisionError,
@@ -234,8 +235,7 @@ class _Job:
                 raise SaveFailedError(self.path, reason) from error
 
     def _write(self, folder: str) -> None:
-        empty = [_is_empty(leaf) for leaf in self.leaves]
-        kept = [None if gone else leaf for gone, leaf in zip(empty, self.leaves, strict=True)]
+        kept = [None if _is_empty(leaf) else leaf for leaf in self.leaves]
         _write_with_orbax(
             folder, jax.tree_util.tree_unflatten(self.treedef, kept), self.compression
         )
@@ -246,12 +246,16 @@ class _Job:
         Checksums(
             leaves=dict(self._crcs()),
             files={name: crc_of_file(os.path.join(item, name)) for name in names},
-            empty={
-                ".".join(path): (leaf.shape, leaf.dtype.name, _kind(leaf))
-                for path, leaf, gone in zip(self.names, self.leaves, empty, strict=True)
-                if gone
-            },
+            arrays=dict(self._arrays()),
         ).write(item)
+
+    def _arrays(self) -> Iterator[tuple[str, tuple[tuple[int, ...], str, Kind]]]:
+        for names, leaf in zip(self.names, self.leaves, strict=True):
+            if isinstance(leaf, np.ndarray):
+                yield ".".join(names), (leaf.shape, leaf.dtype.name, "numpy")
+            elif isinstance(leaf, jax.Array):
+                data = key_data_spec(leaf)
+                yield ".".join(names), (data.shape, data.dtype.name, "array")
 
     def _crcs(self) -> Iterator[tuple[str, int]]:
         for names, leaf in zip(self.names, self.leaves, strict=True):
@@ -311,10 +315,6 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
 
 def _is_empty(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0
-
-
-def _kind(leaf: Any) -> str:
-    return "array" if isinstance(leaf, jax.Array) else "numpy"
 
 
 def _copied(leaf: Any) -> Any:
