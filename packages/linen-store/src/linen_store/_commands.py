@@ -198,7 +198,7 @@ def convert_to(options: argparse.Namespace) -> Outcome:
             options.target,
             options.to,
             overwrite=options.overwrite,
-            compression=not options.no_compression,
+            compression=options.compression,
         )
         written = store.stats
     return Outcome(

@@ -42,7 +42,7 @@ def convert(
     to: Format | None = None,
     *,
     overwrite: bool = False,
-    compression: bool = True,
+    compression: bool = False,
 ) -> None:
     """Write what a store holds as an Orbax checkpoint or as safetensors.
 

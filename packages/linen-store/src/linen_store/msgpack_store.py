@@ -85,11 +85,14 @@ class FlaxMsgpackStore(LazyStore):
         return [_spec(self._values[leaf.names]) for leaf in leaves]
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
-        return [
-            place(self._values[leaf.names], leaf, spec)
-            if leaf.kind == "array"
-            else self._values[leaf.names]
+        arrays = [
+            (self._values[leaf.names], leaf, spec)
             for leaf, spec in zip(leaves, specs, strict=True)
+            if leaf.kind == "array"
+        ]
+        placed = iter(place(arrays))
+        return [
+            next(placed) if leaf.kind == "array" else self._values[leaf.names] for leaf in leaves
         ]
 
 

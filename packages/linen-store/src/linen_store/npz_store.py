@@ -108,9 +108,10 @@ class NpzStore(LazyStore):
         return [array_spec(*self._headers[self._names[leaf.names]]) for leaf in leaves]
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
-        return [self._load(leaf, spec) for leaf, spec in zip(leaves, specs, strict=True)]
+        arrays = [self._load(leaf) for leaf in leaves]
+        return place(list(zip(arrays, leaves, specs, strict=True)))
 
-    def _load(self, leaf: Leaf, spec: Any) -> Any:
+    def _load(self, leaf: Leaf) -> np.ndarray[Any, Any]:
         name = self._names[leaf.names]
         member = f"{name}.npy" if f"{name}.npy" in self._archive.NameToInfo else name
         try:
@@ -119,7 +120,8 @@ class NpzStore(LazyStore):
         except (OSError, *_ERRORS) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DamagedCheckpointError(self.path, self.path, reason, leaf.names) from error
-        return place(array.view(self._headers[name][1]), leaf, spec)
+        named: np.ndarray[Any, Any] = array.view(self._headers[name][1])
+        return named
 
     def close(self) -> None:
         """Let go of the file and the cache. Closing twice is fine."""

@@ -109,7 +109,7 @@ def save(
     variables: Any,
     overwrite: bool = False,
     *,
-    compression: bool = True,
+    compression: bool = False,
     wait: bool = True,
 ) -> SaveHandle | None:
     """Save variables as an Orbax v1 checkpoint, with a CRC-32 of each array beside it.
@@ -126,8 +126,8 @@ def save(
       variables: a nested mapping, a variable store, or any pytree that Orbax can save, for example
         a train state.
       overwrite: whether a checkpoint that is already at ``path`` is replaced.
-      compression: whether arrays are compressed with Zstandard; without, reading and writing are
-        faster.
+      compression: whether arrays are compressed with Zstandard. Weights shrink by a tenth, and are
+        read several times slower.
       wait: whether to return only when the checkpoint is whole.
 
     Returns:
@@ -269,6 +269,8 @@ def _write_with_orbax(folder: str, tree: Any, compression: bool) -> None:
 
     context = v1.Context()
     context.array.saving.use_compression = compression
+    # Without a chunk inside a shard inside a value, many small arrays are read a sixth faster.
+    context.array.saving.use_zarr3 = False
     # Nothing changes the values meanwhile: the caller waits, or they were copied before.
     context.memory_options.deepcopy_host_arrays = False
     with _quiet(), context:
