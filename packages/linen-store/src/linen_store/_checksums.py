@@ -37,7 +37,7 @@ class Checksums:
     files: dict[str, tuple[int, int]]
     """Size and CRC-32 of each file, by its path relative to the folder."""
 
-    arrays: dict[str, tuple[tuple[int, ...], str, Kind]]
+    arrays: dict[str, tuple[Sequence[int], str, Kind]]
     """Shape, dtype and kind of each array, of keys those of their data, by its joined name."""
 
     def write(self, folder: str) -> None:
@@ -71,10 +71,7 @@ class Checksums:
             return cls(
                 leaves=fields["leaves"],
                 files={name: (size, crc) for name, (size, crc) in fields["files"].items()},
-                arrays={
-                    name: (tuple(shape), dtype, kind)
-                    for name, (shape, dtype, kind) in fields["arrays"].items()
-                },
+                arrays=fields["arrays"],
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedCheckpointError(

@@ -101,7 +101,7 @@ class CheckpointStore(LazyStore):
         self._alike: dict[tuple[tuple[int, ...], str], jax.ShapeDtypeStruct] = {}
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
         self._strings: dict[str, str] | None = None
-        is_any_empty = any(map(self._is_empty, self._recorded))
+        is_any_empty = any(0 in shape for shape, _, _ in self._recorded.values())
         tree = map_leaves(self._restored_kind, found.tree) if is_any_empty else found.tree
         super().__init__(
             path,
@@ -173,9 +173,10 @@ class CheckpointStore(LazyStore):
             return self._metadata[leaf.names].spec
         shape, dtype, _ = self._recorded[leaf.joined]
         # Most arrays of a model are like others: each kind is described once.
-        if (shape, dtype) not in self._alike:
-            self._alike[shape, dtype] = array_spec(shape, jnp.dtype(dtype))
-        return self._alike[shape, dtype]
+        key = tuple(shape), dtype
+        if key not in self._alike:
+            self._alike[key] = array_spec(shape, jnp.dtype(dtype))
+        return self._alike[key]
 
     def _string(self, leaf: Leaf) -> str:
         file = os.path.join(self._folder, "_strings.json")
