@@ -99,7 +99,8 @@ class Call:
 
     def also_reads(self, variables: Any, more: Mapping[Names, Stored], rngs: Any) -> set[Names]:
         """Find what the call reads of a store beyond what its `init` makes, a cache for example."""
-        whole = {names: one.spec for names, one in more.items() if one.is_whole}
+        # A bare value in the place of a collection, the step of a train state, is none of a model's.
+        whole = {names: one.spec for names, one in more.items() if one.is_whole and one.path}
         if not whole or not isinstance(self.model, nn.Module):
             return set()
         args, kwargs = jax.tree_util.tree_unflatten(self._structure, self._leaves)
