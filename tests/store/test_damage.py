@@ -154,7 +154,7 @@ def test_one_flipped_bit_in_the_names_or_checksums_is_an_error(saved, name):
             CheckpointStore(saved)
 
 
-@pytest.mark.parametrize("harm", ["truncate", "empty", "delete", "grow"])
+@pytest.mark.parametrize("harm", ["truncate", "empty", "delete", "grow", "unreadable"])
 def test_every_file_of_the_tree_matters(saved, harm):
     for file in sorted(path for path in (saved / "state").rglob("*") if path.is_file()):
         if file.name == "_linen_checksums.json" and harm == "delete":
@@ -162,6 +162,10 @@ def test_every_file_of_the_tree_matters(saved, harm):
         raw = file.read_bytes()
         if harm == "delete":
             file.unlink()
+        elif harm == "unreadable":
+            # Not even root can follow a link to itself.
+            file.unlink()
+            file.symlink_to(file)
         else:
             file.write_bytes({"truncate": raw[:-1], "empty": b"", "grow": raw + b"x"}[harm])
         before = contents(saved)
@@ -169,6 +173,7 @@ def test_every_file_of_the_tree_matters(saved, harm):
             read_all(saved)
         assert file.name in str(caught.value)
         assert contents(saved) == before
+        file.unlink(missing_ok=True)
         file.write_bytes(raw)
     assert list(read_all(saved)) == ["params"]
 

@@ -116,7 +116,8 @@ def save(
 
     The checkpoint is written into a folder beside ``path`` and moved there when it is whole. With
     ``overwrite`` it changes places with the old one in one step, so that at every moment either
-    can be opened at ``path``.
+    can be opened at ``path``. Orbax logs while it writes only where the level of the logger
+    ``linen_store`` is INFO or lower.
 
     Orbax itself cannot hold arrays without elements: it finds None in their place,
     `CheckpointStore` finds them.
@@ -279,7 +280,10 @@ def _write_with_orbax(folder: str, tree: Any, compression: bool) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Orbax from logging what is no concern of the user; errors are raised anyway."""
+    """Keep Orbax from logging, unless the user has asked for it; errors are raised anyway."""
+    if logging.getLogger("linen_store").isEnabledFor(logging.INFO):
+        yield
+        return
     logger = logging.getLogger("absl")
     silence = _Silence()
     logger.addFilter(silence)
