@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -46,9 +47,12 @@ class Figure:
 def measure(programs: Mapping[str, Callable[[], Any]], rounds: int = 15) -> dict[str, Figure]:
     """Time programs by turns, after a round that does not count."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+    names, shuffle = list(programs), random.Random(0)  # noqa: S311 - nothing secret
     for turn in range(rounds + 1):
-        for name, program in programs.items():
-            taken = once(program)
+        # In another order each time: what one leaves behind, in memory above all, is not always to
+        # the good or the bad of the same.
+        for name in shuffle.sample(names, len(names)):
+            taken = once(programs[name])
             if turn:
                 times[name].append(taken)
     return {name: _figure(taken) for name, taken in times.items()}
