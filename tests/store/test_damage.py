@@ -1,4 +1,7 @@
-"""Damaged, unfinished and hostile checkpoints: each an error of its own, and nothing on disk is touched."""
+"""Damaged, unfinished and hostile checkpoints: each an error of its own, and nothing on disk is touched.
+
+With LINEN_FLIPS=500 in the environment, bits are flipped at so many places.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Saving: what Orbax reads back, what is refused, and that an overwritten checkpoint is never lost."""
+"""Saving: what Orbax reads back, what is refused, and that an overwritten checkpoint is never lost.
+
+With LINEN_KILLS=50 in the environment, writers are killed at so many moments.
+"""
 
 import json
 import os
