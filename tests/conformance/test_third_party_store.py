@@ -79,7 +79,7 @@ def message(name):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "frozen"])
+@pytest.mark.parametrize("name", ["checkpoint", "frozen", "msgpack", "npz", "safetensors"])
 def test_known_store_that_is_not_installed(entry_points, name):
     assert message(name) == (
         f"No variable store {name!r}: registered are 'memory'. "
@@ -112,9 +112,13 @@ def test_what_is_registered_is_no_store(entry_points, target):
 def test_linen_store_registers_its_stores(entry_points):
     project = workspace.project_file("linen-store")["project"]
     entry_points(**project["entry-points"][GROUP])
-    assert registered_stores() == ("checkpoint", "frozen", "memory")
+    names = ("checkpoint", "frozen", "memory", "msgpack", "npz", "safetensors")
+    assert registered_stores() == names
     assert [store_class(name).__name__ for name in registered_stores()] == [
         "CheckpointStore",
         "FrozenDictStore",
         "MemoryStore",
+        "FlaxMsgpackStore",
+        "NpzStore",
+        "SafetensorsStore",
     ]

@@ -22,6 +22,8 @@ FACES = [
     "linen_core.train_state",
     "linen_core.transforms",
     "linen_core.traverse_util",
+    "linen_store",
+    "linen_store.serialization",
     "linen_summary",
 ]
 # Functions of jax itself under their names here have its docstrings.

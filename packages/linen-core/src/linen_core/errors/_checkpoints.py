@@ -28,7 +28,7 @@ class AlreadyExistsError(LinenError, FileExistsError):
     def __init__(self, path: Any) -> None:
         self.path = os.fspath(path)
         super().__init__(
-            f"Cannot write to {self.path!r}: it exists already. Pass overwrite=True to replace it, or choose another "
+            f"Cannot save to {self.path!r}: it exists already. Pass overwrite=True to replace it, or choose another "
             "path."
         )
 

@@ -14,7 +14,9 @@ GROUP = "linen.stores"
 """The entry-point group that a package registers its stores under."""
 
 _OWN: dict[str, type[VariableStore]] = {"memory": MemoryStore}
-_DISTRIBUTIONS = {"checkpoint": "linen-store", "frozen": "linen-store"}
+_DISTRIBUTIONS = dict.fromkeys(
+    ("checkpoint", "frozen", "msgpack", "npz", "safetensors"), "linen-store"
+)
 
 
 def registered_stores() -> tuple[str, ...]:

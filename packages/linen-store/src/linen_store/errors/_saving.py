@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from linen_core.errors import StoreError
+from linen_core.errors import AlreadyExistsError, StoreError
 from linen_store.errors._base import StrPath, render_leaf
 
 __all__ = [
@@ -19,19 +19,12 @@ __all__ = [
 ]
 
 
-class CheckpointExistsError(StoreError, FileExistsError):
+class CheckpointExistsError(StoreError, AlreadyExistsError):
     """Something is already at the path that is saved to.
 
     Attributes:
       path: the path.
     """
-
-    def __init__(self, path: StrPath) -> None:
-        self.path = os.fspath(path)
-        super().__init__(
-            f"Cannot save to {self.path!r}: it exists already. Pass overwrite=True to replace it, "
-            "or choose another path."
-        )
 
 
 class UnwritablePathError(StoreError, OSError):
