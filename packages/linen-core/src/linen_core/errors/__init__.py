@@ -10,6 +10,7 @@ from linen_core.errors._base import did_you_mean as did_you_mean
 from linen_core.errors._base import listing as listing
 from linen_core.errors._base import render_path as render_path
 from linen_core.errors._layers import DropoutRateError as DropoutRateError
+from linen_core.errors._layers import Fp8DtypeError as Fp8DtypeError
 from linen_core.errors._layers import InexactDtypeError as InexactDtypeError
 from linen_core.errors._layers import LayerArgumentError as LayerArgumentError
 from linen_core.errors._layers import LayerRankError as LayerRankError
@@ -99,6 +100,7 @@ __all__ = [
     "FlaxError",
     "ImmutableVariableError",
     "IncorrectPostInitOverrideError",
+    "Fp8DtypeError",
     "InexactDtypeError",
     "InvalidFilterError",
     "InvalidInstanceModuleError",
