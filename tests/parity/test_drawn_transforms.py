@@ -138,7 +138,9 @@ PLACES = st.fixed_dictionaries(
     check=st.sampled_from([True, True, False]),
 )
 def test_scan(places, axis, in_axes, out_axes, scales, split_transpose, check, **options):
-    if options["length"] == 2:  # one mistake at a time: the two libraries look for them in other orders
+    if (
+        options["length"] == 2
+    ):  # one mistake at a time: the two libraries look for them in other orders
         options["split_rngs"] = {"params": True, "dropout": True}
 
     def scale(groups, rngs):
