@@ -181,7 +181,8 @@ def evaluate_apart(fun: Callable[..., Any], *args: Any) -> Any:
     def read(atom: Any) -> Any:
         if not isinstance(atom, core.Literal):
             return known[atom]
-        value = jnp.asarray(atom.val, atom.aval.dtype)
+        aval: Any = atom.aval
+        value = jnp.asarray(atom.val, aval.dtype)
         return jax.lax.optimization_barrier(value)  # what is known may be computed otherwise
 
     for equation in closed.jaxpr.eqns:
