@@ -28,6 +28,7 @@ SUBMODULES = [
     "recurrent",
     "spmd",
     "stochastic",
+    "summary",
     "transforms",
 ]
 

@@ -25,7 +25,11 @@ def containers(children):
     parts = st.lists(st.tuples(names, children), min_size=1, max_size=3)
     return st.tuples(
         st.sampled_from(
-            ["compact", "setup", "list", "dict", "field", "scan", "vmap", "remat", "jit"]
+            [
+                *("compact", "setup", "list", "dict", "field", "scan", "vmap", "remat", "jit"),
+                *("cond", "switch", "fold_rngs", "map_variables", "share_scope", "name_scope"),
+                *("vmap in setup", "method"),
+            ]
         ),
         parts,
     )
@@ -144,6 +148,119 @@ COLLECTIONS = ("params", "state", "intermediates", "batch_stats", "perturbations
 STREAMS = ("params", "dropout", "noise")
 
 
+def branching(lib, classes, kind):
+    """A condition between the parts, all of which are called in `init`."""
+
+    class Branching(lib.Module):
+        def setup(self):
+            self.parts = [cls() for _, cls in classes]
+
+        def __call__(self, x):
+            if self.is_initializing():
+                for part in self.parts:
+                    part(x)
+            branches = [branch(number) for number in range(len(classes))]
+            if kind == "cond":
+                return lib.cond(x.sum() > 0, branches[0], branches[-1], self, x)
+            return lib.switch(1, branches, self, x)
+
+    def branch(number):
+        return lambda module, x: module.parts[number](x)
+
+    return Branching
+
+
+def sharing_scope(lib, classes, kind):
+    class Inner(lib.Module):
+        parts: Any
+
+        @lib.compact
+        def __call__(self, x):
+            for part in self.parts:
+                x = part(x)
+            return x * self.param("scale", lib.initializers.ones, (WIDTH,))
+
+    class Outer(lib.Module):
+        def setup(self):
+            self.inner = Inner([cls() for _, cls in classes])
+            lib.share_scope(self, self.inner)
+
+        def __call__(self, x):
+            return self.inner(x)
+
+    return Outer
+
+
+def name_scope(lib, classes, kind):
+    class Scoped(lib.Module):
+        @lib.compact_name_scope
+        def first(self, x):
+            for name, cls in classes:
+                x = cls(name=name)(x)
+            return x
+
+        @lib.compact
+        def __call__(self, x):
+            return lib.Dense(WIDTH)(self.first(x))
+
+    return Scoped
+
+
+def mapped(lib, classes, kind):
+    inner = compact(lib, classes, kind)
+
+    def double(variables):
+        return jax.tree.map(lambda leaf: 2 * leaf, variables)
+
+    def half(variables):
+        return jax.tree.map(lambda leaf: leaf / 2, variables)
+
+    class Mapped(lib.Module):
+        @lib.compact
+        def __call__(self, x):
+            made = lib.map_variables(inner, "params", double, half, init=self.is_initializing())
+            return made()(x)
+
+    return Mapped
+
+
+def vmapped_in_setup(lib, classes, kind):
+    inner = compact(lib, classes, kind)
+
+    class Setup(lib.Module):
+        def setup(self):
+            axes = dict.fromkeys(COLLECTIONS, 0)
+            self.many = lib.vmap(
+                inner, variable_axes=axes, split_rngs=dict.fromkeys(STREAMS, True), axis_size=2
+            )()
+
+        def __call__(self, x):
+            return self.many(jnp.stack([x, -x])).sum(0)
+
+    return Setup
+
+
+def called_by_method(lib, classes, kind):
+    class Methods(lib.Module):
+        def setup(self):
+            self.parts = [cls() for _, cls in classes]
+
+        @lib.remat
+        def run(self, x):
+            for part in self.parts:
+                x = part(x)
+            return x
+
+        @lib.nowrap
+        def scaled(self, x):
+            return 2 * x
+
+        def __call__(self, x):
+            return self.run(self.scaled(x))
+
+    return Methods
+
+
 def transformed(lib, classes, kind):
     inner = compact(lib, classes, kind)
 
@@ -169,7 +286,20 @@ def transformed(lib, classes, kind):
     return Transformed
 
 
-CONTAINERS = {"compact": compact, "setup": setup, "list": held, "dict": held, "field": field}
+CONTAINERS = {
+    "compact": compact,
+    "setup": setup,
+    "list": held,
+    "dict": held,
+    "field": field,
+    "cond": branching,
+    "switch": branching,
+    "share_scope": sharing_scope,
+    "name_scope": name_scope,
+    "map_variables": mapped,
+    "vmap in setup": vmapped_in_setup,
+    "method": called_by_method,
+}
 
 
 def run(lib, spec):
@@ -181,10 +311,15 @@ def run(lib, spec):
     mutable = ["state", "intermediates", "batch_stats"]
     applied = model.apply(variables, X, rngs=rngs, mutable=mutable)
     plain = model.apply(variables, X, rngs=rngs)
-    return y, variables, applied, plain, [str(path) for path in jax.tree.leaves(list(variables))]
+    captured = model.apply(variables, X, rngs=rngs, mutable=mutable, capture_intermediates=True)
+    bound = model.bind(variables, rngs=rngs, mutable=mutable)
+    unbound, copied = bound.unbind()
+    copied = jax.tree.map(jnp.copy, copied)  # flax hands out what a call of `bound` changes
+    paths = list(model.module_paths(keys, X))
+    return y, variables, applied, plain, captured, bound(X), copied, paths, repr(unbound)
 
 
 @hypothesis.given(spec=specs)
-@compare.parity_settings()
+@compare.parity_settings(share=2)
 def test_drawn_model_is_the_same(spec):
     compare.assert_same_outcome(lambda: run(nn, spec), lambda: run(fnn, spec))

@@ -6,7 +6,7 @@ A filter is a bool (all or none), a name, a collection of names, or a `DenyList`
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias, TypeVar, Union
 
 from linen_core.errors import InvalidFilterError
@@ -38,26 +38,42 @@ class DenyList:
     deny: Filter
     """The filter of what is left out."""
 
+    # Names come before what is left out, so that a dict with both among its keys is a pytree.
+
+    def __lt__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return False
+        return str(self.deny) < str(other.deny) if isinstance(other, DenyList) else NotImplemented
+
+    def __gt__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return True
+        return str(self.deny) > str(other.deny) if isinstance(other, DenyList) else NotImplemented
+
 
 Filter: TypeAlias = Union[bool, str, Collection[str], "DenyList"]
 CollectionFilter: TypeAlias = Filter
 PRNGSequenceFilter: TypeAlias = Filter
 
 
-def in_filter(filter_like: Filter, name: str) -> bool:
+def in_filter(filter_like: Filter, col: str) -> bool:
     """Tell whether a filter lets a name through.
 
     Raises:
       InvalidFilterError: ``filter_like`` is no filter.
+
+    Example:
+      >>> in_filter(["params", "cache"], "cache"), in_filter(False, "cache")
+      (True, False)
     """
     if isinstance(filter_like, bool):
         return filter_like
     if isinstance(filter_like, str):
-        return name == filter_like
+        return col == filter_like
     if isinstance(filter_like, DenyList):
-        return not in_filter(filter_like.deny, name)
+        return not in_filter(filter_like.deny, col)
     if isinstance(filter_like, Collection):
-        return name in filter_like
+        return col in filter_like
     raise InvalidFilterError(filter_like)
 
 
@@ -66,29 +82,35 @@ def is_filter_empty(filter_like: Filter) -> bool:
 
     Raises:
       InvalidFilterError: ``filter_like`` is no filter.
+
+    Example:
+      >>> is_filter_empty([]), is_filter_empty(DenyList(True)), is_filter_empty("params")
+      (True, True, False)
     """
-    if isinstance(filter_like, DenyList):
-        return filter_like.deny is True
-    if isinstance(filter_like, str):
-        return False
-    if isinstance(filter_like, bool | Collection):
-        return not filter_like
-    raise InvalidFilterError(filter_like)
+    return _normal(filter_like) == (set(), False)
 
 
-def filter_to_set(filter_like: Filter) -> set[str]:
+def filter_to_set(x: Filter) -> set[str]:
     """Name what a finite filter lets through.
 
     Raises:
-      InvalidFilterError: ``filter_like`` is no filter, or one that lets infinitely many names through.
+      AssertionError: ``x`` lets all names but some through.
+      InvalidFilterError: ``x`` is no filter.
+
+    Example:
+      >>> filter_to_set("params"), filter_to_set(False)
+      ({'params'}, set())
     """
-    if filter_like is False:
+    if x is True or isinstance(x, DenyList):
+        msg = f"Expected a filter of a finite number of names, found {x!r}."
+        raise AssertionError(msg)
+    if x is False:
         return set()
-    if isinstance(filter_like, str):
-        return {filter_like}
-    if isinstance(filter_like, Collection):
-        return set(filter_like)
-    raise InvalidFilterError(filter_like)
+    if isinstance(x, str):
+        return {x}
+    if isinstance(x, Collection):
+        return set(x)
+    raise InvalidFilterError(x)
 
 
 # A filter in normal form is (names, negated): the names, or everything but the names. Every operation on
@@ -105,56 +127,75 @@ def _normal(filter_like: Filter) -> tuple[set[str], bool]:
 
 
 def _from_normal(names: set[str], negated: bool) -> Filter:
-    if not negated:
-        return names
-    return DenyList(names) if names else True
+    return DenyList(names) if negated else names
 
 
 def union_filters(a: Filter, b: Filter) -> Filter:
     """Let through what either filter lets through.
 
+    Raises:
+      InvalidFilterError: ``a`` or ``b`` is no filter.
+
     Example:
       >>> union_filters("params", ["cache"]) == {"params", "cache"}
       True
     """
-    return _complement(intersect_filters(_complement(a), _complement(b)))
+    if a is True or b is True:
+        return True
+    (a_names, a_negated), (b_names, b_negated) = _normal(a), _normal(b)
+    if a_negated and b_negated:
+        return DenyList(a_names & b_names)
+    if a_negated:
+        return DenyList(a_names - b_names)
+    return DenyList(b_names - a_names) if b_negated else a_names | b_names
 
 
 def intersect_filters(a: Filter, b: Filter) -> Filter:
     """Let through what both filters let through.
 
+    Raises:
+      InvalidFilterError: ``a`` or ``b`` is no filter.
+
     Example:
       >>> intersect_filters(True, "params")
+      'params'
+      >>> intersect_filters(["params", "cache"], DenyList("cache"))
       {'params'}
     """
-    (a_names, a_negated), (b_names, b_negated) = _normal(a), _normal(b)
-    if a_negated and b_negated:
-        return _from_normal(a_names | b_names, True)
-    if a_negated:
-        return b_names - a_names
-    return a_names - b_names if b_negated else a_names & b_names
+    if a is True or b is True:
+        return b if a is True else a
+    return _from_normal(*_complement(union_filters(_complement_filter(a), _complement_filter(b))))
 
 
 def subtract_filters(a: Filter, b: Filter) -> Filter:
     """Let through what ``a`` lets through and ``b`` does not.
 
+    Raises:
+      InvalidFilterError: ``a`` or ``b`` is no filter.
+
     Example:
       >>> subtract_filters(True, "params")
-      DenyList(deny={'params'})
+      DenyList(deny='params')
     """
-    return intersect_filters(a, _complement(b))
+    if b is True:
+        return False
+    return DenyList(b) if a is True else intersect_filters(a, _complement_filter(b))
 
 
-def _complement(filter_like: Filter) -> Filter:
+def _complement(filter_like: Filter) -> tuple[set[str], bool]:
     names, negated = _normal(filter_like)
-    return _from_normal(names, not negated)
+    return names, not negated
+
+
+def _complement_filter(filter_like: Filter) -> Filter:
+    return _from_normal(*_complement(filter_like))
 
 
 _Value = TypeVar("_Value")
 
 
 def group_collections(
-    values: dict[str, _Value], filters: Sequence[Filter]
+    xs: Mapping[str, _Value], col_filters: Sequence[CollectionFilter]
 ) -> tuple[dict[str, _Value], ...]:
     """Give each named value to the first filter that lets its name through; drop the rest.
 
@@ -162,9 +203,9 @@ def group_collections(
       >>> group_collections({"params": 1, "cache": 2}, ["cache", True])
       ({'cache': 2}, {'params': 1})
     """
-    groups: tuple[dict[str, _Value], ...] = tuple({} for _ in filters)
-    for name, value in values.items():
-        for group, filter_like in zip(groups, filters, strict=True):
+    groups: tuple[dict[str, _Value], ...] = tuple({} for _ in col_filters)
+    for name, value in xs.items():
+        for group, filter_like in zip(groups, col_filters, strict=True):
             if in_filter(filter_like, name):
                 group[name] = value
                 break

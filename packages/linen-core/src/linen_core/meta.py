@@ -45,6 +45,21 @@ class AxisMetadata(abc.ABC, Generic[_A]):
 
     A subclass must be a pytree whose child is the boxed value. Lifted transforms that add an axis to the value
     (`vmap`, `scan`) call `add_axis` and `remove_axis`, so that the metadata follows.
+
+    Example:
+      >>> import linen_core as nn
+      >>> class Scaled(nn.struct.PyTreeNode, AxisMetadata):
+      ...     value: object
+      ...     def unbox(self):
+      ...         return 2 * self.value
+      ...     def replace_boxed(self, val):
+      ...         return self.replace(value=val / 2)
+      ...     def add_axis(self, index, params):
+      ...         return self
+      ...     def remove_axis(self, index, params):
+      ...         return self
+      >>> unbox({"w": Scaled(3.0)})
+      {'w': 6.0}
     """
 
     @abc.abstractmethod
@@ -65,12 +80,22 @@ class AxisMetadata(abc.ABC, Generic[_A]):
 
 
 def is_axis_metadata(val: Any) -> bool:
-    """Tell whether a value is a box."""
+    """Tell whether a value is a box.
+
+    Example:
+      >>> is_axis_metadata(Partitioned(1.0, names=())), is_axis_metadata(1.0)
+      (True, False)
+    """
     return isinstance(val, AxisMetadata)
 
 
 def map_axis_meta(fn: Callable[[AxisMetadata[Any]], Any], tree: Any) -> Any:
-    """Replace each box of a tree by what ``fn`` makes of it; leave the rest."""
+    """Replace each box of a tree by what ``fn`` makes of it; leave the rest.
+
+    Example:
+      >>> map_axis_meta(lambda box: box.names, {"kernel": Partitioned(1.0, names=("in",)), "bias": 2.0})
+      {'bias': 2.0, 'kernel': ('in',)}
+    """
     return jax.tree.map(
         lambda node: fn(node) if isinstance(node, AxisMetadata) else node,
         tree,
@@ -79,12 +104,22 @@ def map_axis_meta(fn: Callable[[AxisMetadata[Any]], Any], tree: Any) -> Any:
 
 
 def add_axis(tree: Any, index: int, params: dict[Any, Any]) -> Any:
-    """Add an axis to the metadata of each box of a tree."""
+    """Add an axis to the metadata of each box of a tree.
+
+    Example:
+      >>> add_axis({"w": Partitioned(1.0, names=("in",))}, 0, {PARTITION_NAME: "layers"})["w"].names
+      ('layers', 'in')
+    """
     return map_axis_meta(lambda box: box.add_axis(index, params), tree)
 
 
 def remove_axis(tree: Any, index: int, params: dict[Any, Any]) -> Any:
-    """Remove an axis from the metadata of each box of a tree."""
+    """Remove an axis from the metadata of each box of a tree.
+
+    Example:
+      >>> remove_axis({"w": Partitioned(1.0, names=("layers", "in"))}, 0, {PARTITION_NAME: "layers"})["w"].names
+      ('in',)
+    """
     return map_axis_meta(lambda box: box.remove_axis(index, params), tree)
 
 
@@ -106,6 +141,10 @@ def replace_boxed(tree: Any, updates: Any) -> Any:
     Args:
       tree: the tree with boxes.
       updates: a tree of values, of the structure that ``unbox(tree)`` has.
+
+    Example:
+      >>> replace_boxed({"w": Partitioned(1.0, names=("in",)), "b": 2.0}, {"w": 3.0, "b": 4.0})
+      {'b': 4.0, 'w': Partitioned(value=3.0, names=('in',), mesh=None)}
     """
 
     def update(node: Any, value: Any) -> Any:
@@ -117,13 +156,23 @@ def replace_boxed(tree: Any, updates: Any) -> Any:
 
 
 def get_global_mesh() -> Any:
-    """Return the mesh of the surrounding `jax.set_mesh`, or None."""
+    """Return the mesh of the surrounding `jax.set_mesh`, or None.
+
+    Example:
+      >>> get_global_mesh() is None
+      True
+    """
     mesh = jax.sharding.get_abstract_mesh()
     return None if mesh.empty else mesh
 
 
 def global_mesh_defined() -> bool:
-    """Tell whether there is a surrounding mesh."""
+    """Tell whether there is a surrounding mesh.
+
+    Example:
+      >>> global_mesh_defined()
+      False
+    """
     return get_global_mesh() is not None
 
 
@@ -187,7 +236,12 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
         return params[PARTITION_NAME]
 
     def get_partition_spec(self) -> PartitionSpec:
-        """Return the names as a partition spec."""
+        """Return the names as a partition spec.
+
+        Example:
+          >>> Partitioned(1.0, names=("data", None)).get_partition_spec()
+          P('data', None)
+        """
         return PartitionSpec(*self.names)
 
     def get_sharding(self, mesh: jax.sharding.Mesh) -> NamedSharding:
@@ -272,7 +326,13 @@ def get_partition_spec(tree: Any) -> Any:
 
 
 def get_sharding(tree: Any, mesh: jax.sharding.Mesh) -> Any:
-    """Return the tree with a sharding over ``mesh`` for each box or array, and None for anything else."""
+    """Return the tree with a sharding over ``mesh`` for each box or array, and None for anything else.
+
+    Example:
+      >>> mesh = jax.make_mesh((1,), ("data",))
+      >>> get_sharding({"w": Partitioned(1.0, names=("data",))}, mesh)["w"].spec
+      P('data',)
+    """
 
     def leaf_sharding(leaf: Any) -> Any:
         if hasattr(leaf, "get_sharding"):

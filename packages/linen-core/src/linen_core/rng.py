@@ -37,6 +37,13 @@ class LazyRng:
       rng: the key.
       suffix: what is to be folded in, from the root scope downwards.
       drawing: who folds instead, where a trace is to serve other places too.
+
+    Example:
+      >>> stream = LazyRng.create(jax.random.key(0), "encoder", 1)
+      >>> stream.suffix
+      ('encoder', 1)
+      >>> bool(stream.as_jax_rng() == fold_in_static(jax.random.key(0), ("encoder", 1)))
+      True
     """
 
     __slots__ = ("drawing", "rng", "suffix")
@@ -89,12 +96,21 @@ def fold_in_static(rng: PRNGKey, data: tuple[str | int, ...]) -> PRNGKey:
 
     Raises:
       ValueError: ``data`` holds something else than strings and integers.
+
+    Example:
+      >>> fold_in_static(jax.random.key(0), ("encoder", "Dense_0", 1)).shape
+      ()
     """
     return fold_in(rng, fold_number(data)) if data else rng
 
 
 def fold_number(data: tuple[str | int, ...]) -> int:
-    """Return the 32-bit integer that stands for names and counters; see `fold_in_static`."""
+    """Return the 32-bit integer that stands for names and counters; see `fold_in_static`.
+
+    Example:
+      >>> fold_number(("encoder", 1))
+      3134051577
+    """
     digest = hashlib.sha1(usedforsecurity=False)
     for item in data:
         if isinstance(item, str):
@@ -108,7 +124,12 @@ def fold_number(data: tuple[str | int, ...]) -> int:
 
 
 def is_valid_rng(rng: Any) -> bool:
-    """Tell whether a value is one key: of `jax.random.key`, or raw as `jax.random.PRNGKey` gives it."""
+    """Tell whether a value is one key: of `jax.random.key`, or raw as `jax.random.PRNGKey` gives it.
+
+    Example:
+      >>> is_valid_rng(jax.random.key(0)), is_valid_rng(jax.random.PRNGKey(0)), is_valid_rng(0)
+      (True, True, False)
+    """
     if isinstance(rng, LazyRng):
         return True
     if not isinstance(rng, jax.Array | np.ndarray):
@@ -126,7 +147,12 @@ def _raw_key_shape(impl: str) -> tuple[int, ...]:
 
 
 def is_valid_rngs(rngs: Any) -> bool:
-    """Tell whether a value maps names of streams to keys."""
+    """Tell whether a value maps names of streams to keys.
+
+    Example:
+      >>> is_valid_rngs({"params": jax.random.key(0)}), is_valid_rngs({"params": 0})
+      (True, False)
+    """
     return isinstance(rngs, Mapping) and all(
         isinstance(name, str) and is_valid_rng(rng) for name, rng in rngs.items()
     )

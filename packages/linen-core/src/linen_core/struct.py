@@ -92,12 +92,22 @@ def _replace(self: _T, **updates: Any) -> _T:
 
 
 def is_struct(value: Any) -> bool:
-    """Tell whether a value is an instance of a class made by `dataclass`."""
+    """Tell whether a value is an instance of a class made by `dataclass`.
+
+    Example:
+      >>> is_struct(dataclass(type("Empty", (), {}))()), is_struct(3)
+      (True, False)
+    """
     return is_struct_type(type(value))
 
 
 def is_struct_type(kind: type) -> bool:
-    """Tell whether a class was made by `dataclass`."""
+    """Tell whether a class was made by `dataclass`.
+
+    Example:
+      >>> is_struct_type(PyTreeNode), is_struct_type(type("Node", (PyTreeNode,), {}))
+      (False, True)
+    """
     return _MARK in kind.__dict__
 
 
@@ -121,5 +131,12 @@ class PyTreeNode:
         raise NotImplementedError  # the dataclass of each subclass brings its own
 
     def replace(self, **overrides: Any) -> Self:
-        """Copy the node with some fields changed."""
+        """Copy the node with some fields changed.
+
+        Example:
+          >>> class State(PyTreeNode):
+          ...     count: int
+          >>> State(3).replace(count=4)
+          State(count=4)
+        """
         raise NotImplementedError

@@ -17,12 +17,23 @@ _FOLDER = pathlib.Path(__file__).parent
 
 
 def hide_linen_in_tracebacks() -> None:
-    """Leave Linen's frames out of tracebacks (the default)."""
+    """Leave Linen's frames out of tracebacks (the default).
+
+    Example:
+      >>> import linen_core as nn
+      >>> nn.traceback_util.hide_linen_in_tracebacks()
+    """
     hide_frames_of(_FOLDER)
 
 
 def show_linen_in_tracebacks() -> None:
-    """Keep Linen's frames in tracebacks."""
+    """Keep Linen's frames in tracebacks.
+
+    Example:
+      >>> import linen_core as nn
+      >>> nn.traceback_util.show_linen_in_tracebacks()
+      >>> nn.traceback_util.hide_linen_in_tracebacks()
+    """
     show_frames_of(_FOLDER)
 
 

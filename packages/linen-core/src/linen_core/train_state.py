@@ -43,6 +43,12 @@ class TrainState(struct.PyTreeNode):
         Args:
           grads: gradients, of the structure of ``params``.
           **kwargs: further fields to replace.
+
+        Example:
+          >>> import optax
+          >>> state = TrainState.create(apply_fn=None, params={"w": jnp.ones(2)}, tx=optax.sgd(0.5))
+          >>> int(state.apply_gradients(grads={"w": jnp.ones(2)}).step)
+          1
         """
         overwrites = OVERWRITE_WITH_GRADIENT in grads
         params = self.params["params"] if overwrites else self.params
@@ -65,6 +71,11 @@ class TrainState(struct.PyTreeNode):
           params: the parameters.
           tx: the optax gradient transformation.
           **kwargs: values of the fields that a subclass adds.
+
+        Example:
+          >>> import optax
+          >>> TrainState.create(apply_fn=None, params={"w": jnp.ones(2)}, tx=optax.sgd(0.5)).step
+          0
         """
         overwrites = not isinstance(params, jax.Array) and OVERWRITE_WITH_GRADIENT in params
         opt_state = tx.init(params["params"] if overwrites else params)

@@ -1,13 +1,34 @@
-"""Nested dicts by path: flatten, unflatten, map, pick."""
+"""Nested dicts by path: flatten, unflatten, map; and traversals, which pick parts of any structure."""
 
 from __future__ import annotations
 
+import abc
+import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import jax
+
 from linen_core import struct
 
-__all__ = ["ModelParamTraversal", "empty_node", "flatten_dict", "path_aware_map", "unflatten_dict"]
+__all__ = [
+    "ModelParamTraversal",
+    "Traversal",
+    "TraverseAttr",
+    "TraverseCompose",
+    "TraverseEach",
+    "TraverseFilter",
+    "TraverseId",
+    "TraverseItem",
+    "TraverseMerge",
+    "TraverseTree",
+    "empty_node",
+    "flatten_dict",
+    "path_aware_map",
+    "t_identity",
+    "unflatten_dict",
+]
 
 
 @struct.dataclass
@@ -104,8 +125,289 @@ def path_aware_map(
     return unflatten_dict({path: v if v is empty_node else f(path, v) for path, v in flat.items()})
 
 
-class ModelParamTraversal:
-    """Picks values of a nested dict by a function of path and value.
+class Traversal(abc.ABC):
+    """Picks parts of a structure, to look at them or to make a copy in which they differ.
+
+    Attributes and items of a traversal are traversals that go on from there: ``t_identity["layers"].each()["kernel"]``.
+
+    Example:
+      >>> kernels = t_identity["layers"].each()["kernel"]
+      >>> model = {"layers": [{"kernel": 1, "bias": 2}, {"kernel": 3, "bias": 4}]}
+      >>> list(kernels.iterate(model))
+      [1, 3]
+      >>> kernels.set([5, 6], model)
+      {'layers': [{'kernel': 5, 'bias': 2}, {'kernel': 6, 'bias': 4}]}
+    """
+
+    @abc.abstractmethod
+    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+        """Return a copy of ``inputs`` with ``fn`` applied to each picked part.
+
+        Example:
+          >>> t_identity.each().update(lambda x: -x, [1, 2])
+          [-1, -2]
+        """
+
+    @abc.abstractmethod
+    def iterate(self, inputs: Any) -> Iterator[Any]:
+        """Yield the picked parts of ``inputs``.
+
+        Example:
+          >>> list(t_identity.each().iterate([1, 2]))
+          [1, 2]
+        """
+
+    def set(self, values: list[Any], inputs: Any) -> Any:
+        """Return a copy of ``inputs`` with ``values`` in place of the picked parts; the list is used up.
+
+        Raises:
+          ValueError: there are more parts than values, or fewer.
+
+        Example:
+          >>> t_identity.each().set([3, 4], [1, 2])
+          [3, 4]
+        """
+        wanted = len(values)
+
+        def replace(_: Any) -> Any:
+            if not values:
+                msg = f"Not enough values: found {wanted}, and the traversal picks more parts."
+                raise ValueError(msg)
+            return values.pop(0)
+
+        result = self.update(replace, inputs)
+        if values:
+            picked = wanted - len(values)
+            msg = f"Too many values: found {wanted}, and the traversal picks {picked} parts."
+            raise ValueError(msg)
+        return result
+
+    def compose(self, other: Traversal) -> Traversal:
+        """Pick with ``other`` from each part that this one picks.
+
+        Example:
+          >>> list(t_identity.each().compose(TraverseItem(0)).iterate([(1, 2), (3, 4)]))
+          [1, 3]
+        """
+        return TraverseCompose(self, other)
+
+    def merge(self, *traversals: Traversal) -> Traversal:
+        """Pick with each of several traversals, in turn, from each part that this one picks.
+
+        Example:
+          >>> list(t_identity.merge(TraverseItem("a"), TraverseItem("c")).iterate({"a": 1, "b": 2, "c": 3}))
+          [1, 3]
+        """
+        return self.compose(TraverseMerge(*traversals))
+
+    def each(self) -> Traversal:
+        """Pick every entry of a list, a tuple or a dict.
+
+        Example:
+          >>> t_identity.each().update(str, {"a": 1, "b": 2})
+          {'a': '1', 'b': '2'}
+        """
+        return self.compose(TraverseEach())
+
+    def tree(self) -> Traversal:
+        """Pick every leaf of a pytree.
+
+        Example:
+          >>> list(t_identity.tree().iterate({"a": [1, 2], "b": 3}))
+          [1, 2, 3]
+        """
+        return self.compose(TraverseTree())
+
+    def filter(self, fn: Callable[[Any], bool]) -> Traversal:
+        """Pick only the parts for which ``fn`` says so.
+
+        Example:
+          >>> t_identity.each().filter(lambda x: x > 1).update(lambda x: 0, [1, 2, 3])
+          [1, 0, 0]
+        """
+        return self.compose(TraverseFilter(fn))
+
+    def __getattr__(self, attr: str) -> Traversal:
+        if attr.startswith("__"):  # copy and pickle ask for these
+            raise AttributeError(attr)
+        return self.compose(TraverseAttr(attr))
+
+    def __getitem__(self, key: Any) -> Traversal:
+        return self.compose(TraverseItem(key))
+
+
+class TraverseId(Traversal):
+    """Picks the whole; where a traversal starts.
+
+    Example:
+      >>> list(TraverseId().iterate([1, 2]))
+      [[1, 2]]
+    """
+
+    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+        return fn(inputs)
+
+    def iterate(self, inputs: Any) -> Iterator[Any]:
+        yield inputs
+
+
+t_identity = TraverseId()
+"""Picks the whole; where a traversal starts."""
+
+
+class TraverseMerge(Traversal):
+    """Picks with each of several traversals, in turn.
+
+    Example:
+      >>> list(TraverseMerge(TraverseItem(0), TraverseItem(2)).iterate("abc"))
+      ['a', 'c']
+    """
+
+    def __init__(self, *traversals: Traversal) -> None:
+        self._traversals = traversals
+
+    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+        for traversal in self._traversals:
+            inputs = traversal.update(fn, inputs)
+        return inputs
+
+    def iterate(self, inputs: Any) -> Iterator[Any]:
+        for traversal in self._traversals:
+            yield from traversal.iterate(inputs)
+
+
+class TraverseCompose(Traversal):
+    """Picks with ``y`` from each part that ``x`` picks.
+
+    Example:
+      >>> list(TraverseCompose(TraverseEach(), TraverseItem(1)).iterate(["ab", "cd"]))
+      ['b', 'd']
+    """
+
+    def __init__(self, x: Traversal, y: Traversal) -> None:
+        self._x = x
+        self._y = y
+
+    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+        return self._x.update(lambda part: self._y.update(fn, part), inputs)
+
+    def iterate(self, inputs: Any) -> Iterator[Any]:
+        for part in self._x.iterate(inputs):
+            yield from self._y.iterate(part)
+
+
+class TraverseFilter(Traversal):
+    """Picks the whole if ``fn`` says so, else nothing.
+
+    Example:
+      >>> list(TraverseFilter(bool).iterate(0))
+      []
+    """
+
+    def __init__(self, fn: Callable[[Any], bool]) -> None:
+        self._fn = fn
+
+    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+        return fn(inputs) if self._fn(inputs) else inputs
+
+    def iterate(self, inputs: Any) -> Iterator[Any]:
+        if self._fn(inputs):
+            yield inputs
+
+
+class TraverseAttr(Traversal):
+    """Picks an attribute of an object; dataclasses and named tuples stay what they are.
+
+    Example:
+      >>> list(TraverseAttr("real").iterate(3 + 4j))
+      [3.0]
+    """
+
+    def __init__(self, attr: str) -> None:
+        self._attr = attr
+
+    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+        changed = {self._attr: fn(getattr(inputs, self._attr))}
+        if isinstance(inputs, tuple) and hasattr(inputs, "_replace"):
+            return inputs._replace(**changed)
+        if dataclasses.is_dataclass(inputs) and not isinstance(inputs, type):
+            return dataclasses.replace(inputs, **changed)
+        result = copy.copy(inputs)
+        setattr(result, self._attr, changed[self._attr])
+        return result
+
+    def iterate(self, inputs: Any) -> Iterator[Any]:
+        yield getattr(inputs, self._attr)
+
+
+class TraverseItem(Traversal):
+    """Picks an item of a container by its key or index, or several of a tuple by a slice.
+
+    Example:
+      >>> TraverseItem(slice(1, 3)).update(lambda x: 0, (1, 2, 3))
+      (1, 0, 0)
+    """
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+
+    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+        if not isinstance(inputs, tuple):
+            result = copy.copy(inputs)
+            result[self._key] = fn(result[self._key])
+            return result
+        picked = self._key if isinstance(self._key, slice) else slice(self._key, self._key + 1)
+        indices = range(*picked.indices(len(inputs)))
+        items = [fn(item) if i in indices else item for i, item in enumerate(inputs)]
+        return type(inputs)(*items) if hasattr(inputs, "_fields") else type(inputs)(items)
+
+    def iterate(self, inputs: Any) -> Iterator[Any]:
+        if isinstance(self._key, slice):
+            yield from inputs[self._key]
+        else:
+            yield inputs[self._key]
+
+
+class TraverseEach(Traversal):
+    """Picks every entry of a list, a tuple or a dict.
+
+    Raises:
+      ValueError: from `update`, for any other container.
+
+    Example:
+      >>> TraverseEach().update(lambda x: x + 1, (1, 2))
+      (2, 3)
+    """
+
+    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+        if type(inputs) is dict:
+            return {key: fn(value) for key, value in inputs.items()}
+        if type(inputs) not in (list, tuple):
+            msg = f"Expected a list, a tuple or a dict to take each entry of, found {type(inputs).__name__}."
+            raise ValueError(msg)
+        return type(inputs)(fn(item) for item in inputs)
+
+    def iterate(self, inputs: Any) -> Iterator[Any]:
+        yield from inputs.values() if isinstance(inputs, dict) else inputs
+
+
+class TraverseTree(Traversal):
+    """Picks every leaf of a pytree.
+
+    Example:
+      >>> TraverseTree().update(lambda x: x + 1, {"a": [1, 2]})
+      {'a': [2, 3]}
+    """
+
+    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+        return jax.tree_util.tree_map(fn, inputs)
+
+    def iterate(self, inputs: Any) -> Iterator[Any]:
+        yield from jax.tree_util.tree_leaves(inputs)
+
+
+class ModelParamTraversal(Traversal):
+    """Picks values of a nested dict of parameters by a function of path and value.
 
     Args:
       filter_fn: ``filter_fn("/path/to/value", value)`` says whether a value is picked.
@@ -120,13 +422,25 @@ class ModelParamTraversal:
         self._filter_fn = filter_fn
 
     def iterate(self, inputs: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield the picked values, in the order of their paths."""
+        """Yield the picked values, in the order of their paths.
+
+        Example:
+          >>> biases = ModelParamTraversal(lambda path, value: path.endswith("/bias"))
+          >>> list(biases.iterate({"dense": {"kernel": 1, "bias": 2}}))
+          [2]
+        """
         for path, value in sorted(flatten_dict(_checked(inputs)).items(), key=_by_path):
             if self._filter_fn("/" + "/".join(path), value):
                 yield value
 
     def update(self, fn: Callable[[Any], Any], inputs: Mapping[str, Any]) -> Any:
-        """Return ``inputs`` with ``fn`` applied to the picked values, as the same kind of mapping."""
+        """Return ``inputs`` with ``fn`` applied to the picked values, as the same kind of mapping.
+
+        Example:
+          >>> biases = ModelParamTraversal(lambda path, value: path.endswith("/bias"))
+          >>> biases.update(lambda value: 0, {"dense": {"bias": 2, "kernel": 1}})
+          {'dense': {'bias': 0, 'kernel': 1}}
+        """
         flat = sorted(flatten_dict(_checked(inputs), keep_empty_nodes=True).items(), key=_by_path)
         updated = unflatten_dict({path: self._updated(fn, path, value) for path, value in flat})
         return updated if isinstance(inputs, dict) else type(inputs)(updated)  # type: ignore[call-arg]

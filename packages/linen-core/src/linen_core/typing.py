@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -11,21 +12,40 @@ import numpy as np
 __all__ = [
     "OVERWRITE_WITH_GRADIENT",
     "Array",
+    "ArrayPytree",
     "Axes",
+    "Axis",
+    "AxisName",
+    "Collection",
     "Collections",
     "ConvGeneralDilatedT",
     "DotGeneralT",
     "Dtype",
     "EinsumT",
     "FrozenVariableDict",
+    "In",
+    "InOutAxis",
+    "InOutScanAxis",
     "Initializer",
     "LaxPadding",
+    "LogicalNames",
+    "LogicalPartitionSpec",
+    "LogicalPartitionSpecPytree",
+    "LogicalRules",
+    "MutableCollection",
+    "MutableVariableDict",
+    "Out",
+    "PRNGFoldable",
     "PRNGKey",
     "PaddingLike",
+    "PartitionSpecPytree",
     "Path",
     "PrecisionLike",
+    "PromoteDtypeFn",
     "RNGSequences",
+    "ScanAxis",
     "Shape",
+    "Sharding",
     "VariableDict",
 ]
 
@@ -56,8 +76,23 @@ Path: TypeAlias = tuple[str, ...]
 Collections: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Variables by collection, each a nested mapping of names."""
 
-VariableDict: TypeAlias = Mapping[str, Mapping[str, Any]]
-FrozenVariableDict: TypeAlias = Mapping[str, Mapping[str, Any]]
+Collection: TypeAlias = Mapping[str, Any]
+"""One collection of variables: a nested mapping of names."""
+
+MutableCollection: TypeAlias = dict[str, Any]
+"""One collection of variables that can be written."""
+
+VariableDict: TypeAlias = Mapping[str, Collection]
+"""Variables by collection."""
+
+FrozenVariableDict: TypeAlias = Mapping[str, Collection]
+"""Variables by collection, as `init` gives them back."""
+
+MutableVariableDict: TypeAlias = dict[str, MutableCollection]
+"""Variables by collection, which can be written."""
+
+PRNGFoldable: TypeAlias = int | str
+"""What is folded into a key: names of modules and counters."""
 
 Initializer: TypeAlias = Callable[..., Any]
 """``init(key, shape, dtype)`` giving an array of that shape and dtype."""
@@ -81,3 +116,79 @@ PaddingLike: TypeAlias = str | int | Sequence[int | tuple[int, int]]
 
 LaxPadding: TypeAlias = str | Sequence[tuple[int, int]]
 """The padding of a convolution, as `jax.lax` takes it."""
+
+PromotedT = TypeVar("PromotedT", bound=tuple[Any, ...])
+
+
+class PromoteDtypeFn(Protocol):
+    """A stand-in for `linen_core.dtypes.promote_dtype`, as layers take it."""
+
+    def __call__(
+        self, args: PromotedT, /, *, dtype: Any = None, inexact: bool = True
+    ) -> PromotedT: ...
+
+
+_AxisT = TypeVar("_AxisT")
+
+
+@dataclasses.dataclass(frozen=True)
+class In(Generic[_AxisT]):
+    """An axis for variables that go into a lifted transform only.
+
+    Example:
+      >>> import linen_core as nn
+      >>> Dense = nn.vmap(nn.Dense, variable_axes={"params": In(0)}, split_rngs={"params": True})
+    """
+
+    axis: _AxisT
+    """The axis, or None for none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Out(Generic[_AxisT]):
+    """An axis for variables that come out of a lifted transform only.
+
+    Example:
+      >>> import linen_core as nn
+      >>> Model = nn.scan(nn.Dense, variable_axes={"params": 0, "intermediates": Out(0)})
+    """
+
+    axis: _AxisT
+    """The axis, or None for none."""
+
+
+Axis: TypeAlias = int | None
+"""An axis that `vmap` maps over, or None for none."""
+
+InOutAxis: TypeAlias = Axis | In[Axis] | Out[Axis]
+"""The axis of a collection under `vmap`."""
+
+ScanAxis: TypeAlias = int
+"""An axis that `scan` runs over."""
+
+InOutScanAxis: TypeAlias = ScanAxis | In[ScanAxis] | Out[ScanAxis]
+"""The axis of a collection under `scan`."""
+
+LogicalNames: TypeAlias = tuple[str | None, ...]
+"""A logical name, or None, for each axis of an array."""
+
+AxisName: TypeAlias = str | tuple[str, ...] | None
+"""One axis of a mesh, several, or none."""
+
+LogicalRules: TypeAlias = Sequence[tuple[str, AxisName]]
+"""Pairs of a logical name and the mesh axes it is sharded over; the first that fits holds."""
+
+Sharding: TypeAlias = tuple[AxisName, ...]
+"""Mesh axes for each axis of an array."""
+
+ArrayPytree: TypeAlias = Any
+"""A tree of arrays."""
+
+LogicalPartitionSpec: TypeAlias = Any
+"""The logical names of one array's axes, as a tuple or a partition spec."""
+
+LogicalPartitionSpecPytree: TypeAlias = Any
+"""A tree of those."""
+
+PartitionSpecPytree: TypeAlias = Any
+"""A tree of partition specs."""

@@ -9,6 +9,19 @@ from linen_core.errors._base import LinenError as LinenError
 from linen_core.errors._base import did_you_mean as did_you_mean
 from linen_core.errors._base import listing as listing
 from linen_core.errors._base import render_path as render_path
+from linen_core.errors._checkpoints import AlreadyExistsError as AlreadyExistsError
+from linen_core.errors._checkpoints import CursorFindError as CursorFindError
+from linen_core.errors._checkpoints import InvalidCheckpointError as InvalidCheckpointError
+from linen_core.errors._checkpoints import (
+    MPACheckpointingRequiredError as MPACheckpointingRequiredError,
+)
+from linen_core.errors._checkpoints import (
+    MPARestoreDataCorruptedError as MPARestoreDataCorruptedError,
+)
+from linen_core.errors._checkpoints import (
+    MPARestoreTargetRequiredError as MPARestoreTargetRequiredError,
+)
+from linen_core.errors._checkpoints import TraverseTreeError as TraverseTreeError
 from linen_core.errors._layers import DropoutRateError as DropoutRateError
 from linen_core.errors._layers import Fp8DtypeError as Fp8DtypeError
 from linen_core.errors._layers import InexactDtypeError as InexactDtypeError
@@ -87,6 +100,7 @@ from linen_core.errors._transforms import UnliftedWriteError as UnliftedWriteErr
 from linen_core.errors._transforms import UnmappedCollectionError as UnmappedCollectionError
 
 __all__ = [
+    "AlreadyExistsError",
     "ApplyModuleInvalidMethodError",
     "ApplyScopeInvalidVariablesStructureError",
     "ApplyScopeInvalidVariablesTypeError",
@@ -95,6 +109,7 @@ __all__ = [
     "CallSetupUnboundModuleError",
     "CallShareScopeOnUnboundModuleError",
     "CallUnbindOnUnboundModuleError",
+    "CursorFindError",
     "DescriptorAttributeError",
     "DropoutRateError",
     "FlaxError",
@@ -102,6 +117,7 @@ __all__ = [
     "ImmutableVariableError",
     "IncorrectPostInitOverrideError",
     "InexactDtypeError",
+    "InvalidCheckpointError",
     "InvalidFilterError",
     "InvalidInstanceModuleError",
     "InvalidRngError",
@@ -114,6 +130,9 @@ __all__ = [
     "LazyInitError",
     "LazyStoreTracedError",
     "LinenError",
+    "MPACheckpointingRequiredError",
+    "MPARestoreDataCorruptedError",
+    "MPARestoreTargetRequiredError",
     "MissingRngSplitError",
     "ModifyScopeVariableError",
     "MultipleMethodsCompactError",
@@ -135,6 +154,7 @@ __all__ = [
     "TransformAxisError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
+    "TraverseTreeError",
     "UnknownAxisError",
     "UnknownMeshAxisError",
     "UnknownStoreError",

@@ -235,6 +235,16 @@ class Module(ModuleVariables):
           parent: the parent of the copy; the surrounding module by default.
           name: name of the copy; made as for any submodule if None.
           **updates: fields that are to differ.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> class Twice(nn.Module):
+          ...     layer: nn.Module
+          ...     @nn.compact
+          ...     def __call__(self, x):
+          ...         return self.layer.copy(name="second")(self.layer.copy(name="first")(x))
+          >>> sorted(Twice(nn.Dense(3)).init(jax.random.key(0), jnp.ones(3))["params"])
+          ['first', 'second']
         """
         return self.clone(parent=parent, name=name, _deep_clone=True, _reset_names=False, **updates)
 
@@ -278,6 +288,18 @@ class Module(ModuleVariables):
 
         Raises:
           CallUnbindOnUnboundModuleError: the module is not bound.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> class Model(nn.Module):
+          ...     def setup(self):
+          ...         self.encoder = nn.Dense(2)
+          ...     def __call__(self, x):
+          ...         return self.encoder(x)
+          >>> bound = Model().bind(Model().init(jax.random.key(0), jnp.ones((1, 3))))
+          >>> encoder, variables = bound.encoder.unbind()
+          >>> encoder.apply(variables, jnp.ones((4, 3))).shape
+          (4, 2)
         """
         if self.scope is None:
             raise CallUnbindOnUnboundModuleError
@@ -314,6 +336,14 @@ class Module(ModuleVariables):
           ApplyScopeInvalidVariablesStructureError: ``variables`` has one 'params' too many.
           ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of collections and no store.
           InvalidRngError: ``rngs`` is neither a key nor a mapping of keys.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> model, x = nn.BatchNorm(use_running_average=False), jnp.ones((2, 3))
+          >>> variables = model.init(jax.random.key(0), x)
+          >>> y, updated = model.apply(variables, x, mutable=["batch_stats"])
+          >>> y.shape, sorted(updated["batch_stats"])
+          ((2, 3), ['mean', 'var'])
         """
         return run_with(
             resolve_method(self, method),
@@ -348,6 +378,12 @@ class Module(ModuleVariables):
 
         Returns:
           What the method returns, and the variables.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> y, variables = nn.Dense(2).init_with_output(jax.random.key(0), jnp.ones((1, 3)))
+          >>> y.shape, variables["params"]["kernel"].shape
+          ((1, 2), (3, 2))
         """
         return run_with(  # type: ignore[no-any-return]
             resolve_method(self, method),
@@ -371,7 +407,14 @@ class Module(ModuleVariables):
         capture_intermediates: CaptureFilter = False,
         **kwargs: Any,
     ) -> Any:
-        """Make the module's variables, as `init_with_output`, and return them alone."""
+        """Make the module's variables, as `init_with_output`, and return them alone.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> variables = nn.Dense(2).init({"params": jax.random.key(0)}, jnp.ones((1, 3)))
+          >>> jax.tree.map(jnp.shape, variables)
+          {'params': {'bias': (2,), 'kernel': (3, 2)}}
+        """
         _, variables = self.init_with_output(
             rngs,
             *args,
@@ -484,6 +527,12 @@ class Module(ModuleVariables):
 
         Raises:
           ImportError: linen-summary is not installed.
+
+        Example:
+          >>> import jax, jax.numpy as jnp, linen_core as nn
+          >>> table = nn.Dense(2).tabulate(jax.random.key(0), jnp.ones((1, 3)))
+          >>> "Total Parameters: 8" in table
+          True
         """
         tabulate = resolve_sister("linen_summary", "tabulate")
         return tabulate(  # type: ignore[no-any-return]

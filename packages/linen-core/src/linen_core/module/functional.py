@@ -75,6 +75,13 @@ def init_with_output(
 
     Returns:
       A function of ``(rngs, *args, **kwargs)`` that returns what ``fn`` returns, and the variables.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> run = nn.init_with_output(lambda dense, x: 2 * dense(x), nn.Dense(2))
+      >>> y, variables = run(jax.random.key(0), jnp.ones((1, 3)))
+      >>> y.shape, sorted(variables["params"])
+      ((1, 2), ['bias', 'kernel'])
     """
 
     @api_boundary

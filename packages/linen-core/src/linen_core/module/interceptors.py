@@ -24,7 +24,20 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class InterceptorContext:
-    """What an interceptor is told of the call."""
+    """What an interceptor is told of the call.
+
+    Example:
+      >>> import linen_core as nn
+      >>> class Model(nn.Module):
+      ...     def __call__(self, x):
+      ...         return x
+      >>> def note(next_fun, args, kwargs, context):
+      ...     print(type(context.module).__name__, context.method_name)
+      ...     return next_fun(*args, **kwargs)
+      >>> with nn.intercept_methods(note):
+      ...     y = Model().apply({}, 1)
+      Model __call__
+    """
 
     module: Any
     """The module whose method is called."""
@@ -97,17 +110,34 @@ def _around(
 
 
 def enable_named_call() -> None:
-    """Run methods under a `jax.named_scope` of their module's name, from now on in this thread (the default)."""
+    """Run methods under a `jax.named_scope` of their module's name, from now on in this thread (the default).
+
+    Example:
+      >>> import linen_core as nn
+      >>> nn.enable_named_call()
+    """
     context_var.set(context_var.get()._replace(named_calls=True))
 
 
 def disable_named_call() -> None:
-    """Run methods without named scopes, from now on in this thread."""
+    """Run methods without named scopes, from now on in this thread.
+
+    Example:
+      >>> import linen_core as nn
+      >>> nn.disable_named_call()
+      >>> nn.enable_named_call()
+    """
     context_var.set(context_var.get()._replace(named_calls=False))
 
 
 @contextlib.contextmanager
 def override_named_call(enable: bool = True) -> Iterator[None]:
-    """Switch the named scopes of methods on or off inside a `with` block."""
+    """Switch the named scopes of methods on or off inside a `with` block.
+
+    Example:
+      >>> import jax, linen_core as nn
+      >>> with nn.override_named_call(False):
+      ...     y = nn.Dense(2).init_with_output(jax.random.key(0), jax.numpy.ones(3))[0]
+    """
     with replaced_context(named_calls=enable):
         yield

@@ -23,7 +23,12 @@ __all__ = [
 
 
 class SetupState(enum.IntEnum):
-    """How far `setup` of a module has come."""
+    """How far `setup` of a module has come.
+
+    Example:
+      >>> [state.name for state in SetupState]
+      ['NEW', 'TRANSFORMED', 'DONE']
+    """
 
     NEW = 0
     """Not run."""

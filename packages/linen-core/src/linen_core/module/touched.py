@@ -24,7 +24,14 @@ Address: TypeAlias = tuple[str, Path]
 
 @dataclasses.dataclass(frozen=True)
 class Touched:
-    """What a call does with the variables of a store, each by ``(collection, path)``."""
+    """What a call does with the variables of a store, each by ``(collection, path)``.
+
+    Example:
+      >>> import jax, linen_core as nn
+      >>> record = nn.touched(nn.Dense(2), {"params": {"old": 1.0}}, jax.numpy.ones((1, 3)))
+      >>> record.unused
+      {('params', ('old',)): ...}
+    """
 
     read: dict[Address, Any]
     """What the call reads, as the store describes it: a `jax.ShapeDtypeStruct`, or a pytree of them."""

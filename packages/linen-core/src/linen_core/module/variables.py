@@ -55,6 +55,14 @@ class ModuleVariables(ModuleBase):
 
         Raises:
           ValueError: the module is not bound.
+
+        Example:
+          >>> import jax, linen_core as nn
+          >>> class Model(nn.Module):
+          ...     def setup(self):
+          ...         self.head = nn.Dense(2)
+          >>> Model().bind({}).head.path
+          ('head',)
         """
         return self._bound("give the path").path
 
@@ -64,6 +72,11 @@ class ModuleVariables(ModuleBase):
 
         Raises:
           ValueError: the module is not bound.
+
+        Example:
+          >>> import linen_core as nn
+          >>> nn.Dense(2).bind({"params": {"bias": 0.0}}).variables
+          {'params': {'bias': 0.0}}
         """
         return self._bound("give the variables").variables()
 
@@ -171,7 +184,14 @@ class ModuleVariables(ModuleBase):
         raise ValueError(msg)
 
     def get_variable(self, col: str, name: str, default: Any = None) -> Any:
-        """Return a variable's value, or ``default`` where there is none."""
+        """Return a variable's value, or ``default`` where there is none.
+
+        Example:
+          >>> import linen_core as nn
+          >>> bound = nn.Dense(2).bind({"params": {"bias": 0.0}})
+          >>> bound.get_variable("params", "bias"), bound.get_variable("params", "kernel", "none")
+          (0.0, 'none')
+        """
         return self._bound("read variables").get_variable(col, name, default)
 
     def put_variable(self, col: str, name: str, value: Any) -> None:
@@ -180,19 +200,45 @@ class ModuleVariables(ModuleBase):
         Raises:
           ModifyScopeVariableError: the collection is immutable.
           ValueError: the module is not bound.
+
+        Example:
+          >>> import linen_core as nn
+          >>> bound = nn.Dense(2).bind({"params": {"bias": 0.0}}, mutable=["params"])
+          >>> bound.put_variable("params", "bias", 1.0)
+          >>> bound.variables
+          {'params': {'bias': 1.0}}
         """
         self._bound("write variables").put_variable(col, name, value)
 
     def has_variable(self, col: str, name: str) -> bool:
-        """Tell whether this module has a variable."""
+        """Tell whether this module has a variable.
+
+        Example:
+          >>> import linen_core as nn
+          >>> bound = nn.Dense(2).bind({"params": {"bias": 0.0}})
+          >>> bound.has_variable("params", "bias"), bound.has_variable("params", "kernel")
+          (True, False)
+        """
         return self._bound("look up variables").has_variable(col, name)
 
     def is_mutable_collection(self, col: str) -> bool:
-        """Tell whether a collection can be written."""
+        """Tell whether a collection can be written.
+
+        Example:
+          >>> import linen_core as nn
+          >>> nn.Dense(2).bind({}, mutable=["cache"]).is_mutable_collection("cache")
+          True
+        """
         return self._bound("tell the mutable collections").is_mutable_collection(col)
 
     def has_rng(self, name: str) -> bool:
-        """Tell whether there is an RNG stream of this name."""
+        """Tell whether there is an RNG stream of this name.
+
+        Example:
+          >>> import jax, linen_core as nn
+          >>> nn.Dense(2).bind({}, rngs={"dropout": jax.random.key(0)}).has_rng("dropout")
+          True
+        """
         return self._bound("look up RNG streams").has_rng(name)
 
     def make_rng(self, name: str = "params") -> PRNGKey:
@@ -201,11 +247,28 @@ class ModuleVariables(ModuleBase):
         Raises:
           InvalidRngError: there is neither.
           ValueError: the module is not bound.
+
+        Example:
+          >>> import jax, linen_core as nn
+          >>> class Noise(nn.Module):
+          ...     def __call__(self, x):
+          ...         return x + jax.random.normal(self.make_rng("noise"), x.shape)
+          >>> Noise().apply({}, jax.numpy.zeros(3), rngs={"noise": jax.random.key(0)}).shape
+          (3,)
         """
         return self._bound("draw keys").make_rng(name)
 
     def is_initializing(self) -> bool:
-        """Tell whether this is a run of `init`."""
+        """Tell whether this is a run of `init`.
+
+        Example:
+          >>> import jax, linen_core as nn
+          >>> class Tells(nn.Module):
+          ...     def __call__(self):
+          ...         return self.is_initializing()
+          >>> Tells().init_with_output(jax.random.key(0))[0], Tells().apply({})
+          (True, False)
+        """
         return bool(self._bound("tell the run").get_flag("initializing", False))
 
     def sow(

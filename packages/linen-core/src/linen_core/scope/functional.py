@@ -54,6 +54,12 @@ def bind(
     Raises:
       ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of mappings with string keys.
       InvalidRngError: ``rngs`` is no mapping of names to keys.
+
+    Example:
+      >>> scope = bind({"params": {"w": 1.0}}, mutable=["state"])
+      >>> scope.put_variable("state", "n", 2)
+      >>> scope.variables()
+      {'params': {'w': 1.0}, 'state': {'n': 2}}
     """
     if rngs is not None and not is_valid_rngs(rngs):
         msg = f"Expected rngs to map names of streams to keys, found {_describe(rngs)}."
@@ -232,6 +238,13 @@ def lazy_init(
 
     Raises:
       LazyInitError: from the returned function, when a variable depends on such an argument.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> def scale(scope, x):
+      ...     return x * scope.param("w", jax.nn.initializers.ones, x.shape[-1:])
+      >>> lazy_init(scale)(jax.random.key(0), jax.ShapeDtypeStruct((5, 2), jnp.float32))
+      {'params': {'w': Array([1., 1.], dtype=float32)}}
     """
     run = init(fn, mutable, flags)
     return lazily(lambda *args, **kwargs: run(*args, **kwargs)[1])

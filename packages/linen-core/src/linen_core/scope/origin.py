@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from linen_core.filters import Filter, in_filter
 
 if TYPE_CHECKING:
-    from linen_core.scope.scope import Scope
+    from linen_core.scope.cursor import Cursor
 
 __all__ = ["Origin", "who_keeps_out", "who_keeps_out_stream"]
 
@@ -20,13 +20,13 @@ class Origin:
 
     transform: str
     """Name of the transform."""
-    outer: Scope
+    outer: Cursor
     """The scope that it was called with."""
     carried: tuple[Filter, ...]
     """Which collections it brought inside."""
 
 
-def who_keeps_out(scope: Scope, col: str) -> str | None:
+def who_keeps_out(scope: Cursor, col: str) -> str | None:
     """Name the transform around a scope that keeps a collection from being read or made there; None if none does."""
     for origin, root in _origins(scope):
         outer = origin.outer
@@ -38,7 +38,7 @@ def who_keeps_out(scope: Scope, col: str) -> str | None:
     return None
 
 
-def who_keeps_out_stream(scope: Scope, stream: str) -> str | None:
+def who_keeps_out_stream(scope: Cursor, stream: str) -> str | None:
     """Name the transform around a scope that keeps an RNG stream from being drawn from there; None if none does."""
     for origin, _ in _origins(scope):
         if stream in origin.outer.rngs or "params" in origin.outer.rngs:
@@ -46,7 +46,7 @@ def who_keeps_out_stream(scope: Scope, stream: str) -> str | None:
     return None
 
 
-def _origins(scope: Scope) -> Iterator[tuple[Origin, Scope]]:
+def _origins(scope: Cursor) -> Iterator[tuple[Origin, Cursor]]:
     root = scope.root
     while root.origin is not None:
         yield root.origin, root

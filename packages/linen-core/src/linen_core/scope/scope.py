@@ -1,54 +1,36 @@
-"""Scope: a cursor into variables, with the RNG streams and the names of one place in the tree of modules."""
+"""Scope: a cursor into variables that makes parameters and variables, and checks those that are there."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import jax
 import numpy as np
 
 from linen_core import meta
-from linen_core._context import note_place_read
 from linen_core._jax_compat import ArrayImpl, Tracer
 from linen_core.errors import (
-    InvalidRngError,
-    InvalidScopeError,
-    MissingRngSplitError,
-    ModifyScopeVariableError,
     ScopeCollectionNotFound,
     ScopeParamNotFoundError,
     ScopeParamShapeError,
     ScopeVariableNotFoundError,
     UnliftedCollectionError,
-    UnliftedWriteError,
 )
-from linen_core.filters import CollectionFilter, in_filter
-from linen_core.rng import LazyRng
-from linen_core.scope.origin import Origin, who_keeps_out, who_keeps_out_stream
+from linen_core.filters import in_filter
+from linen_core.scope.cursor import RECORDER, Cursor, merge
+from linen_core.scope.origin import who_keeps_out
 from linen_core.scope.shapes import expected_shapes
 from linen_core.scope.variable import Variable
-from linen_core.store.view import StoreView, snapshot_mapping
-from linen_core.typing import PRNGKey
+from linen_core.store.view import StoreView
 
 __all__ = ["DEFERRED", "RECORDER", "Scope"]
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
-_REQUIRED = object()
-_CHILD = object()
 
 DEFERRED = "deferred"
 """The flag under which a run of `init` carries a note-taker of the parameters it makes (see `deferred`)."""
 
-RECORDER = "recorder"
-"""The flag under which a run carries a note-taker of what is read and missing (see `touched`)."""
 
-
-class Scope:
+class Scope(Cursor):
     """A place in the tree of modules: its variables, RNG streams and taken names.
 
     Variables lie at the root; every other scope finds its part of a collection when it is first asked for it.
@@ -75,384 +57,7 @@ class Scope:
       1.0
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_debug_path",
-        "_invalid",
-        "_name",
-        "_path",
-        "_root",
-        "_variables",
-        "adopted",
-        "flags",
-        "mutable",
-        "origin",
-        "parent",
-        "reservations",
-        "rng_counters",
-        "rngs",
-        "traces",
-    )
-
-    def __init__(
-        self,
-        variables: Mapping[str, Any],
-        rngs: Mapping[str, PRNGKey | LazyRng] | None = None,
-        name: str | None = None,
-        mutable: CollectionFilter = False,
-        parent: Scope | None = None,
-        path: Iterable[str] = (),
-        debug_path: Iterable[str] = (),
-        flags: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._variables: dict[str, Any] = (
-            variables if isinstance(variables, dict) else dict(variables)
-        )
-        self.rngs = {stream: LazyRng.create(rng) for stream, rng in rngs.items()} if rngs else {}
-        self._name = name
-        self.mutable = mutable
-        self.parent = parent
-        self._path = tuple(path)
-        self._debug_path = tuple(debug_path) or self._path
-        self.flags: Mapping[str, Any] = {} if flags is None else flags
-        self.rng_counters: dict[Any, Any] = dict.fromkeys(self.rngs, 0)
-        self.reservations: dict[str, set[str | None]] = {}
-        self.adopted: Any = parent.adopted if parent is not None else weakref.WeakValueDictionary()
-        self._root = parent.root if parent is not None else None
-        self.traces: dict[Any, Any] = {}
-        self.origin: Origin | None = None
-        self._invalid = False
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        return (
-            isinstance(other, Scope)
-            and self.root._variables is other.root._variables
-            and self._path == other._path
-            and self.rng_counters is other.rng_counters
-        )
-
-    def __hash__(self) -> int:
-        return hash((id(self.root._variables), self._path, id(self.rng_counters)))
-
-    def __repr__(self) -> str:
-        return f"Scope({self.path_text!r}, collections={list(self.root._variables)})"
-
-    # Where the scope is
-
-    @property
-    def root(self) -> Scope:
-        """The scope at the top."""
-        return self if self._root is None else self._root
-
-    @property
-    def name(self) -> str | None:
-        """Name of the scope in its parent."""
-        note_place_read()
-        return self._name
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """Names from the root to this scope."""
-        note_place_read()
-        return self._path
-
-    @property
-    def debug_path(self) -> tuple[str, ...]:
-        """The path for error texts, where lifted transforms name themselves."""
-        note_place_read()
-        return self._debug_path
-
-    @property
-    def path_text(self) -> str:
-        """The path as text, for example ``"/encoder/Dense_0"``."""
-        return "/" + "/".join(self.debug_path)
-
-    @property
-    def invalid(self) -> bool:
-        """Whether the run this scope was made for has ended."""
-        return self._invalid
-
-    @contextlib.contextmanager
-    def temporary(self) -> Iterator[Scope]:
-        """Make the scope invalid at the end of a `with` block."""
-        try:
-            yield self
-        finally:
-            self.invalidate()
-
-    def invalidate(self) -> None:
-        """Let no more names, variables or keys be taken from this scope."""
-        self._invalid = True
-
-    def _check_valid(self) -> None:
-        if self._invalid:
-            raise InvalidScopeError(self._name)
-
-    # Names and children
-
-    def name_reserved(self, name: str, col: str | None = None) -> bool:
-        """Tell whether a name is taken: by a child, or by a variable of ``col`` (of any collection if None)."""
-        taken = self.reservations.get(name)
-        return taken is not None and (col is None or None in taken or col in taken)
-
-    def reserve(self, name: str, col: str | None = None) -> None:
-        """Take a name for a variable of the collection ``col``, or for a child if None.
-
-        Raises:
-          TypeError: the name is no string.
-          ValueError: the name is taken.
-        """
-        taken = self.reservations.get(name)
-        if taken is None:
-            if not isinstance(name, str):
-                msg = f"A name in a scope must be a str; found {name!r}, {type(name).__name__}, in {self.path_text}."
-                raise TypeError(msg)
-            self.reservations[name] = {col}
-            return
-        if self.name_reserved(name, col):
-            msg = f"The name {name!r} is used twice in {self.path_text}. Choose another for one of the two."
-            raise ValueError(msg)
-        taken.add(col)
-
-    def default_name(self, prefix: str) -> str:
-        """Return the first free name of the form ``prefix`` + number."""
-        number = 0
-        while f"{prefix}{number}" in self.reservations:
-            number += 1
-        return f"{prefix}{number}"
-
-    def push(self, name: str | None = None, prefix: str = "", reuse: bool = False) -> Scope:
-        """Make the scope of a child.
-
-        Args:
-          name: its name; the default name for ``prefix`` if None.
-          prefix: see ``name``.
-          reuse: whether the name may be taken already.
-
-        Raises:
-          InvalidScopeError: the run of this scope has ended.
-          ValueError: the name is taken.
-        """
-        if self._invalid:
-            raise InvalidScopeError(self._name)
-        if name is None:
-            name = self.default_name(prefix)
-        if not reuse or name not in self.reservations:
-            self.reserve(name)
-        child = self._cursor(self)
-        child._variables = {}
-        child.rngs = {
-            stream: LazyRng(rng.rng, (*rng.suffix, name), rng.drawing)
-            for stream, rng in self.rngs.items()
-        }
-        child._name = name
-        child._path = (*self._path, name)
-        child._debug_path = (*self._debug_path, name)
-        child.rng_counters = self._counters_of_child(name)
-        child.adopted = self.adopted
-        child._root = self if self._root is None else self._root
-        return child
-
-    def _counters_of_child(self, name: str) -> dict[Any, Any]:
-        """Counters belong to a place, not to a scope: pushing a name again goes on counting."""
-        counters = self.rng_counters.get((_CHILD, name))
-        if counters is None:
-            counters = self.rng_counters[(_CHILD, name)] = dict.fromkeys(self.rngs, 0)
-        return counters
-
-    def child(
-        self,
-        fn: Callable[..., Any],
-        name: str | None = None,
-        prefix: str | None = None,
-        named_call: bool = True,
-        **partial_kwargs: Any,
-    ) -> Callable[..., Any]:
-        """Give a function of a scope a child scope of its own.
-
-        Args:
-          fn: a function whose first argument is a scope.
-          name: name of the child; made of ``prefix`` if None.
-          prefix: what a default name starts with; the function's name and "_" if None.
-          named_call: whether the function runs under a `jax.named_scope`.
-          **partial_kwargs: keyword arguments handed to every call.
-
-        Returns:
-          ``fn`` without its first argument. Calling it again uses the same variables.
-        """
-        if name is None:
-            if prefix is None:
-                prefix = f"{fn.__name__}_" if hasattr(fn, "__name__") else ""
-            name = self.default_name(prefix)
-        scope = self.push(name)
-        label = name
-
-        @functools.wraps(fn)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            named = jax.named_scope(label) if named_call else contextlib.nullcontext()
-            with named:
-                return fn(scope.rewound(), *args, **{**partial_kwargs, **kwargs})
-
-        return wrapper
-
-    def rewound(self, rewind_rngs: bool = False) -> Scope:
-        """Return this scope with all names free again.
-
-        Args:
-          rewind_rngs: whether the RNG counters start anew too.
-        """
-        self._check_valid()
-        scope = self._cursor(self.parent)
-        scope._variables = self._variables
-        scope.rngs = self.rngs
-        scope._name = self._name
-        scope._path = self._path
-        scope._debug_path = self._debug_path
-        scope.rng_counters = dict.fromkeys(self.rngs, 0) if rewind_rngs else self.rng_counters
-        scope.adopted = self.adopted
-        scope._root = self._root
-        if self._root is None:
-            scope.traces, scope.origin = self.traces, self.origin
-        return scope
-
-    def _cursor(self, parent: Scope | None) -> Scope:
-        """Make a scope of the same run with no names taken; where it is remains to be filled in."""
-        scope = Scope.__new__(Scope)
-        scope.parent = parent
-        scope.mutable = self.mutable
-        scope.flags = self.flags
-        scope.reservations = {}
-        scope._invalid = False
-        return scope
-
-    # Collections
-
-    def is_mutable_collection(self, col: str) -> bool:
-        """Tell whether a collection can be written."""
-        return in_filter(self.mutable, col)
-
-    def is_collection_empty(self, col: str) -> bool:
-        """Tell whether the root has nothing in a collection."""
-        return not self.root._variables.get(col)
-
-    def _collection(self, col: str) -> Mapping[str, Any]:
-        """Return this scope's part of a collection to read from."""
-        found = self._variables.get(col)
-        if found is None:
-            if self.parent is None:
-                return _EMPTY
-            above = self.parent._collection(col)
-            if self._name is None or self._name not in above:
-                return _EMPTY
-            found = self._variables[col] = above[self._name]
-        return found  # type: ignore[no-any-return]
-
-    def _mutable_collection(self, col: str) -> dict[str, Any]:
-        """Return this scope's part of a collection to write to, made on the way down if need be."""
-        found = self._variables.get(col)
-        if found is None:
-            home = self._variables
-            if self.parent is None:
-                found = home[col] = {}
-            else:
-                found = home[col] = self.parent._mutable_collection(col).setdefault(
-                    self._name or "", {}
-                )
-        return found
-
-    def variables(self) -> dict[str, Any]:
-        """Copy all variables at and below this scope, by collection, into nested dicts.
-
-        Changing the copy changes nothing here. What a store holds is read, in one batch per collection.
-        """
-        self._populate_collections()
-        return {col: snapshot_mapping(values) for col, values in self._variables.items()}
-
-    def mutable_variables(self) -> dict[str, Any]:
-        """Return the mutable collections at this scope."""
-        self._populate_collections()
-        return {
-            col: values for col, values in self._variables.items() if in_filter(self.mutable, col)
-        }
-
-    def _populate_collections(self) -> None:
-        for col in list(self.root._variables):
-            self._collection(col)
-
-    # RNG streams and flags
-
-    def has_rng(self, name: str) -> bool:
-        """Tell whether there is a stream of this name."""
-        return name in self.rngs
-
-    def make_rng(self, name: str = "params") -> PRNGKey:
-        """Draw a key from a stream, or from 'params' if there is no such stream.
-
-        Raises:
-          InvalidRngError: there is neither.
-          InvalidScopeError: the run of this scope has ended.
-        """
-        if name not in self.rngs:
-            if "params" not in self.rngs:
-                keeper = who_keeps_out_stream(self, name)
-                if keeper is not None:
-                    raise MissingRngSplitError(keeper, name, self.path_text)
-                msg = (
-                    f"Cannot draw a key of stream {name!r} in {self.path_text}: found the streams "
-                    f"{sorted(self.rngs)}. Pass rngs={{{name!r}: jax.random.key(...)}} to `apply` or `init`."
-                )
-                raise InvalidRngError(msg)
-            name = "params"
-        self._check_valid()
-        count = self.rng_counters[name] = self.rng_counters[name] + 1
-        return LazyRng.create(self.rngs[name], count).as_jax_rng()
-
-    def has_flag(self, key: str) -> bool:
-        """Tell whether a flag was given."""
-        return key in self.flags
-
-    def get_flag(self, key: str, default: Any = _REQUIRED) -> Any:
-        """Return a flag.
-
-        Raises:
-          ValueError: the flag was not given and there is no default.
-        """
-        if key not in self.flags and default is _REQUIRED:
-            msg = f"There is no flag {key!r} in {self.path_text}, only {sorted(self.flags)}."
-            raise ValueError(msg)
-        return self.flags.get(key, default)
-
-    # Variables
-
-    def has_variable(self, col: str, name: str) -> bool:
-        """Tell whether this scope has a variable."""
-        return name in self._collection(col)
-
-    def get_variable(self, col: str, name: str, default: Any = None) -> Any:
-        """Return a variable's value, boxes and all, or ``default`` if there is none."""
-        collection = self._collection(col)
-        if name not in collection:
-            return default
-        if self.flags and RECORDER in self.flags:
-            self.flags[RECORDER].note_read(self, col, name)
-        return collection[name]
-
-    def put_variable(self, col: str, name: str, value: Any) -> None:
-        """Write a variable. A mapping is merged into one that is there.
-
-        Raises:
-          InvalidScopeError: the run of this scope has ended.
-          ModifyScopeVariableError: the collection is immutable.
-        """
-        self._check_valid()
-        if not in_filter(self.mutable, col):
-            keeper = who_keeps_out(self, col)
-            if keeper is not None:
-                raise UnliftedWriteError(keeper, col, name, self.path_text)
-            raise ModifyScopeVariableError(col, name, self.path_text)
-        _merge(self._mutable_collection(col), name, value)
+    __slots__ = ()
 
     def variable(
         self,
@@ -477,6 +82,11 @@ class Scope:
           ScopeCollectionNotFound: the variable is missing, as is its whole collection, and cannot be created.
           ScopeVariableNotFoundError: the variable is missing and cannot be created.
           ValueError: the name is taken.
+
+        Example:
+          >>> scope = Scope({"state": {}}, mutable=["state"])
+          >>> scope.variable("state", "n", lambda: 3).value
+          3
         """
         self.reserve(name, col)
         if not self.has_variable(col, name):
@@ -510,6 +120,12 @@ class Scope:
           ScopeParamNotFoundError: the parameter is missing.
           ScopeParamShapeError: the parameter has another shape than ``init_fn`` makes.
           ValueError: the name is taken.
+
+        Example:
+          >>> import jax
+          >>> scope = Scope({"params": {}}, rngs={"params": jax.random.key(0)}, mutable=["params"])
+          >>> scope.param("w", jax.nn.initializers.ones, (2,))
+          Array([1., 1.], dtype=float32)
         """
         self.reserve(name, "params")
         params = self._collection("params")
@@ -536,7 +152,10 @@ class Scope:
             self.put_variable("params", name, value)
         else:
             value = self._missing(
-                "params", name, lambda: init_fn(jax.random.key(0), *init_args, **init_kwargs)
+                "params",
+                name,
+                lambda: init_fn(jax.random.key(0), *init_args, **init_kwargs),
+                is_param=True,
             )
         return meta.unbox(value) if unbox else value
 
@@ -545,17 +164,17 @@ class Scope:
             if np.shape(leaf) != shape:
                 raise ScopeParamShapeError(name, self.path_text, np.shape(leaf), shape)
 
-    def _missing(self, col: str, name: str, make: Callable[[], Any]) -> Any:
+    def _missing(self, col: str, name: str, make: Callable[[], Any], is_param: bool = False) -> Any:
         """Raise for a variable that is neither there nor may be made; or, if that is noted, make it all the same."""
         recorder = self.flags.get(RECORDER)
         if recorder is None:
-            self._raise_not_found(col, name)
+            self._raise_not_found(col, name, is_param)
         value = make()
         recorder.note_missing(self, col, name, value)
-        _merge(self._mutable_collection(col), name, value)
+        merge(self._mutable_collection(col), name, value)
         return value
 
-    def _raise_not_found(self, col: str, name: str) -> NoReturn:
+    def _raise_not_found(self, col: str, name: str, is_param: bool = False) -> NoReturn:
         top = self.root._variables
         if self.is_collection_empty(col):
             keeper = who_keeps_out(self, col)
@@ -564,15 +183,6 @@ class Scope:
             unwrapped = col not in top and (*self._path, name)[0] in top
             raise ScopeCollectionNotFound(col, name, self.path_text, found=top, unwrapped=unwrapped)
         known = self._collection(col)
-        if col == "params":
+        if is_param:
             raise ScopeParamNotFoundError(name, self.path_text, known)
         raise ScopeVariableNotFoundError(name, col, self.path_text, known)
-
-
-def _merge(target: dict[str, Any], name: str, value: Any) -> None:
-    current = target.get(name)
-    if isinstance(current, dict) and isinstance(value, Mapping):
-        for key, item in value.items():
-            _merge(current, key, item)
-    else:
-        target[name] = value

@@ -24,6 +24,14 @@ class Variable(Generic[_T]):
       collection: name of the collection.
       name: name of the variable in the scope.
       unbox: whether `value` is what lies in the boxes (`AxisMetadata`) of the variable, if it has any.
+
+    Example:
+      >>> import linen_core as nn
+      >>> scope = nn.Scope({"state": {"n": 1}}, mutable=["state"])
+      >>> n = Variable(scope, "state", "n")
+      >>> n.value += 1
+      >>> scope.get_variable("state", "n"), n.is_mutable()
+      (2, True)
     """
 
     __slots__ = ("__weakref__", "collection", "name", "scope", "unbox")

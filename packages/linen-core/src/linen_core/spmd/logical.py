@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from linen_core import meta, struct
 from linen_core._context import context_var, replaced_context
 from linen_core.errors import UnknownAxisError
+from linen_core.typing import LogicalRules
 
 __all__ = [
     "LogicalRules",
@@ -31,14 +32,16 @@ __all__ = [
     "with_logical_partitioning",
 ]
 
-LogicalRules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]
-"""Pairs of a logical axis name and the mesh axis, or axes, that it is sharded over; None for unsharded."""
-
 MeshAxis: TypeAlias = Any
 
 
 class RulesFallback(enum.Enum):
-    """What happens to a logical axis that no rule maps."""
+    """What happens to a logical axis that no rule maps.
+
+    Example:
+      >>> [fallback.name for fallback in RulesFallback]
+      ['AXIS_IS_UNSHARDED', 'RAISE_ERROR', 'NO_CONSTRAINT']
+    """
 
     AXIS_IS_UNSHARDED = "axis_is_unsharded"
     """The axis is not sharded."""
@@ -49,12 +52,25 @@ class RulesFallback(enum.Enum):
 
 
 def set_logical_axis_rules(rules: LogicalRules) -> None:
-    """Set the rules that hold from now on in this thread."""
+    """Set the rules that hold from now on in this thread.
+
+    Example:
+      >>> set_logical_axis_rules([("batch", "data")])
+      >>> get_logical_axis_rules()
+      [('batch', 'data')]
+      >>> set_logical_axis_rules(())
+    """
     context_var.set(context_var.get()._replace(axis_rules=rules))
 
 
 def get_logical_axis_rules() -> LogicalRules:
-    """Return the rules that hold here."""
+    """Return the rules that hold here.
+
+    Example:
+      >>> with logical_axis_rules([("batch", "data")]):
+      ...     get_logical_axis_rules()
+      [('batch', 'data')]
+    """
     return context_var.get().axis_rules
 
 
@@ -129,7 +145,13 @@ def logical_to_mesh_axes(
 
 
 def logical_to_mesh(tree: Any, rules: LogicalRules | None = None) -> Any:
-    """Map each partition spec of logical names in a tree to one over a mesh; see `logical_to_mesh_axes`."""
+    """Map each partition spec of logical names in a tree to one over a mesh; see `logical_to_mesh_axes`.
+
+    Example:
+      >>> from jax.sharding import PartitionSpec
+      >>> logical_to_mesh({"w": PartitionSpec("embed", "mlp")}, rules=[("mlp", "model")])
+      {'w': P(None, 'model')}
+    """
     return jax.tree.map(
         lambda spec: logical_to_mesh_axes(spec, rules), tree, is_leaf=_is_partition_spec
     )
@@ -142,6 +164,13 @@ def logical_to_mesh_sharding(
 
     Raises:
       UnknownMeshAxisError: a rule stands for an axis that the mesh does not have.
+
+    Example:
+      >>> from jax.sharding import PartitionSpec
+      >>> mesh = jax.make_mesh((1,), ("model",))
+      >>> tree = {"w": PartitionSpec("embed", "mlp")}
+      >>> logical_to_mesh_sharding(tree, mesh, rules=[("mlp", "model")])["w"].spec
+      P(None, 'model')
     """
 
     def to_sharding(names: Any) -> NamedSharding:
@@ -188,6 +217,14 @@ def with_logical_constraint(
       UnknownAxisError: no rule maps a name, and ``fallback`` says so.
       UnknownMeshAxisError: a rule stands for an axis that the mesh does not have.
       ValueError: a name stands twice.
+
+    Example:
+      >>> from jax.sharding import AxisType
+      >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
+      >>> rules = [("batch", "data")]
+      >>> constrain = lambda x: with_logical_constraint(x, ("batch", "embed"), rules, mesh)
+      >>> jax.jit(constrain)(jnp.ones((4, 3))).shape
+      (4, 3)
     """
     if rules is None:
         rules = get_logical_axis_rules()

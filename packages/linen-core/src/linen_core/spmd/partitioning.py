@@ -58,7 +58,12 @@ _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 @struct.dataclass
 class AxisMetadata:
-    """The logical names of a variable's axes, as they lie in a collection like `params_axes`."""
+    """The logical names of a variable's axes, as they lie in a collection like `params_axes`.
+
+    Example:
+      >>> AxisMetadata(names=("embed", "mlp")).names
+      ('embed', 'mlp')
+    """
 
     names: Any = struct.field(pytree_node=False)
     """A tuple of names, or a tree of tuples."""
@@ -99,6 +104,14 @@ def param_with_axes(
 
     Returns:
       The parameter's value.
+
+    Example:
+      >>> class Scale(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         return x * param_with_axes("scale", nn.initializers.ones, x.shape[-1:], axes=("embed",))
+      >>> Scale().init(jax.random.key(0), jnp.ones((2, 3)))["params_axes"]
+      {'scale_axes': AxisMetadata(names=('embed',))}
     """
     module = _surrounding_module(module)
     value = module.param(name, init_fn, *init_args, **init_kwargs)
@@ -119,6 +132,13 @@ class PartitionedVariable(Variable[Any]):
     Attributes:
       axes: a logical name for each axis, or None.
       fallback: what happens to a name that no rule maps.
+
+    Example:
+      >>> scope = nn.Scope({"cache": {"k": jnp.ones(2)}}, mutable=["cache"])
+      >>> cached = PartitionedVariable(scope, "cache", "k", axes=("length",))
+      >>> cached.value = cached.value + 1
+      >>> cached.value
+      Array([2., 2.], dtype=float32)
     """
 
     __slots__ = ("axes", "fallback")
@@ -177,6 +197,15 @@ def variable_with_axes(
 
     Raises:
       ScopeVariableNotFoundError: the variable is missing and cannot be made.
+
+    Example:
+      >>> class Cache(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         cached = variable_with_axes("cache", "k", jnp.zeros, x.shape, axes=("batch", "length"))
+      ...         return x + cached.value
+      >>> Cache().init(jax.random.key(0), jnp.ones((2, 3)))["cache_axes"]
+      {'k_axes': AxisMetadata(names=('batch', 'length'))}
     """
     owner = _surrounding_module(module)
     scope = owner.scope
@@ -199,6 +228,10 @@ def get_axis_names(axes_metadata: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
       A nested dict of partition specs of logical names.
+
+    Example:
+      >>> get_axis_names({"dense": {"kernel_axes": AxisMetadata(("embed", "mlp"))}})
+      {'dense': {'kernel': P('embed', 'mlp')}}
     """
 
     def spec(names: Any) -> Any:
@@ -285,6 +318,17 @@ def scan_with_axes(
       axes_collections: collections whose variables' axes are named.
       data_transform: as for `nn.scan`.
       methods: as for `nn.scan`.
+
+    Example:
+      >>> class Block(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x, _):
+      ...         return x * param_with_axes("scale", nn.initializers.ones, (3,), axes=("embed",)), None
+      >>> Blocks = scan_with_axes(
+      ...     Block, variable_axes={"params": 0}, split_rngs={"params": True}, length=2
+      ... )
+      >>> Blocks().init(jax.random.key(0), jnp.ones(3), None)["params_axes"]
+      {'scale_axes': AxisMetadata(names=('layers', 'embed'))}
     """
     named = tuple(f"{collection}_axes" for collection in axes_collections)
     scanned = scan(
@@ -334,6 +378,20 @@ def vmap_with_axes(
       partitioning_axis_names: for each collection the logical name of the mapped axis.
       spmd_axis_name: as for `nn.vmap`.
       methods: as for `nn.vmap`.
+
+    Example:
+      >>> class Scale(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         return x * param_with_axes("scale", nn.initializers.ones, (3,), axes=("embed",))
+      >>> Experts = vmap_with_axes(
+      ...     Scale,
+      ...     variable_axes={"params": 0},
+      ...     split_rngs={"params": True},
+      ...     partitioning_axis_names={"params": "expert"},
+      ... )
+      >>> Experts().init(jax.random.key(0), jnp.ones((4, 3)))["params_axes"]
+      {'scale_axes': AxisMetadata(names=('expert', 'embed'))}
     """
     axes: dict[Any, Any] = dict(variable_axes)
     axes.update({f"{name}_axes": None for name in partitioning_axis_names})
@@ -375,6 +433,16 @@ def remat(
       static_argnums: numbers of arguments that are no arrays, the first after the module being number 0.
       policy: as for `nn.remat`.
       methods: as for `nn.remat`.
+
+    Example:
+      >>> class Block(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x, train):
+      ...         return nn.Dropout(0.5, deterministic=not train)(nn.Dense(3)(x))
+      >>> Block = remat(Block, static_argnums=(1,))
+      >>> y, _ = Block().init_with_output(jax.random.key(0), jnp.ones((2, 3)), False)
+      >>> y.shape
+      (2, 3)
     """
     return checkpoint(
         target,

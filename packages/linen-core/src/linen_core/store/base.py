@@ -20,7 +20,12 @@ __all__ = ["StoreCapabilities", "VariableStore"]
 
 @dataclasses.dataclass(frozen=True)
 class StoreCapabilities:
-    """What a store can do. Nothing else decides which tests of the conformance suite apply to it."""
+    """What a store can do. Nothing else decides which tests of the conformance suite apply to it.
+
+    Example:
+      >>> StoreCapabilities(writable=True, lazy=False, thread_safe=True).lazy
+      False
+    """
 
     writable: bool = False
     """`put` and `delete` work."""

@@ -92,6 +92,10 @@ def value_spec(value: Any) -> Any:
     """Describe one leaf: a `jax.ShapeDtypeStruct`, or the value's pytree of them.
 
     A part that is no array (a string, say) stands for itself.
+
+    Example:
+      >>> value_spec({"w": np.zeros((2, 3), np.float32)})
+      {'w': ShapeDtypeStruct(shape=(2, 3), dtype=float32)}
     """
     return jax.tree.map(_array_spec, value)
 

@@ -19,6 +19,11 @@ class StoreView(Mapping[str, Any]):
     """One node of a store as a mapping from names to values and further nodes.
 
     Values are read when they are asked for, never earlier.
+
+    Example:
+      >>> store = nn.MemoryStore({"params": {"dense": {"bias": 1.0}}})
+      >>> StoreView(store, "params")["dense"]["bias"]
+      1.0
     """
 
     __slots__ = ("_collection", "_nodes", "_path", "_store")

@@ -240,6 +240,14 @@ def lift_transform(
 
     Raises:
       TransformTargetError: ``target`` is something else.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> def doubled(fn):
+      ...     return lambda scope, *args: 2 * fn(scope, *args)
+      >>> Dense = lift_transform(doubled, nn.Dense)
+      >>> Dense(1, kernel_init=nn.initializers.ones).init_with_output(jax.random.key(0), jnp.ones(3))[0]
+      Array([6.], dtype=float32)
     """
 
     def transformed(fn: Callable[..., Any], args: Any, kwargs: Any, cls: Any = None) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 
 from linen_core.errors import TransformAxisError
+from linen_core.typing import In, Out
 
 __all__ = [
     "In",
@@ -33,22 +33,6 @@ class _Broadcast:
 
 broadcast = _Broadcast()
 """In place of an axis of `scan`: the value is the same in all steps."""
-
-
-@dataclasses.dataclass(frozen=True)
-class In:
-    """An axis for variables that go in only."""
-
-    axis: Any
-    """The axis, or None for none."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Out:
-    """An axis for variables that come out only."""
-
-    axis: Any
-    """The axis, or None for none."""
 
 
 def split_in_out(axes: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:

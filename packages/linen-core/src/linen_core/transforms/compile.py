@@ -93,6 +93,13 @@ def fold_rngs(
 
     Returns:
       A module class, or a function of a module.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> x = jnp.ones((1, 3))
+      >>> variables = nn.fold_rngs(nn.Dense)(2).init(jax.random.key(0), x)
+      >>> variables["params"]["kernel"].shape
+      (3, 2)
     """
     return _lift_forked(  # type: ignore[no-any-return]
         lift_fold_rngs, target, None, {"variables": variables, "rngs": rngs}

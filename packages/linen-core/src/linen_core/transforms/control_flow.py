@@ -87,6 +87,21 @@ def switch(
 
     Returns:
       What the chosen function returns.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> class Model(nn.Module):
+      ...     def setup(self):
+      ...         self.heads = [nn.Dense(2), nn.Dense(2)]
+      ...     def __call__(self, x, index):
+      ...         if self.is_initializing():
+      ...             for head in self.heads:
+      ...                 head(x)
+      ...         branches = [lambda model, x, i=i: model.heads[i](x) for i in range(2)]
+      ...         return nn.switch(index, branches, self, x)
+      >>> variables = Model().init(jax.random.key(0), jnp.ones(3), 0)
+      >>> sorted(variables["params"]), Model().apply(variables, jnp.ones(3), 1).shape
+      (['heads_0', 'heads_1'], (2,))
     """
     return switch_between(  # type: ignore[no-any-return]
         lambda branches, *operands: jax.lax.switch(index, branches, *operands),
@@ -151,6 +166,18 @@ def while_loop(
 
     Returns:
       The last carried value.
+
+    Example:
+      >>> import jax.numpy as jnp, linen_core as nn
+      >>> class Doubles(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         def body(model, x):
+      ...             model.put_variable("state", "steps", 1 + model.get_variable("state", "steps"))
+      ...             return 2 * x
+      ...         return nn.while_loop(lambda model, x: x < 100, body, self, x, carry_variables="state")
+      >>> Doubles().apply({"state": {"steps": 0}}, 3.0, mutable=["state"])
+      (Array(192., dtype=float32, weak_type=True), {'state': {'steps': Array(6, dtype=int32, weak_type=True)}})
     """
     rng_filters, splits = unzip(split_rngs.items())
 

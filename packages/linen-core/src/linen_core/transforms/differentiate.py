@@ -120,6 +120,17 @@ def value_and_grad(
     Raises:
       NotImplementedError: ``reduce_axes`` is not empty.
       ValueError: the result is no scalar.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> class Model(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         square = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.ones)
+      ...         return nn.value_and_grad(lambda dense, x: (dense(x) ** 2).sum(), square, x)
+      >>> (value, gradients), _ = Model().init_with_output(jax.random.key(0), jnp.array([1.0, 2.0]))
+      >>> value, gradients
+      (Array(9., dtype=float32), (Array([6., 6.], dtype=float32),))
     """
     _refuse_reduce_axes("value_and_grad", reduce_axes)
 
@@ -163,6 +174,16 @@ def grad(
 
     Returns:
       A tuple of gradients, one for each argument; with ``has_aux`` a pair of that and the auxiliary value.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> class Model(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         square = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.ones)
+      ...         return nn.grad(lambda dense, x: (dense(x) ** 2).sum(), square, x)
+      >>> Model().init_with_output(jax.random.key(0), jnp.array([1.0, 2.0]))[0]
+      (Array([6., 6.], dtype=float32),)
     """
     value, gradients = value_and_grad(
         fn,
@@ -198,6 +219,17 @@ def jvp(
 
     Returns:
       What ``fn`` returns, and its tangent.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> class Model(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x, direction):
+      ...         layer = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.ones)
+      ...         return nn.jvp(lambda dense, x: dense(x), layer, (x,), (direction,), variable_tangents={})
+      >>> x, direction = jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])
+      >>> Model().init_with_output(jax.random.key(0), x, direction)[0]
+      (Array([3.], dtype=float32), Array([1.], dtype=float32))
     """
 
     def transform(core_fn: Callable[..., Any]) -> Callable[..., Any]:

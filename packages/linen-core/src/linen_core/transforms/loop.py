@@ -32,7 +32,7 @@ _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 def scan(
     target: Target,
-    variable_axes: Mapping[CollectionFilter, int | In | Out] = _NONE,
+    variable_axes: Mapping[CollectionFilter, int | In[Any] | Out[Any]] = _NONE,
     variable_broadcast: CollectionFilter = False,
     variable_carry: CollectionFilter = False,
     split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,

@@ -125,6 +125,15 @@ def add_metadata_axis(
 
     Returns:
       A module class, or a function of a module.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> init = nn.with_partitioning(nn.initializers.ones, ("layers", None, None))
+      >>> named = {nn.PARTITION_NAME: "layers"}
+      >>> Dense = nn.add_metadata_axis(nn.Dense, variable_axes={"params": 0}, metadata_params=named)
+      >>> inner = nn.with_partitioning(nn.initializers.ones, (None, "model"))
+      >>> Dense(2, kernel_init=inner).init(jax.random.key(0), jnp.ones((1, 3)))["params"]["kernel"].names
+      ('layers', None, 'model')
     """
     params = dict(metadata_params)
     for collection, axis in variable_axes.items():

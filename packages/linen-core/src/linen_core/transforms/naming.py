@@ -45,6 +45,19 @@ def named_call(class_fn: Callable[..., Any], force: bool = True) -> Callable[...
     Args:
       class_fn: a function whose first argument is a module.
       force: whether to do so even where named scopes are switched off.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, linen_core as nn
+      >>> @nn.named_call
+      ... def head(model, x):
+      ...     return x * model.param("scale", nn.initializers.ones, ())
+      >>> class Model(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         return head(self, x)
+      >>> program = jax.jit(Model().apply).lower({"params": {"scale": jnp.ones(())}}, jnp.ones(2))
+      >>> "Model.head/mul" in program.as_text(debug_info=True)
+      True
     """
     name = method_name(class_fn)
     suffix = "" if name == "__call__" else f".{name}"

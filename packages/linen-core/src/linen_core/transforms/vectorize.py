@@ -30,7 +30,7 @@ _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 def vmap(
     target: Target,
-    variable_axes: Mapping[CollectionFilter, int | In | Out | None] = _NONE,
+    variable_axes: Mapping[CollectionFilter, int | In[Any] | Out[Any] | None] = _NONE,
     split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
     in_axes: Any = 0,
     out_axes: Any = 0,
