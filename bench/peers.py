@@ -1,4 +1,4 @@
-"""The MLP of the benchmarks in libraries with other APIs than flax.linen's."""
+"""The models of the benchmarks in libraries with other APIs than flax.linen's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import haiku as hk
 import jax
 from flax import nnx
 
-__all__ = ["applied_mlps", "initialised_mlps"]
+__all__ = [
+    "NnxMLP",
+    "NnxTransformer",
+    "applied_mlps",
+    "haiku_mlp",
+    "haiku_resnet",
+    "haiku_transformer",
+    "initialised_mlps",
+]
 
 
 class NnxMLP(nnx.Module):
@@ -21,6 +29,32 @@ class NnxMLP(nnx.Module):
     def __call__(self, x):
         for layer in self.layers:
             x = jax.nn.relu(layer(x))
+        return x
+
+
+class NnxBlock(nnx.Module):
+    """The transformer block with flax.nnx."""
+
+    def __init__(self, features, rngs):
+        self.norms = nnx.List([nnx.LayerNorm(features, rngs=rngs) for _ in range(2)])
+        self.attention = nnx.MultiHeadAttention(4, features, decode=False, rngs=rngs)
+        self.widen = nnx.Linear(features, 4 * features, rngs=rngs)
+        self.narrow = nnx.Linear(4 * features, features, rngs=rngs)
+
+    def __call__(self, x):
+        x = x + self.attention(self.norms[0](x))
+        return x + self.narrow(jax.nn.gelu(self.widen(self.norms[1](x))))
+
+
+class NnxTransformer(nnx.Module):
+    """The transformer with flax.nnx."""
+
+    def __init__(self, depth, features, rngs):
+        self.blocks = nnx.List([NnxBlock(features, rngs) for _ in range(depth)])
+
+    def __call__(self, x):
+        for block in self.blocks:
+            x = block(x)
         return x
 
 
@@ -39,7 +73,9 @@ class EqxMLP(eqx.Module):
         return x
 
 
-def _haiku(depth, features):
+def haiku_mlp(depth: int, features: int) -> Any:
+    """Make the MLP with haiku."""
+
     def forward(x):
         for _ in range(depth):
             x = jax.nn.relu(hk.Linear(features)(x))
@@ -48,11 +84,38 @@ def _haiku(depth, features):
     return hk.without_apply_rng(hk.transform(forward))
 
 
+def haiku_transformer(depth: int) -> Any:
+    """Make the transformer with haiku."""
+
+    def forward(x):
+        features = x.shape[-1]
+        for _ in range(depth):
+            h = hk.LayerNorm(-1, create_scale=True, create_offset=True)(x)
+            attention = hk.MultiHeadAttention(
+                4, features // 4, w_init=hk.initializers.TruncatedNormal(0.1)
+            )
+            x = x + attention(h, h, h)
+            h = hk.LayerNorm(-1, create_scale=True, create_offset=True)(x)
+            x = x + hk.Linear(features)(jax.nn.gelu(hk.Linear(4 * features)(h)))
+        return x
+
+    return hk.without_apply_rng(hk.transform(forward))
+
+
+def haiku_resnet() -> Any:
+    """Make ResNet-50 with haiku."""
+
+    def forward(x):
+        return hk.nets.ResNet50(1000)(x, is_training=True)
+
+    return hk.without_apply_rng(hk.transform_with_state(forward))
+
+
 def initialised_mlps(depth: int, features: int, x: Any) -> dict[str, Any]:
     """Functions of a key that make the MLP."""
     return {
         "nnx": lambda key: nnx.state(NnxMLP(depth, features, nnx.Rngs(key))),
-        "haiku": lambda key: _haiku(depth, features).init(key, x),
+        "haiku": lambda key: haiku_mlp(depth, features).init(key, x),
         "equinox": lambda key: eqx.filter(EqxMLP(depth, features, key), eqx.is_array),
     }
 
@@ -61,7 +124,7 @@ def applied_mlps(depth: int, features: int, x: Any) -> dict[str, Any]:
     """Pairs of a function of state and input, and its state."""
     key = jax.random.key(0)
     graph, state = nnx.split(NnxMLP(depth, features, nnx.Rngs(0)))
-    transformed = _haiku(depth, features)
+    transformed = haiku_mlp(depth, features)
     arrays, static = eqx.partition(EqxMLP(depth, features, key), eqx.is_array)
     return {
         "nnx": (lambda state, x: nnx.merge(graph, state)(x), state),

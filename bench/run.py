@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import models
 import peers
+import tables
 from timing import Figure, measure, traced
 
 import linen_core as nn
@@ -161,6 +162,22 @@ BENCHMARKS = {
     "scan apply": Benchmark(scan_apply, 1.25),
     "remat apply": Benchmark(lambda: wrapped_apply("remat", jax.checkpoint), 1.25),
     "jit apply": Benchmark(lambda: wrapped_apply("jit", lambda fn: fn), 0.35),
+    "mlp table": Benchmark(lambda: tables.mlp_tables(flops=False), 0.5, base="flax", rounds=5),
+    "mlp table with FLOPs": Benchmark(
+        lambda: tables.mlp_tables(flops=True), 0.1, base="flax", rounds=2
+    ),
+    "transformer table": Benchmark(
+        lambda: tables.transformer_tables(flops=False), 0.5, base="flax", rounds=5
+    ),
+    "transformer table with FLOPs": Benchmark(
+        lambda: tables.transformer_tables(flops=True), 0.1, base="flax", rounds=2
+    ),
+    "resnet table": Benchmark(
+        lambda: tables.resnet_tables(flops=False), 0.5, base="flax", rounds=5
+    ),
+    "resnet table with FLOPs": Benchmark(
+        lambda: tables.resnet_tables(flops=True), 0.25, base="flax", rounds=2
+    ),
 }
 
 

@@ -22,12 +22,15 @@ FACES = [
     "linen_core.train_state",
     "linen_core.transforms",
     "linen_core.traverse_util",
+    "linen_summary",
 ]
 # Functions of jax itself under their names here have its docstrings.
 FROM_JAX = {"gelu", "logsumexp", "softmax"}
 
 
 def _is_ours(value):
+    if getattr(value, "_is_protocol", False):
+        return False
     if isinstance(value, type) and issubclass(value, BaseException):
         return False
     return callable(value) and getattr(value, "__module__", "").startswith("linen_")

@@ -64,6 +64,13 @@ print(json.dumps({
 }))
 """
 
+SAVE = """
+import sys
+import jax, jax.numpy as jnp
+import linen_core as nn, linen_store
+linen_store.save(sys.argv[1], nn.Dense(2).init(jax.random.key(0), jnp.ones((1, 3))))
+"""
+
 
 def run(*command: str, cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
@@ -135,6 +142,11 @@ def test_three_wheels_work_together(tmp_path):
         "stores": ["checkpoint", "frozen", "memory"],
         "checkpoint": "CheckpointStore",
     }
+    command = str(Path(python).parent / "linen-summary")
+    dense = ("linen_core:Dense", "--arg", "features=2", "--input", "float32[1,3]")
+    assert "kernel: float32[3,2]" in run(command, *dense, "--format", "csv")
+    run(python, "-I", "-c", SAVE, str(tmp_path / "saved"))
+    assert "kernel: float32[3,2]" in run(command, str(tmp_path / "saved"), "--format", "csv")
 
 
 def test_import_leaves_what_is_installed_alone():

@@ -260,7 +260,12 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
 
 
 def whereabouts() -> str:
-    """Name the class and the path of the module whose method runs; empty outside of modules."""
+    """Name the class and the path of the module whose method runs; empty outside of modules.
+
+    Example:
+      >>> whereabouts()
+      ''
+    """
     module = current_context().module
     if module is None:
         return ""
@@ -279,6 +284,11 @@ def check_mesh_axes(names: Any, spec: PartitionSpec, mesh: Any) -> None:
 
     Raises:
       UnknownMeshAxisError: it names such an axis.
+
+    Example:
+      >>> from jax.sharding import PartitionSpec
+      >>> mesh = jax.make_mesh((1,), ("data",))
+      >>> check_mesh_axes(("batch",), PartitionSpec("data"), mesh)
     """
     if mesh is None:
         return

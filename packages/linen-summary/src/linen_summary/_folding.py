@@ -7,6 +7,7 @@ two constants. Where an equation might be one of those, counting it by itself co
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,14 +15,26 @@ import jax.numpy as jnp
 
 from linen_summary._operations import FREE, RULES
 
-__all__ = ["NO_CONSTANT", "SOME_CONSTANT", "may_fold", "result_constant"]
+__all__ = ["NO_CONSTANT", "SOME_CONSTANT", "is_certain", "may_fold", "result_constant"]
 
 NO_CONSTANT = object()
 """Stands for a value that is known when the function runs, not before."""
 SOME_CONSTANT = object()
 """Stands for a constant array; a constant with the same number everywhere is given as that number."""
 
-_IDENTITIES = {"add": (0,), "add_any": (0,), "sub": (0,), "mul": (0, 1), "div": (0, 1)}
+_ONES = (-1, *(2**bits - 1 for bits in (1, 8, 16, 32, 64)))
+_IDENTITIES = {
+    "add": (0,),
+    "add_any": (0,),
+    "sub": (0,),
+    "mul": (0, 1),
+    "div": (0, 1),
+    "and": (0, *_ONES),
+    "or": (0, *_ONES),
+    "xor": (0, *_ONES),
+}
+_UNITS = {"add": 0, "add_any": 0, "sub": 0, "mul": 1}
+"""Operations that give their other operand back, and for which constant."""
 _COMPARISONS = frozenset({"eq", "ge", "gt", "le", "lt", "ne"})
 _MOVES = frozenset(
     (
@@ -37,9 +50,12 @@ _MOVES = frozenset(
     )
 )
 _COSTS_NOTHING = frozenset(FREE.split())
-_FUNCTIONS: dict[str, Callable[[Any], float]] = {
-    "sqrt": math.sqrt,
-    "rsqrt": lambda x: 1 / math.sqrt(x),
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "mul": operator.mul,
+    "sub": operator.sub,
+    "sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
+    "rsqrt": lambda x: 1 / math.sqrt(x) if x > 0 else math.nan,
 }
 
 
@@ -89,8 +105,34 @@ def result_constant(equation: Any, constants: Sequence[Any]) -> Any:
     if any(constant is NO_CONSTANT for constant in constants):
         return NO_CONSTANT
     name = equation.primitive.name
+    if name == "iota":
+        return (
+            0 if equation.outvars[0].aval.shape[equation.params["dimension"]] == 1 else NO_CONSTANT
+        )
+    if name == "iota_2x32_shape" and max(equation.outvars[0].aval.shape) > 1:
+        return NO_CONSTANT
     if len(constants) == 1 and name in _MOVES:
         return constants[0]
-    if name in _FUNCTIONS and constants[0] is not SOME_CONSTANT and constants[0] > 0:
-        return _FUNCTIONS[name](constants[0])
+    numbers = SOME_CONSTANT not in constants
+    if name in _FUNCTIONS and numbers and _is_float(equation.outvars[0]):
+        number = _FUNCTIONS[name](*constants)
+        return number if math.isfinite(number) else SOME_CONSTANT
     return SOME_CONSTANT
+
+
+def is_certain(equation: Any, constants: Sequence[Any], *, costs: bool) -> bool:
+    """Tell whether an operation that may be simplified is so by itself, whatever stands around it.
+
+    Args:
+      equation: the equation of a jaxpr.
+      constants: as for `may_fold`.
+      costs: whether anything is left of the operation, for constants with these numbers.
+    """
+    variables = [id(variable) for variable in equation.invars if not hasattr(variable, "val")]
+    if SOME_CONSTANT in constants or len(set(variables)) < len(variables):
+        return False
+    name = equation.primitive.name
+    known = [constant for constant in constants if constant is not NO_CONSTANT]
+    if name == "not":
+        return False
+    return costs or len(known) == len(constants) or known == [_UNITS.get(name)]

@@ -1,18 +1,22 @@
 """FLOPs of a traced function: the sum over its operations, each kind of which is counted once.
 
 XLA adds up FLOPs as 32-bit floats. Where every partial sum is exact in those, the order does not matter and the sum
-over the equations is XLA's number; where it might not be, the function is lowered as a whole and XLA is asked.
+over the equations is XLA's number; where it might not be, the numbers are added in XLA's order. Where that is not
+known, or operations might be simplified away, the function is lowered as a whole and XLA is asked.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
+from jax import lax
 
-from linen_summary._folding import NO_CONSTANT, SOME_CONSTANT, may_fold, result_constant
-from linen_summary._jax_compat import live_part
-from linen_summary._operations import RULES, fits, granularity
+from linen_summary._folding import NO_CONSTANT, SOME_CONSTANT, is_certain, may_fold, result_constant
+from linen_summary._jax_compat import live_part, random_bits_jaxpr
+from linen_summary._operations import RULES, additions, fits, granularity
+from linen_summary._rounded_sums import INLINED, Cost, Function, Step, marks, rounded_sum
 from linen_summary.errors import UnknownCostError
 
 __all__ = ["JaxprCosts"]
@@ -29,34 +33,14 @@ _CALLS = {
 }
 """Primitives that run a jaxpr once as it is, and the parameter that holds it."""
 
-_EXACT = 2**24
-"""Integers up to here are exact as 32-bit floats."""
-
-
-class _Cost(NamedTuple):
-    """A number of FLOPs, and the bitwise or of the numbers that XLA adds up to it."""
-
-    total: int
-    bits: int
-    folds: bool = False
-    """Whether some of it might be simplified away."""
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether it is XLA's number: nothing is simplified away, and no partial sum of XLA's is rounded.
-
-        All partial sums are multiples of the lowest bit.
-        """
-        lowest = self.bits & -self.bits
-        return not self.folds and (self.total == 0 or self.total <= _EXACT * lowest)
-
 
 class JaxprCosts:
     """Counts the FLOPs of traced functions, and remembers those of operations."""
 
     def __init__(self) -> None:
-        self._of_equations: dict[Any, _Cost] = {}
-        self._of_jaxprs: dict[Any, tuple[Any, _Cost]] = {}
+        self._of_equations: dict[Any, Cost] = {}
+        self._functions: dict[Any, Function] = {}
+        self._drawn: dict[tuple[int, tuple[int, ...]], Any] = {}
 
     def of(self, traced: Any) -> int:
         """Count the FLOPs of a function that ``jax.jit(function).trace(...)`` gave.
@@ -65,20 +49,29 @@ class JaxprCosts:
           UnknownCostError: the backend has no cost analysis.
         """
         jaxpr = live_part(traced.jaxpr.jaxpr)
-        cost = self._of_jaxpr(jaxpr, (NO_CONSTANT,) * len(jaxpr.invars))
-        return cost.total if cost.is_exact else _asked(traced)
+        function = self._function(jaxpr, (NO_CONSTANT,) * len(jaxpr.invars))
+        if function.cost.is_exact:
+            used = {v for eqn in jaxpr.eqns for v in eqn.invars if not hasattr(v, "val")}
+            taken = [v for v in jaxpr.invars if v in used or v in jaxpr.outvars]
+            return function.cost.total - marks(taken) - marks(jaxpr.outvars)
+        rounded = None if function.cost.folds else rounded_sum(function)
+        return _asked(traced) if rounded is None else int(rounded)
 
-    def _of_jaxpr(self, jaxpr: Any, inputs: tuple[Any, ...]) -> _Cost:
+    def _function(self, jaxpr: Any, inputs: tuple[Any, ...]) -> Function:
         key = id(jaxpr), inputs
-        if key not in self._of_jaxprs:
-            self._of_jaxprs[key] = jaxpr, self._sum(jaxpr, inputs)
-        return self._of_jaxprs[key][1]
+        if key not in self._functions:
+            steps = list(self._steps(jaxpr, inputs))
+            total = bits = 0
+            for step in steps:
+                total += step.cost.total
+                bits |= step.cost.bits
+            folds = any(step.cost.folds for step in steps)
+            self._functions[key] = Function(jaxpr, Cost(total, bits, folds), steps)
+        return self._functions[key]
 
-    def _sum(self, jaxpr: Any, inputs: tuple[Any, ...]) -> _Cost:
+    def _steps(self, jaxpr: Any, inputs: tuple[Any, ...]) -> Iterator[Step]:
         known: dict[Any, Any] = dict.fromkeys(jaxpr.constvars, SOME_CONSTANT)
         known.update(zip(jaxpr.invars, inputs, strict=True))
-        total = bits = 0
-        folds = False
         for equation in jaxpr.eqns:
             constants = tuple(
                 [
@@ -86,20 +79,35 @@ class JaxprCosts:
                     for v in equation.invars
                 ]
             )
-            cost = self._of_equation(equation, constants)
-            total += cost.total
-            bits |= cost.bits
-            folds = folds or cost.folds
+            called = self._called(equation)
+            if called is None:
+                yield Step(equation, self._of_equation(equation, constants))
+            else:
+                function = self._function(called, _handed_over(equation, constants))
+                folds = function.cost.folds or _hands_over_arrays(equation, constants)
+                yield Step(equation, function.cost._replace(folds=folds), function)
             constant = result_constant(equation, constants)
             if constant is not NO_CONSTANT:
                 known.update(dict.fromkeys(equation.outvars, constant))
-        return _Cost(total, bits, folds)
 
-    def _of_equation(self, equation: Any, constants: tuple[Any, ...]) -> _Cost:
-        inner = _CALLS.get(equation.primitive.name)
-        if inner is not None:
-            called = equation.params[inner]
-            return self._of_jaxpr(getattr(called, "jaxpr", called), constants)
+    def _called(self, equation: Any) -> Any:
+        """Return the jaxpr that an equation runs once as it is; None if it does not."""
+        name = equation.primitive.name
+        if name == "random_bits" and str(equation.invars[0].aval) == "key<fry>[]":
+            drawn = equation.params["bit_width"], tuple(equation.params["shape"])
+            if drawn[1] and drawn not in self._drawn:
+                self._drawn[drawn] = random_bits_jaxpr(*drawn)
+            return self._drawn.get(drawn)
+        inner = _CALLS.get(name)
+        if inner is None:
+            return None
+        called = equation.params[inner]
+        return getattr(called, "jaxpr", called)
+
+    def _of_equation(self, equation: Any, constants: tuple[Any, ...]) -> Cost:
+        if equation.primitive.name == "random_fold_in":
+            # it becomes a function that stands by itself: see `_handed_over`
+            constants = (NO_CONSTANT,) * len(constants)
         avals = tuple([variable.aval for variable in equation.invars])
         twice = len(set(map(id, equation.invars))) < len(avals)
         key = (equation.primitive, tuple(equation.params.items()), avals, constants, twice)
@@ -112,37 +120,68 @@ class JaxprCosts:
         return known
 
 
-def _operation_cost(equation: Any, constants: tuple[Any, ...]) -> _Cost:
-    if may_fold(equation, constants):
-        return _Cost(0, 0, folds=True)
+def _handed_over(equation: Any, constants: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what a called function knows to be constant: nothing, where it stands by itself."""
+    if equation.primitive.name in INLINED:
+        return constants
+    return (NO_CONSTANT,) * len(constants)
+
+
+def _hands_over_arrays(equation: Any, constants: tuple[Any, ...]) -> bool:
+    """Tell whether a function that stands by itself is called with constant arrays."""
+    return equation.primitive.name not in INLINED and any(
+        constant is not NO_CONSTANT and variable.aval.shape
+        for variable, constant in zip(equation.invars, constants, strict=True)
+    )
+
+
+def _operation_cost(equation: Any, constants: tuple[Any, ...]) -> Cost:
+    folds = may_fold(equation, constants)
+    if folds and SOME_CONSTANT in constants:
+        return Cost(0, 0, folds=True)
     rule = RULES.get(equation.primitive.name)
-    flops = rule(equation) if rule is not None and fits(equation) else None
-    if flops is not None:
-        return _Cost(flops, flops)
-    flops = _asked(_alone(equation))
-    return _Cost(flops, granularity(equation, flops))
+    ruled = rule(equation) if rule is not None and fits(equation) else None
+    if ruled is not None and not folds:
+        return Cost(ruled, ruled, additions=1)
+    variables = {id(v): v for v in equation.invars}.values()
+    flops = _asked(_alone(equation, constants)) + marks(variables) + marks(equation.outvars)
+    folds = folds and not is_certain(equation, constants, costs=flops > 0)
+    if flops in (0, ruled):
+        return Cost(flops, flops, folds, additions=1)
+    return Cost(flops, granularity(equation, flops), folds, additions(equation, flops))
 
 
 def _number(literal: Any) -> Any:
     return literal.item() if hasattr(literal, "item") else literal
 
 
-def _alone(equation: Any) -> Any:
-    """Trace an equation as a function of its inputs that are no literals."""
-    inputs = [variable for variable in equation.invars if not hasattr(variable, "val")]
+def _alone(equation: Any, constants: Sequence[Any]) -> Any:
+    """Trace an equation as a function of its inputs, but for those that are known to be numbers."""
+    known = dict(zip(map(id, equation.invars), constants, strict=True))
+    inputs = {
+        id(v): jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype)
+        for v in equation.invars
+        if not hasattr(v, "val") and known[id(v)] in (NO_CONSTANT, SOME_CONSTANT)
+    }
 
-    def run(arrays: list[Any]) -> Any:
-        rest = iter(arrays)
-        values = [v.val if hasattr(v, "val") else next(rest) for v in equation.invars]
+    def run(arrays: dict[int, Any]) -> Any:
+        values = []
+        for variable in equation.invars:
+            aval, value = variable.aval, getattr(variable, "val", arrays.get(id(variable)))
+            number = known[id(variable)]
+            values.append(lax.full(aval.shape, number, aval.dtype) if value is None else value)
         return equation.primitive.bind(*values, **equation.params)
 
-    avals = [variable.aval for variable in inputs]
-    return jax.jit(run).trace([jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals])
+    return jax.jit(run).trace(inputs)
 
 
 def _asked(traced: Any) -> int:
     """Ask XLA for the FLOPs of a traced function."""
-    cost = traced.lower().cost_analysis()
+    lowered = traced.lower()
+    try:
+        cost = lowered.cost_analysis()
+    except NotImplementedError:
+        cost = None
     if cost is None:
         raise UnknownCostError(jax.default_backend())
     return int(cost.get("flops", 0))

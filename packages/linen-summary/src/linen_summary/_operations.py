@@ -13,8 +13,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.lax import GatherScatterMode
 
-__all__ = ["FREE", "RULES", "fits", "granularity"]
+__all__ = ["FREE", "RULES", "additions", "fits", "granularity", "multiplications"]
 
 FREE = """
     broadcast_in_dim concatenate copy copy_p expand_dims iota optimization_barrier pad reshape rev slice squeeze
@@ -23,16 +24,26 @@ FREE = """
 """Operations that cost no FLOPs: those that move elements, and transcendental functions."""
 
 _ELEMENTWISE = """
-    abs add add_any and ceil convert_element_type div eq floor ge gt is_finite le lt max min mul ne neg not or rem
-    sign square sub xor
+    abs add add_any and bitcast_convert_type ceil convert_element_type div eq floor ge gt is_finite le
+    lt max min mul ne neg not or rem shift_left shift_right_arithmetic shift_right_logical sign square sub xor
 """
 _REDUCTIONS = "reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum"
 
-_ONE_OPERATION = frozenset({"reduce_window_max", "reduce_window_min", "select_and_scatter_add"})
-_SEVERAL_ELEMENTWISE = frozenset(
-    {"clamp", "erf", "erf_inv", "exp2", "integer_pow", "logistic", "pow"}
+_ONE_OPERATION = frozenset(
+    {
+        "random_fold_in",
+        "reduce_window_max",
+        "reduce_window_min",
+        "select_and_scatter_add",
+        "threefry2x32",
+        "while",
+    }
 )
-_INDEXING = frozenset({"gather", "scatter", "scatter-add", "scatter_add"})
+_SEVERAL_ELEMENTWISE = frozenset(
+    {"clamp", "erf", "erf_inv", "exp2", "integer_pow", "iota_2x32_shape", "logistic", "pow"}
+)
+_SCATTERS = frozenset({"scatter", "scatter-add", "scatter_add"})
+_INDEXING = _SCATTERS | {"gather"}
 
 
 def fits(equation: Any) -> bool:
@@ -59,13 +70,26 @@ def granularity(equation: Any, flops: int) -> int:
     return bits
 
 
+def additions(equation: Any, flops: int) -> int:
+    """Say how many equal numbers XLA adds up for an equation without a rule; 0 if that is not known."""
+    name = equation.primitive.name
+    if name in _ONE_OPERATION:
+        return 1
+    if name in _SCATTERS:
+        return int(equation.params["mode"] != GatherScatterMode.CLIP)
+    size = _size(equation.outvars[0])
+    operands = sum(not hasattr(variable, "val") for variable in equation.invars)
+    times = flops // size if name in _SEVERAL_ELEMENTWISE and size and not flops % size else 0
+    return times if operands <= 1 or times == 1 else 0
+
+
 def _is_plain(aval: Any) -> bool:
     dtype = getattr(aval, "dtype", None)
     return isinstance(dtype, np.dtype) and not jnp.issubdtype(dtype, jnp.complexfloating)
 
 
 def _size(variable: Any) -> int:
-    return math.prod(variable.aval.shape)
+    return math.prod(map(int, variable.aval.shape))
 
 
 def _free(_equation: Any) -> int:
@@ -92,18 +116,21 @@ def _one_dtype(equation: Any) -> bool:
     return len({v.aval.dtype for v in (*equation.invars, *equation.outvars)}) == 1
 
 
-def _dot(equation: Any) -> Any:
-    if not _one_dtype(equation):
-        return None
-    (contracted, _), _ = equation.params["dimension_numbers"]
-    shape = equation.invars[0].aval.shape
-    return 2 * _size(equation.outvars[0]) * math.prod(shape[axis] for axis in contracted)
+def _product(equation: Any) -> int | None:
+    return 2 * multiplications(equation) if _one_dtype(equation) else None
 
 
-def _convolution(equation: Any) -> Any:
+def multiplications(equation: Any) -> int:
+    """Count the products that a dot or a convolution adds up; 0 for other equations."""
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        shape = equation.invars[0].aval.shape
+        return _size(equation.outvars[0]) * math.prod(int(shape[axis]) for axis in contracted)
+    return _convolved(equation) if equation.primitive.name == "conv_general_dilated" else 0
+
+
+def _convolved(equation: Any) -> int:
     """Count a product for each element of the kernel that meets an element of the input, not padding."""
-    if not _one_dtype(equation):
-        return None
     p = equation.params
     lhs, rhs = (variable.aval.shape for variable in equation.invars)
     out = equation.outvars[0].aval.shape
@@ -123,7 +150,7 @@ def _convolution(equation: Any) -> Any:
     )
     features_in = lhs[numbers.lhs_spec[1]] // p["feature_group_count"]
     batch = lhs[numbers.lhs_spec[0]] // p["batch_group_count"]
-    return 2 * features_in * out[numbers.out_spec[1]] * batch * products
+    return int(features_in * out[numbers.out_spec[1]] * batch * products)
 
 
 def _meeting(
@@ -149,8 +176,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(FREE.split(), _free),
     **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
     **dict.fromkeys(_REDUCTIONS.split(), _reduction),
-    "conv_general_dilated": _convolution,
-    "dot_general": _dot,
+    "conv_general_dilated": _product,
+    "dot_general": _product,
     "select_n": _select,
 }
 """What counts the FLOPs of an equation, by the name of its primitive; it may say None: not by this rule."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from linen_core.meta import Partitioned
 
-__all__ = ["array_text", "as_specs", "bytes_text", "count", "has_items", "is_value"]
+__all__ = ["array_text", "as_specs", "bytes_text", "count", "has_items", "is_value", "short_number"]
 
 _NUMBERS = (bool, int, float, complex)
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
@@ -80,6 +80,20 @@ def bytes_text(number: int) -> str:
         if number > size:
             return f"{number / size:,.1f} {unit}"
     return f"{number:,} B"
+
+
+def short_number(number: int) -> str:
+    """Render a count with three digits and a unit of powers of 1000.
+
+    Example:
+      >>> short_number(999), short_number(123_456)
+      ('999', '123 k')
+    """
+    for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            digits = ".3g" if number < 999.5 * size else ".0f"
+            return f"{number / size:{digits}} {unit}"
+    return str(number)
 
 
 def has_items(tree: Any) -> bool:

@@ -12,7 +12,7 @@ from linen_core.typing import Path, PRNGKey, RNGSequences
 from linen_summary._recording import Call, record_calls
 from linen_summary._values import has_items
 from linen_summary._variables import own_variables
-from linen_summary.flops import FlopsCounter
+from linen_summary.measuring import Meter
 from linen_summary.table import Row, Table
 
 __all__ = ["ALL_BUT_INTERMEDIATES", "summarize"]
@@ -29,6 +29,8 @@ def summarize(
     mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
     compute_flops: bool = False,
     compute_vjp_flops: bool = False,
+    compute_macs: bool = False,
+    compute_memory: bool = False,
     **kwargs: Any,
 ) -> Table:
     """Find what a module is made of, without running a FLOP or allocating an array.
@@ -45,6 +47,9 @@ def summarize(
       mutable: which collections are made.
       compute_flops: whether to count the FLOPs of each row.
       compute_vjp_flops: whether to count the FLOPs of the vector-Jacobian product of each row.
+      compute_macs: whether to count the multiply-accumulate operations of each row.
+      compute_memory: whether to estimate the memory that activations take in each row, in a forward run and in a
+        training step.
       **kwargs: keyword arguments of the call, and ``method`` as for `Module.init`.
 
     Example:
@@ -59,19 +64,23 @@ def summarize(
     """
     calls, variables = record_calls(module, rngs, *args, mutable=mutable, **kwargs)
     shown, hidden = _rows(calls, variables, depth, show_repeated)
-    rows = [row for _, row in shown]
-    if compute_flops or compute_vjp_flops:
-        counter = FlopsCounter()
-        rows = [
-            _with_flops(row, call, counter, compute_flops, compute_vjp_flops) for call, row in shown
-        ]
+    asked = {
+        "flops": compute_flops,
+        "vjp_flops": compute_vjp_flops,
+        "macs": compute_macs,
+        "activation_bytes": compute_memory,
+        "training_bytes": compute_memory,
+    }
+    measures = tuple(name for name, is_asked in asked.items() if is_asked)
+    meter = Meter()
+    rows = [_measured(row, call, meter, measures) for call, row in shown]
     return Table(
         module,
         tuple(variables),
         (*_uncalled_root(module, variables, rows), *rows),
-        has_flops=compute_flops,
-        has_vjp_flops=compute_vjp_flops,
-        hidden_calls=hidden,
+        measures,
+        hidden,
+        title=f"{type(module).__name__} Summary",
     )
 
 
@@ -109,15 +118,11 @@ def _rows(
     return rows, hidden
 
 
-def _with_flops(row: Row, call: Call, counter: FlopsCounter, forward: bool, vjp: bool) -> Row:
-    changes: dict[str, Any] = {}
-    if forward:
-        flops = counter.forward(call)
-        changes.update(flops=flops.number, flops_note=flops.note)
-    if vjp:
-        flops = counter.vjp(call)
-        changes.update(vjp_flops=flops.number, vjp_flops_note=flops.note)
-    return dataclasses.replace(row, **changes)
+def _measured(row: Row, call: Call, meter: Meter, measures: tuple[str, ...]) -> Row:
+    found = {name: meter.measure(call, name) for name in measures}
+    numbers: dict[str, Any] = {name: measured.number for name, measured in found.items()}
+    unknown = {name: measured.note for name, measured in found.items() if measured.note}
+    return dataclasses.replace(row, **numbers, unknown=unknown)
 
 
 def _inputs(call: Call) -> Any:

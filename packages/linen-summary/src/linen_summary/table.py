@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
-
-from rich.console import Console
 
 from linen_core.module import Module
 from linen_core.typing import Path
-from linen_summary._compact import compact
+from linen_summary._compact import Compact
 from linen_summary._formats import to_csv, to_dict, to_html, to_json, to_markdown
+from linen_summary._pictures import picture
+from linen_summary._text import print_text
 from linen_summary._values import count
 
 __all__ = ["Row", "Table"]
@@ -20,12 +19,21 @@ __all__ = ["Row", "Table"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-    """One call of a method of a module."""
+    """One call of a method of a module.
+
+    Example:
+      >>> from linen_summary import summarize
+      >>> row = summarize(nn.Dense(3), jax.random.key(0), jnp.ones((1, 2)), compute_macs=True)[0]
+      >>> row.module_type, row.method, row.outputs, row.size, row.macs
+      ('Dense', '__call__', ShapeDtypeStruct(shape=(1, 3), dtype=float32), 9, 6)
+      >>> row.module_variables["params"]["bias"]
+      ShapeDtypeStruct(shape=(3,), dtype=float32)
+    """
 
     path: Path
     """Names from the root to the module; empty for the root."""
-    module_copy: Module
-    """An unbound copy of the module."""
+    module_copy: Module | None
+    """An unbound copy of the module; None in a table of a store, which knows of variables alone."""
     method: str
     """Name of the method; empty where the module has variables but was not called itself."""
     inputs: Any
@@ -47,11 +55,15 @@ class Row:
     flops: int | None = None
     """FLOPs of the call; None if not asked for, or unknown."""
     vjp_flops: int | None = None
-    """FLOPs of the call and its vector-Jacobian product; None if not asked for, or unknown."""
-    flops_note: str = ""
-    """Why `flops` is unknown."""
-    vjp_flops_note: str = ""
-    """Why `vjp_flops` is unknown."""
+    """FLOPs of the call and its vector-Jacobian product, likewise."""
+    macs: int | None = None
+    """Multiply-accumulate operations of the call's dots and convolutions, likewise."""
+    activation_bytes: int | None = None
+    """Estimate of the most bytes that values made in the call take at once, likewise."""
+    training_bytes: int | None = None
+    """The same estimate for the call and its vector-Jacobian product, without the gradients, likewise."""
+    unknown: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Why a number is unknown, by its name."""
 
     @property
     def name(self) -> str:
@@ -60,8 +72,18 @@ class Row:
 
     @property
     def module_type(self) -> str:
-        """Name of the module's class."""
-        return type(self.module_copy).__name__
+        """Name of the module's class; empty in a table of a store."""
+        return "" if self.module_copy is None else type(self.module_copy).__name__
+
+    @property
+    def flops_note(self) -> str:
+        """Why `flops` is unknown."""
+        return self.unknown.get("flops", "")
+
+    @property
+    def vjp_flops_note(self) -> str:
+        """Why `vjp_flops` is unknown."""
+        return self.unknown.get("vjp_flops", "")
 
     @property
     def size(self) -> int:
@@ -90,18 +112,19 @@ class Table(Sequence[Row]):
       ([('', 'Dense', 9)], 36)
     """
 
-    module: Module
-    """The module that was summarised."""
+    module: Module | None
+    """The module that was summarised; None in a table of a store."""
     collections: tuple[str, ...]
     """Names of the collections of variables, sorted."""
     rows: tuple[Row, ...]
     """The rows."""
-    has_flops: bool = False
-    """Whether FLOPs were asked for."""
-    has_vjp_flops: bool = False
-    """Whether FLOPs of vector-Jacobian products were asked for."""
+    measures: tuple[str, ...] = ()
+    """Names of the attributes of `Row` that were asked for: ``flops``, ``vjp_flops``, ``macs``, ``activation_bytes``,
+    ``training_bytes``."""
     hidden_calls: int = 0
     """How many calls of modules that have a row are not shown."""
+    title: str = ""
+    """What the table is of."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -119,9 +142,14 @@ class Table(Sequence[Row]):
         return iter(self.rows)
 
     @property
-    def title(self) -> str:
-        """What the table is of."""
-        return f"{type(self.module).__name__} Summary"
+    def has_flops(self) -> bool:
+        """Whether FLOPs were asked for."""
+        return "flops" in self.measures
+
+    @property
+    def has_vjp_flops(self) -> bool:
+        """Whether FLOPs of vector-Jacobian products were asked for."""
+        return "vjp_flops" in self.measures
 
     @property
     def size(self) -> int:
@@ -135,16 +163,36 @@ class Table(Sequence[Row]):
 
     @property
     def flops(self) -> int | None:
-        """FLOPs of the whole run: those of the root's first call. None if unknown."""
-        return next((row.flops for row in self.rows if not row.path), None)
+        """FLOPs of the whole run; None if unknown."""
+        return self.total("flops")
 
     @property
     def vjp_flops(self) -> int | None:
         """FLOPs of the vector-Jacobian product of the whole run, likewise."""
-        return next((row.vjp_flops for row in self.rows if not row.path), None)
+        return self.total("vjp_flops")
+
+    def total(self, measure: str) -> int | None:
+        """Return a measure of the whole run: that of the root's first call. None if unknown.
+
+        Args:
+          measure: the name of an attribute of `Row`.
+
+        Example:
+          >>> from linen_summary import summarize
+          >>> table = summarize(nn.Dense(3), jax.random.key(0), jnp.ones((1, 2)), compute_macs=True)
+          >>> table.total("macs")
+          6
+        """
+        return next((getattr(row, measure) for row in self.rows if not row.path), None)
 
     def totals(self) -> dict[str, tuple[int, int]]:
-        """Count the elements and bytes of each collection over all rows."""
+        """Count the elements and bytes of each collection over all rows.
+
+        Example:
+          >>> from linen_summary import summarize
+          >>> summarize(nn.BatchNorm(True), jax.random.key(0), jnp.ones((1, 2))).totals()
+          {'batch_stats': (4, 16), 'params': (4, 16)}
+        """
         counts = [row.size_and_bytes(self.collections) for row in self.rows]
         return {
             name: (sum(c[name][0] for c in counts), sum(c[name][1] for c in counts))
@@ -157,6 +205,12 @@ class Table(Sequence[Row]):
         Args:
           key: the name of an attribute of `Row`, or a function of a row. What is None comes last.
           reverse: whether the largest comes first.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> table = tabulate_store({"params": {"a": {"w": jnp.ones(3)}, "b": {"w": jnp.ones(9)}}})
+          >>> [row.name for row in table.sorted("size", reverse=True)]
+          ['b', 'a']
         """
         value = (lambda row: getattr(row, key)) if isinstance(key, str) else key
         known = [row for row in self.rows if value(row) is not None]
@@ -165,36 +219,88 @@ class Table(Sequence[Row]):
         return dataclasses.replace(self, rows=rows)
 
     def filter(self, keep: Callable[[Row], bool]) -> Table:
-        """Return the table with only the rows that a function says yes to."""
+        """Return the table with only the rows that a function says yes to.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> table = tabulate_store({"params": {"a": {"w": jnp.ones(3)}, "b": {"w": jnp.ones(9)}}})
+          >>> [row.name for row in table.filter(lambda row: row.size > 5)]
+          ['b']
+        """
         return dataclasses.replace(self, rows=tuple(filter(keep, self.rows)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table as dicts, lists, strings, numbers, booleans and None."""
+        """Return the table as dicts, lists, strings, numbers, booleans and None.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> tabulate_store({"params": {"w": jnp.ones(3)}}).to_dict()["totals"]
+          {'size': {'params': 3}, 'bytes': {'params': 12}}
+        """
         return to_dict(self)
 
     def to_json(self, indent: int | None = 2) -> str:
-        """Return what `to_dict` gives as JSON."""
+        """Return what `to_dict` gives as JSON.
+
+        Args:
+          indent: spaces before what is nested; all on one line if None.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> tabulate_store({"params": {"w": jnp.ones(3)}}).to_json(indent=None)[:23]
+          '{"title": "Variables", '
+        """
         return to_json(self, indent)
 
     def to_csv(self) -> str:
-        """Return the rows as comma-separated values under a line of names, without totals."""
+        """Return the rows as comma-separated values under a line of names, without totals.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> print(tabulate_store({"params": {"w": jnp.ones(3)}}).to_csv().strip())
+          path,module,method,inputs,outputs,params,params size,params bytes
+          ,,,,,w: float32[3],3,12
+        """
         return to_csv(self)
 
     def to_markdown(self) -> str:
-        """Return the rows and their totals as a table in GitHub's Markdown."""
+        """Return the rows and their totals as a table in GitHub's Markdown.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> print(tabulate_store({"params": {"w": jnp.ones(3)}}).to_markdown().splitlines()[-1])
+          |  | Total |  |  |  |  | 3 | 12 |
+        """
         return to_markdown(self)
 
     def to_html(self) -> str:
-        """Return the rows and their totals as an HTML table."""
+        """Return the rows and their totals as an HTML table.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> tabulate_store({"params": {"w": jnp.ones(3)}}).to_html().count("<tr>")
+          3
+        """
         return to_html(self)
 
+    def to_svg(self, width: int = 100) -> str:
+        """Return the table, as rich prints it, as a picture in SVG.
+
+        Args:
+          width: how many characters are on a line.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> tabulate_store({"params": {"w": jnp.ones(3)}}).to_svg().startswith("<svg")
+          True
+        """
+        return picture(self, width, self.title)
+
     def __rich__(self) -> Any:
-        return compact(self)
+        return Compact(self)
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
     def __str__(self) -> str:
-        output = io.StringIO()
-        Console(file=output, width=80, color_system=None).print(self)
-        return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
+        return print_text(self)

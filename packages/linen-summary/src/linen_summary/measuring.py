@@ -1,4 +1,4 @@
-"""FLOPs of calls, as XLA's cost analysis counts them."""
+"""What calls cost: FLOPs as XLA's cost analysis counts them, and what else their traces tell."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import jax
 
 from linen_core.abstract import eval_shape
 from linen_core.module import Module
+from linen_summary._estimates import macs, peak_bytes
 from linen_summary._fingerprint import fingerprint
+from linen_summary._jax_compat import live_part
 from linen_summary._jaxpr_costs import JaxprCosts
 from linen_summary._recording import Call
 from linen_summary._values import as_specs
 from linen_summary.errors import UnknownCostError
 
-__all__ = ["Flops", "FlopsCounter"]
+__all__ = ["Measured", "Meter"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Flops:
-    """A number of FLOPs, or why it is unknown."""
+class Measured:
+    """A number, or why it is unknown."""
 
     number: int | None
     """The number; None if it is unknown."""
@@ -29,34 +31,40 @@ class Flops:
     """Why it is unknown."""
 
 
-class FlopsCounter:
-    """Counts the FLOPs of calls; those of equal calls once.
+class Meter:
+    """Measures calls; equal calls once.
 
-    A call is lowered, not compiled, and XLA's cost analysis is asked for its FLOPs: those of `Module.apply` on
-    variables as `Module.init` makes them, and those of `jax.vjp` of that and the product with its result.
+    A call is traced, not compiled: `Module.apply` on variables as `Module.init` makes them, and `jax.vjp` of that with
+    the product with its result.
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, _Standalone], Flops] = {}
+        self._known: dict[tuple[str, _Standalone], Measured] = {}
         self._equal: dict[Any, _Standalone] = {}
         # calls are kept, for parts of a fingerprint are identities, which must not be used again
         self._calls: dict[int, tuple[Call, _Standalone]] = {}
         self._costs = JaxprCosts()
 
-    def forward(self, call: Call) -> Flops:
-        """Count the FLOPs of a call."""
-        return self._count(call, "forward")
+    def measure(self, call: Call, name: str) -> Measured:
+        """Find a number of a call.
 
-    def vjp(self, call: Call) -> Flops:
-        """Count the FLOPs of a call and of its vector-Jacobian product, for all its arrays and variables."""
-        return self._count(call, "vjp")
-
-    def _count(self, call: Call, what: str) -> Flops:
+        Args:
+          call: the call.
+          name: ``flops``, ``vjp_flops``, ``macs``, ``activation_bytes`` or ``training_bytes``.
+        """
         standalone = self._standalone(call)
-        if (what, standalone) not in self._known:
-            trace = getattr(standalone, what)
-            self._known[what, standalone] = _attempt(lambda: self._costs.of(trace()))
-        return self._known[what, standalone]
+        if (name, standalone) not in self._known:
+            self._known[name, standalone] = _attempt(lambda: self._number(standalone, name))
+        return self._known[name, standalone]
+
+    def _number(self, standalone: _Standalone, name: str) -> int:
+        traced = standalone.traced(backwards=name in ("vjp_flops", "training_bytes"))
+        if name in ("flops", "vjp_flops"):
+            return self._costs.of(traced)
+        jaxpr = live_part(traced.jaxpr.jaxpr)
+        if name == "macs":
+            return macs(jaxpr)
+        return peak_bytes(jaxpr, with_results=name == "activation_bytes")
 
     def _standalone(self, call: Call) -> _Standalone:
         if call.index not in self._calls:
@@ -78,6 +86,7 @@ class _Standalone:
             i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.ShapeDtypeStruct)
         ]
         self._variables: Any = None
+        self._traced: dict[bool, Any] = {}
 
     def _trace(self, function: Callable[..., Any]) -> Any:
         """Trace a function of variables, streams and arrays."""
@@ -110,18 +119,15 @@ class _Standalone:
             variables, *args, rngs=streams, method=call.method, mutable=call.mutable, **kwargs
         )
 
-    def forward(self) -> Any:
-        """Trace the call."""
-        return self._trace(self._apply)
+    def traced(self, *, backwards: bool) -> Any:
+        """Trace the call, or the call and its vector-Jacobian product with the call's own results."""
+        if backwards not in self._traced:
+            self._traced[backwards] = self._trace(self._pull_back if backwards else self._apply)
+        return self._traced[backwards]
 
-    def vjp(self) -> Any:
-        """Trace the call and its vector-Jacobian product with the call's own results."""
-
-        def pull_back(variables: Any, streams: Any, arrays: list[Any]) -> Any:
-            outputs, vjp = jax.vjp(self._apply, variables, streams, arrays)
-            return vjp(outputs)
-
-        return self._trace(pull_back)
+    def _pull_back(self, variables: Any, streams: Any, arrays: list[Any]) -> Any:
+        outputs, vjp = jax.vjp(self._apply, variables, streams, arrays)
+        return vjp(outputs)
 
 
 def _holds_modules(call: Call) -> bool:
@@ -132,12 +138,12 @@ def _holds_modules(call: Call) -> bool:
     return any(isinstance(leaf, Module) for leaf in leaves)
 
 
-def _attempt(count: Callable[[], int]) -> Flops:
+def _attempt(count: Callable[[], int]) -> Measured:
     """Count, and say why where that fails: a table with a gap is better than none."""
     try:
-        return Flops(count())
+        return Measured(count())
     except UnknownCostError as error:
-        return Flops(None, str(error))
+        return Measured(None, str(error))
     except Exception as error:  # noqa: BLE001 - whatever a user's module raises outside of its place
         text = str(error).strip().split("\n")[0]
-        return Flops(None, f"{type(error).__name__}: {text}")
+        return Measured(None, f"{type(error).__name__}: {text}")
