@@ -34,9 +34,9 @@ class TestCheckpointStore(_CheckpointTests):
         return linen_store.CheckpointStore(tmp_path / "model")
 
 
-class TestUncompressedCheckpointStore(_CheckpointTests):
+class TestCompressedCheckpointStore(_CheckpointTests):
     def make_store(self, variables, tmp_path):
-        linen_store.save(tmp_path / "model", variables, compression=False)
+        linen_store.save(tmp_path / "model", variables, compression=True)
         return linen_store.CheckpointStore(tmp_path / "model", cache_bytes=0)
 
 

@@ -45,7 +45,7 @@ def _v0(**options):
 
 WRITERS = {
     "linen": linen_store.save,
-    "linen-uncompressed": lambda path, tree: linen_store.save(path, tree, compression=False),
+    "linen-compressed": lambda path, tree: linen_store.save(path, tree, compression=True),
     "v1": v1.save,
     "v0": _v0(),
     "v0-zarr3": _v0(use_zarr3=True),

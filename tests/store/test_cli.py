@@ -166,7 +166,7 @@ def test_convert_there_and_back(tmp_path, run, same):
         "params.b": (2,),
         "params.e": (0, 2),
     }
-    assert run("convert", file, tmp_path / "back", "--no-compression")[0] == 0
+    assert run("convert", file, tmp_path / "back", "--compression")[0] == 0
     assert same(linen_store.CheckpointStore(tmp_path / "back").snapshot(), tree)
     before = file.read_bytes()
     assert run("convert", tmp_path / "c", file)[0] == 2
@@ -194,7 +194,7 @@ def watch():
 
 watcher = threading.Thread(target=watch)
 watcher.start()
-linen_store.convert(sys.argv[1], sys.argv[2], compression=False)
+linen_store.convert(sys.argv[1], sys.argv[2])
 stop.set()
 watcher.join()
 print(peak - base)

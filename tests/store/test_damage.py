@@ -1,4 +1,7 @@
-"""Damaged, unfinished and hostile checkpoints: each an error of its own, and nothing on disk is touched."""
+"""Damaged, unfinished and hostile checkpoints: each an error of its own, and nothing on disk is touched.
+
+With LINEN_FLIPS=500 in the environment, bits are flipped at so many places.
+"""
 
 import json
 import os
@@ -100,6 +103,8 @@ def test_several_items_are_ambiguous(tmp_path):
     with pytest.raises(AmbiguousCheckpointError):
         CheckpointStore(tmp_path / "c", item="three")
     assert CheckpointStore(tmp_path / "c", item="two").collections() == ("w",)
+    (tmp_path / "c" / "one").rename(tmp_path / "c" / "one.orbax-checkpoint-tmp-1")
+    assert CheckpointStore(tmp_path / "c").folder == str(tmp_path / "c" / "two")
 
 
 def test_one_flipped_bit_anywhere_in_the_data_is_an_error_that_names_the_file(saved):
@@ -152,7 +157,7 @@ def test_one_flipped_bit_in_the_names_or_checksums_is_an_error(saved, name):
             CheckpointStore(saved)
 
 
-@pytest.mark.parametrize("harm", ["truncate", "empty", "delete", "grow"])
+@pytest.mark.parametrize("harm", ["truncate", "empty", "delete", "grow", "unreadable"])
 def test_every_file_of_the_tree_matters(saved, harm):
     for file in sorted(path for path in (saved / "state").rglob("*") if path.is_file()):
         if file.name == "_linen_checksums.json" and harm == "delete":
@@ -160,6 +165,10 @@ def test_every_file_of_the_tree_matters(saved, harm):
         raw = file.read_bytes()
         if harm == "delete":
             file.unlink()
+        elif harm == "unreadable":
+            # Not even root can follow a link to itself.
+            file.unlink()
+            file.symlink_to(file)
         else:
             file.write_bytes({"truncate": raw[:-1], "empty": b"", "grow": raw + b"x"}[harm])
         before = contents(saved)
@@ -167,6 +176,7 @@ def test_every_file_of_the_tree_matters(saved, harm):
             read_all(saved)
         assert file.name in str(caught.value)
         assert contents(saved) == before
+        file.unlink(missing_ok=True)
         file.write_bytes(raw)
     assert list(read_all(saved)) == ["params"]
 
@@ -186,6 +196,15 @@ def test_what_orbax_wrote_fails_clearly_without_checksums(tmp_path):
     assert store.get("params", ("small",)).tolist() == [0, 1, 2, 3, 4]
 
 
+def test_of_arrays_that_are_read_together_the_damaged_one_is_named(tmp_path):
+    with ocp.PyTreeCheckpointer(use_ocdbt=False) as checkpointer:
+        checkpointer.save(tmp_path / "c", {"p": {str(n): jnp.full(9, n) for n in range(20)}})
+    (tmp_path / "c" / "p.7" / "0").write_bytes(b"x")
+    with pytest.raises(DamagedCheckpointError) as caught:
+        read_all(tmp_path / "c")
+    assert caught.value.leaf == ("p", "7")
+
+
 def test_values_that_are_not_those_saved_are_an_error(saved, tmp_path):
     other = tmp_path / "other"
     changed = {"params": {**TREE["params"], "small": jnp.arange(5) + 1}}
@@ -200,6 +219,14 @@ def test_values_that_are_not_those_saved_are_an_error(saved, tmp_path):
     with pytest.raises(ChecksumError) as caught:
         checked.get("params", ("small",))
     assert caught.value.leaf == ("params", "small")
+
+
+def test_another_shape_than_was_saved_is_an_error(saved):
+    store = CheckpointStore(saved)
+    store._recorded["params.small"] = ((6,), "int32", "array")
+    with pytest.raises(DamagedCheckpointError) as caught:
+        store.get("params", ("small",))
+    assert caught.value.reason == "it is int32(5,), int32(6,) was saved"
 
 
 @pytest.mark.parametrize("how", ["overwritten", "removed"])

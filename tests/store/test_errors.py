@@ -153,6 +153,12 @@ CASES = [
         "Cannot open '/c': it has the names of a PyTorch model, for example 'fc.weight'. Pass `key_map=` from its names to those of the variables, and transpose kernels.",
     ),
     (
+        errors.RemotePathError("gs://bucket/c"),
+        ValueError,
+        {"path": "gs://bucket/c"},
+        "Cannot use 'gs://bucket/c': expected a path of this machine, found the address of an object store. Copy the checkpoint to a disk, or mount the bucket and pass the path there.",
+    ),
+    (
         errors.KeyMapError("/c"),
         TypeError,
         {"path": "/c"},

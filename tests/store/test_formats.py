@@ -1,6 +1,7 @@
 """open_store: every format that Linen users have on disk, written by the libraries themselves."""
 
 import json
+import pathlib
 import zipfile
 
 import flax.serialization
@@ -27,6 +28,7 @@ from linen_store.errors import (
     DamagedCheckpointError,
     KeyMapError,
     NotACheckpointError,
+    RemotePathError,
     TorchNamesError,
     UnsafeNameError,
 )
@@ -207,6 +209,35 @@ def test_what_is_there_is_told_from_its_content(tmp_path, same):
         open_store(tmp_path / "folder")
     with pytest.raises(CheckpointNotFoundError):
         open_store(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("path", ["gs://bucket/c", pathlib.Path("s3://bucket/c"), "file:///c"])
+def test_addresses_of_object_stores_are_refused(tmp_path, path):
+    calls = [
+        lambda: open_store(path),
+        lambda: linen_store.CheckpointStore(path),
+        lambda: SafetensorsStore(path),
+        lambda: linen_store.restore(nn.Dense(1), path, jnp.ones((1, 1))),
+        lambda: linen_store.save(path, TREE),
+        lambda: linen_store.convert(write_linen(tmp_path), path),
+    ]
+    for call in calls:
+        with pytest.raises(RemotePathError) as caught:
+            call()
+        assert caught.value.path == str(path)
+
+
+def test_a_folder_whose_name_looks_like_an_address_is_opened(tmp_path, same, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model:").mkdir()
+    linen_store.save(tmp_path / "model:" / "c", TREE)
+    assert same(open_store("model:/c").snapshot(), TREE)
+
+
+def test_options_reach_what_an_interrupted_save_left(tmp_path):
+    write_linen(tmp_path).rename(tmp_path / ".c.linen-old")
+    kernel = open_store(tmp_path / "c", dtype=jnp.float16).get("params", ("Dense_0", "kernel"))
+    assert kernel.dtype == jnp.float16
 
 
 def test_several_files_are_ambiguous(tmp_path):

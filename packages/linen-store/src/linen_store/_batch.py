@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import zlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 
-from linen_store._arrays import ArrayFolder, ArrayMetadata, BadArrayError
-from linen_store._buffers import aligned_empty, is_canonical, map_threads, put
+from linen_store._arrays import ArrayFolder, ArrayMetadata, ArrayPart, BadArrayError
+from linen_store._buffers import is_canonical, map_threads
 from linen_store._checksums import crc_of_array
+from linen_store._crc32 import Crc32
 from linen_store._tree import Kind
 
 __all__ = ["Wanted", "read_batch"]
@@ -23,11 +22,17 @@ _GROUP_BYTES = 1 << 30
 
 _THREADED_CRC_BYTES = 1 << 22
 
-Slices = tuple[slice, ...]
+_BLOCK_BYTES = 1 << 18
+"""How much of an array is put together at once, to compute its CRC-32: it stays in the cache."""
+
+Bounds: TypeAlias = tuple[tuple[int, int], ...]
+"""A region of an array: where it starts and stops on each axis."""
+
+Regions: TypeAlias = dict[Bounds, np.ndarray[Any, Any]]
+"""What was read of an array, each region once, however many devices hold it."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One array that is asked for."""
 
     name: str
@@ -43,15 +48,6 @@ class Wanted:
     """The CRC-32 that its values shall have."""
 
 
-@dataclasses.dataclass
-class _Part:
-    """One region of an array, read once, however many devices hold it."""
-
-    index: Slices
-    devices: list[Any]
-    buffer: np.ndarray[Any, Any]
-
-
 def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
     """Read arrays, all opens first and then all reads.
 
@@ -59,26 +55,49 @@ def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
       BadArrayError: an array cannot be read, or is not what was saved.
     """
     opened = arrays.open([one.name for one in wanted], [one.metadata for one in wanted])
+    regions = [_regions(one) for one in wanted]
     values: list[Any] = []
-    for group in _groups(wanted):
+    for group in _groups(wanted, regions):
         members = [wanted[index] for index in group]
-        parts = [_parts(one) for one in members]
-        arrays.read_into(
-            [
-                (index, opened[index][part.index] if part.index else opened[index], part.buffer)
-                for index, some in zip(group, parts, strict=True)
-                for part in some
-            ]
+        buffers = iter(
+            arrays.read(
+                [
+                    ArrayPart(index, opened[index], one.metadata, _slices(one, bounds))
+                    for index, one in zip(group, members, strict=True)
+                    for bounds in regions[index]
+                ]
+            )
         )
-        _check(group, members, parts)
-        values.extend(_finished(members, parts))
+        found = [{bounds: next(buffers) for bounds in regions[index]} for index in group]
+        _check(group, members, found)
+        values.extend(_finished(members, found))
     return values
 
 
-def _groups(wanted: Sequence[Wanted]) -> Iterator[range]:
+def _regions(one: Wanted) -> list[Bounds]:
+    """List the different regions that devices of this process hold."""
+    shape = one.metadata.shape
+    sharding = getattr(one.spec, "sharding", None)
+    if sharding is None or one.key_impl is not None:
+        return [tuple((0, size) for size in shape)]
+    indices = sharding.addressable_devices_indices_map(shape).values()
+    return list(dict.fromkeys(_bounds(index, shape) for index in indices))
+
+
+def _bounds(index: tuple[slice, ...], shape: tuple[int, ...]) -> Bounds:
+    return tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
+
+
+def _slices(one: Wanted, bounds: Bounds) -> tuple[slice, ...]:
+    """Say which part of an array a region is; nothing for all of it."""
+    whole = all(bound == (0, size) for bound, size in zip(bounds, one.metadata.shape, strict=True))
+    return () if whole else tuple(slice(*bound) for bound in bounds)
+
+
+def _groups(wanted: Sequence[Wanted], regions: Sequence[list[Bounds]]) -> Iterator[range]:
     start = size = 0
-    for index, one in enumerate(wanted):
-        size += math.prod(one.metadata.shape) * one.metadata.dtype.itemsize
+    for index, (one, some) in enumerate(zip(wanted, regions, strict=True)):
+        size += _elements(some) * one.metadata.dtype.itemsize
         if size >= _GROUP_BYTES:
             yield range(start, index + 1)
             start, size = index + 1, 0
@@ -86,36 +105,20 @@ def _groups(wanted: Sequence[Wanted]) -> Iterator[range]:
         yield range(start, len(wanted))
 
 
-def _parts(one: Wanted) -> list[_Part]:
-    shape, dtype = one.metadata.shape, one.metadata.dtype
-    sharding = getattr(one.spec, "sharding", None)
-    if sharding is None or one.key_impl is not None:
-        return [_Part((), [], aligned_empty(shape, dtype))]
-    parts: dict[tuple[tuple[int, int], ...], _Part] = {}
-    for device, index in sharding.addressable_devices_indices_map(tuple(shape)).items():
-        bounds = tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
-        if bounds not in parts:
-            whole = all(bound == (0, size) for bound, size in zip(bounds, shape, strict=True))
-            buffer = aligned_empty([stop - start for start, stop in bounds], dtype)
-            exact = () if whole else tuple(slice(start, stop) for start, stop in bounds)
-            parts[bounds] = _Part(exact, [], buffer)
-        parts[bounds].devices.append(device)
-    return list(parts.values())
+def _elements(regions: Iterable[Bounds]) -> int:
+    return sum(math.prod(stop - start for start, stop in bounds) for bounds in regions)
 
 
-def _check(group: range, members: Sequence[Wanted], parts: Sequence[list[_Part]]) -> None:
+def _check(group: range, members: Sequence[Wanted], found: Sequence[Regions]) -> None:
     """Compare CRC-32s, of the arrays that were read whole."""
     checked = [
-        (index, one, some)
-        for index, one, some in zip(group, members, parts, strict=True)
-        if one.crc is not None and _covers(one, some)
+        (index, one, regions)
+        for index, one, regions in zip(group, members, found, strict=True)
+        if one.crc is not None and _elements(regions) == math.prod(one.metadata.shape)
     ]
-    if not checked:
-        return
-    size = sum(part.buffer.nbytes for _, _, some in checked for part in some)
-    pairs = [(one, some) for _, one, some in checked]
+    size = sum(buffer.nbytes for _, _, regions in checked for buffer in regions.values())
     mapped = map_threads if size >= _THREADED_CRC_BYTES else map
-    crcs = list(mapped(_crc, pairs))
+    crcs = mapped(_crc, [(one, regions) for _, one, regions in checked])
     for (index, one, _), crc in zip(checked, crcs, strict=True):
         if crc != one.crc:
             raise BadArrayError(
@@ -123,52 +126,51 @@ def _check(group: range, members: Sequence[Wanted], parts: Sequence[list[_Part]]
             )
 
 
-def _covers(one: Wanted, some: Sequence[_Part]) -> bool:
-    return sum(part.buffer.size for part in some) == math.prod(one.metadata.shape)
-
-
-def _crc(read: tuple[Wanted, Sequence[_Part]]) -> int:
-    one, some = read
-    if len(some) == 1:
-        return crc_of_array(some[0].buffer)
-    # Put the parts together a few rows at a time: the array is never twice in memory.
+def _crc(read: tuple[Wanted, Regions]) -> int:
+    one, regions = read
+    if len(regions) == 1:
+        return crc_of_array(*regions.values())
+    # Put the regions together a few rows at a time: the array is never twice in memory.
     shape, dtype = one.metadata.shape, one.metadata.dtype
     row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
-    rows = max(1, (1 << 20) // row_bytes)
+    # Of eight rows the bytes are a multiple of eight, whatever the dtype.
+    rows = 8 * max(1, _BLOCK_BYTES // (8 * row_bytes))
     scratch = np.empty((min(rows, shape[0]), *shape[1:]), dtype)
-    crc = 0
+    crc = Crc32(shape[0] * row_bytes)
     for start in range(0, shape[0], rows):
         stop = min(start + rows, shape[0])
         block = scratch[: stop - start]
-        for part in some:
-            first, *rest = part.index
-            low, high = max(start, first.start), min(stop, first.stop)
+        for ((first, last), *rest), buffer in regions.items():
+            low, high = max(start, first), min(stop, last)
             if low < high:
-                taken = part.buffer[low - first.start : high - first.start]
-                block[(slice(low - start, high - start), *rest)] = taken
-        crc = zlib.crc32(block.reshape(-1).view(np.uint8).data, crc)
-    return crc
+                place = (slice(low - start, high - start), *(slice(*bound) for bound in rest))
+                block[place] = buffer[low - first : high - first]
+        crc.add(block.reshape(-1).view(np.uint8))
+    return crc.value
 
 
-def _finished(members: Sequence[Wanted], parts: Sequence[list[_Part]]) -> list[Any]:
-    """Cast what was read and put it where it belongs, all transfers in one call."""
-    buffers: list[Any] = []
-    devices: list[Any] = []
-    for one, some in zip(members, parts, strict=True):
-        for part in some if _on_device(one) else ():
-            cast = part.buffer
-            if one.key_impl is None and cast.dtype != one.spec.dtype:
-                cast = cast.astype(one.spec.dtype)
-            for device in part.devices or [None]:
-                buffers.append(cast)
-                devices.append(device)
-    placed = iter(put(buffers, devices) if buffers else ())
-    return [
-        _assemble(one, [next(placed) for part in some for _ in part.devices or [None]])
-        if _on_device(one)
-        else _on_host(one, some[0].buffer)
-        for one, some in zip(members, parts, strict=True)
-    ]
+def _finished(members: Sequence[Wanted], found: Sequence[Regions]) -> list[Any]:
+    """Cast what was read and put it where it belongs; what goes to one device in one call."""
+    values: list[Any] = []
+    unplaced: list[tuple[int, Any]] = []
+    for one, regions in zip(members, found, strict=True):
+        if not _on_device(one):
+            values.append(_on_host(one, *regions.values()))
+        elif one.spec.sharding is not None and one.key_impl is None:
+            values.append(_sharded(one, regions))
+        else:
+            unplaced.append((len(values), next(iter(regions.values()))))
+            values.append(None)
+    buffers = [buffer.astype(_dtype(members[index]), copy=False) for index, buffer in unplaced]
+    placed = jax.device_put(buffers) if buffers else ()
+    for (index, _), array in zip(unplaced, placed, strict=True):
+        values[index] = _with_key(members[index], array)
+    return values
+
+
+def _dtype(one: Wanted) -> Any:
+    """Give the dtype on the device: of keys, that of their data."""
+    return one.metadata.dtype if one.key_impl is not None else one.spec.dtype
 
 
 def _on_device(one: Wanted) -> bool:
@@ -187,15 +189,22 @@ def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:
     return value
 
 
-def _assemble(one: Wanted, pieces: list[jax.Array]) -> jax.Array:
-    sharding = one.spec.sharding
-    if one.key_impl is not None:
-        keys: jax.Array = jax.random.wrap_key_data(pieces[0], impl=one.key_impl)
-        placed: jax.Array = keys if sharding is None else jax.device_put(keys, sharding)
-        return placed
-    if sharding is None:
-        return pieces[0]
-    whole: jax.Array = jax.make_array_from_single_device_arrays(
-        one.spec.shape, sharding, pieces, dtype=one.spec.dtype
-    )
+def _sharded(one: Wanted, regions: Regions) -> jax.Array:
+    shape, dtype = one.metadata.shape, _dtype(one)
+    cast = {bounds: buffer.astype(dtype, copy=False) for bounds, buffer in regions.items()}
+
+    def region(index: Any) -> np.ndarray[Any, Any]:
+        return cast[_bounds(index, shape)]
+
+    whole: jax.Array = jax.make_array_from_callback(shape, one.spec.sharding, region, dtype=dtype)
     return whole
+
+
+def _with_key(one: Wanted, data: jax.Array) -> jax.Array:
+    if one.key_impl is None:
+        return data
+    keys: jax.Array = jax.random.wrap_key_data(data, impl=one.key_impl)
+    placed: jax.Array = (
+        keys if one.spec.sharding is None else jax.device_put(keys, one.spec.sharding)
+    )
+    return placed

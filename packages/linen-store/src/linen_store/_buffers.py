@@ -1,4 +1,4 @@
-"""Host memory that JAX takes over without a copy, and how arrays get from it to where they belong."""
+"""Host memory that JAX takes over without a copy, and work on it in threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["aligned_empty", "is_canonical", "map_threads", "put"]
+__all__ = ["aligned_empty", "is_canonical", "map_threads"]
 
 _ALIGNMENT = 64
 """JAX takes a host buffer of this alignment as a CPU array without a copy."""
@@ -41,14 +41,6 @@ def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[An
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, range(workers)))
     return results
-
-
-def put(buffers: Sequence[np.ndarray[Any, Any]], devices: Sequence[Any]) -> list[jax.Array]:
-    """Put buffers onto devices; on a CPU they become the arrays without a copy."""
-    # To match a list of devices with the buffers costs JAX more than the rest: most reads name none.
-    where = list(devices) if any(device is not None for device in devices) else None
-    placed: list[jax.Array] = jax.device_put(list(buffers), where)
-    return placed
 
 
 def is_canonical(dtype: Any) -> bool:

@@ -1,8 +1,9 @@
 """The file of checksums that `save` puts beside the arrays of a checkpoint.
 
 Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32
-of each leaf's values (row-major, little-endian), the size and CRC-32 of each file, and the shapes
-of arrays without elements, which Orbax cannot hold. CRC-32 is that of ISO 3309 and zlib.
+of each leaf's values (row-major, little-endian), the size and CRC-32 of each file, and what each
+array is: its shape need not be looked up then, and Orbax cannot hold arrays without elements.
+CRC-32 is that of ISO 3309 and zlib.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from linen_store._crc32 import Crc32, crc32
+from linen_store._tree import Kind
 from linen_store.errors import DamagedCheckpointError
 
 __all__ = ["FILE_NAME", "Checksums", "crc_of_array", "crc_of_file", "damaged_files", "list_files"]
@@ -34,8 +37,8 @@ class Checksums:
     files: dict[str, tuple[int, int]]
     """Size and CRC-32 of each file, by its path relative to the folder."""
 
-    empty: dict[str, tuple[tuple[int, ...], str, str]]
-    """Shape, dtype and kind of each array without elements, by its joined name."""
+    arrays: dict[str, tuple[Sequence[int], str, Kind]]
+    """Shape, dtype and kind of each array, of keys those of their data, by its joined name."""
 
     def write(self, folder: str) -> None:
         """Write the file, and wait until it is on the disk."""
@@ -68,10 +71,7 @@ class Checksums:
             return cls(
                 leaves=fields["leaves"],
                 files={name: (size, crc) for name, (size, crc) in fields["files"].items()},
-                empty={
-                    name: (tuple(shape), dtype, kind)
-                    for name, (shape, dtype, kind) in fields["empty"].items()
-                },
+                arrays=fields["arrays"],
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedCheckpointError(
@@ -82,17 +82,17 @@ class Checksums:
 def crc_of_array(array: np.ndarray[Any, Any]) -> int:
     """Compute the CRC-32 of an array's values in row-major order."""
     flat = np.ascontiguousarray(array).reshape(-1)
-    return zlib.crc32(flat.view(np.uint8).data) if flat.size else 0
+    return crc32(flat.view(np.uint8)) if flat.size else 0
 
 
 def crc_of_file(file: str) -> tuple[int, int]:
     """Compute the size and the CRC-32 of a file."""
-    size = crc = 0
-    with open(file, "rb", buffering=0) as stream:
-        while block := stream.read(_BLOCK):
-            size += len(block)
-            crc = zlib.crc32(block, crc)
-    return size, crc
+    with open(file, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        crc = Crc32(size)
+        for start in range(0, size, _BLOCK):
+            crc.add(np.frombuffer(stream.read(min(_BLOCK, size - start)), np.uint8))
+    return size, crc.value
 
 
 def list_files(folder: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,9 +13,9 @@ import numpy as np
 
 from linen_core import Partitioned
 from linen_store._checksums import Checksums, damaged_files
-from linen_store._fit import Names, Stored, arrays_of
+from linen_store._fit import Names, Stored, arrays_of, read_array
 from linen_store._render import Outcome
-from linen_store._specs import flatten_names, is_array_spec, nbytes, render_spec
+from linen_store._specs import is_array_spec, nbytes, render_spec
 from linen_store.checkpoint_store import CheckpointStore
 from linen_store.converting import convert
 from linen_store.errors import DamagedCheckpointError
@@ -31,16 +31,6 @@ def _open(options: argparse.Namespace, path: str, **more: Any) -> LazyStore:
     return open_store(path, item=options.item, step=options.step, cache_bytes=0, **more)
 
 
-def _arrays(store: LazyStore) -> Iterator[Stored]:
-    for collection in store.collections():
-        yield from arrays_of(store, collection)
-
-
-def _value(store: LazyStore, one: Stored) -> Any:
-    names, leaves, _ = flatten_names(store.get(one.collection, one.path))
-    return leaves[names.index(one.names[1 + len(one.path) :])]
-
-
 def _numbers(value: Any) -> np.ndarray[Any, Any]:
     """Give the numbers of a value, those of keys too, in a dtype that numpy can reckon with."""
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
@@ -53,7 +43,7 @@ def _numbers(value: Any) -> np.ndarray[Any, Any]:
 def list_arrays(options: argparse.Namespace) -> Outcome:
     """List the arrays with their shapes, dtypes and sizes."""
     with _open(options, options.path) as store:
-        found = list(_arrays(store))
+        found = arrays_of(store)
     leaves: list[dict[str, Any]] = [
         {
             "name": "/".join(one.names),
@@ -78,11 +68,11 @@ def list_arrays(options: argparse.Namespace) -> Outcome:
 def show(options: argparse.Namespace) -> Outcome:
     """Describe the values of one array."""
     with _open(options, options.path) as store:
-        found = {"/".join(one.names): one for one in _arrays(store)}
+        found = {"/".join(one.names): one for one in arrays_of(store)}
         if options.leaf not in found:
             msg = f"{options.path!r} has no leaf {options.leaf!r}; `linen-store ls` lists them."
             raise ValueError(msg)
-        value = _value(store, found[options.leaf])
+        value = read_array(store, found[options.leaf])
     data: dict[str, Any] = {"name": options.leaf, "what": render_spec(found[options.leaf].spec)}
     if isinstance(value, str):
         data["value"] = value
@@ -115,8 +105,8 @@ def _statistics(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 def diff(options: argparse.Namespace) -> Outcome:
     """Compare two checkpoints, names, shapes, dtypes and values."""
     with _open(options, options.first) as first, _open(options, options.second) as second:
-        ours = {one.names: one for one in _arrays(first)}
-        theirs = {one.names: one for one in _arrays(second)}
+        ours = {one.names: one for one in arrays_of(first)}
+        theirs = {one.names: one for one in arrays_of(second)}
         rows = [("/".join(name), "only in the first", "") for name in ours if name not in theirs]
         rows += [("/".join(name), "only in the second", "") for name in theirs if name not in ours]
         same = 0
@@ -146,7 +136,7 @@ def _difference(
         return None if one.spec == other.spec else ("value", f"{one.spec!r} and {other.spec!r}")
     if (one.spec.shape, one.spec.dtype) != (other.spec.shape, other.spec.dtype):
         return "shape or dtype", f"{render_spec(one.spec)} and {render_spec(other.spec)}"
-    a, b = _numbers(_value(first, one)), _numbers(_value(second, other))
+    a, b = _numbers(read_array(first, one)), _numbers(read_array(second, other))
     close = np.isclose(a, b, rtol=options.rtol, atol=options.atol, equal_nan=True)
     if close.all():
         return None
@@ -163,7 +153,7 @@ def verify(options: argparse.Namespace) -> Outcome:
         held = _verify_files(options, problems)
         if not problems:
             with _open(options, options.path) as store:
-                for one in _arrays(store):
+                for one in arrays_of(store):
                     count += 1
                     _verify_array(store, one, problems)
     except DamagedCheckpointError as error:
@@ -195,7 +185,7 @@ def _verify_files(options: argparse.Namespace, problems: list[tuple[str, str]]) 
 
 def _verify_array(store: LazyStore, one: Stored, problems: list[tuple[str, str]]) -> None:
     try:
-        _value(store, one)
+        read_array(store, one)
     except DamagedCheckpointError as error:
         problems.append(("/".join(one.names), error.reason))
 
@@ -208,7 +198,7 @@ def convert_to(options: argparse.Namespace) -> Outcome:
             options.target,
             options.to,
             overwrite=options.overwrite,
-            compression=not options.no_compression,
+            compression=options.compression,
         )
         written = store.stats
     return Outcome(
@@ -225,7 +215,7 @@ def plan_read(options: argparse.Namespace) -> Outcome:
     splits = [tuple(split.rsplit("=", 1)) for split in options.split]
     with _open(options, options.path) as store:
         wanted: dict[str, Any] = {}
-        for one in _arrays(store):
+        for one in arrays_of(store):
             if is_array_spec(one.spec):
                 _insert(wanted, one.names, Partitioned(one.spec, _axes(one.names, splits)))
         found = plan(wanted, store, mesh, processes=options.processes)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from linen_store._buffers import aligned_empty, is_canonical
+from linen_store._buffers import aligned_empty, is_canonical, map_threads
 from linen_store._tree import Leaf, Tree, build_tree
 from linen_store.errors import DamagedCheckpointError
 
 __all__ = ["KeyMap", "named_tree", "place"]
+
+_LARGE_BYTES = 1 << 20
 
 KeyMap: TypeAlias = (
     Mapping[str, str | Sequence[str] | None] | Callable[[str], str | Sequence[str] | None] | None
@@ -55,8 +56,29 @@ def _mapped(name: str, key_map: KeyMap) -> str | Sequence[str] | None:
     return key_map[name] if isinstance(key_map, Mapping) else key_map(name)
 
 
-def place(array: np.ndarray[Any, Any], leaf: Leaf, spec: Any) -> Any:
-    """Make of a host array, or a mapped file, what a spec says; of a mapped file only the needed parts."""
+def place(found: Sequence[tuple[np.ndarray[Any, Any], Leaf, Any]]) -> list[Any]:
+    """Make of host arrays, or mapped files, what their specs say.
+
+    Of a mapped file only the parts are read that devices of this process need.
+    """
+    # Threads only help where numpy is busy copying for long.
+    is_large = any(array.nbytes >= _LARGE_BYTES for array, _, _ in found)
+    values = map_threads(_copied, found) if is_large else [_copied(one) for one in found]
+    waiting = [index for index, value in enumerate(values) if isinstance(value, _ForDevice)]
+    placed = jax.device_put([values[index].buffer for index in waiting]) if waiting else ()
+    for index, array in zip(waiting, placed, strict=True):
+        values[index] = array
+    return values
+
+
+class _ForDevice(NamedTuple):
+    """A buffer that the default device shall have; all of them are handed over in one call."""
+
+    buffer: np.ndarray[Any, Any]
+
+
+def _copied(one: tuple[np.ndarray[Any, Any], Leaf, Any]) -> Any:
+    array, leaf, spec = one
     if (leaf.kind == "numpy" and spec.sharding is None) or not is_canonical(spec.dtype):
         value = array.astype(spec.dtype)
         value.flags.writeable = False
@@ -67,4 +89,4 @@ def place(array: np.ndarray[Any, Any], leaf: Leaf, spec: Any) -> Any:
         )
     buffer = aligned_empty(spec.shape, spec.dtype)
     buffer[...] = array
-    return jnp.asarray(jax.device_put(buffer))
+    return _ForDevice(buffer)

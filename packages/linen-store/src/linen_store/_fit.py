@@ -16,7 +16,17 @@ import linen_core as nn
 from linen_store._specs import array_spec, flatten_names, is_array_spec, render_spec
 from linen_store.errors import RenameCollisionError
 
-__all__ = ["Call", "Names", "Row", "Stored", "arrays_of", "index_store", "match", "mismatches"]
+__all__ = [
+    "Call",
+    "Names",
+    "Row",
+    "Stored",
+    "arrays_of",
+    "index_store",
+    "match",
+    "mismatches",
+    "read_array",
+]
 
 Names: TypeAlias = tuple[str, ...]
 """A collection and the names that lead to an array in it."""
@@ -89,7 +99,8 @@ class Call:
 
     def also_reads(self, variables: Any, more: Mapping[Names, Stored], rngs: Any) -> set[Names]:
         """Find what the call reads of a store beyond what its `init` makes, a cache for example."""
-        whole = {names: one.spec for names, one in more.items() if one.is_whole}
+        # A bare value in the place of a collection, the step of a train state, is none of a model's.
+        whole = {names: one.spec for names, one in more.items() if one.is_whole and one.path}
         if not whole or not isinstance(self.model, nn.Module):
             return set()
         args, kwargs = jax.tree_util.tree_unflatten(self._structure, self._leaves)
@@ -131,23 +142,38 @@ def index_store(store: nn.VariableStore, rename: Mapping[str, str | None]) -> di
       RenameCollisionError: two arrays get the same name.
     """
     found: dict[Names, Stored] = {}
-    for collection in store.collections():
-        for one in arrays_of(store, collection):
-            known_as = _renamed(one.names, rename)
-            if known_as is None:
-                continue
-            if known_as in found:
-                raise RenameCollisionError(known_as, found[known_as].names, one.names)
-            found[known_as] = one
+    for one in arrays_of(store):
+        known_as = _renamed(one.names, rename)
+        if known_as is None:
+            continue
+        if known_as in found:
+            raise RenameCollisionError(known_as, found[known_as].names, one.names)
+        found[known_as] = one
     return found
 
 
-def arrays_of(store: nn.VariableStore, collection: str) -> Iterator[Stored]:
-    """List the arrays of a collection, those inside of pytrees too."""
-    for path in store.leaves(collection):
-        inner, specs, _ = flatten_names(store.spec(collection, path))
-        for more, spec in zip(inner, specs, strict=True):
-            yield Stored(collection, path, (collection, *path, *more), spec)
+def arrays_of(store: nn.VariableStore) -> list[Stored]:
+    """List the arrays of a store, those inside of pytrees too."""
+    return [
+        Stored(collection, path, (collection, *path, *more), spec)
+        for collection in store.collections()
+        for path, value in _values(store.spec(collection), ())
+        for more, spec in zip(*flatten_names(value)[:2], strict=True)
+    ]
+
+
+def _values(tree: Any, path: Names) -> Iterator[tuple[Names, Any]]:
+    if not isinstance(tree, dict):
+        yield path, tree
+        return
+    for name, child in tree.items():
+        yield from _values(child, (*path, name))
+
+
+def read_array(store: nn.VariableStore, one: Stored) -> Any:
+    """Read one array, alone or out of the pytree that it is in."""
+    names, leaves, _ = flatten_names(store.get(one.collection, one.path))
+    return leaves[names.index(one.names[1 + len(one.path) :])]
 
 
 def _renamed(names: Names, rename: Mapping[str, str | None]) -> Names | None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from linen_store._paths import local_path
 from linen_store._swap import backup_path
 from linen_store._tree import Kind, Leaf, Tree, build_tree
 from linen_store.errors import (
@@ -75,12 +76,13 @@ def find_tree(
     """Find the folder of the tree that a path means.
 
     Raises:
+      RemotePathError: the path is the address of an object store.
       CheckpointNotFoundError: nothing is at the path.
       NotACheckpointError: no Orbax checkpoint is there.
       UnfinishedCheckpointError: the checkpoint was not finished.
       AmbiguousCheckpointError: it holds several items, or no such item or step.
     """
-    folder = os.fspath(path)
+    folder = local_path(path)
     if not os.path.lexists(folder):
         if os.path.lexists(backup_path(folder)):
             return find_tree(backup_path(folder), item=item, step=step)
@@ -144,7 +146,11 @@ def _choose_step(folder: str, steps: dict[int, str], step: int | None) -> str:
 
 
 def _choose_item(folder: str, names: list[str], item: str | None) -> str:
-    items = [name for name in names if os.path.isfile(os.path.join(folder, name, METADATA))]
+    items = [
+        name
+        for name in names
+        if UNFINISHED not in name and os.path.isfile(os.path.join(folder, name, METADATA))
+    ]
     if item is not None:
         if item not in items:
             raise AmbiguousCheckpointError(folder, "item", items, item)

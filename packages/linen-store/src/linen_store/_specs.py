@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-__all__ = ["array_spec", "flatten_names", "is_array_spec", "key_name", "nbytes", "render_spec"]
+__all__ = [
+    "array_spec",
+    "cast_spec",
+    "flatten_names",
+    "is_array_spec",
+    "key_data_spec",
+    "key_name",
+    "nbytes",
+    "render_spec",
+]
 
 
 def array_spec(shape: Sequence[int], dtype: Any, sharding: Any = None) -> jax.ShapeDtypeStruct:
@@ -17,6 +26,14 @@ def array_spec(shape: Sequence[int], dtype: Any, sharding: Any = None) -> jax.Sh
     make: Any = jax.ShapeDtypeStruct
     described: jax.ShapeDtypeStruct = make(tuple(shape), dtype, sharding=sharding)
     return described
+
+
+def cast_spec(spec: jax.ShapeDtypeStruct, dtype: Any) -> jax.ShapeDtypeStruct:
+    """Give floating-point arrays another dtype, where one is given, and none to others."""
+    stored: Any = spec.dtype
+    if dtype is None or not jnp.issubdtype(stored, jnp.floating):
+        return spec
+    return array_spec(spec.shape, jnp.dtype(dtype), spec.sharding)
 
 
 def is_array_spec(value: Any) -> bool:
@@ -49,8 +66,12 @@ def nbytes(spec: Any) -> int:
     """Compute the size of a described array, in bytes."""
     if not is_array_spec(spec):
         return 0
-    dtype: Any = spec.dtype
-    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        spec = jax.eval_shape(jax.random.key_data, spec)
-        dtype = spec.dtype
-    return int(np.prod(spec.shape, dtype=np.int64)) * int(dtype.itemsize)
+    data = key_data_spec(spec)
+    return int(math.prod(data.shape) * data.dtype.itemsize)
+
+
+def key_data_spec(array: Any) -> Any:
+    """Describe the data of PRNG keys; give other arrays back as they are."""
+    if not jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return array
+    return jax.eval_shape(jax.random.key_data, array)

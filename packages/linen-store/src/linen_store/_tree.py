@@ -19,6 +19,7 @@ __all__ = [
     "leaves_of",
     "map_leaves",
     "mount",
+    "paths_of",
     "unbox",
 ]
 
@@ -30,14 +31,16 @@ class Leaf:
 
     Attributes:
       names: its address in the file.
+      joined: the same as one name, with dots, as Orbax names arrays.
       kind: what it is given back as: a jax array, a numpy array, a Python number, a string or None.
     """
 
     # Opening makes one for each leaf of the file: a dataclass would take twice the time.
-    __slots__ = ("kind", "names")
+    __slots__ = ("joined", "kind", "names")
 
     def __init__(self, names: tuple[str, ...], kind: Kind = "array") -> None:
         self.names = names
+        self.joined = ".".join(names)
         self.kind = kind
 
     def __repr__(self) -> str:
@@ -120,6 +123,15 @@ def leaves_of(tree: Tree) -> Iterator[Leaf]:
         return
     for child in tree.values() if isinstance(tree, dict) else tree:
         yield from leaves_of(child)
+
+
+def paths_of(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Walk the paths of names that lead to leaves and sequences, depth first, in stored order."""
+    if not isinstance(tree, dict):
+        yield path
+        return
+    for name, child in tree.items():
+        yield from paths_of(child, (*path, name))
 
 
 def unbox(tree: Tree) -> Tree:

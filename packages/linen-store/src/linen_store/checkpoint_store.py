@@ -14,7 +14,7 @@ import numpy as np
 from linen_store import _tree
 from linen_store._checksums import Checksums, damaged_files
 from linen_store._layout import METADATA, find_tree, load_tree
-from linen_store._specs import array_spec
+from linen_store._specs import array_spec, render_spec
 from linen_store._tree import Leaf, Root, map_leaves
 from linen_store.errors import CheckpointReplacedError, ChecksumError, DamagedCheckpointError
 from linen_store.lazy_store import LazyStore, ShardingLike
@@ -54,6 +54,7 @@ class CheckpointStore(LazyStore):
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       NotACheckpointError: no Orbax checkpoint is there.
       UnfinishedCheckpointError: the checkpoint was not finished.
@@ -91,12 +92,17 @@ class CheckpointStore(LazyStore):
         self._identity = _identity(self._folder)
         found = load_tree(self._folder)
         self._layout = found
-        self._checksums = _checked(self._folder, verify) if verify else None
-        self._empty = _empty_arrays(self._folder, self._checksums)
+        recorded = Checksums.load(self._folder)
+        if recorded is not None and verify:
+            _check_files(self._folder, recorded, sizes_only=verify != "files")
+        self._checksums = recorded if verify else None
+        self._recorded = {} if recorded is None else recorded.arrays
         self._arrays: ArrayFolder | None = None
+        self._alike: dict[tuple[tuple[int, ...], str], jax.ShapeDtypeStruct] = {}
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
         self._strings: dict[str, str] | None = None
-        tree = map_leaves(self._restored_kind, found.tree) if self._empty else found.tree
+        is_any_empty = any(0 in shape for shape, _, _ in self._recorded.values())
+        tree = map_leaves(self._restored_kind, found.tree) if is_any_empty else found.tree
         super().__init__(
             path,
             _tree.unbox(tree) if unbox else tree,
@@ -111,23 +117,30 @@ class CheckpointStore(LazyStore):
         """The folder of the tree itself: ``path``, or the step and item in it that was chosen."""
         return self._folder
 
+    def _is_empty(self, joined: str) -> bool:
+        """Tell whether something is an array without elements, which Orbax holds as None."""
+        return joined in self._recorded and 0 in self._recorded[joined][0]
+
     def _restored_kind(self, leaf: Leaf) -> Leaf:
-        empty = self._empty.get(_joined(leaf))
-        return Leaf(leaf.names, empty[1]) if empty else leaf
+        empty = self._is_empty(leaf.joined)
+        return Leaf(leaf.names, self._recorded[leaf.joined][2]) if empty else leaf
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
         stored = [leaf for leaf in leaves if self._is_stored_array(leaf)]
-        self._load_metadata(stored)
+        self._load_metadata([leaf for leaf in stored if leaf.joined not in self._recorded])
         return [self._stored_spec(leaf) for leaf in leaves]
 
     def _is_stored_array(self, leaf: Leaf) -> bool:
-        return leaf.kind in ("array", "numpy", "scalar") and _joined(leaf) not in self._empty
+        return leaf.kind in ("array", "numpy", "scalar") and not self._is_empty(leaf.joined)
 
     def _load_metadata(self, leaves: Sequence[Leaf]) -> None:
+        leaves = [leaf for leaf in leaves if leaf.names not in self._metadata]
+        if not leaves:
+            return
         from linen_store._arrays import BadArrayError
 
         try:
-            found = self._opened_arrays().metadata([_joined(leaf) for leaf in leaves])
+            found = self._opened_arrays().metadata([leaf.joined for leaf in leaves])
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
         self._check_same()
@@ -149,14 +162,21 @@ class CheckpointStore(LazyStore):
             return None
         if leaf.kind == "string":
             return self._string(leaf)
-        if _joined(leaf) in self._empty:
-            return self._empty[_joined(leaf)][0]
-        known = self._metadata[leaf.names]
-        impl = self._layout.key_impls.get(_joined(leaf))
+        spec = self._described(leaf)
+        impl = self._layout.key_impls.get(leaf.joined)
         if impl is not None:
-            data = array_spec(known.shape, known.dtype)
-            return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), data)
-        return array_spec(known.shape, known.dtype)
+            return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), spec)
+        return spec
+
+    def _described(self, leaf: Leaf) -> jax.ShapeDtypeStruct:
+        if leaf.joined not in self._recorded:
+            return self._metadata[leaf.names].spec
+        shape, dtype, _ = self._recorded[leaf.joined]
+        # Most arrays of a model are like others: each kind is described once.
+        key = tuple(shape), dtype
+        if key not in self._alike:
+            self._alike[key] = array_spec(shape, jnp.dtype(dtype))
+        return self._alike[key]
 
     def _string(self, leaf: Leaf) -> str:
         file = os.path.join(self._folder, "_strings.json")
@@ -164,7 +184,7 @@ class CheckpointStore(LazyStore):
             if self._strings is None:
                 with open(file, "rb") as stream:
                     self._strings = json.load(stream)
-            return str(self._strings[_joined(leaf)])
+            return str(self._strings[leaf.joined])
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DamagedCheckpointError(self.path, file, reason, leaf.names) from error
@@ -193,14 +213,17 @@ class CheckpointStore(LazyStore):
         from linen_store._batch import Wanted, read_batch
 
         leaves = [leaf for leaf, _ in wanted]
+        self._load_metadata(leaves)
+        for leaf in leaves:
+            self._check_metadata(leaf)
         requests = [
             Wanted(
-                name=_joined(leaf),
+                name=leaf.joined,
                 kind=leaf.kind,
                 metadata=self._metadata[leaf.names],
                 spec=spec,
-                key_impl=self._layout.key_impls.get(_joined(leaf)),
-                crc=None if self._checksums is None else self._checksums.leaves.get(_joined(leaf)),
+                key_impl=self._layout.key_impls.get(leaf.joined),
+                crc=None if self._checksums is None else self._checksums.leaves.get(leaf.joined),
             )
             for leaf, spec in wanted
         ]
@@ -211,6 +234,12 @@ class CheckpointStore(LazyStore):
             raise self._damaged(leaves[error.index], error) from error
         self._check_same()
         return values
+
+    def _check_metadata(self, leaf: Leaf) -> None:
+        found, saved = self._metadata[leaf.names].spec, self._described(leaf)
+        if found is not saved and (found.shape, found.dtype) != (saved.shape, saved.dtype):
+            reason = f"it is {render_spec(found)}, {render_spec(saved)} was saved"
+            raise DamagedCheckpointError(self.path, self._folder, reason, leaf.names)
 
     def _check_same(self) -> None:
         if _identity(self._folder) != self._identity:
@@ -230,10 +259,6 @@ class CheckpointStore(LazyStore):
         return kind(self.path, file, reason, leaf.names)
 
 
-def _joined(leaf: Leaf) -> str:
-    return ".".join(leaf.names)
-
-
 def _identity(folder: str) -> tuple[int, int] | None:
     """Tell one folder from another that took its place."""
     try:
@@ -243,27 +268,12 @@ def _identity(folder: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _checked(folder: str, verify: Verify) -> Checksums | None:
-    """Load the checksums, and check sizes and the list of names, or every file."""
-    checksums = Checksums.load(folder)
-    if checksums is None:
-        return None
-    everything = verify == "files"
+def _check_files(folder: str, checksums: Checksums, *, sizes_only: bool) -> None:
+    """Check every file, or sizes and the list of names only."""
     small = [name for name in checksums.files if os.path.basename(name) == METADATA]
     for found in (
-        damaged_files(folder, checksums, sizes_only=not everything),
+        damaged_files(folder, checksums, sizes_only=sizes_only),
         damaged_files(folder, checksums, names=small),
     ):
         for file, reason in found:
             raise DamagedCheckpointError(folder, file, reason)
-    return checksums
-
-
-def _empty_arrays(folder: str, checksums: Checksums | None) -> dict[str, tuple[Any, Any]]:
-    checksums = checksums or Checksums.load(folder)
-    if checksums is None:
-        return {}
-    return {
-        name: (array_spec(shape, jnp.dtype(dtype)), kind)
-        for name, (shape, dtype, kind) in checksums.empty.items()
-    }

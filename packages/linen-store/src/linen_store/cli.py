@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     convert = add("convert", "Write as an Orbax checkpoint or safetensors.", ["path", "target"])
     convert.add_argument("--to", choices=["orbax", "safetensors"], help="the format to write")
     convert.add_argument("--overwrite", action="store_true", help="replace what is there")
-    convert.add_argument("--no-compression", action="store_true", help="write faster, and more")
+    convert.add_argument("--compression", action="store_true", help="write less, and slower")
     plan = add("plan", "Tell what loading onto a mesh reads and holds.", ["path"])
     plan.add_argument("--mesh", required=True, help="sizes of axes, as data=4,model=2")
     plan.add_argument("--processes", type=int, default=1, help="how many share the devices")

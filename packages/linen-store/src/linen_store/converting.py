@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_core import VariableStore
-from linen_store._fit import Names, Stored, arrays_of
-from linen_store._specs import flatten_names, is_array_spec, nbytes
+from linen_store._fit import Names, Stored, arrays_of, read_array
+from linen_store._paths import local_path
+from linen_store._specs import is_array_spec, nbytes
 from linen_store._swap import publish, workshop
 from linen_store.errors import (
     CheckpointExistsError,
@@ -41,7 +42,7 @@ def convert(
     to: Format | None = None,
     *,
     overwrite: bool = False,
-    compression: bool = True,
+    compression: bool = False,
 ) -> None:
     """Write what a store holds as an Orbax checkpoint or as safetensors.
 
@@ -67,7 +68,7 @@ def convert(
       >>> open_store(os.path.join(folder, "model")).get("params", ("bias",))
       Array([0., 0., 0.], dtype=float32)
     """
-    target = os.path.abspath(os.fspath(path))
+    target = os.path.abspath(local_path(path))
     chosen = to or ("safetensors" if target.endswith(".safetensors") else "orbax")
     with contextlib.ExitStack() as stack:
         if isinstance(source, str | os.PathLike):
@@ -115,7 +116,7 @@ def _write_safetensors(store: VariableStore, target: str, overwrite: bool) -> No
         raise CheckpointExistsError(target)
     if os.path.isdir(target):
         raise NotACheckpointError(target, "a folder", "Only a file is overwritten by safetensors.")
-    found = [one for collection in store.collections() for one in arrays_of(store, collection)]
+    found = arrays_of(store)
     header: dict[str, Any] = {}
     offset = 0
     for one in found:
@@ -160,6 +161,4 @@ def _write_header(stream: BinaryIO, header: dict[str, Any]) -> None:
 
 
 def _bytes_of(store: VariableStore, one: Stored) -> memoryview:
-    names, leaves, _ = flatten_names(store.get(one.collection, one.path))
-    position = names.index(one.names[1 + len(one.path) :])
-    return np.ascontiguousarray(leaves[position]).reshape(-1).view(np.uint8).data
+    return np.ascontiguousarray(read_array(store, one)).reshape(-1).view(np.uint8).data

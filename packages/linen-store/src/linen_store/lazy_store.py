@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import html
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -18,8 +19,8 @@ import numpy as np
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StoreClosedError, StorePathError
 from linen_store._buffers import is_canonical
-from linen_store._specs import array_spec, render_spec
-from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount
+from linen_store._specs import array_spec, cast_spec, render_spec
+from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount, paths_of
 from linen_store.errors import ForkedStoreError, StoreDtypeError
 
 __all__ = ["LazyStore", "ShardingLike", "StoreStats"]
@@ -148,6 +149,10 @@ class LazyStore(VariableStore):
         leaves = {leaf.names: leaf for node in nodes for leaf in leaves_of(node)}
         values = self._read_leaves(list(leaves.values()), _floating(dtype), sharding)
         return [map_leaves(lambda leaf: values[leaf.names], node) for node in nodes]
+
+    def leaves(self, collection: str, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
+        # Names are known since opening: no shape has to be looked up for them.
+        return tuple(paths_of(self._find(collection, path), path))
 
     def contains(self, collection: str, path: tuple[str, ...] = ()) -> bool:
         try:
@@ -304,16 +309,14 @@ def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
         return stored
     if not isinstance(stored, jax.ShapeDtypeStruct) or leaf.kind not in ("array", "numpy"):
         return stored
-    if dtype is None or not jnp.issubdtype(stored.dtype, jnp.floating):
-        dtype = stored.dtype
-    spec = array_spec(stored.shape, dtype)
-    if sharding is None or not is_canonical(dtype):
+    spec = cast_spec(stored, dtype)
+    if sharding is None or not is_canonical(spec.dtype):
         return spec
-    return array_spec(
-        spec.shape, dtype, sharding(leaf.names, spec) if callable(sharding) else sharding
-    )
+    where = sharding(leaf.names, spec) if callable(sharding) else sharding
+    return array_spec(spec.shape, spec.dtype, where)
 
 
 def _size(value: Any) -> int:
-    nbytes = getattr(value, "nbytes", 0)
-    return int(nbytes) if isinstance(value, jax.Array | np.ndarray) else 0
+    # Arrays of JAX know their `nbytes` too, after a detour that this saves.
+    is_array = isinstance(value, jax.Array | np.ndarray)
+    return math.prod(value.shape) * int(value.dtype.itemsize) if is_array else 0

@@ -11,6 +11,7 @@ import numpy as np
 from linen_core import StoreCapabilities
 from linen_store._files import place
 from linen_store._msgpack import msgpack_restore
+from linen_store._paths import local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root, Tree
 from linen_store.errors import BadMsgpackError, CheckpointNotFoundError, DamagedCheckpointError
@@ -34,6 +35,7 @@ class FlaxMsgpackStore(LazyStore):
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       DamagedCheckpointError: the file is damaged, or of another format.
       RootNotFoundError: the file has no collections at ``root``.
@@ -48,7 +50,7 @@ class FlaxMsgpackStore(LazyStore):
         sharding: ShardingLike = None,
         cache_bytes: int = 1 << 30,
     ) -> None:
-        where = os.fspath(path)
+        where = local_path(path)
         try:
             with open(where, "rb") as stream:
                 restored = msgpack_restore(stream.read())
@@ -83,11 +85,14 @@ class FlaxMsgpackStore(LazyStore):
         return [_spec(self._values[leaf.names]) for leaf in leaves]
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
-        return [
-            place(self._values[leaf.names], leaf, spec)
-            if leaf.kind == "array"
-            else self._values[leaf.names]
+        arrays = [
+            (self._values[leaf.names], leaf, spec)
             for leaf, spec in zip(leaves, specs, strict=True)
+            if leaf.kind == "array"
+        ]
+        placed = iter(place(arrays))
+        return [
+            next(placed) if leaf.kind == "array" else self._values[leaf.names] for leaf in leaves
         ]
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_store._files import KeyMap, named_tree, place
+from linen_store._paths import local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
 from linen_store.errors import (
@@ -43,6 +44,7 @@ class NpzStore(LazyStore):
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       NotACheckpointError: the file holds pickled objects.
       DamagedCheckpointError: the file is damaged.
@@ -59,7 +61,7 @@ class NpzStore(LazyStore):
         sharding: ShardingLike = None,
         cache_bytes: int = 1 << 30,
     ) -> None:
-        where = os.fspath(path)
+        where = local_path(path)
         try:
             self._archive = zipfile.ZipFile(where)
             self._headers = {
@@ -106,9 +108,10 @@ class NpzStore(LazyStore):
         return [array_spec(*self._headers[self._names[leaf.names]]) for leaf in leaves]
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
-        return [self._load(leaf, spec) for leaf, spec in zip(leaves, specs, strict=True)]
+        arrays = [self._load(leaf) for leaf in leaves]
+        return place(list(zip(arrays, leaves, specs, strict=True)))
 
-    def _load(self, leaf: Leaf, spec: Any) -> Any:
+    def _load(self, leaf: Leaf) -> np.ndarray[Any, Any]:
         name = self._names[leaf.names]
         member = f"{name}.npy" if f"{name}.npy" in self._archive.NameToInfo else name
         try:
@@ -117,7 +120,8 @@ class NpzStore(LazyStore):
         except (OSError, *_ERRORS) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DamagedCheckpointError(self.path, self.path, reason, leaf.names) from error
-        return place(array.view(self._headers[name][1]), leaf, spec)
+        named: np.ndarray[Any, Any] = array.view(self._headers[name][1])
+        return named
 
     def close(self) -> None:
         """Let go of the file and the cache. Closing twice is fine."""

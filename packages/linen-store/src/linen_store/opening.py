@@ -8,7 +8,7 @@ from typing import Any
 
 from linen_store._files import KeyMap
 from linen_store._layout import holds_orbax
-from linen_store._swap import backup_path
+from linen_store._paths import local_path
 from linen_store._tree import Root
 from linen_store.checkpoint_store import CheckpointStore, Verify
 from linen_store.errors import (
@@ -63,6 +63,7 @@ def open_store(
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       NotACheckpointError: what is there is of no format that can be read.
       UnfinishedCheckpointError: the checkpoint was not finished.
@@ -77,18 +78,16 @@ def open_store(
       >>> open_store(path).spec("params", ("dense", "bias")).shape
       (3,)
     """
-    where = os.fspath(path)
+    where = local_path(path)
     common: dict[str, Any] = {"dtype": dtype, "sharding": sharding, "cache_bytes": cache_bytes}
-    if not os.path.lexists(where) and not os.path.lexists(backup_path(where)):
-        # Let the Orbax reader look for what an unfinished save leaves.
-        return CheckpointStore(where, root, item, step)
-    if not os.path.isdir(where) and os.path.lexists(where):
+    if os.path.lexists(where) and not os.path.isdir(where):
         return _open_file(where, root, key_map, common)
+    # Where nothing is, the reader of Orbax looks for what a save left beside it.
     names = sorted(os.listdir(where)) if os.path.isdir(where) else []
     found = _files_of(where, names, item, step)
     if found is not None:
         return open_store(found, root, key_map=key_map, verify=verify, unbox=unbox, **common)
-    if key_map is not None:
+    if key_map is not None and names:
         raise KeyMapError(where)
     return CheckpointStore(where, root, item, step, verify=verify, unbox=unbox, **common)
 

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from linen_core import VariableStore, as_store
 from linen_core.meta import get_partition_spec
 from linen_store._fit import Names, Stored, index_store, match
-from linen_store._specs import array_spec, key_name, nbytes
+from linen_store._specs import cast_spec, key_name, nbytes
 from linen_store.errors import RestoreMismatchError, UnevenShardingError
 from linen_store.lazy_store import ShardingLike
 from linen_store.opening import open_store
@@ -113,7 +112,7 @@ def plan(
       StoreError: the store cannot be opened.
 
     Example:
-      >>> import linen_core as nn
+      >>> import jax.numpy as jnp, linen_core as nn
       >>> kernel = nn.Partitioned(jax.ShapeDtypeStruct((8, 4), jnp.float32), ("data", None))
       >>> found = plan({"params": {"kernel": kernel}}, {"params": {"kernel": jnp.ones((8, 4))}}, {"data": 4})
       >>> found.device_bytes, found.process_bytes
@@ -130,7 +129,7 @@ def plan(
     counts: dict[PartitionSpec, list[int]] = {}
     for names, one in chosen.items():
         partition = partitions.get(names, PartitionSpec())
-        spec = _cast(one.spec, dtype)
+        spec = cast_spec(one.spec, dtype)
         size = nbytes(spec) // _parts(names, spec.shape, partition, sizes)
         leaves.append(LeafPlan(names, spec, partition, size))
         if partition not in counts:
@@ -204,12 +203,6 @@ def _chosen(
         model = "the wanted variables"
         raise RestoreMismatchError(model, repr(store), missing)
     return {name: one for name, one in found.items() if one is not None}
-
-
-def _cast(spec: Any, dtype: Any) -> Any:
-    if dtype is None or not jnp.issubdtype(spec.dtype, jnp.floating):
-        return spec
-    return array_spec(spec.shape, jnp.dtype(dtype))
 
 
 def _parts(

@@ -17,8 +17,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from linen_store._buffers import map_threads
 from linen_store._files import KeyMap, named_tree, place
+from linen_store._paths import local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
 from linen_store.errors import (
@@ -86,6 +86,7 @@ class SafetensorsStore(LazyStore):
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       DamagedCheckpointError: a header is damaged or does not fit its file.
       TorchNamesError: the names are those of a PyTorch model.
@@ -103,7 +104,7 @@ class SafetensorsStore(LazyStore):
         sharding: ShardingLike = None,
         cache_bytes: int = 1 << 30,
     ) -> None:
-        where = os.fspath(path)
+        where = local_path(path)
         self._entries = _index(where) if where.endswith(".json") else read_header(where)
         if key_map is None:
             _refuse_torch(where, self._entries)
@@ -122,16 +123,20 @@ class SafetensorsStore(LazyStore):
             if _identity(file) != identity:
                 raise CheckpointReplacedError(self.path)
 
-        def load(pair: tuple[Leaf, Any]) -> Any:
-            leaf, spec = pair
-            entry = self._entries[self._names[leaf.names]]
-            if not math.prod(entry.shape):
-                return place(np.empty(entry.shape, entry.dtype), leaf, spec)
-            mapped = np.memmap(entry.file, np.uint8, "r")[entry.offset :]
-            size = math.prod(entry.shape) * entry.dtype.itemsize
-            return place(mapped[:size].view(entry.dtype).reshape(entry.shape), leaf, spec)
+        entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
+        files = {entry.file for entry in entries if math.prod(entry.shape)}
+        mapped = {file: np.asarray(np.memmap(file, np.uint8, "r")) for file in files}
+        arrays = [_array(entry, mapped) for entry in entries]
+        return place(list(zip(arrays, leaves, specs, strict=True)))
 
-        return map_threads(load, list(zip(leaves, specs, strict=True)))
+
+def _array(entry: _Entry, mapped: dict[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    size = math.prod(entry.shape) * entry.dtype.itemsize
+    if not size:
+        return np.empty(entry.shape, entry.dtype)
+    raw = mapped[entry.file][entry.offset : entry.offset + size]
+    array: np.ndarray[Any, Any] = raw.view(entry.dtype).reshape(entry.shape)
+    return array
 
 
 def read_header(file: str) -> dict[str, _Entry]:

@@ -19,8 +19,10 @@ from linen_core import VariableStore
 from linen_core.errors import StoreError
 from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
 from linen_store._layout import NOTHING, is_checkpoint
-from linen_store._specs import key_name
+from linen_store._paths import local_path
+from linen_store._specs import key_data_spec, key_name
 from linen_store._swap import publish, sync_files, workshop
+from linen_store._tree import Kind
 from linen_store.errors import (
     CheckpointExistsError,
     NameCollisionError,
@@ -107,14 +109,15 @@ def save(
     variables: Any,
     overwrite: bool = False,
     *,
-    compression: bool = True,
+    compression: bool = False,
     wait: bool = True,
 ) -> SaveHandle | None:
     """Save variables as an Orbax v1 checkpoint, with a CRC-32 of each array beside it.
 
     The checkpoint is written into a folder beside ``path`` and moved there when it is whole. With
     ``overwrite`` it changes places with the old one in one step, so that at every moment either
-    can be opened at ``path``.
+    can be opened at ``path``. Orbax logs while it writes only where the level of the logger
+    ``linen_store`` is INFO or lower.
 
     Orbax itself cannot hold arrays without elements: it finds None in their place,
     `CheckpointStore` finds them.
@@ -124,8 +127,8 @@ def save(
       variables: a nested mapping, a variable store, or any pytree that Orbax can save, for example
         a train state.
       overwrite: whether a checkpoint that is already at ``path`` is replaced.
-      compression: whether arrays are compressed with Zstandard; without, reading and writing are
-        faster.
+      compression: whether arrays are compressed with Zstandard. Weights shrink by a tenth, and are
+        read several times slower.
       wait: whether to return only when the checkpoint is whole.
 
     Returns:
@@ -133,6 +136,7 @@ def save(
       at once).
 
     Raises:
+      RemotePathError: ``path`` is the address of an object store.
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
       NotACheckpointError: what would be overwritten is no checkpoint.
       UnwritablePathError: the folder cannot be made or written.
@@ -147,7 +151,7 @@ def save(
       >>> sorted(os.listdir(path))[:2]
       ['_CHECKPOINT_METADATA', 'commit_success.txt']
     """
-    target = os.path.abspath(os.fspath(path))
+    target = os.path.abspath(local_path(path))
     check_target(target, overwrite)
     tree = _plain(variables)
     if isinstance(tree, dict) and not tree:
@@ -232,8 +236,7 @@ class _Job:
                 raise SaveFailedError(self.path, reason) from error
 
     def _write(self, folder: str) -> None:
-        empty = [_is_empty(leaf) for leaf in self.leaves]
-        kept = [None if gone else leaf for gone, leaf in zip(empty, self.leaves, strict=True)]
+        kept = [None if _is_empty(leaf) else leaf for leaf in self.leaves]
         _write_with_orbax(
             folder, jax.tree_util.tree_unflatten(self.treedef, kept), self.compression
         )
@@ -244,12 +247,16 @@ class _Job:
         Checksums(
             leaves=dict(self._crcs()),
             files={name: crc_of_file(os.path.join(item, name)) for name in names},
-            empty={
-                ".".join(path): (leaf.shape, leaf.dtype.name, _kind(leaf))
-                for path, leaf, gone in zip(self.names, self.leaves, empty, strict=True)
-                if gone
-            },
+            arrays=dict(self._arrays()),
         ).write(item)
+
+    def _arrays(self) -> Iterator[tuple[str, tuple[tuple[int, ...], str, Kind]]]:
+        for names, leaf in zip(self.names, self.leaves, strict=True):
+            if isinstance(leaf, np.ndarray):
+                yield ".".join(names), (leaf.shape, leaf.dtype.name, "numpy")
+            elif isinstance(leaf, jax.Array):
+                data = key_data_spec(leaf)
+                yield ".".join(names), (data.shape, data.dtype.name, "array")
 
     def _crcs(self) -> Iterator[tuple[str, int]]:
         for names, leaf in zip(self.names, self.leaves, strict=True):
@@ -263,6 +270,8 @@ def _write_with_orbax(folder: str, tree: Any, compression: bool) -> None:
 
     context = v1.Context()
     context.array.saving.use_compression = compression
+    # Without a chunk inside a shard inside a value, many small arrays are read a sixth faster.
+    context.array.saving.use_zarr3 = False
     # Nothing changes the values meanwhile: the caller waits, or they were copied before.
     context.memory_options.deepcopy_host_arrays = False
     with _quiet(), context:
@@ -271,7 +280,10 @@ def _write_with_orbax(folder: str, tree: Any, compression: bool) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Orbax from logging what is no concern of the user; errors are raised anyway."""
+    """Keep Orbax from logging, unless the user has asked for it; errors are raised anyway."""
+    if logging.getLogger("linen_store").isEnabledFor(logging.INFO):
+        yield
+        return
     logger = logging.getLogger("absl")
     silence = _Silence()
     logger.addFilter(silence)
@@ -309,10 +321,6 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
 
 def _is_empty(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0
-
-
-def _kind(leaf: Any) -> str:
-    return "array" if isinstance(leaf, jax.Array) else "numpy"
 
 
 def _copied(leaf: Any) -> Any:

@@ -15,7 +15,7 @@ from linen_core.errors import StorePathError, StoreReadOnlyError
 from linen_core.filters import CollectionFilter, in_filter
 from linen_core.typing import Path
 
-__all__ = ["StoreCapabilities", "VariableStore"]
+__all__ = ["StoreCapabilities", "VariableStore", "read_tree"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,16 +127,8 @@ class VariableStore(abc.ABC):
         Empty nodes are kept. The dicts are new; the values are the stored ones.
         """
         return {
-            name: self._snapshot_collection(name)
-            for name in self.collections()
-            if in_filter(filter, name)
+            name: read_tree(self, name) for name in self.collections() if in_filter(filter, name)
         }
-
-    def _snapshot_collection(self, collection: str) -> Any:
-        tree = self.spec(collection)
-        paths = list(_leaf_paths(tree, ()))
-        values = iter(self.read(collection, paths))
-        return _fill(tree, values)
 
     def put(self, collection: str, path: Path, value: Any) -> None:
         """Store a value, making the nodes above it.
@@ -168,6 +160,17 @@ class VariableStore(abc.ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def read_tree(store: VariableStore, collection: str, path: Path = ()) -> Any:
+    """Read all that lies at a path in one batch, into new nested dicts.
+
+    Raises:
+      StorePathError: nothing is stored at ``path``.
+    """
+    tree = store.spec(collection, path)
+    values = store.read(collection, list(_leaf_paths(tree, path)))
+    return _fill(tree, iter(values))
 
 
 def _leaf_paths(tree: Any, path: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 from linen_core._jax_compat import tracing
 from linen_core.errors import ApplyScopeInvalidVariablesTypeError, LazyStoreTracedError
 from linen_core.filters import CollectionFilter, in_filter
-from linen_core.store.base import VariableStore
+from linen_core.store.base import VariableStore, read_tree
 from linen_core.store.memory import MemoryStore
 from linen_core.typing import Path
 
@@ -62,22 +62,15 @@ class StoreView(Mapping[str, Any]):
 
     def snapshot(self) -> dict[str, Any]:
         """Read all that lies here in one batch, into a nested dict."""
-        paths = self._store.leaves(self._collection, self._path)
-        if self._store.capabilities.lazy and paths and tracing():
+        is_read = self._store.capabilities.lazy and self._store.leaves(self._collection, self._path)
+        if is_read and tracing():
             raise LazyStoreTracedError(type(self._store).__name__, self._collection, self._path)
-        tree = self._store.spec(self._collection, self._path)
-        values = dict(zip(paths, self._store.read(self._collection, paths), strict=True))
-        return {name: _fill(child, (*self._path, name), values) for name, child in tree.items()}
+        snapshot: dict[str, Any] = read_tree(self._store, self._collection, self._path)
+        return snapshot
 
     def __repr__(self) -> str:
         where = "/".join((self._collection, *self._path))
         return f"StoreView({type(self._store).__name__}, {where!r})"
-
-
-def _fill(tree: Any, path: Path, values: dict[Path, Any]) -> Any:
-    if not isinstance(tree, dict):
-        return values[path]
-    return {name: _fill(child, (*path, name), values) for name, child in tree.items()}
 
 
 def as_store(variables: Any) -> VariableStore:

@@ -13,6 +13,7 @@ from linen_store.errors._reading import DamagedCheckpointError as DamagedCheckpo
 from linen_store.errors._reading import ForkedStoreError as ForkedStoreError
 from linen_store.errors._reading import KeyMapError as KeyMapError
 from linen_store.errors._reading import NotACheckpointError as NotACheckpointError
+from linen_store.errors._reading import RemotePathError as RemotePathError
 from linen_store.errors._reading import RootNotFoundError as RootNotFoundError
 from linen_store.errors._reading import StoreDtypeError as StoreDtypeError
 from linen_store.errors._reading import TorchNamesError as TorchNamesError
@@ -55,6 +56,7 @@ __all__ = [
     "NameCollisionError",
     "NotACheckpointError",
     "NotADictError",
+    "RemotePathError",
     "RenameCollisionError",
     "RestoreMismatchError",
     "RngsMissingError",

@@ -18,6 +18,7 @@ __all__ = [
     "ForkedStoreError",
     "KeyMapError",
     "NotACheckpointError",
+    "RemotePathError",
     "RootNotFoundError",
     "StoreDtypeError",
     "TorchNamesError",
@@ -50,6 +51,21 @@ class NotACheckpointError(StoreError, ValueError):
         self.path = os.fspath(path)
         self.found = found
         super().__init__(f"Cannot open {self.path!r} as a checkpoint: found {found}. {hint}")
+
+
+class RemotePathError(StoreError, ValueError):
+    """A path is the address of an object store, and only local files are read and written.
+
+    Attributes:
+      path: the path.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path = os.fspath(path)
+        super().__init__(
+            f"Cannot use {self.path!r}: expected a path of this machine, found the address of an "
+            "object store. Copy the checkpoint to a disk, or mount the bucket and pass the path there."
+        )
 
 
 class UnfinishedCheckpointError(StoreError, ValueError):

@@ -1,0 +1,237 @@
+"""Programs that open and read checkpoints: linen-store, its peers, and plain file reads."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import logging
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import flax.serialization
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import safetensors.flax
+from orbax.checkpoint import v1
+from timing import Benchmark
+
+import linen_core as nn
+import linen_store
+
+__all__ = ["BENCHMARKS", "folder", "orbax_v1", "random_tree"]
+
+Programs = dict[str, Callable[[], Any]]
+SMALL = (1000, (64, 64))
+LARGE = (16, (4096, 4096))
+
+
+@functools.cache
+def folder() -> pathlib.Path:
+    """A temporary folder, removed at exit, and Orbax without its log."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    path = pathlib.Path(tempfile.mkdtemp(prefix="linen-bench-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def random_tree(count: int, shape: tuple[int, ...]) -> Any:
+    """Parameters of a model: arrays of normally distributed float32."""
+    random = np.random.default_rng(0)
+    return {
+        "params": {
+            f"layer_{n}": {"kernel": random.standard_normal(shape, np.float32)}
+            for n in range(count)
+        }
+    }
+
+
+@functools.cache
+def written(kind: str, size: tuple[int, tuple[int, ...]]) -> str:
+    """The path of a checkpoint of some kind, written by its own library."""
+    path = folder() / f"{kind}-{size[0]}"
+    tree = jax.tree.map(jax.device_put, random_tree(*size))
+    if kind == "linen":
+        linen_store.save(path, tree)
+    elif kind == "compressed":
+        linen_store.save(path, tree, compression=True)
+    elif kind == "orbax v1":
+        v1.save(path, tree)
+    elif kind == "orbax v0":
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save(path, tree)
+    elif kind == "safetensors":
+        linen_store.convert(nn.MemoryStore(tree), path, "safetensors")
+    elif kind == "msgpack":
+        path.write_bytes(flax.serialization.to_bytes(tree))
+    else:
+        with path.open("wb") as stream:
+            for leaf in jax.tree.leaves(tree):
+                stream.write(np.asarray(leaf).data)
+    return str(path)
+
+
+def targets(size: tuple[int, tuple[int, ...]], sharding: Any = None) -> Any:
+    """What Orbax has to be told to put arrays onto devices."""
+    count, shape = size
+    where = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    leaf = jax.ShapeDtypeStruct(shape, np.float32, sharding=where)
+    return {"params": {f"layer_{n}": {"kernel": leaf} for n in range(count)}}
+
+
+def linen(path: str, **options: Any) -> Callable[[], Any]:
+    """Read all of a checkpoint with linen-store; nothing is left over from an earlier reading."""
+    return lambda: linen_store.open_store(path, cache_bytes=0, **options).snapshot()
+
+
+def orbax_v1(path: str, target: Any) -> Callable[[], Any]:
+    """Read all of a checkpoint with Orbax v1."""
+    return lambda: jax.block_until_ready(v1.load(path, target))
+
+
+def orbax_v0(path: str, target: Any) -> Callable[[], Any]:
+    """Read all of a checkpoint with Orbax v0."""
+    arguments = jax.tree.map(lambda leaf: ocp.ArrayRestoreArgs(sharding=leaf.sharding), target)
+
+    def program() -> Any:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            return jax.block_until_ready(checkpointer.restore(path, restore_args=arguments))
+
+    return program
+
+
+def from_msgpack(path: str) -> Callable[[], Any]:
+    """Read all of a file of flax, onto the device as the others do."""
+
+    def program() -> Any:
+        with open(path, "rb") as stream:
+            tree = flax.serialization.msgpack_restore(stream.read())
+        return jax.block_until_ready(jax.tree.map(jax.device_put, tree))
+
+    return program
+
+
+def raw_copy(path: str, size: tuple[int, tuple[int, ...]]) -> Callable[[], Any]:
+    """Copy arrays out of a memory-mapped file without any format."""
+    count, shape = size
+
+    def program() -> Any:
+        mapped = np.memmap(path, np.float32, "r").reshape(count, *shape)
+        return [np.array(mapped[n]) for n in range(count)]
+
+    return program
+
+
+def opened() -> Programs:
+    """Open a checkpoint of 1,000 arrays and list their names."""
+    path, theirs = written("linen", SMALL), written("orbax v1", SMALL)
+    return {
+        "orbax v1 metadata": lambda: v1.pytree_metadata(theirs),
+        "linen": lambda: linen_store.CheckpointStore(path).leaves("params"),
+        "linen, Orbax's": lambda: linen_store.CheckpointStore(theirs).leaves("params"),
+        "safetensors": lambda: _safetensors_names(written("safetensors", SMALL)),
+    }
+
+
+def _safetensors_names(path: str) -> list[str]:
+    with safetensors.safe_open(path, "flax") as file:
+        return list(file.keys())
+
+
+def one_array() -> Programs:
+    """Open a checkpoint of 1,000 arrays and read one."""
+    path, theirs = written("linen", SMALL), written("orbax v1", SMALL)
+    address = ("layer_7", "kernel")
+    target = {"params": {"layer_7": targets(SMALL)["params"]["layer_7"]}}
+    partly = v1.Context()
+    partly.pytree.loading.partial_load = True
+
+    def by_orbax() -> Any:
+        with partly:
+            return jax.block_until_ready(v1.load(theirs, target))
+
+    def by_safetensors() -> Any:
+        with safetensors.safe_open(written("safetensors", SMALL), "flax") as file:
+            return jax.block_until_ready(file.get_tensor("params.layer_7.kernel"))
+
+    return {
+        "orbax v1": by_orbax,
+        "linen": lambda: linen_store.CheckpointStore(path).get("params", address),
+        "linen, Orbax's": lambda: linen_store.CheckpointStore(theirs).get("params", address),
+        "safetensors": by_safetensors,
+    }
+
+
+def every_array(size: tuple[int, tuple[int, ...]], kind: str) -> Programs:
+    """Read all arrays of a checkpoint; Orbax compresses its own."""
+    path, target = written(kind, size), targets(size)
+    return {
+        "orbax v1": orbax_v1(written("orbax v1", size), target),
+        "orbax v1, Linen's": orbax_v1(path, target),
+        "linen": linen(path),
+        "linen, no CRC": linen(path, verify=False),
+        "safetensors": lambda: jax.block_until_ready(
+            safetensors.flax.load_file(written("safetensors", size))
+        ),
+        "raw copy": raw_copy(written("raw", size), size),
+    }
+
+
+def small_arrays() -> Programs:
+    """Read 1,000 arrays, in every format."""
+    return {
+        **every_array(SMALL, "linen"),
+        "linen, Orbax's": linen(written("orbax v1", SMALL)),
+        "linen, safetensors": linen(written("safetensors", SMALL)),
+        "orbax v0": orbax_v0(written("orbax v0", SMALL), targets(SMALL)),
+        "flax msgpack": from_msgpack(written("msgpack", SMALL)),
+    }
+
+
+def many_names() -> Programs:
+    """Open a checkpoint of 100,000 arrays and list their names, and ten times one of 10,000."""
+
+    def names(count: int, times: int) -> Callable[[], Any]:
+        path = _names_only(count)
+        return lambda: [linen_store.CheckpointStore(path).leaves("params") for _ in range(times)]
+
+    return {"10 x 10,000 names": names(10_000, 10), "linen": names(100_000, 1)}
+
+
+def _names_only(count: int) -> str:
+    """Write all that opening looks at, as Orbax writes it; to save so many arrays takes minutes."""
+    path = folder() / f"names-{count}"
+    path.mkdir()
+    entries = {}
+    for number in range(count):
+        names = ("params", f"block_{number // 10}", f"kernel_{number % 10}")
+        entries[str(names)] = {
+            "key_metadata": [{"key": name, "key_type": 2} for name in names],
+            "value_metadata": {"value_type": "jax.Array", "skip_deserialize": False},
+        }
+    fields = {"tree_metadata": entries, "use_ocdbt": True, "use_zarr3": True}
+    (path / "_METADATA").write_text(json.dumps(fields))
+    (path / "manifest.ocdbt").touch()
+    return str(path)
+
+
+BENCHMARKS = {
+    "store open": Benchmark(opened, 0.1, base="orbax v1 metadata", rounds=9, limit_ms=10),
+    "store one array": Benchmark(one_array, 0.35, base="orbax v1", rounds=9, limit_ms=12),
+    "store names": Benchmark(many_names, 1.25, base="10 x 10,000 names", rounds=3, limit_ms=4000),
+    "store small": Benchmark(small_arrays, 0.22, base="orbax v1", rounds=7),
+    "store large": Benchmark(
+        functools.partial(every_array, LARGE, "linen"),
+        0.5,
+        base="orbax v1, Linen's",
+        rounds=5,
+        also={"raw copy": 3.5},
+    ),
+    "store compressed": Benchmark(
+        functools.partial(every_array, LARGE, "compressed"), 1.0, base="orbax v1", rounds=3
+    ),
+}
