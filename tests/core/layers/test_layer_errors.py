@@ -393,7 +393,7 @@ FUNCTIONS = {
     ),
     "fp8 dtype": (
         lambda: nn.fp8_ops.get_fp8_max("float16", "float32"),
-        errors.LayerArgumentError,
+        errors.Fp8DtypeError,
         (
             "Cannot apply get_fp8_max: `fp8_dtype` is float16, expected one of float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, "
             "float8_e5m2fnuz."

@@ -61,6 +61,7 @@ def ulps(one, other):
         Net(layer=nn.jit(nn.Dense)),
         Mixed(),
         nn.MultiHeadDotProductAttention(2),
+        nn.Dense(8, kernel_init=nn.initializers.normal(0.02), bias_init=nn.initializers.normal()),
         nn.Dense(8, kernel_init=nn.with_partitioning(nn.initializers.zeros, (None, "data"))),
     ],
 )
@@ -73,12 +74,6 @@ def test_variables_are_those_of_init_to_the_bit(model, jitted):
     # only what `WeightNorm` computes of a kernel is fused differently when the whole is compiled
     allowed = 2 if jitted and isinstance(model, Mixed) else 0
     assert max(jax.tree.leaves(jax.tree.map(ulps, made, expected))) <= allowed
-
-
-def test_a_fused_product_may_differ_by_one_ulp():
-    model = nn.Dense(8, kernel_init=nn.initializers.normal(0.02))
-    made, expected = model.lazy_init(KEY, SPEC), model.init(KEY, X)
-    assert max(jax.tree.leaves(jax.tree.map(ulps, made, expected))) <= 1
 
 
 def programs(depth):

@@ -29,6 +29,7 @@ __all__ = [
     "UnknownValueError",
     "api_boundary",
     "closed_jaxpr_for",
+    "evaluate_apart",
     "fold_in",
     "hide_frames_of",
     "is_staging",
@@ -166,6 +167,33 @@ def closed_jaxpr_for(
         return core.eval_jaxpr(pruned, (), *needed)
 
     return compute, list(used[count:])
+
+
+def evaluate_apart(fun: Callable[..., Any], *args: Any) -> Any:
+    """Call a function so that a compiler rounds after each operation, as if they were run one by one.
+
+    What the function itself has under `jax.jit` is one operation.
+    """
+    closed, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
+    known: dict[Any, Any] = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+    known.update(zip(closed.jaxpr.invars, jax.tree.leaves(args), strict=True))
+
+    def read(atom: Any) -> Any:
+        if not isinstance(atom, core.Literal):
+            return known[atom]
+        aval: Any = atom.aval
+        value = jnp.asarray(atom.val, aval.dtype)
+        return jax.lax.optimization_barrier(value)  # what is known may be computed otherwise
+
+    for equation in closed.jaxpr.eqns:
+        params = equation.primitive.get_bind_params(equation.params)
+        with equation.ctx.manager:
+            made = equation.primitive.bind(*map(read, equation.invars), **params)
+        results = made if equation.primitive.multiple_results else [made]
+        for variable, value in zip(equation.outvars, results, strict=True):
+            is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+            known[variable] = value if is_key else jax.lax.optimization_barrier(value)
+    return jax.tree.unflatten(jax.tree.structure(shapes), map(read, closed.jaxpr.outvars))
 
 
 def unknown_like(value: Any, drop_leading_axis: bool = False) -> Any:

@@ -48,18 +48,18 @@ class LazyRng:
 
     __slots__ = ("drawing", "rng", "suffix")
 
-    def __init__(
-        self, rng: PRNGKey, suffix: tuple[str | int, ...] = (), drawing: Drawing | None = None
-    ) -> None:
+    def __init__(self, rng: PRNGKey, suffix: tuple[str | int, ...] = ()) -> None:
         self.rng = rng
         self.suffix = suffix
-        self.drawing = drawing
+        self.drawing: Drawing | None = None
 
     @staticmethod
     def create(rng: LazyRng | PRNGKey, *suffix: str | int) -> LazyRng:
         """Add to the suffix of a stream, or make a stream of a key."""
         if isinstance(rng, LazyRng):
-            return LazyRng(rng.rng, rng.suffix + suffix, rng.drawing)
+            made = LazyRng(rng.rng, rng.suffix + suffix)
+            made.drawing = rng.drawing
+            return made
         return LazyRng(rng, suffix)
 
     def as_jax_rng(self) -> PRNGKey:

@@ -9,11 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from linen_core import struct
+from linen_core.typing import OVERWRITE_WITH_GRADIENT
 
 __all__ = ["TrainState"]
-
-OVERWRITE_WITH_GRADIENT = "_overwrite_with_gradient"
-"""The collection of fp8 layers whose "gradient" is their next value."""
 
 
 class TrainState(struct.PyTreeNode):

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 __all__ = [
+    "OVERWRITE_WITH_GRADIENT",
     "Array",
     "ArrayPytree",
     "Axes",
@@ -47,6 +48,9 @@ __all__ = [
     "Sharding",
     "VariableDict",
 ]
+
+OVERWRITE_WITH_GRADIENT = "_overwrite_with_gradient"
+"""The collection of layers in 8 bits whose "gradient" is their next value."""
 
 Array: TypeAlias = jax.Array | Any
 """A jax array, a tracer or a numpy array."""

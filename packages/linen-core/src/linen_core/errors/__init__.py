@@ -23,6 +23,7 @@ from linen_core.errors._checkpoints import (
 )
 from linen_core.errors._checkpoints import TraverseTreeError as TraverseTreeError
 from linen_core.errors._layers import DropoutRateError as DropoutRateError
+from linen_core.errors._layers import Fp8DtypeError as Fp8DtypeError
 from linen_core.errors._layers import InexactDtypeError as InexactDtypeError
 from linen_core.errors._layers import LayerArgumentError as LayerArgumentError
 from linen_core.errors._layers import LayerRankError as LayerRankError
@@ -112,6 +113,7 @@ __all__ = [
     "DescriptorAttributeError",
     "DropoutRateError",
     "FlaxError",
+    "Fp8DtypeError",
     "ImmutableVariableError",
     "IncorrectPostInitOverrideError",
     "InexactDtypeError",

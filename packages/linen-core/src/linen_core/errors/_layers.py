@@ -8,6 +8,7 @@ from linen_core.errors._base import LinenError
 
 __all__ = [
     "DropoutRateError",
+    "Fp8DtypeError",
     "InexactDtypeError",
     "LayerArgumentError",
     "LayerRankError",
@@ -59,6 +60,10 @@ class LayerShapeError(LayerArgumentError, AssertionError):
 
 class LayerRankError(LayerShapeError, TypeError, IndexError):
     """An input has fewer axes than a layer needs."""
+
+
+class Fp8DtypeError(LayerArgumentError, AssertionError):
+    """A dtype is none of the 8-bit floating-point dtypes."""
 
 
 class DropoutRateError(LayerArgumentError):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from linen_core.errors import LayerArgumentError
+from linen_core.errors import Fp8DtypeError
 from linen_core.layers._fp8_dtype import fm32, fp32_max_grad, to_float32
 from linen_core.typing import Array
 
@@ -38,14 +38,14 @@ def get_fp8_max(fp8_dtype: Any, out_dtype: Any) -> Any:
     """Give the largest number of an 8-bit dtype, in another dtype.
 
     Raises:
-      LayerArgumentError: it is no 8-bit floating-point dtype.
+      Fp8DtypeError: it is no 8-bit floating-point dtype.
 
     >>> print(get_fp8_max(jnp.float8_e4m3fn, jnp.float32))
     448.0
     """
     if np.dtype(fp8_dtype) not in _FP8_DTYPES:
         name = "get_fp8_max"
-        raise LayerArgumentError(
+        raise Fp8DtypeError(
             name, "fp8_dtype", fp8_dtype, f"one of {', '.join(d.name for d in _FP8_DTYPES)}"
         )
     return _FP8_LARGEST[np.dtype(fp8_dtype)].astype(out_dtype)

@@ -40,7 +40,7 @@ from linen_core.layers._fp8_scaling import (
 )
 from linen_core.layers._where import where
 from linen_core.module import Module, nowrap
-from linen_core.typing import Array
+from linen_core.typing import OVERWRITE_WITH_GRADIENT, Array
 
 __all__ = [
     "OVERWRITE_WITH_GRADIENT",
@@ -68,8 +68,6 @@ __all__ = [
     "quantized_dot",
     "update_fp8_meta",
 ]
-
-OVERWRITE_WITH_GRADIENT = "_overwrite_with_gradient"
 
 
 class Fp8DotGeneralBase(Module):

@@ -441,7 +441,8 @@ class Module(ModuleVariables):
         with the number of shapes, not of layers. Under `jax.set_mesh` each parameter is made in its sharding:
         that of its names and the rules, or on every device where it has none.
 
-        The bits are those of `init`, but for the last one where XLA fuses a product (`initializers.normal`).
+        The bits are those of `init`. Call it outside of `jax.jit`: a program that makes all variables at once takes
+        longer to compile for each of them.
 
         Raises:
           LazyInitError: a variable's initial value depends on an argument without a value.

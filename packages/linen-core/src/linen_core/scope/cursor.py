@@ -226,10 +226,7 @@ class Cursor:
             self.reserve(name)
         child = self._cursor(self)
         child._variables = {}
-        child.rngs = {
-            stream: LazyRng(rng.rng, (*rng.suffix, name), rng.drawing)
-            for stream, rng in self.rngs.items()
-        }
+        child.rngs = {stream: LazyRng.create(rng, name) for stream, rng in self.rngs.items()}
         child._name = name
         child._path = (*self._path, name)
         child._debug_path = (*self._debug_path, name)

@@ -18,7 +18,7 @@ import numpy as np
 
 from linen_core import meta
 from linen_core._context import current_context, replaced_context
-from linen_core._jax_compat import Tracer, closed_jaxpr_for
+from linen_core._jax_compat import Tracer, closed_jaxpr_for, evaluate_apart
 from linen_core.errors import LazyInitError
 from linen_core.rng import fold_number
 from linen_core.scope.functional import lazily
@@ -44,7 +44,8 @@ class _Recipe:
 
     def leaves(self, key: Any, number: Any) -> list[Any]:
         """Make the arrays of the parameter whose key is ``key`` with ``number`` folded in."""
-        return jax.tree.leaves(self._make(jax.random.fold_in(key, number)))
+        folded = jax.random.fold_in(key, number)
+        return jax.tree.leaves(evaluate_apart(self._make, folded))
 
 
 def _call_with_key(init_fn: Callable[..., Any], args: Any, kwargs: Any, key: Any) -> Any:

@@ -30,7 +30,8 @@ from linen_core.spmd.logical import set_logical_axis_rules as set_axis_rules
 from linen_core.spmd.logical import with_logical_constraint as with_sharding_constraint
 from linen_core.transforms import In as ScanIn
 from linen_core.transforms import Out as ScanOut
-from linen_core.transforms import Target, checkpoint, map_variables, scan, vmap
+from linen_core.transforms import Target, map_variables, scan, vmap
+from linen_core.transforms.rematerialize import rematerialize
 from linen_core.traverse_util import flatten_dict, unflatten_dict
 
 __all__ = [
@@ -430,7 +431,8 @@ def remat(
       rngs: as for `nn.remat`.
       concrete: as for `nn.remat`.
       prevent_cse: as for `nn.remat`.
-      static_argnums: numbers of arguments that are no arrays, the first after the module being number 0.
+      static_argnums: numbers of arguments that are no arrays, the first after the module being number 0. Those of
+        arguments that a call leaves out are passed over.
       policy: as for `nn.remat`.
       methods: as for `nn.remat`.
 
@@ -444,13 +446,14 @@ def remat(
       >>> y.shape
       (2, 3)
     """
-    return checkpoint(
-        target,
-        variables=variables,
-        rngs=rngs,
-        concrete=concrete,
-        prevent_cse=prevent_cse,
-        static_argnums=jax.tree.map(lambda number: number + 1, static_argnums),
-        policy=policy,
-        methods=methods,
+    options = {
+        "variables": variables,
+        "rngs": rngs,
+        "concrete": concrete,
+        "prevent_cse": prevent_cse,
+        "static_argnums": static_argnums,
+        "policy": policy,
+    }
+    return rematerialize(  # type: ignore[no-any-return]
+        target, methods, options, skips_absent=True
     )

@@ -51,10 +51,11 @@ class Drawings:
         """Return the streams to be used inside of the trace, for what the trace makes of `keys`."""
         bases, drawn = keys
         known = dict(zip(self._planned or (), drawn, strict=True))
-        streams = [
-            LazyRng(base, outer.suffix, _Drawing(self, number, known))
-            for number, (base, outer) in enumerate(zip(bases, self._streams, strict=True))
-        ]
+        streams = []
+        for number, (base, outer) in enumerate(zip(bases, self._streams, strict=True)):
+            stream = LazyRng(base, outer.suffix)
+            stream.drawing = _Drawing(self, number, known)
+            streams.append(stream)
         return jax.tree.unflatten(self._structure, streams)
 
     def draw(self, draw: Draw, rng: Any, suffix: tuple[str | int, ...]) -> Any:

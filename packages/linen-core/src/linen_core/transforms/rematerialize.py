@@ -19,7 +19,7 @@ from linen_core.transforms._packing import Lifted, lifts_scopes
 from linen_core.transforms._sharing import PlacedTrace, facts_of_run
 from linen_core.transforms.loop import lift_scan
 
-__all__ = ["checkpoint", "remat", "remat_scan"]
+__all__ = ["checkpoint", "remat", "remat_scan", "rematerialize"]
 
 _ALL_AXES: Mapping[Any, Any] = MappingProxyType({True: 0})
 _ALL_SPLIT: Mapping[Any, bool] = MappingProxyType({True: True})
@@ -67,16 +67,34 @@ def checkpoint(
         "prevent_cse": prevent_cse,
         "policy": policy,
     }
-    return make_lifted(  # type: ignore[no-any-return]
-        lift_checkpoint, _rematerialized, target, methods, (), options
-    )
+    return rematerialize(target, methods, options)  # type: ignore[no-any-return]
 
 
 remat = checkpoint
 
 
+def rematerialize(
+    target: Any, methods: Any, options: dict[str, Any], *, skips_absent: bool = False
+) -> Any:
+    """Apply `lift_checkpoint` to a module class or a function of a module.
+
+    Args:
+      target: as for `checkpoint`.
+      methods: as for `checkpoint`.
+      options: for `lift_checkpoint`.
+      skips_absent: whether numbers of static arguments that a call leaves out are passed over.
+    """
+    transformed = functools.partial(_rematerialized, skips_absent=skips_absent)
+    return make_lifted(lift_checkpoint, transformed, target, methods, (), options)
+
+
 def _rematerialized(
-    fn: Callable[..., Any], _: Any, options: dict[str, Any], cls: Any = None
+    fn: Callable[..., Any],
+    _: Any,
+    options: dict[str, Any],
+    cls: Any = None,
+    *,
+    skips_absent: bool = False,
 ) -> Callable[..., Any]:
     """Give the method of a module that calls `fn` under `lift_checkpoint`, for equal modules traced once a run."""
     owner = object()
@@ -84,10 +102,15 @@ def _rematerialized(
     @functools.wraps(fn)
     def wrapped(self: Module, *call_args: Any, **call_kwargs: Any) -> Any:
         facts = None if cls is None else facts_of_run(self, call_args, call_kwargs)
-        key = None if facts is None else (owner, facts)
+        key = None if facts is None else (owner, facts, len(call_args))
+        chosen = options
+        if skips_absent:
+            numbers = jax.tree.leaves(options["static_argnums"])
+            present = tuple(number for number in numbers if number < len(call_args))
+            chosen = {**options, "static_argnums": present}
 
         def lift(core_fn: Callable[..., Any]) -> Callable[..., Any]:
-            return lift_checkpoint(core_fn, **options, module=self, key=key)
+            return lift_checkpoint(core_fn, **chosen, module=self, key=key)
 
         return lift_call(lift, [fn], self, call_args, call_kwargs, cls, named=True)
 
