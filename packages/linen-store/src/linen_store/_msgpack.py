@@ -112,6 +112,10 @@ def msgpack_restore(encoded_pytree: bytes) -> Any:
 
     Raises:
       BadMsgpackError: the bytes are damaged, or no such tree.
+
+    Example:
+      >>> msgpack_restore(msgpack_serialize({"w": np.arange(2)}))
+      {'w': array([0, 1])}
     """
     import msgpack
 

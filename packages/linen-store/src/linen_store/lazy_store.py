@@ -38,7 +38,12 @@ _SHOWN = 100
 
 @dataclasses.dataclass(frozen=True)
 class StoreStats:
-    """What a store has read so far."""
+    """What a store has read so far.
+
+    Example:
+      >>> StoreStats(leaves=2, bytes=64)
+      StoreStats(leaves=2, bytes=64, hits=0)
+    """
 
     leaves: int = 0
     """Values that were read from the file."""
@@ -68,6 +73,14 @@ class LazyStore(VariableStore):
     Raises:
       RootNotFoundError: the file has no collections at ``root``.
       StoreDtypeError: ``dtype`` is no floating-point dtype.
+
+    Example:
+      >>> import os, tempfile, linen_store
+      >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+      >>> np.savez(path, **{"params/w": np.arange(2)})
+      >>> store = linen_store.open_store(path)
+      >>> isinstance(store, LazyStore), store.collections()
+      (True, ('params',))
     """
 
     def __init__(

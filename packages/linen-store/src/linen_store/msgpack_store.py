@@ -39,6 +39,14 @@ class FlaxMsgpackStore(LazyStore):
       CheckpointNotFoundError: nothing is at ``path``.
       DamagedCheckpointError: the file is damaged, or of another format.
       RootNotFoundError: the file has no collections at ``root``.
+
+    Example:
+      >>> import os, tempfile, linen_store.serialization
+      >>> path = os.path.join(tempfile.mkdtemp(), "model.msgpack")
+      >>> with open(path, "wb") as stream:
+      ...     size = stream.write(linen_store.serialization.to_bytes({"params": {"bias": np.arange(2)}}))
+      >>> FlaxMsgpackStore(path).get("params", ("bias",))
+      array([0, 1])
     """
 
     def __init__(

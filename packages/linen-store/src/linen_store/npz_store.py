@@ -49,6 +49,13 @@ class NpzStore(LazyStore):
       NotACheckpointError: the file holds pickled objects.
       DamagedCheckpointError: the file is damaged.
       RootNotFoundError: the file has no collections at ``root``.
+
+    Example:
+      >>> import os, tempfile
+      >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+      >>> np.savez(path, **{"params/dense/bias": np.arange(2)})
+      >>> NpzStore(path).get("params", ("dense", "bias"))
+      array([0, 1])
     """
 
     def __init__(

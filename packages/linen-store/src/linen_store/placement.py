@@ -33,7 +33,13 @@ _SHOWN = 10
 
 @dataclasses.dataclass(frozen=True)
 class LeafPlan:
-    """What becomes of one array."""
+    """What becomes of one array.
+
+    Example:
+      >>> (leaf,) = plan(None, {"params": {"w": np.ones((8, 4), np.float32)}}, {"data": 4}).leaves
+      >>> leaf.names, leaf.device_bytes
+      (('params', 'w'), 128)
+    """
 
     names: Names
     """The variable."""
@@ -50,7 +56,13 @@ class LeafPlan:
 
 @dataclasses.dataclass(frozen=True)
 class ReadPlan:
-    """What loading variables onto a mesh reads and holds."""
+    """What loading variables onto a mesh reads and holds.
+
+    Example:
+      >>> found = plan(None, {"params": {"w": np.ones((8, 4), np.float32)}}, {"data": 4})
+      >>> found.total_bytes, found.device_bytes
+      (128, 128)
+    """
 
     leaves: tuple[LeafPlan, ...]
     """Every array."""

@@ -36,7 +36,14 @@ _SHOWN = 20
 
 @dataclasses.dataclass(frozen=True)
 class RestoreReport:
-    """What `restore` did. Variables are named by their collection and path."""
+    """What `restore` did. Variables are named by their collection and path.
+
+    Example:
+      >>> store = {"params": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2), "old": jnp.ones(1)}}
+      >>> report = restore(nn.Dense(2), store, jnp.ones((1, 3)), strict=False).report
+      >>> report.loaded, report.unexpected
+      ((('params', 'bias'), ('params', 'kernel')), (('params', 'old'),))
+    """
 
     loaded: tuple[Names, ...]
     """Variables that came from the store."""
@@ -71,7 +78,14 @@ class RestoreReport:
 
 
 class Restored(NamedTuple):
-    """What `restore` returns."""
+    """What `restore` returns.
+
+    Example:
+      >>> store = {"params": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}}
+      >>> restored = restore(nn.Dense(2), store, jnp.ones((1, 3)))
+      >>> nn.Dense(2).apply(restored.variables, jnp.ones((1, 3)))
+      Array([[4., 4.]], dtype=float32)
+    """
 
     variables: dict[str, Any]
     """The variables, in the structure that ``model.init`` gives."""

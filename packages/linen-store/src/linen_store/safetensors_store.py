@@ -92,6 +92,16 @@ class SafetensorsStore(LazyStore):
       TorchNamesError: the names are those of a PyTorch model.
       UnsafeNameError: the index names a file outside of its folder.
       RootNotFoundError: the file has no collections at ``root``.
+
+    Example:
+      >>> import json, os, tempfile
+      >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+      >>> header = {"params.bias": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+      >>> text = json.dumps(header).encode()
+      >>> with open(path, "wb") as stream:
+      ...     size = stream.write(len(text).to_bytes(8, "little") + text + np.ones(2, np.float32).tobytes())
+      >>> SafetensorsStore(path).spec("params", ("bias",))
+      ShapeDtypeStruct(shape=(2,), dtype=float32)
     """
 
     def __init__(

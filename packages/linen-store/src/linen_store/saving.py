@@ -43,6 +43,14 @@ class SaveHandle:
 
     Attributes:
       path: the path that is saved to.
+
+    Example:
+      >>> import os, tempfile
+      >>> path = os.path.join(tempfile.mkdtemp(), "model")
+      >>> handle = save(path, {"params": {"w": np.ones(2)}}, wait=False)
+      >>> handle.wait()
+      >>> os.path.isdir(path)
+      True
     """
 
     def __init__(self, path: str, job: _Job) -> None:

@@ -93,7 +93,12 @@ def is_serializable(target: Any) -> bool:
 
 
 def current_path() -> str:
-    """Tell, while a state is being restored, which part of it: names joined by slashes."""
+    """Tell, while a state is being restored, which part of it: names joined by slashes.
+
+    Example:
+      >>> current_path()
+      ''
+    """
     return "/".join(_path.get())
 
 
