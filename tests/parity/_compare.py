@@ -19,6 +19,7 @@ import numpy as np
 
 __all__ = [
     "EXAMPLES",
+    "USUAL_EXAMPLES",
     "assert_same_error",
     "assert_same_outcome",
     "assert_same_run",
@@ -27,7 +28,8 @@ __all__ = [
     "plain",
 ]
 
-EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", "60"))
+USUAL_EXAMPLES = 60
+EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", USUAL_EXAMPLES))
 
 
 def parity_settings(share: int = 1) -> hypothesis.settings:

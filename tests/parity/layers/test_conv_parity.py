@@ -71,7 +71,7 @@ def test_conv_local(options, shape, groups):
     compare("ConvLocal", array(image, dtype), options=options)
 
 
-@parity_settings(share=2)
+@parity_settings(share=3)
 @hypothesis.given(options=common, shape=shapes, transpose_kernel=st.booleans(), wide=st.booleans())
 def test_conv_transpose(options, shape, transpose_kernel, wide):
     dtype, options = typed(options)

@@ -90,7 +90,7 @@ def test_rnn(cell, options, unroll, in_call, lengths, carry):
     compare(lambda lib: lib.RNN(getattr(lib, cell)(4), unroll=unroll, **fields), x, **run)
 
 
-@parity_settings(share=6)
+@parity_settings(share=10)
 @hypothesis.given(
     options=ones_of(time_major=[True, False], return_carry=[True, False]),
     merge=st.sampled_from([None, jnp.add]),

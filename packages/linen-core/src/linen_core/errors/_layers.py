@@ -54,11 +54,11 @@ class LayerArgumentError(LinenError, ValueError):
         super().__init__(f"{text} {advice}".rstrip())
 
 
-class LayerShapeError(LayerArgumentError, AssertionError):
+class LayerShapeError(LayerArgumentError, AssertionError, TypeError):
     """Sizes that a layer was given do not fit together: a number of features and of groups, or two arrays."""
 
 
-class LayerRankError(LayerShapeError, TypeError, IndexError):
+class LayerRankError(LayerShapeError, IndexError):
     """An input has fewer axes than a layer needs."""
 
 
