@@ -13,6 +13,7 @@ import numpy as np
 
 from linen_store import _tree
 from linen_store._checksums import Checksums, damaged_files
+from linen_store._collector import collector_paused
 from linen_store._layout import METADATA, find_tree, load_tree
 from linen_store._specs import array_spec, render_spec
 from linen_store._tree import Leaf, Root, map_leaves
@@ -90,9 +91,10 @@ class CheckpointStore(LazyStore):
     ) -> None:
         self._folder = find_tree(path, item=item, step=step)
         self._identity = _identity(self._folder)
-        found = load_tree(self._folder)
+        with collector_paused():
+            found = load_tree(self._folder)
+            recorded = Checksums.load(self._folder)
         self._layout = found
-        recorded = Checksums.load(self._folder)
         if recorded is not None and verify:
             _check_files(self._folder, recorded, sizes_only=verify != "files")
         self._checksums = recorded if verify else None
