@@ -7,9 +7,10 @@ How many cases hypothesis draws is set by the environment variable ``LINEN_EXAMP
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import hypothesis
@@ -160,21 +161,21 @@ def _gradient(
         return total
 
     gradient = jax.grad(loss, argnums=(0, 1), allow_int=True)
-    return (jax.jit(gradient) if compiled else gradient)(params, args)
+    if not compiled:
+        return gradient(params, args)
+    with _optimizations():
+        return jax.jit(gradient)(params, args)
 
 
-def _epsilon_of_16_bits(module: Any, args: tuple[Any, ...]) -> float:
-    """Return how far compiled programs may part where a layer computes in 16 bits: XLA leaves roundings out as it fuses.
-
-    Zero where all is computed in 32 bits or more.
-    """
-    found = [getattr(module, name, None) for name in ("dtype", "param_dtype")]
-    found += [leaf.dtype for leaf in jax.tree.leaves(args) if hasattr(leaf, "dtype")]
-    narrow = {str(jnp.dtype(dtype)) for dtype in found if dtype is not None} & {
-        "bfloat16",
-        "float16",
-    }
-    return max((4 * float(jnp.finfo(dtype).eps) for dtype in narrow), default=0.0)
+@contextlib.contextmanager
+def _optimizations() -> Iterator[None]:
+    """Compile as programs of users are compiled, where the tests around do not."""
+    quick = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", quick)
 
 
 def assert_same_run(
@@ -221,7 +222,6 @@ def assert_same_run(
             _gradient(module, variables, args, call, compiled=compiled) for module in (ours, theirs)
         ]
         loose = rtol if grad_rtol is None else grad_rtol
-        loose = max(loose, _epsilon_of_16_bits(ours, args) if compiled else 0.0)
         grads = [
             jax.tree.map(lambda g: g if g.dtype != jax.dtypes.float0 else np.zeros(g.shape), side)
             for side in grads

@@ -6,12 +6,15 @@ import pytest
 from parity import _compare as compare
 
 # These look at what the compiler makes of a program.
-WITH_OPTIMIZATIONS = {"test_compiled_parity", "test_op_names"}
+WITH_OPTIMIZATIONS = {"test_compiled_parity", "test_compiled_transforms", "test_op_names"}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick_compilation(request):
-    """Compile without most optimisations, which takes two thirds of the time; longer runs have them."""
+    """Compile without most optimisations, which takes two thirds of the time.
+
+    Longer runs have them, and gradients that are compiled as a whole always.
+    """
     name = request.module.__name__.rpartition(".")[2]
     quick = compare.EXAMPLES <= compare.USUAL_EXAMPLES and name not in WITH_OPTIMIZATIONS
     jax.config.update("jax_disable_most_optimizations", quick)
