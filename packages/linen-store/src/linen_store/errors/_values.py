@@ -80,8 +80,10 @@ class AmbiguousKeysError(LinenError, ValueError):
         )
 
 
-class StateMismatchError(LinenError, ValueError):
-    """A state dict has other names than what it is restored into.
+class StateMismatchError(LinenError, ValueError, KeyError, TypeError):
+    """A state dict has other names than what it is restored into, or something else stands in place of one.
+
+    It is of each of the classes that flax fails with, on purpose or by accident.
 
     Attributes:
       path: where in the state.
