@@ -81,11 +81,8 @@ class _Notes:
             return
         parameter = _Parameter(recipe, fold_number((*rng.suffix, scope.rng_counters["params"])))
         for position, leaf in enumerate(leaves):
-            self._made[id(leaf)] = (
-                parameter,
-                position,
-                leaf,
-            )  # the leaf too, so that its id stays its own
+            # the leaf is kept too, so that its id stays its own
+            self._made[id(leaf)] = (parameter, position, leaf)
 
     def find(self, leaf: Any) -> tuple[_Parameter, int] | None:
         """Find the parameter that a traced value is, and which of its arrays; None if it is none."""
@@ -202,10 +199,8 @@ def _drawer(recipe: _Recipe, shardings: tuple[tuple[int, Any], ...], *, batched:
 
     def draw_several(key: Any, numbers: Any) -> list[list[Any]]:
         _, used = closed_jaxpr_for(lambda given: draw(*given), (key, numbers[0]))
-        if not any(used):
-            return [draw(key, numbers[0])] * len(
-                numbers
-            )  # zeros and ones: copies need no compiling
+        if not any(used):  # zeros and ones: copies need no compiling
+            return [draw(key, numbers[0])] * len(numbers)
         stacked = jax.lax.map(functools.partial(draw, key), numbers)  # a loop is compiled once
         return [[leaf[i] for leaf in stacked] for i in range(len(numbers))]
 

@@ -2,8 +2,6 @@
 
 from linen_core.transforms._modules import Target as Target
 from linen_core.transforms._modules import lift_transform as lift_transform
-from linen_core.transforms.axes import In as In
-from linen_core.transforms.axes import Out as Out
 from linen_core.transforms.axes import broadcast as broadcast
 from linen_core.transforms.compile import fold_rngs as fold_rngs
 from linen_core.transforms.compile import jit as jit
@@ -23,6 +21,8 @@ from linen_core.transforms.rematerialize import checkpoint as checkpoint
 from linen_core.transforms.rematerialize import remat as remat
 from linen_core.transforms.rematerialize import remat_scan as remat_scan
 from linen_core.transforms.vectorize import vmap as vmap
+from linen_core.typing import In as In
+from linen_core.typing import Out as Out
 
 __all__ = [
     "In",

@@ -12,8 +12,6 @@ from linen_core.errors import TransformAxisError
 from linen_core.typing import In, Out
 
 __all__ = [
-    "In",
-    "Out",
     "broadcast",
     "change_boxes",
     "check_axes",
@@ -72,16 +70,22 @@ def check_axes(
     def check(axis: Any, value: Any) -> None:
         if not isinstance(axis, int):
             return
-        for path, leaf in jax.tree_util.tree_leaves_with_path(value):
+        for number, leaf in enumerate(jax.tree.leaves(value)):
             ndim = np.ndim(leaf) + makes_axis
             if not -ndim <= axis < ndim:
-                names = [str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey)]
-                if argument == "variable_axes":
-                    names[1:1] = scope_path.strip("/").split("/")
-                where = "/".join(filter(None, names)) if names else scope_path
+                where = _where(scope_path, argument, value, number)
                 raise TransformAxisError(transform, argument, axis, ndim, where)
 
     jax.tree.map(check, axes, values, is_leaf=lambda x: x is None)
+
+
+def _where(scope_path: str, argument: str, value: Any, number: int) -> str:
+    """Name the leaf of this number in a tree: a variable by its address, an argument by the module it is for."""
+    path, _ = jax.tree_util.tree_leaves_with_path(value)[number]
+    names = [str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey)]
+    if argument == "variable_axes":
+        names[1:1] = scope_path.strip("/").split("/")
+    return "/".join(filter(None, names)) if names else scope_path
 
 
 def check_results(

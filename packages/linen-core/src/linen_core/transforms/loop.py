@@ -14,8 +14,6 @@ from linen_core.transforms._modules import Target, lift_transform
 from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
 from linen_core.transforms._scan_axes import scan_axes
 from linen_core.transforms.axes import (
-    In,
-    Out,
     broadcast,
     change_boxes,
     check_axes,
@@ -24,6 +22,7 @@ from linen_core.transforms.axes import (
     split_in_out,
     split_keys,
 )
+from linen_core.typing import In, Out
 
 __all__ = ["scan"]
 

@@ -13,8 +13,6 @@ from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.transforms._modules import Target, lift_transform
 from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
 from linen_core.transforms.axes import (
-    In,
-    Out,
     change_boxes,
     check_axes,
     check_results,
@@ -22,6 +20,7 @@ from linen_core.transforms.axes import (
     split_in_out,
     split_keys,
 )
+from linen_core.typing import In, Out
 
 __all__ = ["vmap"]
 
