@@ -168,4 +168,7 @@ def test_keys_under_vmap_are_of_each_element():
     def run(key):
         return model.apply(variables, X, rngs={**STREAMS, "dropout": key})
 
-    assert (jax.vmap(run)(keys) == jnp.stack([run(key) for key in keys])).all()
+    mapped, alone = jax.vmap(run)(keys), jnp.stack([run(key) for key in keys])
+    # Some CPUs add up a batched product in another order; another key would make all of it differ.
+    assert jnp.allclose(mapped, alone, rtol=1e-5, atol=1e-5)
+    assert not jnp.allclose(mapped[0], mapped[1], rtol=0.1)
