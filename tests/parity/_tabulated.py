@@ -22,6 +22,15 @@ def mlp(lib):
 
 
 @model
+def sequences(lib):
+    """Alike but for what lies deep in their fields."""
+    inner = lib.Dense(4)
+    for _ in range(4):
+        inner = lib.Sequential([lib.Dense(4), lib.relu, inner])
+    return inner, (ROWS,)
+
+
+@model
 def cnn(lib):
     class CNN(lib.Module):
         @lib.compact

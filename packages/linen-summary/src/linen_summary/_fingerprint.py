@@ -25,12 +25,12 @@ def fingerprint(call: Call) -> Any:
     return _of(parts, {})
 
 
-def _of(value: Any, seen: dict[int, int]) -> Any:
+def _of(value: Any, seen: dict[int, tuple[int, Any]]) -> Any:
     if value is None or isinstance(value, str | bytes | bool | int | float | complex | type):
         return type(value), value
     if id(value) in seen:
-        return "again", seen[id(value)]
-    seen[id(value)] = len(seen)
+        return "again", seen[id(value)][0]
+    seen[id(value)] = len(seen), value  # kept, so that no other value gets its identity meanwhile
     parts = _parts(value)
     if parts is None:
         return "itself", id(value)

@@ -17,9 +17,10 @@ from linen_summary._folding import NO_CONSTANT, SOME_CONSTANT, is_certain, may_f
 from linen_summary._jax_compat import live_part, random_bits_jaxpr
 from linen_summary._operations import RULES, additions, fits, granularity
 from linen_summary._rounded_sums import INLINED, Cost, Function, Step, marks, rounded_sum
+from linen_summary._stand_ins import placeholder
 from linen_summary.errors import UnknownCostError
 
-__all__ = ["JaxprCosts"]
+__all__ = ["JaxprCosts", "used_variables"]
 
 _CALLS = {
     "jit": "jaxpr",
@@ -49,36 +50,50 @@ class JaxprCosts:
           UnknownCostError: the backend has no cost analysis.
         """
         jaxpr = live_part(traced.jaxpr.jaxpr)
-        function = self._function(jaxpr, (NO_CONSTANT,) * len(jaxpr.invars))
-        if function.cost.is_exact:
-            used = {v for eqn in jaxpr.eqns for v in eqn.invars if not hasattr(v, "val")}
-            taken = [v for v in jaxpr.invars if v in used or v in jaxpr.outvars]
-            return function.cost.total - marks(taken) - marks(jaxpr.outvars)
+        exact = self.exact(jaxpr)
+        if exact is not None:
+            return exact
+        function = self._program(jaxpr)
         rounded = None if function.cost.folds else rounded_sum(function)
         return _asked(traced) if rounded is None else int(rounded)
+
+    def exact(self, jaxpr: Any) -> int | None:
+        """Count the FLOPs of a program, if XLA's number does not depend on the order of its additions."""
+        function = self._program(jaxpr)
+        if not function.cost.is_exact:
+            return None
+        used = used_variables(jaxpr)
+        taken = [variable for variable in jaxpr.invars if variable in used]
+        return function.cost.total - marks(taken) - marks(jaxpr.outvars)
+
+    def inside(self, jaxpr: Any, results: int) -> tuple[Cost, bool]:
+        """Say what a function costs inside of others, and whether any of its first results is a constant."""
+        function = self._program(jaxpr)
+        constants = function.results[:results]
+        return function.cost, any(constant is not NO_CONSTANT for constant in constants)
+
+    def _program(self, jaxpr: Any) -> Function:
+        return self._function(jaxpr, (NO_CONSTANT,) * len(jaxpr.invars))
 
     def _function(self, jaxpr: Any, inputs: tuple[Any, ...]) -> Function:
         key = id(jaxpr), inputs
         if key not in self._functions:
-            steps = list(self._steps(jaxpr, inputs))
+            known: dict[Any, Any] = dict.fromkeys(jaxpr.constvars, SOME_CONSTANT)
+            known.update(zip(jaxpr.invars, inputs, strict=True))
+            steps = list(self._steps(jaxpr, known))
             total = bits = 0
             for step in steps:
                 total += step.cost.total
                 bits |= step.cost.bits
             folds = any(step.cost.folds for step in steps)
-            self._functions[key] = Function(jaxpr, Cost(total, bits, folds), steps)
+            results = tuple([_constant(variable, known) for variable in jaxpr.outvars])
+            self._functions[key] = Function(jaxpr, Cost(total, bits, folds), steps, results)
         return self._functions[key]
 
-    def _steps(self, jaxpr: Any, inputs: tuple[Any, ...]) -> Iterator[Step]:
-        known: dict[Any, Any] = dict.fromkeys(jaxpr.constvars, SOME_CONSTANT)
-        known.update(zip(jaxpr.invars, inputs, strict=True))
+    def _steps(self, jaxpr: Any, known: dict[Any, Any]) -> Iterator[Step]:
+        """Count the equations of a jaxpr one by one, and note which results are constants."""
         for equation in jaxpr.eqns:
-            constants = tuple(
-                [
-                    _number(v.val) if hasattr(v, "val") else known.get(v, NO_CONSTANT)
-                    for v in equation.invars
-                ]
-            )
+            constants = tuple([_constant(variable, known) for variable in equation.invars])
             called = self._called(equation)
             if called is None:
                 yield Step(equation, self._of_equation(equation, constants))
@@ -105,6 +120,8 @@ class JaxprCosts:
         return getattr(called, "jaxpr", called)
 
     def _of_equation(self, equation: Any, constants: tuple[Any, ...]) -> Cost:
+        if equation.primitive is placeholder:
+            return equation.params["cost"]  # type: ignore[no-any-return]
         if equation.primitive.name == "random_fold_in":
             # it becomes a function that stands by itself: see `_handed_over`
             constants = (NO_CONSTANT,) * len(constants)
@@ -118,6 +135,12 @@ class JaxprCosts:
         if known is None:
             known = self._of_equations[key] = _operation_cost(equation, constants)
         return known
+
+
+def used_variables(jaxpr: Any) -> set[Any]:
+    """Return the variables that an equation takes or that are returned."""
+    readers = (*(equation.invars for equation in jaxpr.eqns), jaxpr.outvars)
+    return {variable for read in readers for variable in read if not hasattr(variable, "val")}
 
 
 def _handed_over(equation: Any, constants: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -151,7 +174,11 @@ def _operation_cost(equation: Any, constants: tuple[Any, ...]) -> Cost:
     return Cost(flops, granularity(equation, flops), folds, additions(equation, flops))
 
 
-def _number(literal: Any) -> Any:
+def _constant(variable: Any, known: dict[Any, Any]) -> Any:
+    """Return what constant an input of an equation is, as `may_fold` takes it."""
+    if not hasattr(variable, "val"):
+        return known.get(variable, NO_CONSTANT)
+    literal = variable.val
     return literal.item() if hasattr(literal, "item") else literal
 
 

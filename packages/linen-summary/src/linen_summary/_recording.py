@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -21,10 +21,6 @@ __all__ = ["Call", "record_calls"]
 class Call:
     """One call of a method of a module."""
 
-    index: int
-    """How many calls began before."""
-    path: Path
-    """Names from the root to the module."""
     module: Module
     """An unbound copy of the module."""
     method: str
@@ -33,14 +29,48 @@ class Call:
     """The arguments, with specifications for arrays."""
     kwargs: dict[str, Any]
     """The keyword arguments, likewise."""
-    outputs: Any
-    """What the call returned, likewise."""
     streams: Mapping[str, Any]
     """The keys of the RNG streams, likewise."""
     mutable: CollectionFilter
     """Which collections could be written."""
-    variables: Any
-    """What the module's scope held at the end of the call; None if earlier calls may have put something there."""
+    index: int = -1
+    """How many calls began before."""
+    path: Path = ()
+    """Names from the root to the module."""
+    outputs: Any = None
+    """What the call returned, with specifications for arrays."""
+    variables: Any = None
+    """What the module's scope held at the end of the call; None if earlier calls may have put something there, or
+    something that the call needs may lie elsewhere."""
+
+    @classmethod
+    def of(
+        cls,
+        context: InterceptorContext,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        streams: Mapping[str, Any],
+        **facts: Any,
+    ) -> Call:
+        """Describe a call that an interceptor sees.
+
+        Args:
+          context: what the interceptor is told.
+          args: the arguments.
+          kwargs: the keyword arguments.
+          streams: the keys of the RNG streams.
+          **facts: fields that depend on the run.
+        """
+        module = context.module
+        return cls(
+            module=module.clone(),
+            method=context.method_name,
+            args=as_specs(args),
+            kwargs=as_specs(kwargs),
+            streams=as_specs(dict(streams)),
+            mutable=module.scope.mutable,
+            **facts,
+        )
 
     @property
     def is_method(self) -> bool:
@@ -74,7 +104,21 @@ def record_calls(
         fresh = path not in entered
         entered.update(path[:length] for length in range(len(path) + 1))
         outputs = next_fun(*args, **kwargs)
-        calls[index] = _call(index, context, args, kwargs, outputs, fresh)
+        module = context.module
+        is_alone = fresh and all(
+            handed.scope is None or handed.path[: len(path)] == path
+            for handed in _handed(module, args, kwargs)
+        )
+        calls[index] = Call.of(
+            context,
+            args,
+            kwargs,
+            {name: stream.rng for name, stream in module.scope.rngs.items()},
+            index=index,
+            path=path,
+            outputs=as_specs(outputs),
+            variables=module.variables if is_alone else None,
+        )
         return outputs
 
     variables: dict[str, Any] = {}
@@ -89,27 +133,20 @@ def record_calls(
     return [calls[index] for index in sorted(calls)], variables
 
 
-def _call(
-    index: int,
-    context: InterceptorContext,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    outputs: Any,
-    fresh: bool,
-) -> Call:
-    module = context.module
-    return Call(
-        index,
-        module.path,
-        module.clone(),
-        context.method_name,
-        as_specs(args),
-        as_specs(kwargs),
-        as_specs(outputs),
-        {name: as_specs(stream.rng) for name, stream in module.scope.rngs.items()},
-        module.scope.mutable,
-        module.variables if fresh else None,
-    )
+def _handed(module: Module, *arguments: Any) -> Iterator[Module]:
+    """Find the modules that a module was handed, in its fields and arguments and in the fields of those."""
+    found = {id(module)}
+    waiting: list[Any] = [module, *arguments]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Module):
+            names = (field.name for field in dataclasses.fields(node) if field.name != "parent")
+            node = [node.__dict__.get(name) for name in names]
+        for leaf in jax.tree.leaves(node):
+            if isinstance(leaf, Module) and id(leaf) not in found:
+                found.add(id(leaf))
+                waiting.append(leaf)
+                yield leaf
 
 
 def _as_dicts(node: Any) -> Any:

@@ -60,6 +60,8 @@ class Function(NamedTuple):
     jaxpr: Any
     cost: Cost
     steps: Sequence[Step]
+    results: Sequence[Any]
+    """What constants it returns, as `may_fold` takes them."""
 
 
 class _Node:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
-
-from linen_core.abstract import eval_shape
-from linen_core.module import Module
+from linen_core.typing import Path
 from linen_summary._estimates import macs, peak_bytes
 from linen_summary._fingerprint import fingerprint
 from linen_summary._jax_compat import live_part
 from linen_summary._jaxpr_costs import JaxprCosts
+from linen_summary._nesting import Nesting
 from linen_summary._recording import Call
-from linen_summary._values import as_specs
+from linen_summary._standalone import Standalone
 from linen_summary.errors import UnknownCostError
 
 __all__ = ["Measured", "Meter"]
@@ -39,103 +37,86 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, _Standalone], Measured] = {}
-        self._equal: dict[Any, _Standalone] = {}
+        self._known: dict[tuple[str, Standalone], Measured] = {}
+        self._equal: dict[Any, Standalone] = {}
         # calls are kept, for parts of a fingerprint are identities, which must not be used again
-        self._calls: dict[int, tuple[Call, _Standalone]] = {}
+        self._nodes: dict[int, _Node] = {}
+        self._outermost: list[_Node] = []
         self._costs = JaxprCosts()
+        self._nesting = Nesting(self._costs)
+        self._traced: dict[tuple[Standalone, bool], Any] = {}
 
     def measure(self, call: Call, name: str) -> Measured:
         """Find a number of a call.
 
         Args:
-          call: the call.
+          call: the call. Those inside of it that are to be measured have been, the last first.
           name: ``flops``, ``vjp_flops``, ``macs``, ``activation_bytes`` or ``training_bytes``.
         """
-        standalone = self._standalone(call)
-        if (name, standalone) not in self._known:
-            self._known[name, standalone] = _attempt(lambda: self._number(standalone, name))
-        return self._known[name, standalone]
+        node = self._node(call)
+        key = name, node.standalone
+        if key not in self._known:
+            self._known[key] = _attempt(lambda: self._number(node, name))
+        return self._known[key]
 
-    def _number(self, standalone: _Standalone, name: str) -> int:
-        traced = standalone.traced(backwards=name in ("vjp_flops", "training_bytes"))
+    def _node(self, call: Call) -> _Node:
+        if call.index not in self._nodes:
+            key = fingerprint(call)
+            standalone = self._equal.setdefault(key, Standalone(call, key))
+            inside = []
+            while self._outermost and _is_below(self._outermost[-1].call, call):
+                inside.append(self._outermost.pop())
+            self._nodes[call.index] = _Node(call, standalone, inside)
+            self._outermost.append(self._nodes[call.index])
+        return self._nodes[call.index]
+
+    def _number(self, node: _Node, name: str) -> int:
         if name in ("flops", "vjp_flops"):
-            return self._costs.of(traced)
+            return self._flops(node, backwards=name == "vjp_flops")
+        traced = self._trace(node.standalone, backwards=name == "training_bytes")
         jaxpr = live_part(traced.jaxpr.jaxpr)
         if name == "macs":
             return macs(jaxpr)
         return peak_bytes(jaxpr, with_results=name == "activation_bytes")
 
-    def _standalone(self, call: Call) -> _Standalone:
-        if call.index not in self._calls:
-            equal = self._equal.setdefault(fingerprint(call), _Standalone(call))
-            self._calls[call.index] = call, equal
-        return self._calls[call.index][1]
+    def _flops(self, node: _Node, *, backwards: bool) -> int:
+        if node.inside:
+            inner = dict(self._known_inside(node, backwards))
+            counted = self._nesting.count(node.standalone, inner, backwards=backwards)
+            if counted is not None:
+                return counted
+        return self._costs.of(self._trace(node.standalone, backwards=backwards))
+
+    def _known_inside(self, node: _Node, backwards: bool) -> Iterator[tuple[Path, Standalone]]:
+        """Find the outermost calls inside of a call that can be stood for."""
+        above = len(node.call.path)
+        waiting = list(node.inside)
+        while waiting:
+            inner = waiting.pop()
+            if self._nesting.knows(inner.standalone, backwards=backwards):
+                yield inner.call.path[above:], inner.standalone
+            else:
+                waiting += inner.inside
+
+    def _trace(self, standalone: Standalone, *, backwards: bool) -> Any:
+        key = standalone, backwards
+        if key not in self._traced:
+            self._traced[key] = standalone.trace(backwards=backwards)
+        return self._traced[key]
 
 
-class _Standalone:
-    """A call as a function of its arrays alone."""
+@dataclasses.dataclass(frozen=True)
+class _Node:
+    """A call and the measured calls inside of it."""
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        leaves, self._structure = jax.tree.flatten(
-            (call.args, call.kwargs), is_leaf=lambda leaf: leaf is None
-        )
-        self._leaves = leaves
-        self._places = [
-            i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.ShapeDtypeStruct)
-        ]
-        self._variables: Any = None
-        self._traced: dict[bool, Any] = {}
-
-    def _trace(self, function: Callable[..., Any]) -> Any:
-        """Trace a function of variables, streams and arrays."""
-        streams = dict(self._call.streams)
-        arrays = [self._leaves[place] for place in self._places]
-        if self._variables is None:
-            self._variables = (
-                eval_shape(self._init, streams, arrays)
-                if self._call.variables is None or _holds_modules(self._call)
-                else as_specs(self._call.variables)
-            )
-        return jax.jit(function).trace(self._variables, streams, arrays)
-
-    def _arguments(self, arrays: list[Any]) -> tuple[Any, Any]:
-        leaves = list(self._leaves)
-        for place, array in zip(self._places, arrays, strict=True):
-            leaves[place] = array
-        args, kwargs = jax.tree.unflatten(self._structure, leaves)
-        return args, kwargs
-
-    def _init(self, streams: Any, arrays: list[Any]) -> Any:
-        args, kwargs = self._arguments(arrays)
-        call = self._call
-        return call.module.init(streams, *args, method=call.method, mutable=call.mutable, **kwargs)
-
-    def _apply(self, variables: Any, streams: Any, arrays: list[Any]) -> Any:
-        args, kwargs = self._arguments(arrays)
-        call = self._call
-        return call.module.apply(
-            variables, *args, rngs=streams, method=call.method, mutable=call.mutable, **kwargs
-        )
-
-    def traced(self, *, backwards: bool) -> Any:
-        """Trace the call, or the call and its vector-Jacobian product with the call's own results."""
-        if backwards not in self._traced:
-            self._traced[backwards] = self._trace(self._pull_back if backwards else self._apply)
-        return self._traced[backwards]
-
-    def _pull_back(self, variables: Any, streams: Any, arrays: list[Any]) -> Any:
-        outputs, vjp = jax.vjp(self._apply, variables, streams, arrays)
-        return vjp(outputs)
+    call: Call
+    standalone: Standalone
+    inside: list[_Node]
 
 
-def _holds_modules(call: Call) -> bool:
-    """Tell whether a module was handed others, whose variables may lie elsewhere in the recorded run."""
-    module = call.module
-    fields = [getattr(module, f.name) for f in dataclasses.fields(module) if f.name != "parent"]
-    leaves = jax.tree.leaves((fields, call.args, call.kwargs))
-    return any(isinstance(leaf, Module) for leaf in leaves)
+def _is_below(inner: Call, outer: Call) -> bool:
+    length = len(outer.path)
+    return len(inner.path) > length and inner.path[:length] == outer.path
 
 
 def _attempt(count: Callable[[], int]) -> Measured:

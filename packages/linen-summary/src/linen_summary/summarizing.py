@@ -73,7 +73,8 @@ def summarize(
     }
     measures = tuple(name for name, is_asked in asked.items() if is_asked)
     meter = Meter()
-    rows = [_measured(row, call, meter, measures) for call, row in shown]
+    # the innermost first: what their calls cost is known then where others hold them
+    rows = [_measured(row, call, meter, measures) for call, row in reversed(shown)][::-1]
     return Table(
         module,
         tuple(variables),

@@ -96,7 +96,7 @@ def register_attribute(module: Any, name: str, value: Any) -> None:
         current_name = child.__dict__["name"]
         keep_name = getattr(type(module), "preserve_adopted_names", False)
         new_name = None
-        if child.parent is None:
+        if child.__dict__["_parent_ref"] is None:
             if keep_name:
                 new_name = current_name
             stand_in = scope.adopted.get(child._id)

@@ -123,6 +123,12 @@ class ModuleBase:
         _parent_ref: Any
 
 
+def _note_if_outermost(parent: Any) -> None:
+    """Note that a module's place is asked for: of all in a trace, only the outermost one's depends on it."""
+    if parent is not None and type(parent) is not weakref.ReferenceType:
+        note_place_read()
+
+
 class NameDescriptor:
     """Holds a module's name, and notes when it is read where a trace is to serve modules of other names too.
 
@@ -133,9 +139,7 @@ class NameDescriptor:
         if module is None:
             return None
         fields = module.__dict__
-        parent = fields.get("_parent_ref")
-        if parent is not None and type(parent) is not weakref.ReferenceType:
-            note_place_read()  # outermost in its trace; names below it are the same wherever it is
+        _note_if_outermost(fields.get("_parent_ref"))
         return fields.get("name")
 
     def __set__(self, module: Any, name: str | None) -> None:
@@ -143,12 +147,13 @@ class NameDescriptor:
 
 
 class ParentDescriptor:
-    """Holds a module's parent without keeping it alive."""
+    """Holds a module's parent without keeping it alive, and notes reads as `NameDescriptor` does."""
 
     def __get__(self, module: Any, owner: type | None = None) -> Any:
         if module is None:
             return None
         parent = module.__dict__["_parent_ref"]
+        _note_if_outermost(parent)
         return parent() if type(parent) is weakref.ReferenceType else parent
 
     def __set__(self, module: Any, parent: Any) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import jax
 
 from linen_core import traverse_util
-from linen_core._context import Context, PlaceWatch, current_context, replaced_context
+from linen_core._context import PlaceWatch, current_context, replaced_context
 from linen_core.module.base import Module
+from linen_core.module.place import surroundings
 from linen_core.scope.scope import RECORDER, Scope
 from linen_core.scope.variable import Variable
 from linen_core.transforms._drawing import Draw, Drawings
@@ -134,12 +135,7 @@ def facts_of(module: Module) -> Any:
     Raises:
       ValueError: something in the module is unhashable.
     """
-    return fingerprint(module, ()), _surroundings(current_context())
-
-
-def _surroundings(context: Context) -> Any:
-    hashable = context._replace(module=None, axis_rules=(), watch=None, labelled=None)
-    return hashable, fingerprint(context.axis_rules, ("axis_rules",))
+    return fingerprint(module, ()), surroundings()
 
 
 def facts_of_run(module: Module, args: Any, kwargs: Any) -> Any:
@@ -155,7 +151,7 @@ def facts_of_run(module: Module, args: Any, kwargs: Any) -> Any:
     if any(isinstance(leaf, Module | Variable) for leaf in jax.tree.leaves((args, kwargs))):
         return None
     try:
-        facts = fingerprint(module, ()), _surroundings(context)
+        facts = fingerprint(module, ()), surroundings()
         hash(facts)
     except (TypeError, ValueError, RecursionError):
         return None
