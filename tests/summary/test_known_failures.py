@@ -157,3 +157,16 @@ def test_repeated_calls_are_not_hidden_without_a_word():
     assert table.to_dict()["hidden_calls"] == 2
     shown = summarize(module, RNGS, *args, show_repeated=True)
     assert "its variables are counted above" in str(shown)
+
+
+def test_modules_by_themselves_do_not_keep_a_table_from_being_made():
+    class Helper(nn.Module):
+        def double(self, x):
+            return 2 * x
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2)(Helper(parent=None).double(x))
+
+    assert [row.name for row in summarize(Model(), RNGS, X)] == ["", "Dense_0"]

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from linen_summary._grids import csv_text, html_text, markdown_text
-from linen_summary._layout import lay_out, plain, plain_text
+from linen_summary._layout import Layout, plain, plain_text
 
 if TYPE_CHECKING:
     from linen_summary.table import Row, Table
@@ -76,14 +76,15 @@ def _header(table: Table) -> list[str]:
 
 def _cells(row: Row, table: Table) -> list[Any]:
     counts = row.size_and_bytes(table.collections)
+    write = Layout().write
     return [
         row.name,
         row.module_type,
         row.method,
-        lay_out(row.inputs, plain_text),
-        lay_out(row.outputs, plain_text),
+        write(row.inputs),
+        write(row.outputs),
         *(_or_nothing(getattr(row, name)) for name in table.measures),
-        *(lay_out(row.module_variables.get(name), plain_text) for name in table.collections),
+        *(write(row.module_variables.get(name)) for name in table.collections),
         *(number for name in table.collections for number in counts[name]),
     ]
 
