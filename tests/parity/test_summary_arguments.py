@@ -108,3 +108,17 @@ def test_brackets_in_texts_are_no_markup():
 def test_dtype_as_argument_raises_no_warning(recwarn):
     assert "bfloat16[]" in _table(nn, value=jnp.bfloat16)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("lib", [nn, fnn])
+def test_arguments_of_the_call_may_be_named_like_those_of_tabulate(lib):
+    class Model(lib.Module):
+        @lib.compact
+        def __call__(self, x, *, depth, compute_flops=None):
+            return lib.Dense(depth)(x)
+
+    console = {"width": 120, "force_terminal": False}
+    table = lib.tabulate(Model(), jax.random.key(0), console_kwargs=console)
+    text = table(X, depth=5, compute_flops="no")
+    assert "kernel: float32[3,5]" in text
+    assert "depth: 5" in text

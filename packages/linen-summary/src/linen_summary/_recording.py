@@ -49,7 +49,7 @@ class Call:
 
 
 def record_calls(
-    module: Module, rngs: Any, *args: Any, **kwargs: Any
+    module: Module, rngs: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[list[Call], dict[str, Any]]:
     """Run ``module.init(rngs, *args, **kwargs)`` abstractly.
 

@@ -176,7 +176,7 @@ def _leaves(
     if isinstance(side, Module):
         if rngs is None:
             raise MissingInputsError(type(side).__name__)
-        _, specs = record_calls(side, rngs, *args, **{"mutable": ALL_BUT_INTERMEDIATES, **kwargs})
+        _, specs = record_calls(side, rngs, args, {"mutable": ALL_BUT_INTERMEDIATES, **kwargs})
     else:
         specs = specs_of(side)
     return {
