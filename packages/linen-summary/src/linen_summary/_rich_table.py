@@ -61,7 +61,7 @@ def _rich_table(
     )
     columns = _columns(table)
     for name in (*columns, *table.collections):
-        made.add_column(name, **column_kwargs)
+        made.add_column(escape(name), **column_kwargs)
     cell = functools.cache(Cell)
     for row in table:
         texts = (text(row) for text in columns.values())

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 import jax
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from linen_core.meta import unbox
 from linen_core.module import Module
@@ -95,7 +96,7 @@ class Comparison(Sequence[Change]):
     def title(self) -> str:
         """What is found, in one line."""
         if not self.changes:
-            return f"No difference in {self.unchanged} variables"
+            return f"No difference in {self.unchanged} variable{'s' * (self.unchanged != 1)}"
         return f"{len(self)} of {len(self) + self.unchanged} variables differ"
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class Comparison(Sequence[Change]):
             return self.title
         made = RichTable(*_COLUMNS, title=self.title, title_justify="left", expand=False)
         for change in self:
-            made.add_row(*change.cells())
+            made.add_row(*map(Text, change.cells()))
         return made
 
     def _repr_html_(self) -> str:

@@ -117,7 +117,7 @@ def table_of_call(
     return Table(
         module,
         tuple(variables),
-        (*_uncalled_root(module, variables, rows), *rows),
+        (*_uncalled_root(module, variables, rows, measures), *rows),
         measures,
         hidden,
         title=f"{type(module).__name__} Summary",
@@ -171,10 +171,13 @@ def _inputs(call: Call) -> Any:
     return (*call.args, call.kwargs) if call.args else call.kwargs
 
 
-def _uncalled_root(module: Module, variables: dict[str, Any], rows: list[Row]) -> list[Row]:
+def _uncalled_root(
+    module: Module, variables: dict[str, Any], rows: list[Row], measures: tuple[str, ...]
+) -> list[Row]:
     """Make a row for the variables that no other row counts, where no method of the root was called."""
     owners = {row.path for row in rows}
     rest = own_variables((), variables, owners)
     if () in owners or not any(has_items(collection) for collection in rest.values()):
         return []
-    return [Row((), module.clone(), "", (), None, rest, rest, index=-1, calls=0)]
+    unknown = dict.fromkeys(measures, "no method of it was called.")
+    return [Row((), module.clone(), "", (), None, rest, rest, index=-1, calls=0, unknown=unknown)]

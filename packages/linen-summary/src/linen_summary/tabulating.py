@@ -57,7 +57,6 @@ def tabulate(
       >>> "kernel: float32[3,2]" in text
       True
     """
-
     asked = {"flops": compute_flops, "vjp_flops": compute_vjp_flops}
 
     def tabulate_inputs(*call_args: Any, **call_kwargs: Any) -> str:
