@@ -96,7 +96,17 @@ class Row:
         return count(self.counted_variables)[1]
 
     def size_and_bytes(self, collections: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Count the elements and bytes of the counted variables of each collection."""
+        """Count the elements and bytes of the counted variables of each collection.
+
+        Args:
+          collections: names of collections; those that the row has nothing of count as nothing.
+
+        Example:
+          >>> from linen_summary import summarize
+          >>> row = summarize(nn.Dense(3), jax.random.key(0), jnp.ones((1, 2)))[0]
+          >>> row.size_and_bytes(["params", "batch_stats"])
+          {'params': (9, 36), 'batch_stats': (0, 0)}
+        """
         return {name: count(self.counted_variables.get(name)) for name in collections}
 
     def __hash__(self) -> int:
