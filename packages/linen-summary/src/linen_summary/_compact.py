@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from linen_core.typing import Path
-from linen_summary._formats import ESTIMATES
+from linen_summary._formats import ESTIMATES, MEASURE_NAMES, sentence, unknown_notes
 from linen_summary._layout import one_line
 from linen_summary._values import bytes_text, short_number
 
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Compact"]
 
 
-_NAMES = {
-    "flops": "FLOPs",
-    "vjp_flops": "VJP FLOPs",
-    "macs": "MACs",
-    "activation_bytes": "activation memory",
-    "training_bytes": "activation memory in training",
-}
 _ESTIMATED = (
     "Estimates of activation memory, from the trace: every result is stored until its last use."
 )
@@ -183,12 +176,12 @@ def _name(row: Row, start: int) -> str:
 
 def _notes(table: Table, choice: _Choice) -> list[str]:
     notes = []
-    left_out = [_NAMES[name] for name in table.measures if name not in choice.measures]
+    left_out = [MEASURE_NAMES[name] for name in table.measures if name not in choice.measures]
     left_out = ["bytes"] * (not choice.bytes) + left_out
     left_out = ["outputs"] * (table.module is not None and not choice.outputs) + left_out
     if left_out:
         text = " and ".join(filter(None, [", ".join(left_out[:-1]), left_out[-1]]))
-        notes.append(f"{text[0].upper()}{text[1:]} are not shown at this width.")
+        notes.append(sentence(f"{text} are not shown at this width."))
     if table.hidden_calls:
         calls = "call" if table.hidden_calls == 1 else "calls"
         notes.append(
@@ -197,9 +190,7 @@ def _notes(table: Table, choice: _Choice) -> list[str]:
     for row in table:
         if row.repeated:
             notes.append(f"{row.name or '.'}, call {row.index}: its variables are counted above.")
-        for name, why in row.unknown.items():
-            what = _NAMES[name]
-            notes.append(f"{what[0].upper()}{what[1:]} of {row.name or row.module_type}: {why}")
+        notes += unknown_notes(row)
     if any(name in ESTIMATES for name in choice.measures):
         notes.append(_ESTIMATED)
     return notes

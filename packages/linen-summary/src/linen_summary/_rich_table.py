@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from linen_core.meta import Partitioned
 from linen_summary._cells import Cell
+from linen_summary._formats import unknown_notes
 from linen_summary._layout import Layout, hanging, one_line
 from linen_summary._values import array_text, bytes_text
 from linen_summary._yaml import explicit_key, key_text, text_lines
@@ -34,7 +35,7 @@ def render(
     table_kwargs: Mapping[str, Any] | None = None,
     column_kwargs: Mapping[str, Any] | None = None,
 ) -> str:
-    """Render a table as text with the escape codes of a terminal.
+    """Render a table as text with the escape codes of a terminal, and under it why numbers are unknown.
 
     Args:
       table: the table.
@@ -46,6 +47,9 @@ def render(
     options = {"force_terminal": True, "force_jupyter": False, **(console_kwargs or {})}
     console = rich.console.Console(file=output, **options)
     console.print(_rich_table(table, table_kwargs or {}, column_kwargs or {}))
+    for row in table:
+        for note in unknown_notes(row):
+            console.print(rich.text.Text(note))
     return f"\n{output.getvalue()}\n"
 
 
