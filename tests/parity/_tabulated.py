@@ -379,3 +379,38 @@ def noisy(lib):
             return x + jax.random.normal(self.make_rng("noise"), x.shape)
 
     return Noisy(), (ROWS,)
+
+
+@model
+def modules_as_arguments(lib):
+    class Inner(lib.Module):
+        @lib.compact
+        def __call__(self, x, module):
+            return module(x)
+
+    class Outer(lib.Module):
+        @lib.compact
+        def __call__(self, x):
+            return Inner()(x, lib.Dense(3, name="given"))
+
+    return Outer(), (ROWS,)
+
+
+@model
+def odd_variables(lib):
+    class Odd(lib.Module):
+        @lib.compact
+        def __call__(self, x):
+            axes = ("embedding_dimension", "heads_dimension", "head_dimension", None)
+            self.param("wide", lib.with_partitioning(lib.initializers.ones, axes), (2, 3, 4, 5))
+            logical = lib.with_logical_partitioning(lib.initializers.ones, (("a", "b"), None))
+            self.param("logical", logical, (2, 3))
+            self.param("float8", lambda _: jnp.ones(2, jnp.float8_e4m3fn))
+            self.param("int4", lambda _: jnp.ones(2, jnp.int4))
+            self.variable("state", "key", lambda: jax.random.key(0))
+            self.variable("state", "number", lambda: 0)
+            self.variable("state", "flag", lambda: True)
+            self.variable("state", "tree", lambda: {"empty": {}, "items": (jnp.ones(2), [None])})
+            return lib.Partitioned(x, ("batch", "features"))
+
+    return Odd(), (ROWS,)

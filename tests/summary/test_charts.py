@@ -77,6 +77,42 @@ def test_flops_of_a_module_are_without_those_of_the_modules_in_it(table):
     assert bars(table, "macs").title == "Model: 640 MACs"
 
 
+class Pair(nn.Module):
+    def setup(self):
+        self.p = nn.Dense(60)
+        self.q = nn.Dense(6)
+
+
+class Uncalled(nn.Module):
+    """Calls what is in a module, not the module itself."""
+
+    def setup(self):
+        self.pair = Pair()
+
+    def __call__(self, x):
+        return self.pair.q(self.pair.p(x))
+
+
+def test_modules_without_a_number_do_not_have_the_numbers_in_them_counted_twice():
+    table = summarize(Uncalled(), KEY, jnp.ones((4, 6)), compute_flops=True)
+    chart = treemap(table, "flops")
+    assert chart.root.total == table.flops
+    assert {part.name: part.own for part in chart.root.every()} == {
+        "Uncalled": 0,
+        "pair": 0,
+        "pair/p": table[1].flops,
+        "pair/q": table[2].flops,
+    }
+
+
+@pytest.mark.parametrize("draw", [treemap, bars])
+@pytest.mark.parametrize("width", [1, 10, 100])
+def test_narrow_pictures_have_no_negative_sizes(table, draw, width):
+    picture = ET.fromstring(draw(table).to_svg(width, width))
+    sizes = [rect.get(side) for rect in picture.iter(f"{SVG}rect") for side in ("width", "height")]
+    assert not any(size.startswith("-") for size in sizes)
+
+
 def test_the_rest_shares_a_bar(table):
     found = bars(table, top=2).bars()
     assert found == [("Dense_1", 144), ("<shared & odd>", 72), ("3 more", 80)]

@@ -36,6 +36,16 @@ class CNN(nn.Module):
     def encode(self, x):
         return x + 1
 
+class Late(nn.Module):
+    @nn.compact
+    def __call__(self, x, depth):
+        import my_sizes
+        return nn.Dense(my_sizes.WIDTH + depth)(x)
+
+class Ends(nn.Module):
+    def __call__(self, x):
+        raise SystemExit(0)
+
 class Broken(nn.Module):
     @nn.compact
     def __call__(self, x):
@@ -60,9 +70,12 @@ INPUT = ["--input", "float32[1,28,28,1]"]
 def folder(tmp_path, monkeypatch):
     """A folder with a file of models, from which the command is called."""
     (tmp_path / "my_models.py").write_text(SOURCE, "utf-8")
+    (tmp_path / "my_sizes.py").write_text("WIDTH = 3", "utf-8")
+    (tmp_path / "my_script.py").write_text("raise SystemExit(0)", "utf-8")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    sys.modules.pop("my_models", None)
+    for name in ("my_models", "my_sizes", "my_script"):
+        sys.modules.pop(name, None)
 
 
 def run(capsys, *arguments):
@@ -148,6 +161,59 @@ def test_checkpoint(capsys, folder, monkeypatch):
     assert "CheckpointNotFoundError" in own
 
 
+def test_a_model_may_import_its_neighbours_late_and_name_its_arguments_like_ours(capsys):
+    options = ["--input", "float32[2,3]", "--call", "depth=4", "--format", "json"]
+    read = json.loads(run(capsys, "my_models:Late", *options))
+    assert read["rows"][0]["outputs"] == "float32[2,7]"
+    assert read["rows"][0]["inputs"][1] == {"depth": 4}
+
+
+@pytest.mark.parametrize(
+    ("target", "step"), [("my_script:Model", "import"), ("my_models:Ends", "run")]
+)
+def test_code_that_ends_the_program_fails_like_any_other(capsys, target, step):
+    message, own = fail(capsys, target, "--input", "float32[2]")
+    assert message.startswith(f"Cannot {step} {target!r}")
+    assert own.endswith("SystemExit: 0")
+
+
+def test_options_that_mean_nothing_are_refused(capsys, folder, monkeypatch):
+    target = "linen_store.checkpoint_store:CheckpointStore"
+    entry = importlib.metadata.EntryPoint("checkpoint", target, "linen.stores")
+    entries = importlib.metadata.EntryPoints([entry])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries)
+    linen_store.save(folder / "model", nn.Dense(4).init(jax.random.key(0), jnp.ones((1, 3))))
+    message, _ = fail(capsys, "model", *INPUT, "--vjp-flops")
+    assert message == (
+        "Cannot use --input, --vjp-flops for 'model': found a checkpoint. Leave out what is for a module, which is "
+        "named as package.module:Name."
+    )
+    message, _ = fail(capsys, "my_models:CNN", *INPUT, "--kind", "npz")
+    assert message == (
+        "Cannot use --kind for 'my_models:CNN': found a module. Leave out what is for a checkpoint."
+    )
+    message, _ = fail(capsys, "my_models.CNN", *INPUT)
+    assert message.startswith("Cannot open 'my_models.CNN' as a checkpoint: ")
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "least"),
+    [("--depth", "-1", 0), ("--depth", "two", 0), ("--width", "0", 1), ("--width", "-3", 1)],
+)
+def test_numbers_that_are_too_small_end_with_2(capsys, option, text, least):
+    with pytest.raises(SystemExit) as caught:
+        main(["my_models:CNN", *INPUT, f"{option}={text}"])
+    assert caught.value.code == 2
+    expected = f"{option}: found {text!r}, expected a whole number, {least} or more"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["float32[ 2, 3 ]", "float32[2,3,]", "x=float32[2,3]"])
+def test_spaces_and_a_last_comma_are_no_mistakes(capsys, text):
+    out = run(capsys, "linen_core:LayerNorm", "--input", text, "--format", "csv")
+    assert "float32[2,3]" in out
+
+
 def test_checkpoint_without_linen_store(capsys, monkeypatch):
     none = importlib.metadata.EntryPoints(())
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: none)
@@ -186,7 +252,20 @@ def test_target_that_makes_no_module(capsys, name, found):
 
 
 @pytest.mark.parametrize(
-    "text", ["float32", "float32[1,28", "float99[2]", "[2]", "float32[a]", "1x=float32[2]"]
+    "text",
+    [
+        "float32",
+        "float32[1,28",
+        "float99[2]",
+        "[2]",
+        "float32[a]",
+        "1x=float32[2]",
+        "str[2]",
+        "object[2]",
+        "float32[1,,2]",
+        "float32[1 2]",
+        "float32[-1]",
+    ],
 )
 def test_bad_input(capsys, text):
     message, own = fail(capsys, "my_models:CNN", "--input", text)
@@ -235,6 +314,7 @@ def test_errors_carry_their_data():
     assert errors.TargetError("a:B", "import", "Do.").step == "import"
     assert errors.ModelRunError("a:B", "float32[1]").inputs == "float32[1]"
     assert errors.UnknownMeasureError("x", ("size",)).known == ("size",)
+    assert errors.UnusedOptionsError("x", ("--arg",), "checkpoint").options == ("--arg",)
 
 
 def test_unknown_option_ends_with_2(capsys):

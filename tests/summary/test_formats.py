@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import rich.console
+from markdown_it import MarkdownIt
 
 import linen_core as nn
 from linen_summary import summarize
@@ -107,6 +108,44 @@ def test_html_and_markdown_escape():
     assert Cells(table.to_html()).rows[1][3] == "- float32[3]\n- <b>|</b>"
 
 
+def markdown_cells(text):
+    parser = MarkdownIt("commonmark").enable("table")
+    rows = []
+    for token in parser.parse(text):
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline":
+            markup = [child.type for child in token.children]
+            assert set(markup) <= {"text", "text_special", "html_inline"}, token.content
+            rows[-1].append("".join(child.content for child in token.children))
+    return rows
+
+
+@TABLES
+def test_markdown_parses_back(table):
+    header, *rows, total = markdown_cells(table.to_markdown())
+    assert [row[:3] for row in rows] == [[row.name, row.module_type, row.method] for row in table]
+    assert total[header.index("params size")] == f"{table.totals()['params'][0]:,}"
+
+
+def test_odd_names_are_the_same_in_every_format():
+    name = "a|b<c>&\"'\\_x_ *y* `z` ~~w~~ [red]"
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2, name=name)(x)
+
+    table = summarize(Model(), RNGS, jnp.ones((1, 3)))
+    assert markdown_cells(table.to_markdown())[2][0] == name
+    assert list(csv.DictReader(io.StringIO(table.to_csv())))[1]["path"] == name
+    assert Cells(table.to_html()).rows[2][0] == name
+    assert json.loads(table.to_json())["rows"][1]["path"] == name
+    output = io.StringIO()
+    rich.console.Console(file=output, width=120).print(table)
+    assert name in output.getvalue()
+
+
 def test_not_a_number_is_a_string_in_json():
     class Model(nn.Module):
         @nn.compact
@@ -128,6 +167,68 @@ def test_rich_keeps_to_the_width_and_to_one_line_a_row(width):
     body = [line for line in lines if line.startswith("│") and "Total" not in line]
     assert len(body) == len(table)
     assert all(f"{row.size:,}" in line for row, line in zip(table, body, strict=True) if row.size)
+
+
+class Half(nn.Module):
+    def setup(self):
+        self.up = nn.Dense(6)
+        self.down = nn.Dense(6)
+
+    def begin(self, x):
+        return self.up(x)
+
+    def end(self, x):
+        return self.down(x)
+
+
+class Late(nn.Module):
+    def setup(self):
+        self.a = Half()
+        self.b = nn.Dense(6)
+
+    def __call__(self, x):
+        return self.a.end(self.b(self.a.begin(x)))
+
+
+def names(table):
+    return [line.split("│")[1].rstrip() for line in str(table).splitlines() if line[0] == "│"]
+
+
+def test_rows_stand_under_the_module_that_they_are_in():
+    table = summarize(Late(), RNGS, jnp.ones((4, 6)), compute_flops=True)
+    assert names(table) == [
+        " Late",
+        "   a (Half).begin",
+        "     up (Dense)",
+        "   b (Dense)",
+        "   a/down (Dense)",
+        " Total",
+    ]
+    by_name = table.sorted("name", reverse=True)
+    assert names(by_name)[:3] == [" b (Dense)", " a/up (Dense)", " a/down (Dense)"]
+    inner = table.filter(lambda row: len(row.path) == 2)
+    assert names(inner) == [" a/up (Dense)", " a/down (Dense)", " Total"]
+    assert "unknown" not in str(inner)  # the whole has no row, which is no failure to count it
+
+
+def printed(table, width):
+    output = io.StringIO()
+    rich.console.Console(file=output, width=width).print(table)
+    return output.getvalue()
+
+
+def test_what_is_too_wide_is_left_out_and_names_and_numbers_stay():
+    options = dict.fromkeys(("compute_flops", "compute_vjp_flops", "compute_macs"), True)
+    table = summarize(Late(), RNGS, jnp.ones((4, 6)), compute_memory=True, **options)
+    for width in (80, 60, 40, 30):
+        lines = printed(table, width).splitlines()
+        assert max(map(len, lines)) <= width
+        body = [line.split("│") for line in lines if line[0] == "│"]
+        assert [cells[1].split()[0] for cells in body[:3]] == ["Late", "a", "up"]
+        assert "…" not in "".join("".join(cells[2:]) for cells in body)
+    assert "Outputs, bytes, MACs, activation memory and activation memory in training are not" in (
+        " ".join(printed(table, 50).split())
+    )
 
 
 def test_text():

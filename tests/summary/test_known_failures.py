@@ -1,5 +1,6 @@
 """What tables of other libraries are known to get wrong: each is right here."""
 
+import csv
 import io
 
 import jax
@@ -50,6 +51,37 @@ def test_analysis_that_is_not_implemented_is_unknown(monkeypatch):
     assert table[0].flops_note.startswith(
         "Cannot count FLOPs: the backend 'cpu' has no cost analysis"
     )
+
+
+class Refuses(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        y = nn.Dense(3)(x)
+        if not self.is_initializing():
+            raise RuntimeError("not [red]now[/red]")
+        return y
+
+
+class Outer(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(Refuses(name="inner")(x))
+
+
+def test_every_format_says_why_a_number_is_unknown():
+    table = summarize(Outer(), RNGS, X, compute_flops=True)
+    why = "RuntimeError: not [red]now[/red]"
+    assert [row.flops for row in table[:2]] == [None, None]
+    printed = Outer().tabulate(RNGS, X, compute_flops=True, console_kwargs={"width": 120})
+    for text in (str(table), printed):
+        assert f"FLOPs of Outer: {why}" in text
+        assert f"FLOPs of inner: {why}" in text
+    rows = list(csv.DictReader(io.StringIO(table.to_csv())))
+    assert [row["unknown"] for row in rows] == [f"flops: {why}"] * 2 + ["", ""]
+    assert table.to_dict()["rows"][0]["unknown"] == {"flops": why}
+    for text in (table.to_markdown(), table.to_html()):
+        assert text.count(f"flops: {why}") == 2
+    assert "unknown" not in summarize(Sorts(), RNGS, X, compute_flops=True).to_csv()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -157,3 +189,16 @@ def test_repeated_calls_are_not_hidden_without_a_word():
     assert table.to_dict()["hidden_calls"] == 2
     shown = summarize(module, RNGS, *args, show_repeated=True)
     assert "its variables are counted above" in str(shown)
+
+
+def test_modules_by_themselves_do_not_keep_a_table_from_being_made():
+    class Helper(nn.Module):
+        def double(self, x):
+            return 2 * x
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2)(Helper(parent=None).double(x))
+
+    assert [row.name for row in summarize(Model(), RNGS, X)] == ["", "Dense_0"]

@@ -141,6 +141,30 @@ def test_partitioned_and_odd_leaves():
     assert [row.name for row in table] == ["", "empty"]
 
 
+def test_dtypes_that_jax_would_narrow_stay():
+    wide = {"params": {"w": np.zeros(3), "n": np.zeros(2, np.int64), "names": np.array(["a"])}}
+    table = tabulate_store(wide)
+    assert table.to_dict()["rows"][0]["variables"]["params"]["w"] == "float64[3]"
+    assert table.bytes == 3 * 8 + 2 * 8 + 4
+    narrow = {"params": {**wide["params"], "w": np.zeros(3, np.float32)}}
+    assert [(change.kind, change.name) for change in compare(wide, narrow)] == [("recast", "w")]
+
+
+def test_collection_that_is_one_value_is_counted():
+    table = tabulate_store({"step": jnp.int32(3), "params": {"dense": {"bias": jnp.ones(2)}}})
+    assert table.totals() == {"params": (2, 8), "step": (1, 4)}
+    assert [row.name for row in table] == ["", "dense"]
+    assert table.to_dict()["rows"][0]["variables"] == {"params": {}, "step": "int32[]"}
+    assert "│ .       │        │    1 │" in str(table)
+
+
+def test_names_in_brackets_are_no_markup():
+    odd = {"params": {"[red]a": jnp.ones(1), "[/b]": {"c": jnp.ones(2)}}, "[red]d": {}}
+    assert "[/b]" in str(tabulate_store(odd))
+    assert "[red]d" in str(tabulate_store(odd))
+    assert "[/b]/c" in str(compare(odd, {}))
+
+
 def test_compare_finds_each_kind_of_change():
     first = {"params": {"a": jnp.ones(3), "b": jnp.ones(3), "c": jnp.ones(3), "d": jnp.ones(3)}}
     second = {
@@ -190,6 +214,27 @@ def test_comparison_prints_and_parses_back():
     assert found._repr_html_().count("<tr>") == len(found) + 1
     assert str(found).startswith("7 of 11 variables differ\n")
     assert str(compare(VARIABLES, VARIABLES)) == "No difference in 11 variables"
+    one = {"params": {"w": jnp.ones(1)}}
+    assert compare(one, one).title == "No difference in 1 variable"
+
+
+@pytest.mark.parametrize("second", ["module", "mapping", "store", "frozen", "path", "opened"])
+@pytest.mark.parametrize("first", ["module", "mapping", "store", "frozen", "path", "opened"])
+def test_comparison_takes_whatever_holds_variables(tmp_path, registered, first, second):
+    linen_store.save(tmp_path / "model", VARIABLES)
+    sides = {
+        "module": Model(),
+        "mapping": VARIABLES,
+        "store": Unread(VARIABLES),
+        "frozen": linen_store.FrozenDict(VARIABLES),
+        "path": str(tmp_path / "model"),
+        "opened": linen_store.CheckpointStore(tmp_path / "model"),
+    }
+    found = compare(sides[first], sides[second], KEY, X)
+    assert (len(found), found.unchanged) == (0, 11)
+    found = compare(sides[first], {"params": {}}, KEY, X)
+    assert {change.kind for change in found} == {"removed"}
+    assert len(found) == 11
 
 
 def test_boxes_are_taken_off():

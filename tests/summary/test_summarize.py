@@ -1,5 +1,7 @@
 """What a table knows of a model, and that nothing is counted twice or lost."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +53,17 @@ def test_table_is_a_sequence_that_sorts_and_filters():
     dense = table.filter(lambda row: row.module_type == "Dense")
     assert (len(dense), dense.size, dense.flops) == (2, 26, None)
     assert table.totals() == {"params": (26, 104)}
+
+
+def test_tables_are_values():
+    table, other = (summarize(MLP(), KEY, X, compute_flops=True) for _ in range(2))
+    assert table == other == pickle.loads(pickle.dumps(table))
+    assert hash(table) == hash(other)
+    assert table[0] == other[0] != other[1]
+    assert table != table[1:]
+    assert table != summarize(MLP(), KEY, X)
+    assert repr(table) == "Table('MLP Summary', 3 rows)"
+    assert "path=('Dense_1',)" in repr(table[1])
 
 
 def test_rows_without_a_number_are_sorted_last():
@@ -226,6 +239,24 @@ def test_root_that_is_not_called_has_a_row():
         ("", "", 7),
         ("child", "__call__", 8),
     ]
+    uncalled = summarize(
+        Root(), KEY, X, method=lambda module, x: module.child(x) + module.own[0], compute_flops=True
+    )
+    assert uncalled[0].flops_note == "no method of it was called."
+
+
+def test_numbers_of_python_are_the_arrays_that_init_makes_of_them():
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            self.variable("state", "steps", lambda: 0)
+            self.variable("state", "rate", lambda: 0.5)
+            return x
+
+    table = summarize(Model(), KEY, X)
+    variables = jax.eval_shape(Model().init, KEY, X)
+    assert table.size == total_size(variables) == 2
+    assert table.bytes == 8
 
 
 def test_numpy_inputs_keep_their_values():

@@ -74,7 +74,7 @@ def bars_svg(bars: Sequence[Bar], whole: int, by: str, title: str, width: int) -
     drawn = []
     for place, (name, number) in enumerate(bars):
         y = place * _LINE + 4
-        length = (width - left - 130) * number / largest
+        length = max(0, width - left - 130) * number / largest
         text = f"{value_text(number, by)} ({_percent(number, whole)})"
         cut = _fitting(name, left - 12)
         drawn.append(f'<text x="{left - 6}" y="{y + 12}" text-anchor="end">{_escaped(cut)}</text>')

@@ -7,15 +7,50 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from linen_summary._grids import csv_text, html_text, markdown_text
-from linen_summary._layout import lay_out, plain, plain_text
+from linen_summary._layout import Layout, plain, plain_text
 
 if TYPE_CHECKING:
     from linen_summary.table import Row, Table
 
-__all__ = ["ESTIMATES", "to_csv", "to_dict", "to_html", "to_json", "to_markdown"]
+__all__ = [
+    "ESTIMATES",
+    "MEASURE_NAMES",
+    "sentence",
+    "to_csv",
+    "to_dict",
+    "to_html",
+    "to_json",
+    "to_markdown",
+    "unknown_notes",
+]
 
 ESTIMATES = ("activation_bytes", "training_bytes")
 """Measures that are estimates, and are called so wherever they are shown."""
+
+MEASURE_NAMES = {
+    "flops": "FLOPs",
+    "vjp_flops": "VJP FLOPs",
+    "macs": "MACs",
+    "activation_bytes": "activation memory",
+    "training_bytes": "activation memory in training",
+}
+"""What measures are called in a sentence."""
+
+
+def sentence(text: str) -> str:
+    """Begin a text with a capital letter, and leave its other letters.
+
+    Example:
+      >>> sentence("activation memory of LSTM")
+      'Activation memory of LSTM'
+    """
+    return text[:1].upper() + text[1:]
+
+
+def unknown_notes(row: Row) -> list[str]:
+    """Say of each number of a row that is unknown why it is."""
+    of = f"of {row.name or row.module_type}"
+    return [sentence(f"{MEASURE_NAMES[name]} {of}: {why}") for name, why in row.unknown.items()]
 
 
 def to_dict(table: Table) -> dict[str, Any]:
@@ -71,20 +106,27 @@ def to_json(table: Table, indent: int | None = 2) -> str:
 def _header(table: Table) -> list[str]:
     measures = [f"{name} (estimated)" if name in ESTIMATES else name for name in table.measures]
     counts = [f"{name} {what}" for name in table.collections for what in ("size", "bytes")]
-    return ["path", "module", "method", "inputs", "outputs", *measures, *table.collections, *counts]
+    names = ["path", "module", "method", "inputs", "outputs", *measures, *table.collections]
+    return [*names, *counts, *["unknown"] * _has_unknown(table)]
+
+
+def _has_unknown(table: Table) -> bool:
+    return any(row.unknown for row in table)
 
 
 def _cells(row: Row, table: Table) -> list[Any]:
     counts = row.size_and_bytes(table.collections)
+    write = Layout().write
     return [
         row.name,
         row.module_type,
         row.method,
-        lay_out(row.inputs, plain_text),
-        lay_out(row.outputs, plain_text),
+        write(row.inputs),
+        write(row.outputs),
         *(_or_nothing(getattr(row, name)) for name in table.measures),
-        *(lay_out(row.module_variables.get(name), plain_text) for name in table.collections),
+        *(write(row.module_variables.get(name)) for name in table.collections),
         *(number for name in table.collections for number in counts[name]),
+        *["\n".join(f"{name}: {why}" for name, why in row.unknown.items())] * _has_unknown(table),
     ]
 
 
@@ -94,6 +136,7 @@ def _total_cells(table: Table) -> list[Any]:
         *(_or_nothing(table.total(name)) for name in table.measures),
         *("" for _ in table.collections),
         *(number for numbers in table.totals().values() for number in numbers),
+        *[""] * _has_unknown(table),
     ]
 
 

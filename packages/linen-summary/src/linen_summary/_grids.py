@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 __all__ = ["csv_text", "html_text", "markdown_text"]
+
+_MARKDOWN_SIGN = re.compile(r"[\\|*`~]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown reads as more than a letter; an underscore within a word is none."""
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -28,7 +32,7 @@ def markdown_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _markdown_cell(cell: Any) -> str:
     text = f"{cell:,}" if isinstance(cell, int) else html.escape(cell, quote=False)
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", "<br>")
+    return _MARKDOWN_SIGN.sub(r"\\\g<0>", text).replace("\n", "<br>")
 
 
 def html_text(

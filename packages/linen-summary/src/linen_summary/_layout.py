@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,79 +12,93 @@ import jax
 from linen_core.meta import Partitioned
 from linen_summary._values import array_text, is_value
 
-__all__ = ["lay_out", "one_line", "plain", "plain_text"]
+__all__ = ["Layout", "hanging", "one_line", "plain", "plain_text"]
 
 
-def lay_out(value: Any, text: Callable[[Any], str]) -> str:
-    """Render a pytree: one line for each value, under the keys and dashes that lead to it.
+class Layout:
+    """Writes nested values: a line for each, under the keys and dashes that lead to it, without quotation marks.
 
-    Args:
-      value: the tree; mappings and dataclasses become keys, lists and tuples dashes.
-      text: renders what is none of these.
-
-    Returns:
-      The lines, without quotation marks; nothing for an empty container and for None.
+    Mappings and dataclasses become keys, lists and tuples dashes.
 
     Example:
-      >>> print(lay_out({"a": [1, (2, {"b": 3})], "c": {}}, str))
+      >>> print(Layout().write({"a": [1, (2, {"b": "text"})], "c": {}}))
       a:
       - 1
       - - 2
-        - b: 3
+        - b: text
       c: {}
     """
-    if value is None:
-        return ""
-    tree = plain(value)
-    if isinstance(tree, dict | tuple) and not tree:
-        return ""
-    return "\n".join(_lines(tree, text)).strip()
+
+    def write(self, value: Any) -> str:
+        """Return the lines of a value; nothing for an empty container and for None."""
+        tree = plain(value)
+        is_block = isinstance(tree, dict | tuple)
+        if tree is None or (is_block and not tree):
+            return ""
+        lines = self.lines(tree, 0, 0) if is_block else hanging("", self.text_lines(tree, 0, 2))
+        return "\n".join(lines).strip()
+
+    def lines(self, value: Any, margin: int, column: int) -> Sequence[str]:
+        """Return the lines of a value in others.
+
+        Args:
+          value: what `plain` gives.
+          margin: where its lines begin, and those of a text after its first; they come without these spaces.
+          column: where a text begins on its first line.
+        """
+        if isinstance(value, dict):
+            items = (self.item_lines(key, item, margin) for key, item in value.items())
+            return [line for lines in items for line in lines] or ["{}"]
+        if isinstance(value, tuple):
+            items = (hanging("- ", self.lines(item, margin + 2, margin + 2)) for item in value)
+            return [line for lines in items for line in lines] or ["[]"]
+        return self.text_lines(value, column, margin)
+
+    def item_lines(self, key: Any, item: Any, margin: int) -> Sequence[str]:
+        """Return the lines of a key and its value."""
+        name, width = self.key_text(key)
+        if isinstance(item, dict) and item:
+            return [f"{name}:", *(f"  {line}" for line in self.lines(item, margin + 2, margin + 2))]
+        if isinstance(item, tuple) and item:
+            return [f"{name}:", *self.lines(item, margin, margin)]
+        return hanging(f"{name}: ", self.lines(item, margin + 2, margin + width + 2))
+
+    def text_lines(self, value: Any, column: int, margin: int) -> Sequence[str]:
+        """Return the lines of a value that holds no others; arguments are those of `lines`."""
+        return plain_text(value).replace("'", "").split("\n")
+
+    def key_text(self, key: Any) -> tuple[str, int]:
+        """Return a key, and how many columns it takes."""
+        text = _key(key)
+        return text, len(text)
+
+
+def hanging(start: str, lines: Sequence[str]) -> list[str]:
+    """Put a text before the first of some lines, and two spaces before the others."""
+    first, *rest = lines
+    return [f"{start}{first}", *(f"  {line}" for line in rest)]
 
 
 def plain(value: Any) -> Any:
-    """Turn mappings and dataclasses into dicts, lists into tuples, members of enums into their values."""
+    """Turn mappings and dataclasses into dicts, lists into tuples; of members of enums in them only values stay."""
     if isinstance(value, jax.ShapeDtypeStruct) or is_value(value):
         return value
     if isinstance(value, tuple | list):
         return tuple(plain(item) for item in value)
     if isinstance(value, Mapping):
-        return {plain(key): plain(item) for key, item in value.items()}
+        return {_fixed(key): plain(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _is_leaf(value):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return value.value if isinstance(value, enum.Enum) else value
+        return {f.name: _fixed(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value
+
+
+def _fixed(value: Any) -> Any:
+    """Turn a key or a field likewise, and a member of an enum into its value."""
+    return value.value if isinstance(value, enum.Enum) else plain(value)
 
 
 def _is_leaf(value: Any) -> bool:
     return jax.tree_util.all_leaves([value])
-
-
-def _lines(value: Any, text: Callable[[Any], str]) -> list[str]:
-    if isinstance(value, dict):
-        return _mapping_lines(value, text) if value else ["{}"]
-    if isinstance(value, tuple):
-        return _sequence_lines(value, text) if value else ["[]"]
-    return text(value).replace("'", "").split("\n")
-
-
-def _mapping_lines(value: dict[Any, Any], text: Callable[[Any], str]) -> list[str]:
-    lines = []
-    for key, item in value.items():
-        first, *rest = _lines(item, text)
-        if isinstance(item, dict) and item:
-            lines += [f"{_key(key)}:", *(f"  {line}" for line in (first, *rest))]
-        elif isinstance(item, tuple) and item:
-            lines += [f"{_key(key)}:", first, *rest]
-        else:
-            lines += [f"{_key(key)}: {first}", *(f"  {line}" for line in rest)]
-    return lines
-
-
-def _sequence_lines(value: tuple[Any, ...], text: Callable[[Any], str]) -> list[str]:
-    lines = []
-    for item in value:
-        first, *rest = _lines(item, text)
-        lines += [f"- {first}", *(f"  {line}" for line in rest)]
-    return lines
 
 
 def _key(key: Any) -> str:
@@ -94,7 +108,7 @@ def _key(key: Any) -> str:
 
 
 def plain_text(value: Any) -> str:
-    """Render what `lay_out` has no lines for: a specification as ``float32[16,9]``, anything else as Python does.
+    """Render what holds no others: a specification as ``float32[16,9]``, anything else as Python does.
 
     Example:
       >>> import jax.numpy as jnp

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 from linen_core.typing import Path
@@ -68,6 +68,7 @@ def parts(table: Table, by: str) -> tuple[Part, list[str]]:
         raise UnknownMeasureError(by, ("size", "bytes", *counted))
     root = Part((), table.title.removesuffix(" Summary"))
     known: dict[Path, Part] = {(): root}
+    counted_paths: set[Path] = set()
     unknown = []
     for row in table:
         part = _part(row.path, known)
@@ -76,8 +77,9 @@ def parts(table: Table, by: str) -> tuple[Part, list[str]]:
             unknown.append(row.name or part.label)
         elif not row.repeated:
             part.own = number
+            counted_paths.add(row.path)
     if by in counted:
-        _subtract(root)
+        _subtract(root, counted_paths)
     return root, unknown
 
 
@@ -88,11 +90,12 @@ def _part(path: Path, known: dict[Path, Part]) -> Part:
     return known[path]
 
 
-def _subtract(part: Part) -> int:
-    """Leave to each part what the parts in it do not have, and return what it had."""
-    had = part.own
-    part.own = max(0, had - sum(map(_subtract, part.inside)))
-    return had
+def _subtract(part: Part, counted: Container[Path]) -> int:
+    """Leave to each part what the parts in it do not have, and return what it has with them."""
+    inside = sum(_subtract(inner, counted) for inner in part.inside)
+    if part.path in counted:
+        part.own = max(0, part.own - inside)
+    return part.own + inside
 
 
 def value_text(number: int, by: str) -> str:

@@ -12,7 +12,7 @@ from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module import InterceptorContext, Module, intercept_methods
 from linen_core.typing import Path
-from linen_summary._values import as_specs
+from linen_summary._values import as_specs, is_value, number_spec
 
 __all__ = ["Call", "record_calls"]
 
@@ -79,7 +79,7 @@ class Call:
 
 
 def record_calls(
-    module: Module, rngs: Any, *args: Any, **kwargs: Any
+    module: Module, rngs: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[list[Call], dict[str, Any]]:
     """Run ``module.init(rngs, *args, **kwargs)`` abstractly.
 
@@ -97,8 +97,8 @@ def record_calls(
         context: InterceptorContext,
     ) -> Any:
         nonlocal begun
-        if context.method_name == "setup":
-            return next_fun(*args, **kwargs)
+        if context.method_name == "setup" or context.module.scope is None:
+            return next_fun(*args, **kwargs)  # a module by itself, outside of the model, has no row
         index, begun = begun, begun + 1
         path = context.module.path
         fresh = path not in entered
@@ -125,7 +125,7 @@ def record_calls(
 
     def run(rngs: Any, *args: Any, **kwargs: Any) -> None:
         made = module.init(rngs, *args, **kwargs)
-        variables.update((name, as_specs(_as_dicts(made[name]))) for name in sorted(made))
+        variables.update((name, _variable_specs(_as_dicts(made[name]))) for name in sorted(made))
 
     # copies of modules may hold tracers in their fields; they are let go of with the table
     with jax.check_tracer_leaks(False), intercept_methods(record):
@@ -153,3 +153,7 @@ def _as_dicts(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {name: _as_dicts(child) for name, child in node.items()}
     return node
+
+
+def _variable_specs(collection: Any) -> Any:
+    return jax.tree.map(number_spec, as_specs(collection), is_leaf=is_value)

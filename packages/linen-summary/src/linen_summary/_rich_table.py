@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,8 +15,10 @@ from rich.markup import escape
 
 from linen_core.meta import Partitioned
 from linen_summary._cells import Cell
-from linen_summary._layout import lay_out
+from linen_summary._formats import unknown_notes
+from linen_summary._layout import Layout, hanging, one_line
 from linen_summary._values import array_text, bytes_text
+from linen_summary._yaml import explicit_key, key_text, text_lines
 from linen_summary.table import Row, Table
 
 __all__ = ["UNKNOWN", "render"]
@@ -33,7 +35,7 @@ def render(
     table_kwargs: Mapping[str, Any] | None = None,
     column_kwargs: Mapping[str, Any] | None = None,
 ) -> str:
-    """Render a table as text with the escape codes of a terminal.
+    """Render a table as text with the escape codes of a terminal, and under it why numbers are unknown.
 
     Args:
       table: the table.
@@ -45,6 +47,9 @@ def render(
     options = {"force_terminal": True, "force_jupyter": False, **(console_kwargs or {})}
     console = rich.console.Console(file=output, **options)
     console.print(_rich_table(table, table_kwargs or {}, column_kwargs or {}))
+    for row in table:
+        for note in unknown_notes(row):
+            console.print(rich.text.Text(note))
     return f"\n{output.getvalue()}\n"
 
 
@@ -60,7 +65,7 @@ def _rich_table(
     )
     columns = _columns(table)
     for name in (*columns, *table.collections):
-        made.add_column(name, **column_kwargs)
+        made.add_column(escape(name), **column_kwargs)
     cell = functools.cache(Cell)
     for row in table:
         texts = (text(row) for text in columns.values())
@@ -79,8 +84,8 @@ def _columns(table: Table) -> dict[str, Callable[[Row], str]]:
     columns: dict[str, Callable[[Row], str]] = {
         "path": lambda row: escape(row.name),
         "module": _module_text,
-        "inputs": lambda row: lay_out(row.inputs, _value_text),
-        "outputs": lambda row: lay_out(row.outputs, _value_text),
+        "inputs": lambda row: _CELLS.write(row.inputs),
+        "outputs": lambda row: _CELLS.write(row.outputs),
     }
     if table.has_flops:
         columns["flops"] = lambda row: _flops_text(row.flops)
@@ -101,7 +106,7 @@ def _flops_text(flops: int | None) -> str:
 def _variable_cells(row: Row, table: Table) -> list[str]:
     cells = []
     for name, (size, total_bytes) in row.size_and_bytes(table.collections).items():
-        variables = lay_out(row.module_variables.get(name), _value_text)
+        variables = _CELLS.write(row.module_variables.get(name))
         gap = "\n\n" if variables else ""
         cells.append(f"{variables}{gap}[bold]{_size_text(size, total_bytes)}[/bold]")
     return cells
@@ -111,10 +116,55 @@ def _size_text(size: int, total_bytes: int) -> str:
     return f"{size:,} [dim]({bytes_text(total_bytes)})[/dim]" if size else ""
 
 
-def _value_text(value: Any) -> str:
-    if isinstance(value, jax.ShapeDtypeStruct):
-        dtype, shape = array_text(value)
-        return f"[dim]{dtype}[/dim]{shape}"
+class _CellLayout(Layout):
+    """Writes cells as flax does: in YAML, without its single quotation marks, and with markup of rich."""
+
+    def text_lines(self, value: Any, column: int, margin: int) -> Sequence[str]:
+        if isinstance(value, jax.ShapeDtypeStruct | Partitioned):
+            return _unquoted(text_lines(_array_markup(value), column, margin))
+        return _shown(text_lines(repr(value), column, margin))
+
+    def key_text(self, key: Any) -> tuple[str, int]:
+        text = key_text(key)
+        return "\n".join(_shown([text])), len(text)
+
+    def item_lines(self, key: Any, item: Any, margin: int) -> Sequence[str]:
+        if not explicit_key(key):
+            return super().item_lines(key, item, margin)
+        place = margin + 2
+        return [
+            *hanging("? ", _KEYS.lines(key, place, place)),
+            *hanging(": ", self.lines(item, place, place)),
+        ]
+
+
+class _KeyLayout(_CellLayout):
+    """Writes keys that are containers, or long texts."""
+
+    def text_lines(self, value: Any, column: int, margin: int) -> Sequence[str]:
+        is_text = isinstance(value, str)
+        return _shown(text_lines(value, column, margin) if is_text else [key_text(value)])
+
+
+_CELLS = _CellLayout()
+_KEYS = _KeyLayout()
+
+
+def _array_markup(value: jax.ShapeDtypeStruct | Partitioned[Any]) -> str:
     if isinstance(value, Partitioned):
-        return f"{lay_out(value.value, _value_text)} [dim]P[/dim]{value.names}"
-    return escape(repr(value))
+        inner = value.value
+        is_array = isinstance(inner, jax.ShapeDtypeStruct)
+        text = _array_markup(inner) if is_array else escape(one_line(inner))
+        return f"{text} [dim]P[/dim]{escape(str(value.names))}"
+    dtype, shape = array_text(value)
+    return f"[dim]{dtype}[/dim]{shape}"
+
+
+def _unquoted(lines: Sequence[str]) -> list[str]:
+    return [line.replace("'", "") for line in lines]
+
+
+def _shown(lines: Sequence[str]) -> list[str]:
+    """Keep rich from reading markup in what a user wrote."""
+    text = "\n".join([*_unquoted(lines), ""])  # `escape` doubles a backslash at the very end
+    return escape(text).split("\n")[:-1]

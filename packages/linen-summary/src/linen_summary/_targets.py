@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -16,10 +17,33 @@ import jax.numpy as jnp
 from linen_core.module import Module
 from linen_summary.errors import InputTextError, TargetError, TargetTypeError, ValueTextError
 
-__all__ = ["imported_module", "is_module_name", "parsed_inputs", "parsed_values"]
+__all__ = [
+    "USERS_ERRORS",
+    "current_folder_first",
+    "imported_module",
+    "is_module_name",
+    "parsed_inputs",
+    "parsed_values",
+]
 
 _NAME = re.compile(r"[\w.]+:[\w.]+")
-_INPUT = re.compile(r"(?:(?P<name>[^\W\d]\w*)=)?(?P<dtype>\w+)\[(?P<shape>[\d\s,]*)\]")
+_SIZES = r"\s*(?:[0-9]+\s*(?:,\s*[0-9]+\s*)*,?\s*)?"
+_INPUT = re.compile(rf"(?:(?P<name>[^\W\d]\w*)=)?(?P<dtype>\w+)\[(?P<shape>{_SIZES})\]")
+
+
+USERS_ERRORS = (Exception, SystemExit)
+"""What the user's code may raise: a script that is imported may end the program."""
+
+
+@contextlib.contextmanager
+def current_folder_first() -> Iterator[None]:
+    """Let imports look at the current folder first, those that a model makes while it runs among them."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 def is_module_name(target: str) -> bool:
@@ -32,7 +56,7 @@ def imported_module(target: str, fields: dict[str, Any]) -> Module:
 
     Args:
       target: ``package.module:Name``, where the name is that of a subclass of Module, of a module, or of a function
-        that makes one. The current folder is looked at first.
+        that makes one.
       fields: the fields of the class, or arguments of the function; they replace fields of a module.
 
     Raises:
@@ -40,19 +64,16 @@ def imported_module(target: str, fields: dict[str, Any]) -> Module:
       TargetTypeError: it is no module and makes none.
     """
     place, _, name = target.partition(":")
-    sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(place)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as error:
+    except USERS_ERRORS as error:
         hint = "Name it as package.module:Name, from a folder where Python finds it."
         raise TargetError(target, "import", hint) from error
-    finally:
-        sys.path.remove(os.getcwd())
     try:
         made = found.clone(**fields) if isinstance(found, Module) else found(**fields)
-    except Exception as error:
+    except USERS_ERRORS as error:
         raise TargetError(
             target, "make", "Give its fields with --arg, like features=64."
         ) from error
@@ -112,9 +133,11 @@ def _input(text: str) -> tuple[str | None, jax.ShapeDtypeStruct]:
     match = _INPUT.fullmatch(text.strip())
     if match is None:
         raise InputTextError(text)
-    sizes = [size.strip() for size in match["shape"].split(",")] if match["shape"].strip() else []
     try:
-        spec = jax.ShapeDtypeStruct(tuple(map(int, sizes)), jnp.dtype(match["dtype"]))
-    except (TypeError, ValueError) as error:
+        dtype = jnp.dtype(match["dtype"])
+    except TypeError as error:
         raise InputTextError(text) from error
-    return match["name"], spec
+    if not (jnp.issubdtype(dtype, jnp.number) or jnp.issubdtype(dtype, jnp.bool_)):
+        raise InputTextError(text)
+    shape = tuple(map(int, re.findall("[0-9]+", match["shape"])))
+    return match["name"], jax.ShapeDtypeStruct(shape, dtype)

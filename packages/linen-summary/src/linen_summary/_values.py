@@ -10,8 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_core.meta import Partitioned
+from linen_core.module import Module
 
-__all__ = ["array_text", "as_specs", "bytes_text", "count", "has_items", "is_value", "short_number"]
+__all__ = [
+    "array_text",
+    "as_specs",
+    "bytes_text",
+    "count",
+    "has_items",
+    "is_value",
+    "number_spec",
+    "short_number",
+]
 
 _NUMBERS = (bool, int, float, complex)
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
@@ -25,7 +35,11 @@ def is_value(leaf: Any) -> bool:
 def as_specs(tree: Any) -> Any:
     """Replace each array of a pytree by a `jax.ShapeDtypeStruct`, in its box if it has one.
 
-    Python's own numbers, None and all that is no array stay what they are.
+    Python's own integers and floats, None and all that is no array stay what they are.
+
+    Example:
+      >>> as_specs({"x": jnp.ones(3), "scale": 2.0, "names": ("a", None)})
+      {'names': ('a', None), 'scale': 2.0, 'x': ShapeDtypeStruct(shape=(3,), dtype=float32)}
     """
     return jax.tree.map(_as_spec, tree, is_leaf=is_value)
 
@@ -33,12 +47,29 @@ def as_specs(tree: Any) -> Any:
 def _as_spec(leaf: Any) -> Any:
     if isinstance(leaf, Partitioned):
         return leaf.replace_boxed(as_specs(leaf.value))
-    if _is_dtype(leaf):  # shown as a scalar of it
-        return jax.ShapeDtypeStruct((), jnp.result_type(leaf))
-    if isinstance(leaf, int | float):  # NumPy's float64 is a float as well, and shown as one
+    if isinstance(leaf, jax.ShapeDtypeStruct):  # a store may hold dtypes that JAX would narrow
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    if isinstance(leaf, int | float | Module):  # NumPy's float64 is a float, and shown as one
         return leaf
-    is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype") and not isinstance(leaf, type)
-    return jax.ShapeDtypeStruct(leaf.shape, jnp.result_type(leaf)) if is_array else leaf
+    if isinstance(leaf, complex) or _is_dtype(leaf):  # shown as a scalar
+        return jax.ShapeDtypeStruct((), jnp.result_type(leaf))
+    return _array_spec(leaf)
+
+
+def _array_spec(leaf: Any) -> Any:
+    """Describe what JAX takes as an array; shape and dtype alone make none."""
+    if isinstance(leaf, type) or not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
+        return leaf
+    try:
+        return jax.ShapeDtypeStruct(leaf.shape, jnp.result_type(leaf))
+    except (TypeError, ValueError):
+        return leaf
+
+
+def number_spec(leaf: Any) -> Any:
+    """Describe a number of Python as the array that it is where JAX takes it in; leave all else."""
+    is_number = isinstance(leaf, int | float)
+    return jax.ShapeDtypeStruct((), jnp.result_type(leaf)) if is_number else leaf
 
 
 def _is_dtype(leaf: Any) -> bool:

@@ -62,17 +62,39 @@ class Chart:
         Args:
           width: in pixels.
           height: of a treemap, in pixels; bars are as high as there are many.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> bars(tabulate_store({"params": {"w": jnp.ones(3)}})).to_svg(width=300).startswith("<svg")
+          True
         """
         if self.kind == "treemap":
             return treemap_svg(self.root, self.by, self.title, width, height)
         return bars_svg(self.bars(), self.root.total, self.by, self.title, width)
 
     def to_html(self, width: int = 900, height: int = 500) -> str:
-        """Draw it in an HTML page, which can save it as PNG."""
+        """Draw it in an HTML page, which can save it as PNG.
+
+        Args:
+          width: in pixels, as for `to_svg`.
+          height: likewise.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> "Save as PNG" in bars(tabulate_store({"params": {"w": jnp.ones(3)}})).to_html()
+          True
+        """
         return as_page(self.to_svg(width, height), self.title)
 
     def bars(self) -> list[Bar]:
-        """Return names and numbers of modules, without the modules in them, the largest first."""
+        """Return names and numbers of modules, without the modules in them, the largest first.
+
+        Example:
+          >>> from linen_summary import tabulate_store
+          >>> table = tabulate_store({"params": {"a": {"w": jnp.ones(3)}, "b": {"w": jnp.ones(9)}}})
+          >>> treemap(table).bars()
+          [('b', 9), ('a', 3)]
+        """
         found = [(part.name, part.own) for part in self.root.every() if part.own]
         found.sort(key=lambda bar: bar[1], reverse=True)
         rest = found[self.top :]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import jax
 from rich.console import Console
@@ -14,6 +14,8 @@ from rich.console import Console
 from linen_core.errors import LinenError
 from linen_summary._layout import one_line
 from linen_summary._targets import (
+    USERS_ERRORS,
+    current_folder_first,
     imported_module,
     is_module_name,
     parsed_inputs,
@@ -26,15 +28,21 @@ from linen_summary.errors import (
     ModelRunError,
     StoreTargetError,
     UnknownMeasureError,
+    UnusedOptionsError,
 )
 from linen_summary.stores import tabulate_store
-from linen_summary.summarizing import summarize
+from linen_summary.summarizing import ALL_BUT_INTERMEDIATES, table_of_call
 from linen_summary.table import Table
 
 __all__ = ["main"]
 
 _FORMATS = ("rich", "markdown", "json", "csv", "html", "svg")
 _FAILED = 2
+_FOR_CHECKPOINTS = ("--kind",)
+_FOR_MODULES = (
+    *("--arg", "--input", "--call", "--rng", "--method", "--repeated"),
+    *("--flops", "--vjp-flops", "--macs", "--memory"),
+)
 _NOTE_OF_JAX = "--------------------\nFor simplicity, JAX has removed"
 
 
@@ -94,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--rng", action="append", default=[], metavar="NAME", help="a further stream of keys")
     add("--method", help="the method that is called")
-    add("--depth", type=int, help="how many levels of modules get rows")
+    add("--depth", type=_at_least(0), help="how many levels of modules get rows")
     add("--repeated", action="store_true", help="show further calls of the same module")
     add("--flops", action="store_true", help="count FLOPs")
     add("--vjp-flops", action="store_true", help="count FLOPs of vector-Jacobian products")
@@ -104,36 +112,66 @@ def _parser() -> argparse.ArgumentParser:
     add("--by", default="size", help="what the chart shows: size, bytes, flops, vjp_flops, macs")
     add("--kind", help="the registered store that opens the path")
     add("--format", choices=_FORMATS, default="rich", help="how to write it")
-    add("--width", type=int, help="characters on a line, for rich and the table in svg")
+    width = "characters on a line, for rich and the table in svg"
+    add("--width", type=_at_least(1), help=width)
     return parser
 
 
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.strip().isdecimal() or int(text) < least:
+            msg = f"found {text!r}, expected a whole number, {least} or more"
+            raise argparse.ArgumentTypeError(msg)
+        return int(text)
+
+    return number
+
+
 def _table(options: argparse.Namespace) -> Table:
-    if not is_module_name(options.target):
-        try:
-            return tabulate_store(options.target, depth=options.depth, kind=options.kind)
-        except (LinenError, ImportError, OSError, ValueError) as error:
-            raise StoreTargetError(options.target) from error
+    if is_module_name(options.target):
+        _refuse(options, "module", _FOR_CHECKPOINTS)
+        with current_folder_first():
+            return _table_of_module(options)
+    try:
+        table = tabulate_store(options.target, depth=options.depth, kind=options.kind)
+    except (LinenError, ImportError, OSError, ValueError) as error:
+        raise StoreTargetError(options.target) from error
+    _refuse(options, "checkpoint", _FOR_MODULES)
+    return table
+
+
+def _refuse(
+    options: argparse.Namespace, kind: Literal["checkpoint", "module"], others: Sequence[str]
+) -> None:
+    """Refuse options that are for targets of another kind."""
+    given = tuple(name for name in others if getattr(options, name[2:].replace("-", "_")))
+    if given:
+        raise UnusedOptionsError(options.target, given, kind)
+
+
+def _table_of_module(options: argparse.Namespace) -> Table:
     module = imported_module(options.target, parsed_values("--arg", options.arg))
     args, named = parsed_inputs(options.input)
     kwargs = {**named, **parsed_values("--call", options.call)}
-    method = {"method": options.method} if options.method else {}
     key = jax.eval_shape(lambda: jax.random.key(0))
+    asked = {
+        "flops": options.flops or options.by == "flops",
+        "vjp_flops": options.vjp_flops or options.by == "vjp_flops",
+        "macs": options.macs or options.by == "macs",
+        "activation_bytes": options.memory,
+        "training_bytes": options.memory,
+    }
     try:
-        return summarize(
+        return table_of_call(
             module,
             dict.fromkeys(("params", "dropout", *options.rng), key),
-            *args,
+            tuple(args),
+            {"method": options.method, "mutable": ALL_BUT_INTERMEDIATES, **kwargs},
             depth=options.depth,
             show_repeated=options.repeated,
-            compute_flops=options.flops or options.by == "flops",
-            compute_vjp_flops=options.vjp_flops or options.by == "vjp_flops",
-            compute_macs=options.macs or options.by == "macs",
-            compute_memory=options.memory,
-            **method,
-            **kwargs,
+            measures=tuple(name for name, is_asked in asked.items() if is_asked),
         )
-    except Exception as error:
+    except USERS_ERRORS as error:
         inputs = ", ".join(
             [*map(one_line, args), *(f"{k}={one_line(v)}" for k, v in kwargs.items())]
         )

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 import jax
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from linen_core.meta import unbox
 from linen_core.module import Module
@@ -95,28 +96,58 @@ class Comparison(Sequence[Change]):
     def title(self) -> str:
         """What is found, in one line."""
         if not self.changes:
-            return f"No difference in {self.unchanged} variables"
+            return f"No difference in {self.unchanged} variable{'s' * (self.unchanged != 1)}"
         return f"{len(self)} of {len(self) + self.unchanged} variables differ"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the comparison as dicts, lists, strings and numbers."""
+        """Return the comparison as dicts, lists, strings and numbers.
+
+        Example:
+          >>> compare({"params": {"w": jnp.ones(3)}}, {"params": {"w": jnp.ones(4)}}).to_dict()["changes"]
+          [{'change': 'reshaped', 'collection': 'params', 'path': 'w', 'first': 'float32[3]', 'second': 'float32[4]'}]
+        """
         lines = (dict(zip(_COLUMNS, change.cells(), strict=True)) for change in self)
         return {"changes": list(lines), "unchanged": self.unchanged}
 
     def to_json(self, indent: int | None = 2) -> str:
-        """Return what `to_dict` gives as JSON."""
+        """Return what `to_dict` gives as JSON.
+
+        Args:
+          indent: spaces before what is nested; all on one line if None.
+
+        Example:
+          >>> compare({"params": {}}, {"params": {}}).to_json(indent=None)
+          '{"changes": [], "unchanged": 0}'
+        """
         return json.dumps(self.to_dict(), indent=indent)
 
     def to_csv(self) -> str:
-        """Return the changes as comma-separated values under a line of names."""
+        """Return the changes as comma-separated values under a line of names.
+
+        Example:
+          >>> print(compare({"params": {"w": jnp.ones(3)}}, {"params": {"w": jnp.ones(4)}}).to_csv().strip())
+          change,collection,path,first,second
+          reshaped,params,w,float32[3],float32[4]
+        """
         return csv_text(_COLUMNS, (change.cells() for change in self))
 
     def to_markdown(self) -> str:
-        """Return the changes as a table in GitHub's Markdown."""
+        """Return the changes as a table in GitHub's Markdown.
+
+        Example:
+          >>> found = compare({"params": {"w": jnp.ones(3)}}, {"params": {"w": jnp.ones(4)}})
+          >>> print(found.to_markdown().splitlines()[-1])
+          | reshaped | params | w | float32[3] | float32[4] |
+        """
         return markdown_text(_COLUMNS, (change.cells() for change in self))
 
     def to_html(self) -> str:
-        """Return the changes as an HTML table."""
+        """Return the changes as an HTML table.
+
+        Example:
+          >>> compare({"params": {"w": jnp.ones(3)}}, {"params": {"w": jnp.ones(4)}}).to_html().count("<tr>")
+          2
+        """
         return html_text(self.title, _COLUMNS, (change.cells() for change in self))
 
     def __rich__(self) -> Any:
@@ -124,7 +155,7 @@ class Comparison(Sequence[Change]):
             return self.title
         made = RichTable(*_COLUMNS, title=self.title, title_justify="left", expand=False)
         for change in self:
-            made.add_row(*change.cells())
+            made.add_row(*map(Text, change.cells()))
         return made
 
     def _repr_html_(self) -> str:
@@ -176,7 +207,7 @@ def _leaves(
     if isinstance(side, Module):
         if rngs is None:
             raise MissingInputsError(type(side).__name__)
-        _, specs = record_calls(side, rngs, *args, **{"mutable": ALL_BUT_INTERMEDIATES, **kwargs})
+        _, specs = record_calls(side, rngs, args, {"mutable": ALL_BUT_INTERMEDIATES, **kwargs})
     else:
         specs = specs_of(side)
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from linen_core.errors import LinenError
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "TargetTypeError",
     "UnknownCostError",
     "UnknownMeasureError",
+    "UnusedOptionsError",
     "ValueTextError",
 ]
 
@@ -147,6 +150,31 @@ class ChartFormatError(CommandError):
         self.format = format
         super().__init__(
             f"Cannot draw a chart as {format!r}: charts have the formats rich, svg and html. Choose one with --format."
+        )
+
+
+class UnusedOptionsError(CommandError):
+    """Options are given that mean nothing for what the command is pointed at.
+
+    Attributes:
+      target: what was asked for.
+      options: the options.
+      kind: what it is: ``"checkpoint"`` or ``"module"``.
+    """
+
+    def __init__(
+        self, target: str, options: tuple[str, ...], kind: Literal["checkpoint", "module"]
+    ) -> None:
+        self.target = target
+        self.options = options
+        self.kind = kind
+        super().__init__(
+            f"Cannot use {', '.join(options)} for {target!r}: found a {kind}. Leave out what is for "
+            + (
+                "a module, which is named as package.module:Name."
+                if kind == "checkpoint"
+                else "a checkpoint."
+            )
         )
 
 

@@ -88,7 +88,8 @@ def _rows(specs: Mapping[str, Any], depth: int | None) -> Iterator[Row]:
 
 def _holders(node: Any, path: Path) -> Iterator[Path]:
     """Give the paths of nodes that hold variables themselves, or nothing at all below the top."""
-    if not isinstance(node, Mapping):
+    if not isinstance(node, Mapping):  # a collection that is one value
+        yield path
         return
     inner = [name for name, child in node.items() if isinstance(child, Mapping)]
     if len(inner) < len(node) or (path and not node):

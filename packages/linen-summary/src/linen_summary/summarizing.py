@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from linen_core.filters import CollectionFilter, DenyList
@@ -15,7 +16,7 @@ from linen_summary._variables import own_variables
 from linen_summary.measuring import Meter
 from linen_summary.table import Row, Table
 
-__all__ = ["ALL_BUT_INTERMEDIATES", "summarize"]
+__all__ = ["ALL_BUT_INTERMEDIATES", "summarize", "table_of_call"]
 
 ALL_BUT_INTERMEDIATES = DenyList("intermediates")
 
@@ -31,6 +32,7 @@ def summarize(
     compute_vjp_flops: bool = False,
     compute_macs: bool = False,
     compute_memory: bool = False,
+    method: Callable[..., Any] | str | None = None,
     **kwargs: Any,
 ) -> Table:
     """Find what a module is made of, without running a FLOP or allocating an array.
@@ -50,7 +52,8 @@ def summarize(
       compute_macs: whether to count the multiply-accumulate operations of each row.
       compute_memory: whether to estimate the memory that activations take in each row, in a forward run and in a
         training step.
-      **kwargs: keyword arguments of the call, and ``method`` as for `Module.init`.
+      method: what is called, as for `Module.init`.
+      **kwargs: keyword arguments of the call.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -62,8 +65,6 @@ def summarize(
       layers_0 Dense (16, 4) 40
       layers_2 Dense (16, 2) 10
     """
-    calls, variables = record_calls(module, rngs, *args, mutable=mutable, **kwargs)
-    shown, hidden = _rows(calls, variables, depth, show_repeated)
     asked = {
         "flops": compute_flops,
         "vjp_flops": compute_vjp_flops,
@@ -71,14 +72,53 @@ def summarize(
         "activation_bytes": compute_memory,
         "training_bytes": compute_memory,
     }
-    measures = tuple(name for name, is_asked in asked.items() if is_asked)
+    return table_of_call(
+        module,
+        rngs,
+        args,
+        {"mutable": mutable, "method": method, **kwargs},
+        depth=depth,
+        show_repeated=show_repeated,
+        measures=tuple(name for name, is_asked in asked.items() if is_asked),
+    )
+
+
+def table_of_call(
+    module: Module,
+    rngs: PRNGKey | RNGSequences,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    depth: int | None,
+    show_repeated: bool,
+    measures: tuple[str, ...],
+) -> Table:
+    """Do what `summarize` does for a model whose arguments may have any names.
+
+    Args:
+      module: the module.
+      rngs: as for `Module.init`.
+      args: arguments of the call.
+      kwargs: keyword arguments of `Module.init`, those of the call among them.
+      depth: as for `summarize`.
+      show_repeated: as for `summarize`.
+      measures: names of the attributes of `Row` that are measured.
+
+    Example:
+      >>> x = jax.ShapeDtypeStruct((16, 9), jnp.float32)
+      >>> options = {"depth": None, "show_repeated": False, "measures": ("macs",)}
+      >>> table_of_call(nn.Dense(4), jax.random.key(0), (x,), {}, **options).total("macs")
+      576
+    """
+    calls, variables = record_calls(module, rngs, args, kwargs)
+    shown, hidden = _rows(calls, variables, depth, show_repeated)
     meter = Meter()
     # the innermost first: what their calls cost is known then where others hold them
     rows = [_measured(row, call, meter, measures) for call, row in reversed(shown)][::-1]
     return Table(
         module,
         tuple(variables),
-        (*_uncalled_root(module, variables, rows), *rows),
+        (*_uncalled_root(module, variables, rows, measures), *rows),
         measures,
         hidden,
         title=f"{type(module).__name__} Summary",
@@ -132,10 +172,13 @@ def _inputs(call: Call) -> Any:
     return (*call.args, call.kwargs) if call.args else call.kwargs
 
 
-def _uncalled_root(module: Module, variables: dict[str, Any], rows: list[Row]) -> list[Row]:
+def _uncalled_root(
+    module: Module, variables: dict[str, Any], rows: list[Row], measures: tuple[str, ...]
+) -> list[Row]:
     """Make a row for the variables that no other row counts, where no method of the root was called."""
     owners = {row.path for row in rows}
     rest = own_variables((), variables, owners)
     if () in owners or not any(has_items(collection) for collection in rest.values()):
         return []
-    return [Row((), module.clone(), "", (), None, rest, rest, index=-1, calls=0)]
+    unknown = dict.fromkeys(measures, "no method of it was called.")
+    return [Row((), module.clone(), "", (), None, rest, rest, index=-1, calls=0, unknown=unknown)]

@@ -17,9 +17,9 @@ from linen_summary._values import count
 __all__ = ["Row", "Table"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Row:
-    """One call of a method of a module.
+    """One call of a method of a module. Rows are equal if all that they say is, whatever fields their modules have.
 
     Example:
       >>> from linen_summary import summarize
@@ -32,7 +32,7 @@ class Row:
 
     path: Path
     """Names from the root to the module; empty for the root."""
-    module_copy: Module | None
+    module_copy: Module | None = dataclasses.field(compare=False)
     """An unbound copy of the module; None in a table of a store, which knows of variables alone."""
     method: str
     """Name of the method; empty where the module has variables but was not called itself."""
@@ -96,13 +96,26 @@ class Row:
         return count(self.counted_variables)[1]
 
     def size_and_bytes(self, collections: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Count the elements and bytes of the counted variables of each collection."""
+        """Count the elements and bytes of the counted variables of each collection.
+
+        Args:
+          collections: names of collections; those that the row has nothing of count as nothing.
+
+        Example:
+          >>> from linen_summary import summarize
+          >>> row = summarize(nn.Dense(3), jax.random.key(0), jnp.ones((1, 2)))[0]
+          >>> row.size_and_bytes(["params", "batch_stats"])
+          {'params': (9, 36), 'batch_stats': (0, 0)}
+        """
         return {name: count(self.counted_variables.get(name)) for name in collections}
 
+    def __hash__(self) -> int:
+        return hash((self.path, self.method, self.index))
 
-@dataclasses.dataclass(frozen=True, eq=False)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Table(Sequence[Row]):
-    """A sequence of rows, in the order in which the calls began.
+    """A sequence of rows, in the order in which the calls began. Tables are equal if all rows and what they show are.
 
     Example:
       >>> import jax, linen_core as nn
@@ -112,7 +125,7 @@ class Table(Sequence[Row]):
       ([('', 'Dense', 9)], 36)
     """
 
-    module: Module | None
+    module: Module | None = dataclasses.field(compare=False)
     """The module that was summarised; None in a table of a store."""
     collections: tuple[str, ...]
     """Names of the collections of variables, sorted."""
@@ -295,6 +308,12 @@ class Table(Sequence[Row]):
           True
         """
         return picture(self, width, self.title)
+
+    def __hash__(self) -> int:
+        return hash((self.title, self.rows))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.title!r}, {len(self)} rows)"
 
     def __rich__(self) -> Any:
         return Compact(self)

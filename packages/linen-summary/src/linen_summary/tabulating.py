@@ -10,7 +10,7 @@ from linen_core.filters import CollectionFilter
 from linen_core.module import Module
 from linen_core.typing import PRNGKey, RNGSequences
 from linen_summary._rich_table import render
-from linen_summary.summarizing import ALL_BUT_INTERMEDIATES, summarize
+from linen_summary.summarizing import ALL_BUT_INTERMEDIATES, table_of_call
 
 __all__ = ["tabulate"]
 
@@ -57,19 +57,17 @@ def tabulate(
       >>> "kernel: float32[3,2]" in text
       True
     """
+    asked = {"flops": compute_flops, "vjp_flops": compute_vjp_flops}
 
     def tabulate_inputs(*call_args: Any, **call_kwargs: Any) -> str:
-        table = summarize(
+        table = table_of_call(
             module,
             rngs,
-            *call_args,
+            call_args,
+            {"mutable": mutable, **call_kwargs, **kwargs},
             depth=depth,
             show_repeated=show_repeated,
-            mutable=mutable,
-            compute_flops=compute_flops,
-            compute_vjp_flops=compute_vjp_flops,
-            **call_kwargs,
-            **kwargs,
+            measures=tuple(name for name, is_asked in asked.items() if is_asked),
         )
         return render(table, console_kwargs, table_kwargs, column_kwargs)
 
