@@ -11,8 +11,7 @@ import numpy as np
 
 from linen_store._arrays import ArrayFolder, ArrayMetadata, ArrayPart, BadArrayError
 from linen_store._buffers import is_canonical, map_threads
-from linen_store._checksums import crc_of_array
-from linen_store._crc32 import Crc32
+from linen_store._checksums import crc32, crc_of_array
 from linen_store._tree import Kind
 
 __all__ = ["Wanted", "read_batch"]
@@ -132,11 +131,9 @@ def _crc(read: tuple[Wanted, Regions]) -> int:
         return crc_of_array(*regions.values())
     # Put the regions together a few rows at a time: the array is never twice in memory.
     shape, dtype = one.metadata.shape, one.metadata.dtype
-    row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
-    # Of eight rows the bytes are a multiple of eight, whatever the dtype.
-    rows = 8 * max(1, _BLOCK_BYTES // (8 * row_bytes))
+    rows = max(1, _BLOCK_BYTES // (math.prod(shape[1:]) * dtype.itemsize))
     scratch = np.empty((min(rows, shape[0]), *shape[1:]), dtype)
-    crc = Crc32(shape[0] * row_bytes)
+    crc = 0
     for start in range(0, shape[0], rows):
         stop = min(start + rows, shape[0])
         block = scratch[: stop - start]
@@ -145,8 +142,8 @@ def _crc(read: tuple[Wanted, Regions]) -> int:
             if low < high:
                 place = (slice(low - start, high - start), *(slice(*bound) for bound in rest))
                 block[place] = buffer[low - first : high - first]
-        crc.add(block.reshape(-1).view(np.uint8))
-    return crc.value
+        crc = crc32(block.reshape(-1).view(np.uint8).data, crc)
+    return crc
 
 
 def _finished(members: Sequence[Wanted], found: Sequence[Regions]) -> list[Any]:

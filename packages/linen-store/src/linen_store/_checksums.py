@@ -11,17 +11,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from linen_store._crc32 import Crc32, crc32
+try:
+    from isal.isal_zlib import crc32  # the same number as zlib's, four times as fast
+except ImportError:  # there is no build of it for this machine
+    from zlib import crc32
+
 from linen_store._tree import Kind
 from linen_store.errors import DamagedCheckpointError
 
-__all__ = ["FILE_NAME", "Checksums", "crc_of_array", "crc_of_file", "damaged_files", "list_files"]
+__all__ = [
+    "FILE_NAME",
+    "Checksums",
+    "crc32",
+    "crc_of_array",
+    "crc_of_file",
+    "damaged_files",
+    "list_files",
+]
 
 FILE_NAME = "_linen_checksums.json"
 _BLOCK = 1 << 22
@@ -44,7 +55,7 @@ class Checksums:
         """Write the file, and wait until it is on the disk."""
         body = json.dumps(dataclasses.asdict(self), separators=(",", ":")).encode()
         with open(os.path.join(folder, FILE_NAME), "wb") as stream:
-            stream.write(b"%08x\n%s\n" % (zlib.crc32(body), body))
+            stream.write(b"%08x\n%s\n" % (crc32(body), body))
             stream.flush()
             os.fsync(stream.fileno())
 
@@ -64,7 +75,7 @@ class Checksums:
         except OSError as error:
             raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
         body = rest[:-1]
-        if rest[-1:] != b"\n" or head != b"%08x" % zlib.crc32(body):
+        if rest[-1:] != b"\n" or head != b"%08x" % crc32(body):
             raise DamagedCheckpointError(folder, file, "its own CRC-32 differs")
         try:
             fields = json.loads(body)
@@ -82,17 +93,17 @@ class Checksums:
 def crc_of_array(array: np.ndarray[Any, Any]) -> int:
     """Compute the CRC-32 of an array's values in row-major order."""
     flat = np.ascontiguousarray(array).reshape(-1)
-    return crc32(flat.view(np.uint8)) if flat.size else 0
+    return crc32(flat.view(np.uint8).data) if flat.size else 0
 
 
 def crc_of_file(file: str) -> tuple[int, int]:
     """Compute the size and the CRC-32 of a file."""
     with open(file, "rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        crc = Crc32(size)
-        for start in range(0, size, _BLOCK):
-            crc.add(np.frombuffer(stream.read(min(_BLOCK, size - start)), np.uint8))
-    return size, crc.value
+        size = crc = 0
+        while block := stream.read(_BLOCK):
+            size += len(block)
+            crc = crc32(block, crc)
+    return size, crc
 
 
 def list_files(folder: str) -> list[str]:
