@@ -124,6 +124,23 @@ def test_no_more_operations_than_flax(name, gradient):
     assert_same_tree(*results)
 
 
+@pytest.mark.parametrize(
+    "name", ["celu", "elu", "gelu", "glu", "leaky_relu", "selu", "standardize"]
+)
+@pytest.mark.parametrize("arguments", [(), (0.5,)])
+def test_functions_count_the_same_flops(name, arguments):
+    if arguments and name not in ("celu", "elu", "leaky_relu"):
+        arguments = (-1,) if name == "glu" else ()
+    counts = []
+    for lib in (nn, flax_nn):
+        called = lambda x, lib=lib: getattr(lib, name)(x, *arguments)
+        pulled = lambda x, called=called: jax.vjp(called, x)[1](called(x))
+        counts.append(
+            [jax.jit(f).lower(array(X)).cost_analysis()["flops"] for f in (called, pulled)]
+        )
+    assert counts[0] == counts[1]
+
+
 def test_body_is_recorded_once_for_many_layers():
     calls = []
 

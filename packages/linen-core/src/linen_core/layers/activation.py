@@ -58,6 +58,11 @@ _relu = jax.jit(jax.nn.relu, inline=True)
 _relu6 = jax.jit(jax.nn.relu6, inline=True)
 
 
+def _is_one(alpha: Any) -> bool:
+    """Tell whether a default was left as it is: handed on, it would be one more array in the compiled program."""
+    return isinstance(alpha, float) and alpha == 1.0
+
+
 @staged()
 def celu(x: Array, alpha: Any = 1.0) -> Array:
     """Compute the continuously differentiable exponential linear unit.
@@ -77,7 +82,7 @@ def celu(x: Array, alpha: Any = 1.0) -> Array:
     >>> print(jnp.round(celu(-1.0), 4))
     -0.6321
     """
-    return jax.nn.celu(x, alpha)
+    return jax.nn.celu(x) if _is_one(alpha) else jax.nn.celu(x, alpha)
 
 
 @staged()
@@ -97,7 +102,7 @@ def elu(x: Array, alpha: Any = 1.0) -> Array:
     >>> print(jnp.round(elu(-1.0), 4))
     -0.6321
     """
-    return jax.nn.elu(x, alpha)
+    return jax.nn.elu(x) if _is_one(alpha) else jax.nn.elu(x, alpha)
 
 
 @staged("axis")

@@ -87,6 +87,7 @@ def run_interceptors(
     interceptors: tuple[Interceptor, ...],
     fun: Callable[..., Any],
     module: Any,
+    /,
     *args: Any,
     **kwargs: Any,
 ) -> Any:

@@ -190,7 +190,7 @@ def lift_call(
         name = getattr(method, "__name__", type(module).__name__)
 
         @functools.wraps(method)
-        def run(scopes: Any, *args: Any, **kwargs: Any) -> Any:
+        def run(scopes: Any, /, *args: Any, **kwargs: Any) -> Any:
             opened = scopes if multi_scope else [scopes]
             return _run_inside(
                 module, passage, method, name, opened, args, kwargs, state, cls, named

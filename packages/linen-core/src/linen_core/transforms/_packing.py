@@ -189,7 +189,7 @@ def lifts_scopes(
     """
 
     def decorate(run: Callable[..., Any]) -> Callable[..., Any]:
-        def lifted_run(scopes: Any, *args: Any, **kwargs: Any) -> Any:
+        def lifted_run(scopes: Any, /, *args: Any, **kwargs: Any) -> Any:
             if kwargs and not takes_kwargs:
                 msg = f"{name} takes no keyword arguments: {', '.join(kwargs)} is ignored. Pass it by position."
                 warnings.warn(msg, RuntimeWarning, stacklevel=2)

@@ -58,7 +58,7 @@ class Trace:
         lifted = self._lifted
         return jax.tree.leaves(lifted.open(lifted.variable_groups, lifted.rng_groups))
 
-    def run(self, variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
+    def run(self, variable_groups: Any, rng_groups: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function, for JAX to trace; return the result, the groups written and the effects."""
         self._was_run = True
         before = [_flat_counts(scope) for scope in self._scopes]
@@ -117,7 +117,7 @@ class PlacedTrace(Trace):
         """Return the keys to hand to the trace in place of the RNG streams."""
         return self._drawings.keys()
 
-    def run(self, variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
+    def run(self, variable_groups: Any, rng_groups: Any, /, *args: Any, **kwargs: Any) -> Any:
         """As `Trace.run`; `keys` stand in place of the RNG streams."""
         with replaced_context(watch=self._watch):
             streams = self._drawings.streams(rng_groups)

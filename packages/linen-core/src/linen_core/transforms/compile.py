@@ -140,13 +140,16 @@ def lift_jit(
         donate_argnums=_shifted(donate_argnums),
         **{name: value for name, value in jit_kwargs.items() if value is not None},
     )
-    def jitted(key: _Key, variable_groups: Any, rng_groups: Any, *args: Any, **kwargs: Any) -> Any:
-        assert key.trace is not None  # noqa: S101 - a key that was traced is never traced again
-        return key.trace.run(variable_groups, rng_groups, *args, **kwargs)
+    def jitted(
+        _key: _Key, _variable_groups: Any, _rng_groups: Any, /, *_args: Any, **_kwargs: Any
+    ) -> Any:
+        # JAX confuses keyword arguments with parameters of these names, positional or not
+        assert _key.trace is not None  # noqa: S101 - a key that was traced is never traced again
+        return _key.trace.run(_variable_groups, _rng_groups, *_args, **_kwargs)
 
     def lift(fn: Callable[..., Any], facts: Any, module: Module) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "jit", takes_kwargs=True)
-        def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
+        def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
             trace = Trace(fn, lifted, module)
             key = _Key((facts, mutable_of(lifted)), trace)
             rng_groups = _without_suffixes(lifted.rng_groups)
@@ -176,7 +179,7 @@ def lift_fold_rngs(
         del facts, module
 
         @lifts_scopes((variables,), (variables,), (rngs,), "fold_rngs", takes_kwargs=True)
-        def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
+        def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
             scopes = lifted.open(lifted.variable_groups, _without_suffixes(lifted.rng_groups))
             result = fn(scopes, *args, **kwargs)
             return result, lifted.close(scopes)

@@ -90,7 +90,7 @@ def lift_map_variables(
     @lifts_scopes(
         (mapped_collections, variables), out_filters, (rngs,), "map_variables", takes_kwargs=True
     )
-    def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
+    def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
         mapped, others = lifted.variable_groups
         if init and lifted.writes(True):
             scopes = lifted.open((mapped, others), lifted.rng_groups)

@@ -142,7 +142,7 @@ def lift_checkpoint(
     }
 
     @lifts_scopes((variables,), (variables,), (rngs,), "remat", takes_kwargs=True)
-    def run(lifted: Lifted, *args: Any, **kwargs: Any) -> Any:
+    def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
         if DEFERRED in lifted.scopes[0].flags:  # nothing is run, and nothing differentiated
             scopes = lifted.open(lifted.variable_groups, lifted.rng_groups)
             return fn(scopes, *args, **kwargs), lifted.close(scopes)
@@ -184,13 +184,13 @@ class _Rematted:
         self._running: list[PlacedTrace] = []
         running = self._running
 
-        def rematted(variable_groups: Any, keys: Any, *args: Any, **kwargs: Any) -> Any:
+        def rematted(variable_groups: Any, keys: Any, /, *args: Any, **kwargs: Any) -> Any:
             return running[-1].run(variable_groups, keys, *args, **kwargs)
 
         rematted.__name__ = rematted.__qualname__ = getattr(fn, "__name__", "rematted")
         self._call = jax.checkpoint(rematted, **options)
 
-    def __call__(self, trace: PlacedTrace, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, trace: PlacedTrace, /, *args: Any, **kwargs: Any) -> Any:
         self._running.append(trace)
         try:
             return self._call(*args, **kwargs)
