@@ -213,6 +213,12 @@ CASES = [
         "Cannot serialize a set: expected arrays, numbers, strings, bytes, None, dicts and lists. Convert it, or register its type with `register_serialization_state`.",
     ),
     (
+        errors.StateKeysError("Box", [1]),
+        AssertionError,
+        {"type": "Box", "keys": [1]},
+        "Cannot make a state dict of a Box: what is registered for it gave the keys [1], expected strings. Change the function that was passed to `register_serialization_state`.",
+    ),
+    (
         errors.BadMsgpackError("too short"),
         ValueError,
         {"reason": "too short"},
@@ -221,6 +227,7 @@ CASES = [
 ]
 
 STANDALONE = {
+    errors.StateKeysError,
     errors.FrozenDictSetError,
     errors.NotADictError,
     errors.HandlerExistsError,

@@ -35,6 +35,7 @@ from linen_store.errors._values import BadMsgpackError as BadMsgpackError
 from linen_store.errors._values import FrozenDictSetError as FrozenDictSetError
 from linen_store.errors._values import HandlerExistsError as HandlerExistsError
 from linen_store.errors._values import NotADictError as NotADictError
+from linen_store.errors._values import StateKeysError as StateKeysError
 from linen_store.errors._values import StateMismatchError as StateMismatchError
 from linen_store.errors._values import StateShapeError as StateShapeError
 from linen_store.errors._values import UnsupportedStateError as UnsupportedStateError
@@ -63,6 +64,7 @@ __all__ = [
     "RootNotFoundError",
     "SaveFailedError",
     "SaveTimeoutError",
+    "StateKeysError",
     "StateMismatchError",
     "StateShapeError",
     "StoreDtypeError",
