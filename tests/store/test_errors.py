@@ -165,7 +165,9 @@ CASES = [
         "Cannot open '/c' with a `key_map`: its names are no flat strings. Use `root=` for the part that holds the collections, and `rename=` of `restore` for the rest.",
     ),
     (
-        errors.UnevenShardingError(["p", "w"], (3, 2), "P('x',)", 0, {"x": 2}),
+        errors.UnevenShardingError(
+            ["p", "w"], (3, 2), "P('x',)", 0, {"x": 2}, "axis 0 does not divide evenly"
+        ),
         ValueError,
         {
             "names": ("p", "w"),
@@ -211,6 +213,12 @@ CASES = [
         TypeError,
         {"found": "a set"},
         "Cannot serialize a set: expected arrays, numbers, strings, bytes, None, dicts and lists. Convert it, or register its type with `register_serialization_state`.",
+    ),
+    (
+        errors.MeshSizeError({"x": 2}, 3),
+        ValueError,
+        {"sizes": {"x": 2}, "processes": 3},
+        "Cannot plan for the mesh {'x': 2} and 3 processes: expected at least one device along each axis, and one process or more, but no more than there are devices. Change the mesh or the number of processes.",
     ),
     (
         errors.StateKeysError("Box", [1]),

@@ -19,6 +19,7 @@ from linen_store.errors._reading import StoreDtypeError as StoreDtypeError
 from linen_store.errors._reading import TorchNamesError as TorchNamesError
 from linen_store.errors._reading import UnfinishedCheckpointError as UnfinishedCheckpointError
 from linen_store.errors._reading import UnsafeNameError as UnsafeNameError
+from linen_store.errors._restoring import MeshSizeError as MeshSizeError
 from linen_store.errors._restoring import RenameCollisionError as RenameCollisionError
 from linen_store.errors._restoring import RestoreMismatchError as RestoreMismatchError
 from linen_store.errors._restoring import RngsMissingError as RngsMissingError
@@ -54,6 +55,7 @@ __all__ = [
     "FrozenDictSetError",
     "HandlerExistsError",
     "KeyMapError",
+    "MeshSizeError",
     "NameCollisionError",
     "NotACheckpointError",
     "NotADictError",

@@ -9,6 +9,7 @@ from linen_core.errors import StoreError
 from linen_store.errors._base import render_leaf
 
 __all__ = [
+    "MeshSizeError",
     "RenameCollisionError",
     "RestoreMismatchError",
     "RngsMissingError",
@@ -82,17 +83,43 @@ class UnevenShardingError(StoreError, ValueError):
       partition: the mesh axes of each of its axes.
       axis: the axis.
       sizes: the sizes of the mesh axes.
+      reason: why not.
     """
 
     def __init__(
-        self, names: Sequence[str], shape: Sequence[int], partition: Any, axis: int, sizes: Any
+        self,
+        names: Sequence[str],
+        shape: Sequence[int],
+        partition: Any,
+        axis: int,
+        sizes: Any,
+        reason: str,
     ) -> None:
         self.names = tuple(names)
         self.shape = tuple(shape)
         self.partition = partition
         self.axis = axis
         self.sizes = dict(sizes)
+        self.reason = reason
         super().__init__(
             f"Cannot split {render_leaf(self.names)!r} of shape {self.shape} as {partition} over the "
-            f"mesh {self.sizes}: axis {axis} does not divide evenly. Change the rules or the mesh."
+            f"mesh {self.sizes}: {reason}. Change the rules or the mesh."
+        )
+
+
+class MeshSizeError(StoreError, ValueError):
+    """A plan was asked for on a mesh, or with a number of processes, that cannot be.
+
+    Attributes:
+      sizes: the sizes of the mesh axes.
+      processes: how many processes.
+    """
+
+    def __init__(self, sizes: Any, processes: int) -> None:
+        self.sizes = dict(sizes)
+        self.processes = processes
+        super().__init__(
+            f"Cannot plan for the mesh {self.sizes} and {processes} processes: expected at least one "
+            "device along each axis, and one process or more, but no more than there are devices. "
+            "Change the mesh or the number of processes."
         )
