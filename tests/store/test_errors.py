@@ -215,6 +215,12 @@ CASES = [
         "Cannot serialize a set: expected arrays, numbers, strings, bytes, None, dicts and lists. Convert it, or register its type with `register_serialization_state`.",
     ),
     (
+        errors.SeveralProcessesError("/c", 2),
+        RuntimeError,
+        {"path": "/c", "processes": 2},
+        "Cannot save to '/c': expected a single process, found 2 that run together. Call `orbax.checkpoint.v1.save` in each of them; linen-store opens what it writes.",
+    ),
+    (
         errors.MeshSizeError({"x": 2}, 3),
         ValueError,
         {"sizes": {"x": 2}, "processes": 3},

@@ -239,7 +239,7 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
         value_type = entry["value_metadata"]["value_type"]
         if value_type in _EMPTY:
             yield names, indexed, type(_EMPTY[value_type])()
-        elif names != (NOTHING,):
+        elif (names, value_type) != ((NOTHING,), "None"):
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
 
 

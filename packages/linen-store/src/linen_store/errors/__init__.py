@@ -29,6 +29,7 @@ from linen_store.errors._saving import DottedNameError as DottedNameError
 from linen_store.errors._saving import NameCollisionError as NameCollisionError
 from linen_store.errors._saving import SaveFailedError as SaveFailedError
 from linen_store.errors._saving import SaveTimeoutError as SaveTimeoutError
+from linen_store.errors._saving import SeveralProcessesError as SeveralProcessesError
 from linen_store.errors._saving import UnsupportedLeafError as UnsupportedLeafError
 from linen_store.errors._saving import UnwritablePathError as UnwritablePathError
 from linen_store.errors._values import AmbiguousKeysError as AmbiguousKeysError
@@ -66,6 +67,7 @@ __all__ = [
     "RootNotFoundError",
     "SaveFailedError",
     "SaveTimeoutError",
+    "SeveralProcessesError",
     "StateKeysError",
     "StateMismatchError",
     "StateShapeError",

@@ -14,6 +14,7 @@ __all__ = [
     "NameCollisionError",
     "SaveFailedError",
     "SaveTimeoutError",
+    "SeveralProcessesError",
     "UnsupportedLeafError",
     "UnwritablePathError",
 ]
@@ -75,6 +76,24 @@ class SaveTimeoutError(StoreError, TimeoutError):
         super().__init__(
             f"Still saving to {self.path!r} after {timeout} seconds. The save goes on; wait for "
             "it again."
+        )
+
+
+class SeveralProcessesError(StoreError, RuntimeError):
+    """`save` was called where several processes of JAX run together; it writes from a single one.
+
+    Attributes:
+      path: the path that is saved to.
+      processes: how many processes run.
+    """
+
+    def __init__(self, path: StrPath, processes: int) -> None:
+        self.path = os.fspath(path)
+        self.processes = processes
+        super().__init__(
+            f"Cannot save to {self.path!r}: expected a single process, found {processes} that run "
+            "together. Call `orbax.checkpoint.v1.save` in each of them; linen-store opens what it "
+            "writes."
         )
 
 
