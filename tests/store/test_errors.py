@@ -51,6 +51,12 @@ CASES = [
         "Cannot open '/c': step=3 is not among [1, 2]. Pass `step=` one of them.",
     ),
     (
+        errors.AmbiguousCheckpointError("/c", "step", (), 3),
+        ValueError,
+        {"choices": (), "found": 3},
+        "Cannot open '/c': step=3 is given, and it has no steps. Leave `step=` out.",
+    ),
+    (
         errors.RootNotFoundError("/c", ("a",), "only ['b'] beside 'a'"),
         KeyError,
         {"path": "/c", "root": ("a",), "found": "only ['b'] beside 'a'"},

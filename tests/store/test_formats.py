@@ -1,7 +1,9 @@
 """open_store: every format that Linen users have on disk, written by the libraries themselves."""
 
+import io
 import json
 import pathlib
+import pickle
 import zipfile
 
 import flax.serialization
@@ -194,21 +196,45 @@ def test_a_key_map_where_names_are_not_flat(tmp_path, write):
 def test_what_is_there_is_told_from_its_content(tmp_path, same):
     path = write_safetensors(tmp_path).rename(tmp_path / "model.bin")
     assert isinstance(open_store(path), SafetensorsStore)
-    for name, raw in (
-        ("empty", b""),
-        ("pickle", b"\x80\x04\x95" * 9),
-        ("text", b"hello"),
-        ("h5", b"\x89HDF"),
+    for name, raw, found in (
+        ("empty", b"", "an empty file"),
+        ("pickle", pickle.dumps({"a": 1}), "a pickle"),
+        ("old pickle", pickle.dumps({"a": 1}, 2), "a pickle"),
+        ("text", b"hello", "starts with b'hello'"),
+        ("h5", b"\x89HDF", "starts with"),
     ):
         file = tmp_path / name
         file.write_bytes(raw)
-        with pytest.raises((NotACheckpointError, DamagedCheckpointError)):
+        with pytest.raises(NotACheckpointError, match=found):
             open_store(file)
+    with zipfile.ZipFile(tmp_path / "torch.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", "x" * 100)
+    with pytest.raises(NotACheckpointError, match=r"a zip file with 'archive/data.pkl' in it"):
+        open_store(tmp_path / "torch.pt")
+    np.savez(tmp_path / "nothing.npz")
+    assert open_store(tmp_path / "nothing.npz").collections() == ()
     (tmp_path / "folder").mkdir()
     with pytest.raises(NotACheckpointError):
         open_store(tmp_path / "folder")
     with pytest.raises(CheckpointNotFoundError):
         open_store(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("options", [{"step": 1}, {"item": "a"}, {"item": "a", "step": 1}])
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_choice_where_there_is_none_is_not_ignored(tmp_path, options, folder):
+    path = write_safetensors(tmp_path)
+    with pytest.raises(AmbiguousCheckpointError):
+        open_store(tmp_path if folder else path, **options)
+
+
+def test_a_stray_file_beside_steps_is_not_the_checkpoint(tmp_path, same):
+    with ocp.CheckpointManager(tmp_path) as manager:
+        manager.save(1, args=ocp.args.StandardSave({"params": {"w": jnp.ones(2)}}))
+    np.savez(tmp_path / "figures.npz", loss=np.ones(3))
+    assert open_store(tmp_path).collections() == ("params",)
+    assert open_store(tmp_path, step=1).collections() == ("params",)
+    assert open_store(tmp_path, item="figures.npz").collections() == ("loss",)
 
 
 @pytest.mark.parametrize("path", ["gs://bucket/c", pathlib.Path("s3://bucket/c"), "file:///c"])
@@ -312,12 +338,18 @@ def test_an_index_that_does_not_fit(tmp_path):
         open_store(path)
 
 
-def test_a_file_replaced_while_open(tmp_path):
-    path = write_safetensors(tmp_path)
+@pytest.mark.parametrize("write", [write_safetensors, write_npz])
+def test_a_file_replaced_while_open(tmp_path, write):
+    path = write(tmp_path)
     store = open_store(path)
-    safetensors.flax.save_file({"params.a": jnp.ones(1)}, path)
+    other = path.with_name(f"new{path.suffix}")
+    if write is write_npz:
+        np.savez(other, **{"params/a": np.ones(1)})
+    else:
+        safetensors.flax.save_file({"params.a": jnp.ones(1)}, other)
+    other.replace(path)
     with pytest.raises(CheckpointReplacedError):
-        store.get("params", ("Dense_0", "bias"))
+        store.get("params", ("Dense_0", "kernel"))
 
 
 def test_pickles_in_an_npz_are_never_loaded(tmp_path):
@@ -348,6 +380,26 @@ def test_an_npz_that_lies_or_is_damaged(tmp_path):
         archive.writestr("a.npy", raw[30 + len("p/a.npy") :][:128])
     with pytest.raises(DamagedCheckpointError):
         NpzStore(path)
+
+
+def test_numbers_of_another_byte_order_in_an_npz(tmp_path):
+    swapped = np.arange(3, dtype=np.dtype(np.int32).newbyteorder("S"))
+    np.savez(tmp_path / "m.npz", **{"p/a": swapped, "p/b": np.asfortranarray(np.eye(2, 3, 1))})
+    store = NpzStore(tmp_path / "m.npz")
+    assert store.spec("p", ("a",)).dtype == np.int32
+    assert store.get("p", ("a",)).tolist() == [0, 1, 2]
+    assert store.get("p", ("b",)).tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
+def test_an_npz_that_claims_more_than_it_can_hold(tmp_path):
+    header_only = io.BytesIO()
+    fields = {"descr": "<f4", "fortran_order": False, "shape": (1 << 40,)}
+    np.lib.format.write_array_header_1_0(header_only, fields)
+    with zipfile.ZipFile(tmp_path / "m.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("p/a.npy", header_only.getvalue())
+        archive.getinfo("p/a.npy").file_size = len(header_only.getvalue()) + 4 * (1 << 40)
+    with pytest.raises(DamagedCheckpointError, match="cannot have"):
+        NpzStore(tmp_path / "m.npz")
 
 
 def test_damaged_msgpack(tmp_path):

@@ -215,6 +215,7 @@ class LazyStore(VariableStore):
         with self._lock:
             missing = [leaf for leaf in leaves if leaf.names not in self._specs]
             if missing:
+                self._check_open()  # another thread may have closed the store meanwhile
                 loaded = self._load_specs(missing)
                 self._specs.update(
                     (leaf.names, spec) for leaf, spec in zip(missing, loaded, strict=True)
@@ -234,12 +235,13 @@ class LazyStore(VariableStore):
     ) -> dict[tuple[str, ...], Any]:
         # The lock is held while reading, so that two threads that want the same leaf read it once.
         with self._lock:
+            self._check_open()
             specs = self._placed_specs(leaves, dtype, sharding)
             keys = [
                 (leaf.names, getattr(spec, "dtype", None), getattr(spec, "sharding", None))
                 for leaf, spec in zip(leaves, specs, strict=True)
             ]
-            missing = [index for index, key in enumerate(keys) if key not in self._cache]
+            missing = [index for index, key in enumerate(keys) if not self._is_kept(key)]
             loaded = dict(
                 zip(
                     missing,
@@ -262,6 +264,17 @@ class LazyStore(VariableStore):
                 hits=self._stats.hits + len(leaves) - len(missing),
             )
             return values
+
+    def _is_kept(self, key: Any) -> bool:
+        if key not in self._cache:
+            return False
+        value, size = self._cache[key]
+        if isinstance(value, jax.Array) and value.is_deleted():
+            # It was donated to a compiled function since it was read.
+            del self._cache[key]
+            self._cached_bytes -= size
+            return False
+        return True
 
     def _recall(self, key: Any) -> Any:
         self._cache.move_to_end(key)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_store._files import KeyMap, named_tree, place
-from linen_store._paths import local_path
+from linen_store._paths import file_identity, local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
 from linen_store.errors import (
@@ -119,7 +119,9 @@ class SafetensorsStore(LazyStore):
         if key_map is None:
             _refuse_torch(where, self._entries)
         tree, self._names = named_tree(where, self._entries, ".", key_map)
-        self._identities = {entry.file: _identity(entry.file) for entry in self._entries.values()}
+        self._identities = {
+            entry.file: file_identity(entry.file) for entry in self._entries.values()
+        }
         super().__init__(
             where, tree, root=root, dtype=dtype, sharding=sharding, cache_bytes=cache_bytes
         )
@@ -130,7 +132,7 @@ class SafetensorsStore(LazyStore):
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
         for file, identity in self._identities.items():
-            if _identity(file) != identity:
+            if file_identity(file) != identity:
                 raise CheckpointReplacedError(self.path)
 
         entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
@@ -224,11 +226,3 @@ def _refuse_torch(path: str, entries: dict[str, _Entry]) -> None:
     if last & {"weight", "running_mean", "in_proj_weight"} and not last & {"kernel", "embedding"}:
         example = next(name for name in entries if name.endswith(("weight", "running_mean")))
         raise TorchNamesError(path, example)
-
-
-def _identity(file: str) -> tuple[int, ...] | None:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

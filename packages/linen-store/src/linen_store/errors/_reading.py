@@ -92,6 +92,7 @@ class AmbiguousCheckpointError(StoreError, ValueError):
       path: the path that was opened.
       argument: the argument that chooses.
       choices: what it can be.
+      found: what it was, None where it was not given.
     """
 
     def __init__(
@@ -101,11 +102,12 @@ class AmbiguousCheckpointError(StoreError, ValueError):
         self.argument = argument
         self.choices = tuple(choices)
         self.found = found
-        given = f"{argument}={found!r} is not among" if found is not None else "it holds"
-        super().__init__(
-            f"Cannot open {self.path!r}: {given} {list(self.choices)}. Pass `{argument}=` one of "
-            "them."
-        )
+        if self.choices:
+            given = f"{argument}={found!r} is not among" if found is not None else "it holds"
+            what = f"{given} {list(self.choices)}. Pass `{argument}=` one of them."
+        else:
+            what = f"{argument}={found!r} is given, and it has no {argument}s. Leave `{argument}=` out."
+        super().__init__(f"Cannot open {self.path!r}: {what}")
 
 
 class RootNotFoundError(StoreError, KeyError):
