@@ -227,6 +227,24 @@ CASES = [
         "Cannot save to '/c': expected a single process, found 2 that run together. Call `orbax.checkpoint.v1.save` in each of them; linen-store opens what it writes.",
     ),
     (
+        errors.UnmappedNameError("/c", "a"),
+        KeyError,
+        {"path": "/c", "name": "a"},
+        "Cannot open '/c': `key_map` has no entry for 'a'. Add one; None leaves the array out.",
+    ),
+    (
+        errors.RenamePatternError("(", "x", "unbalanced"),
+        ValueError,
+        {"pattern": "(", "replacement": "x", "reason": "unbalanced"},
+        "Cannot rename '(' to 'x': unbalanced. Correct it; `re.escape` makes a pattern of a name as it stands.",
+    ),
+    (
+        errors.UnknownFormatError("npz", ["orbax"]),
+        ValueError,
+        {"found": "npz", "known": ("orbax",)},
+        "Cannot convert to 'npz': expected one of ['orbax']. Pass `to=` one of them, or leave it out for the ending of the path to tell.",
+    ),
+    (
         errors.MeshSizeError({"x": 2}, 3),
         ValueError,
         {"sizes": {"x": 2}, "processes": 3},

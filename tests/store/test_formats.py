@@ -32,6 +32,7 @@ from linen_store.errors import (
     NotACheckpointError,
     RemotePathError,
     TorchNamesError,
+    UnmappedNameError,
     UnsafeNameError,
 )
 
@@ -305,8 +306,14 @@ def entry(shape, offsets, dtype="F32"):
         header({"a": 3}),
         header({"a": entry("xy", [0, 4])}, bytes(4)),
         header(b"[" * 100_000),
+        header({"a": entry([1], [4, 8])}, bytes(8)),
+        header({"a": entry([1], [0, 4])}, bytes(8)),
+        header({"a": entry([1], [0, 4.0])}, bytes(4)),
+        header({"a": entry([True], [0, 4])}, bytes(4)),
+        header({"a": entry([0, 2**70], [0, 0])}),
+        header({"__metadata__": 3}),
     ],
-    ids=range(16),
+    ids=range(22),
 )
 def test_safetensors_that_lie(tmp_path, raw):
     path = tmp_path / "m.safetensors"
@@ -408,3 +415,34 @@ def test_damaged_msgpack(tmp_path):
     with pytest.raises(DamagedCheckpointError) as caught:
         open_store(path)
     assert caught.value.file == str(path)
+
+
+def test_bare_metadata_says_that_the_names_are_those_of_flax(tmp_path, same):
+    weights = {"params.fc.weight": jnp.ones(3)}
+    safetensors.flax.save_file(weights, tmp_path / "m.safetensors", metadata={"format": "flax"})
+    assert open_store(tmp_path / "m.safetensors").children("params", ("fc",)) == ("weight",)
+    tree = {"params": {"weight": jnp.ones(3, jnp.int8), "b": jnp.ones(2)}}
+    linen_store.convert(nn.MemoryStore(tree), tmp_path / "n.safetensors")
+    assert same(open_store(tmp_path / "n.safetensors").snapshot(), tree)
+    loaded = safetensors.flax.load_file(tmp_path / "n.safetensors")
+    assert same(loaded, {"params.weight": jnp.ones(3, jnp.int8), "params.b": jnp.ones(2)})
+
+
+def test_the_folder_of_safetensors(tmp_path):
+    write_sharded(tmp_path)
+    assert SafetensorsStore(tmp_path).collections() == ("batch_stats", "params")
+    (tmp_path / "model.safetensors.index.json").unlink()
+    with pytest.raises(NotACheckpointError, match=r"\['a.safetensors', 'b.safetensors'\]"):
+        SafetensorsStore(tmp_path)
+
+
+def test_a_key_map_that_lacks_a_name(tmp_path):
+    np.savez(tmp_path / "m.npz", a=np.ones(1), b=np.ones(1))
+    with pytest.raises(UnmappedNameError):
+        open_store(tmp_path / "m.npz", key_map={"a": "params/a"})
+
+
+def test_keys_of_msgpack_that_are_the_same_as_names(tmp_path):
+    (tmp_path / "m.msgpack").write_bytes(b"\x82\x01\x02\xa11\x03")
+    with pytest.raises(DamagedCheckpointError, match="no different names"):
+        FlaxMsgpackStore(tmp_path / "m.msgpack")

@@ -7,7 +7,12 @@ import pytest
 
 import linen_core as nn
 import linen_store
-from linen_store.errors import RenameCollisionError, RestoreMismatchError, RngsMissingError
+from linen_store.errors import (
+    RenameCollisionError,
+    RenamePatternError,
+    RestoreMismatchError,
+    RngsMissingError,
+)
 
 X = jnp.ones((2, 6, 6, 1))
 DEVICE = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -209,6 +214,12 @@ def test_rename_maps_and_drops(saved, trained, same):
         "Cannot rename: 'params/conv/bias' and 'params/conv/kernel' would both be 'params/conv/x'. "
         "Make the patterns of `rename` more exact, or drop one with None."
     )
+
+
+@pytest.mark.parametrize("rename", [{"(": "x"}, {"(": None}, {"params": r"\7"}])
+def test_a_pattern_that_is_none_is_told(saved, rename):
+    with pytest.raises(RenamePatternError):
+        linen_store.restore(nn.Dense(2), saved, jnp.ones((1, 3)), rename=rename)
 
 
 def test_rename_reaches_other_collections(tmp_path, trained, same):

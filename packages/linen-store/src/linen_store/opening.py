@@ -19,11 +19,10 @@ from linen_store.errors import (
 from linen_store.lazy_store import LazyStore, ShardingLike
 from linen_store.msgpack_store import FlaxMsgpackStore
 from linen_store.npz_store import NpzStore
-from linen_store.safetensors_store import SafetensorsStore
+from linen_store.safetensors_store import INDEX, SafetensorsStore
 
 __all__ = ["open_store"]
 
-_INDEX = ".safetensors.index.json"
 _SUFFIXES = (".safetensors", ".msgpack", ".npz")
 _FLAX_STEP = re.compile(r"checkpoint_(\d+(?:\.\d+)?)")
 # A map of MessagePack, empty, short, or with a length of 16 or 32 bits, and its first key, a string.
@@ -115,7 +114,7 @@ def _open_file(where: str, root: Root, key_map: KeyMap, common: dict[str, Any]) 
 
 def _kind_of_file(where: str) -> str:
     """Tell a format by its first bytes."""
-    if where.endswith(_INDEX):
+    if where.endswith(INDEX):
         return "safetensors"
     try:
         with open(where, "rb") as stream:
@@ -148,7 +147,7 @@ def _files_of(where: str, names: list[str], item: str | None, step: int | None) 
         return os.path.join(where, steps[max(steps) if step is None else step])
     if item not in names and holds_steps(where, names):
         return None
-    candidates = [name for name in names if name.endswith(_INDEX)]
+    candidates = [name for name in names if name.endswith(INDEX)]
     candidates = candidates or [name for name in names if name.endswith(_SUFFIXES)]
     if step is not None and candidates:
         raise AmbiguousCheckpointError(where, "step", (), step)

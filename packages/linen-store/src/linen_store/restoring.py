@@ -159,6 +159,7 @@ def restore(
       RestoreMismatchError: variables are missing, unexpected, or of another shape or kind.
       RngsMissingError: something must be initialised, and no ``rngs`` were given.
       RenameCollisionError: two stored arrays get the same name.
+      RenamePatternError: a pattern of ``rename`` is no regular expression.
       UnevenShardingError: an axis cannot be split over the mesh.
       StoreError: the store cannot be opened or read.
 

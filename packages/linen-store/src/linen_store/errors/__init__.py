@@ -18,9 +18,11 @@ from linen_store.errors._reading import RootNotFoundError as RootNotFoundError
 from linen_store.errors._reading import StoreDtypeError as StoreDtypeError
 from linen_store.errors._reading import TorchNamesError as TorchNamesError
 from linen_store.errors._reading import UnfinishedCheckpointError as UnfinishedCheckpointError
+from linen_store.errors._reading import UnmappedNameError as UnmappedNameError
 from linen_store.errors._reading import UnsafeNameError as UnsafeNameError
 from linen_store.errors._restoring import MeshSizeError as MeshSizeError
 from linen_store.errors._restoring import RenameCollisionError as RenameCollisionError
+from linen_store.errors._restoring import RenamePatternError as RenamePatternError
 from linen_store.errors._restoring import RestoreMismatchError as RestoreMismatchError
 from linen_store.errors._restoring import RngsMissingError as RngsMissingError
 from linen_store.errors._restoring import UnevenShardingError as UnevenShardingError
@@ -30,6 +32,7 @@ from linen_store.errors._saving import NameCollisionError as NameCollisionError
 from linen_store.errors._saving import SaveFailedError as SaveFailedError
 from linen_store.errors._saving import SaveTimeoutError as SaveTimeoutError
 from linen_store.errors._saving import SeveralProcessesError as SeveralProcessesError
+from linen_store.errors._saving import UnknownFormatError as UnknownFormatError
 from linen_store.errors._saving import UnsupportedLeafError as UnsupportedLeafError
 from linen_store.errors._saving import UnwritablePathError as UnwritablePathError
 from linen_store.errors._values import AmbiguousKeysError as AmbiguousKeysError
@@ -62,6 +65,7 @@ __all__ = [
     "NotADictError",
     "RemotePathError",
     "RenameCollisionError",
+    "RenamePatternError",
     "RestoreMismatchError",
     "RngsMissingError",
     "RootNotFoundError",
@@ -75,6 +79,8 @@ __all__ = [
     "TorchNamesError",
     "UnevenShardingError",
     "UnfinishedCheckpointError",
+    "UnknownFormatError",
+    "UnmappedNameError",
     "UnsafeNameError",
     "UnsupportedLeafError",
     "UnsupportedStateError",

@@ -23,6 +23,7 @@ __all__ = [
     "StoreDtypeError",
     "TorchNamesError",
     "UnfinishedCheckpointError",
+    "UnmappedNameError",
     "UnsafeNameError",
 ]
 
@@ -159,6 +160,23 @@ class KeyMapError(StoreError, TypeError):
         super().__init__(
             f"Cannot open {self.path!r} with a `key_map`: its names are no flat strings. Use `root=` "
             "for the part that holds the collections, and `rename=` of `restore` for the rest."
+        )
+
+
+class UnmappedNameError(StoreError, KeyError):
+    """A map of names has no entry for a name in the file.
+
+    Attributes:
+      path: the file.
+      name: the name.
+    """
+
+    def __init__(self, path: StrPath, name: str) -> None:
+        self.path = os.fspath(path)
+        self.name = name
+        super().__init__(
+            f"Cannot open {self.path!r}: `key_map` has no entry for {name!r}. Add one; None leaves "
+            "the array out."
         )
 
 

@@ -11,6 +11,7 @@ from linen_store.errors._base import render_leaf
 __all__ = [
     "MeshSizeError",
     "RenameCollisionError",
+    "RenamePatternError",
     "RestoreMismatchError",
     "RngsMissingError",
     "UnevenShardingError",
@@ -71,6 +72,25 @@ class RenameCollisionError(StoreError, ValueError):
             f"Cannot rename: {render_leaf(first)!r} and {render_leaf(second)!r} would both be "
             f"{render_leaf(name)!r}. Make the patterns of `rename` more exact, or drop one with "
             "None."
+        )
+
+
+class RenamePatternError(StoreError, ValueError):
+    """A pattern of `rename` is no regular expression, or what replaces it does not fit it.
+
+    Attributes:
+      pattern: the pattern.
+      replacement: what replaces it.
+      reason: what is wrong.
+    """
+
+    def __init__(self, pattern: str, replacement: str | None, reason: str) -> None:
+        self.pattern = pattern
+        self.replacement = replacement
+        self.reason = reason
+        super().__init__(
+            f"Cannot rename {pattern!r} to {replacement!r}: {reason}. Correct it; `re.escape` makes a "
+            "pattern of a name as it stands."
         )
 
 

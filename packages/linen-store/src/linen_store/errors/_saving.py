@@ -15,6 +15,7 @@ __all__ = [
     "SaveFailedError",
     "SaveTimeoutError",
     "SeveralProcessesError",
+    "UnknownFormatError",
     "UnsupportedLeafError",
     "UnwritablePathError",
 ]
@@ -132,6 +133,23 @@ class DottedNameError(StoreError, ValueError):
         super().__init__(
             f"Cannot save {self.leaf} to {self.path!r}: safetensors joins names by dots, so a name "
             "must be without any and not empty. Rename it, or save as an Orbax checkpoint."
+        )
+
+
+class UnknownFormatError(StoreError, ValueError):
+    """`convert` was asked for a format that it does not write.
+
+    Attributes:
+      found: the format.
+      known: those it writes.
+    """
+
+    def __init__(self, found: str, known: Sequence[str]) -> None:
+        self.found = found
+        self.known = tuple(known)
+        super().__init__(
+            f"Cannot convert to {found!r}: expected one of {list(self.known)}. Pass `to=` one of them, "
+            "or leave it out for the ending of the path to tell."
         )
 
 
