@@ -12,6 +12,7 @@ from linen_store.errors import (
     RenamePatternError,
     RestoreMismatchError,
     RngsMissingError,
+    StoreDtypeError,
 )
 
 X = jnp.ones((2, 6, 6, 1))
@@ -162,6 +163,17 @@ def test_another_kind_of_value_is_never_taken(trained, wrong):
     trained["params"]["head"]["bias"] = wrong
     with pytest.raises(RestoreMismatchError, match="params/head/bias: the store has"):
         linen_store.restore(Net(), trained, X, strict=False)
+
+
+@pytest.mark.parametrize("from_path", [True, False])
+def test_floats_are_never_cast_to_integers(tmp_path, from_path):
+    store = nn.Dense(2).init(jax.random.key(0), jnp.ones((1, 3)))
+    linen_store.save(tmp_path / "c", store)
+    source = tmp_path / "c" if from_path else store
+    with pytest.raises(StoreDtypeError):
+        linen_store.restore(nn.Dense(2), source, jnp.ones((1, 3)), dtype=jnp.int32)
+    with pytest.raises(StoreDtypeError):
+        linen_store.plan(None, source, {"x": 1}, dtype=jnp.int32)
 
 
 def test_another_width_is_taken_as_it_is_and_told(trained):

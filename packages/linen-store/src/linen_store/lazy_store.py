@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StoreClosedError, StorePathError
 from linen_store._buffers import is_canonical
-from linen_store._specs import array_spec, cast_spec, render_spec
+from linen_store._specs import array_spec, cast_spec, floating_dtype, render_spec
 from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount, paths_of
-from linen_store.errors import ForkedStoreError, StoreDtypeError
+from linen_store.errors import ForkedStoreError
 
 __all__ = ["LazyStore", "ShardingLike", "StoreStats"]
 
@@ -95,7 +94,7 @@ class LazyStore(VariableStore):
     ) -> None:
         self.path = os.fspath(path)
         self._tree = mount(tree, root, self.path)
-        self._dtype = _floating(dtype)
+        self._dtype = floating_dtype(dtype)
         self._sharding = sharding
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
@@ -160,7 +159,7 @@ class LazyStore(VariableStore):
             if isinstance(node, dict):
                 raise StorePathError(collection, path, "a node, not a value, is there")
         leaves = {leaf.names: leaf for node in nodes for leaf in leaves_of(node)}
-        values = self._read_leaves(list(leaves.values()), _floating(dtype), sharding)
+        values = self._read_leaves(list(leaves.values()), floating_dtype(dtype), sharding)
         return [map_leaves(lambda leaf: values[leaf.names], node) for node in nodes]
 
     def leaves(self, collection: str, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
@@ -318,15 +317,6 @@ class LazyStore(VariableStore):
         ]
         more = len(leaves) - len(shown)
         return [*lines, row.format(f"... and {more:,} more", "")] if more else lines
-
-
-def _floating(dtype: Any) -> Any:
-    if dtype is None:
-        return None
-    checked: Any = jnp.dtype(dtype)
-    if not jnp.issubdtype(checked, jnp.floating):
-        raise StoreDtypeError(checked)
-    return checked
 
 
 def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:

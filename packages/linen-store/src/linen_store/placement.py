@@ -16,7 +16,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from linen_core import VariableStore, as_store, logical_to_mesh_axes
 from linen_core.meta import get_partition_spec
 from linen_store._fit import Names, Stored, index_store, match
-from linen_store._specs import cast_spec, key_name, nbytes
+from linen_store._specs import cast_spec, floating_dtype, key_name, nbytes
 from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
 from linen_store.lazy_store import ShardingLike
 from linen_store.opening import open_store
@@ -122,6 +122,7 @@ def plan(
     Raises:
       RestoreMismatchError: the store lacks variables that are wanted, or has them in other shapes.
       UnevenShardingError: an axis cannot be split so, or not evenly.
+      StoreDtypeError: ``dtype`` is no floating-point dtype.
       MeshSizeError: an axis of the mesh has no devices, or there are more processes than devices.
       StoreError: the store cannot be opened.
 
@@ -141,6 +142,7 @@ def plan(
         chosen = stored if wanted is None else _chosen(partitions, stored, opened)
     sizes = dict(mesh.shape) if isinstance(mesh, Mesh | AbstractMesh) else dict(mesh)
     owners = _owners(mesh, sizes, processes)
+    dtype = floating_dtype(dtype)
     leaves = []
     per_process = [0] * (max(owners) + 1)
     counts: dict[PartitionSpec, list[int]] = {}
