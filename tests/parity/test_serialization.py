@@ -23,6 +23,7 @@ from linen_store.errors import (
     AmbiguousKeysError,
     BadMsgpackError,
     HandlerExistsError,
+    StateKeysError,
     StateMismatchError,
     StateShapeError,
     UnsupportedStateError,
@@ -170,7 +171,7 @@ def test_frozen_dicts_and_boxes_are_exchanged():
 
 @pytest.mark.parametrize("size", [40, 64, 100])
 def test_large_arrays_are_cut_up_alike(monkeypatch, size):
-    monkeypatch.setattr("linen_store._msgpack.MAX_CHUNK_SIZE", 64)
+    monkeypatch.setattr(ours, "MAX_CHUNK_SIZE", 64)
     monkeypatch.setattr(reference, "MAX_CHUNK_SIZE", 64)
     tree = {"a": {"b": np.arange(size, dtype=np.int16).reshape(2, -1)}, "c": jnp.arange(size)}
     encoded = reference.to_bytes(tree)
@@ -260,8 +261,16 @@ def test_registering():
         "replace what was registered."
     )
     ours.register_serialization_state(Box, lambda box: {1: 2}, restore, override=True)
-    with pytest.raises(TypeError, match="expected strings"):
+    with pytest.raises(StateKeysError) as caught:
         ours.to_state_dict(Box(1))
+    assert str(caught.value) == (
+        "Cannot make a state dict of a Box: what is registered for it gave the keys [1], expected "
+        "strings. Change the function that was passed to `register_serialization_state`."
+    )
+    reference.register_serialization_state(Box, lambda box: {1: 2}, restore)
+    with pytest.raises(AssertionError):
+        reference.to_state_dict(Box(1))
+    assert isinstance(caught.value, AssertionError)
 
 
 def test_keys_that_are_the_same_as_strings():
@@ -276,11 +285,28 @@ def test_keys_that_are_the_same_as_strings():
 
 
 @pytest.mark.parametrize(
-    "value", [np.array([object()]), object(), {1, 2}, jax.random.key(0), nn.Dense(2)]
+    "value",
+    [np.array([object()]), object(), {1, 2}, jax.random.key(0), nn.Dense(2), 2**64],
 )
 def test_what_cannot_be_serialized(value):
+    with pytest.raises(UnsupportedStateError) as caught:
+        ours.to_bytes({"a": value})
+    with pytest.raises(Exception) as theirs:
+        reference.to_bytes({"a": value})
+    assert isinstance(caught.value, theirs.type)
+
+
+@pytest.mark.parametrize(
+    "value", [np.array(["text"]), np.array([b"raw"]), np.zeros(1, [("x", "f4")])]
+)
+def test_what_flax_could_not_read_again_is_not_written(value):
     with pytest.raises(UnsupportedStateError):
         ours.to_bytes({"a": value})
+
+
+def test_numbers_of_another_byte_order_keep_their_value():
+    swapped = np.arange(3, dtype=np.dtype(np.float32).newbyteorder("S"))
+    assert reference.msgpack_restore(ours.to_bytes({"a": swapped}))["a"].tolist() == [0, 1, 2]
 
 
 def ext(code, payload):
@@ -308,8 +334,11 @@ def ext(code, payload):
         ext(2, [1]),
         ours.to_bytes({"__msgpack_chunked_array__": True, "shape": {"0": 2**40}, "chunks": {}}),
         ours.to_bytes({"__msgpack_chunked_array__": True, "shape": 3, "chunks": {}}),
+        ours.to_bytes({"__msgpack_chunked_array__": True, "shape": {}, "chunks": {"0": 3}}),
+        ext(1, [[1], 3, b"1234"]),
+        ext(1, [[1], "f4,)(", b"1234"]),
     ],
-    ids=range(18),
+    ids=range(21),
 )
 def test_bytes_that_are_damaged_or_hostile(raw):
     with pytest.raises(BadMsgpackError):

@@ -221,6 +221,7 @@ def test_converting_holds_few_arrays_in_memory(tmp_path, same, target):
         ({"a.b": {"c": np.ones(1)}}, "DottedName"),
         ({"a": {"k": jax.random.key(0)}}, "UnsupportedLeaf"),
         ({"a": {"s": "x"}}, "UnsupportedLeaf"),
+        ({"a": {"n": None, "w": np.ones(1)}}, "UnsupportedLeaf"),
     ],
 )
 def test_what_safetensors_cannot_hold(tmp_path, tree, error):
@@ -237,6 +238,72 @@ def test_plan(path, run):
     assert (code, found["total_bytes"], found["device_bytes"]) == (0, 88, whole + 8)
     assert found["process_bytes"] == [whole + 16] * 3
     assert run("plan", path, "--mesh", "data=5", "--split", "kernel=data")[0] == 2
+
+
+def test_a_format_that_is_not_written(path, tmp_path):
+    with pytest.raises(linen_store.errors.UnknownFormatError):
+        linen_store.convert(path, tmp_path / "m", "npz")
+
+
+def test_a_file_that_another_writer_made_meanwhile_is_not_replaced(tmp_path, path, monkeypatch):
+    target = tmp_path / "m.safetensors"
+    publish = linen_store.converting.publish
+
+    def late(finished, path, *, overwrite):
+        target.write_text("of the other")
+        publish(finished, path, overwrite=overwrite)
+
+    monkeypatch.setattr("linen_store.converting.publish", late)
+    tree = linen_store.FrozenDictStore({"p": {"w": np.ones(2)}})
+    with pytest.raises(linen_store.errors.CheckpointExistsError):
+        linen_store.convert(tree, target)
+    assert target.read_text() == "of the other"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mesh", "data"], "expected sizes of axes, as data=4,model=2, found 'data'"),
+        (["--mesh", "data=x"], "expected sizes of axes"),
+        (["--mesh", "data=2,"], "expected sizes of axes"),
+        (["--mesh", "data=2", "--split", "kernel"], "expected a pattern and axes"),
+        (["--mesh", "data=2", "--split", "(=data"], "expected a regular expression before"),
+    ],
+)
+def test_options_of_plan_that_make_no_sense(path, capsys, options, message):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["plan", path, *options])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_integers_are_compared_exactly(tmp_path, run):
+    for name, value in (("a", 2**60), ("b", 2**60 + 1)):
+        linen_store.save(tmp_path / name, {"p": {"n": np.array([value])}})
+    assert run("diff", tmp_path / "a", tmp_path / "b")[0] == 1
+    assert run("diff", tmp_path / "a", tmp_path / "b", "--atol", "1")[0] == 0
+
+
+def test_how_far_a_number_is_from_none_is_not_said_to_be_nothing(tmp_path, run):
+    for name, value in (("a", np.nan), ("b", 2.0)):
+        linen_store.save(tmp_path / name, {"p": {"n": np.array([1.0, value])}})
+    (found,) = run("diff", tmp_path / "a", tmp_path / "b", "--json")[1]["different"]
+    assert found["how"] == "1 of 2 elements, by up to nan"
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_names_cannot_command_the_terminal(tmp_path, run, monkeypatch, rich):
+    if not rich:
+        monkeypatch.setitem(sys.modules, "rich.table", None)
+    linen_store.save(tmp_path / "c", {"p": {"a\x1b[2J\nb[red]": np.ones(1)}})
+    assert "p/a\\x1b[2J\\nb[red]" in run("ls", tmp_path / "c")[1]
+
+
+def test_an_unfinished_checkpoint_is_a_finding_of_verify(tmp_path, run):
+    (tmp_path / "c.orbax-checkpoint-tmp").mkdir()
+    code, found, _ = run("verify", tmp_path / "c.orbax-checkpoint-tmp", "--json")
+    assert (code, found["ok"]) == (1, False)
+    assert "unfinished" in found["problems"][0]["what"]
 
 
 def test_item_and_step(tmp_path, run):

@@ -94,6 +94,24 @@ def test_the_newest_complete_step_is_opened(tmp_path):
     assert CheckpointStore(tmp_path / "m").get("p", ("w",))[0] == 1
     with pytest.raises(AmbiguousCheckpointError):
         CheckpointStore(tmp_path / "m", step=2)
+    # As a copy from a bucket may be, where nothing is renamed; and what no step is.
+    (tmp_path / "m" / "3" / "default.orbax-checkpoint-tmp").mkdir(parents=True)
+    (tmp_path / "m" / "4").mkdir()
+    (tmp_path / "m" / "5").write_text("")
+    assert CheckpointStore(tmp_path / "m").get("p", ("w",))[0] == 1
+    with pytest.raises(UnfinishedCheckpointError):
+        CheckpointStore(tmp_path / "m", step=3)
+    shutil.copytree(tmp_path / "m" / "1", tmp_path / "m" / "old_1")
+    with pytest.raises(NotACheckpointError, match="several folders of step 1"):
+        CheckpointStore(tmp_path / "m")
+
+
+def test_a_choice_where_there_is_none_is_not_ignored(saved):
+    for options in ({"step": 3}, {"item": "state", "step": 3}, {"item": "other"}):
+        with pytest.raises(AmbiguousCheckpointError):
+            CheckpointStore(saved, **options)
+    with pytest.raises(AmbiguousCheckpointError, match=r"step=3 is given, and it has no steps"):
+        linen_store.open_store(saved, step=3)
 
 
 def test_several_items_are_ambiguous(tmp_path):
@@ -229,14 +247,19 @@ def test_another_shape_than_was_saved_is_an_error(saved):
     assert caught.value.reason == "it is int32(5,), int32(6,) was saved"
 
 
-@pytest.mark.parametrize("how", ["overwritten", "removed"])
+@pytest.mark.parametrize("how", ["overwritten", "removed", "saved again", "saved in place"])
 def test_a_checkpoint_replaced_while_open(saved, how):
     store = CheckpointStore(saved)
     assert store.get("params", ("small",)).tolist() == [0, 1, 2, 3, 4]
     if how == "overwritten":
         linen_store.save(saved, {"params": {"big": jnp.zeros((2, 2))}}, overwrite=True)
+    elif how == "saved in place":  # as where a system gives the new folder the old one's number
+        linen_store.save(saved.with_name("new"), {"params": {"big": jnp.zeros((2, 2))}})
+        shutil.copytree(saved.with_name("new"), saved, dirs_exist_ok=True)
     else:
         shutil.rmtree(saved)
+    if how == "saved again":
+        linen_store.save(saved, {"params": {"big": jnp.zeros((2, 2))}})
     with pytest.raises(CheckpointReplacedError):
         store.get("params", ("big",))
 

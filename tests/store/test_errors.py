@@ -51,6 +51,12 @@ CASES = [
         "Cannot open '/c': step=3 is not among [1, 2]. Pass `step=` one of them.",
     ),
     (
+        errors.AmbiguousCheckpointError("/c", "step", (), 3),
+        ValueError,
+        {"choices": (), "found": 3},
+        "Cannot open '/c': step=3 is given, and it has no steps. Leave `step=` out.",
+    ),
+    (
         errors.RootNotFoundError("/c", ("a",), "only ['b'] beside 'a'"),
         KeyError,
         {"path": "/c", "root": ("a",), "found": "only ['b'] beside 'a'"},
@@ -165,7 +171,9 @@ CASES = [
         "Cannot open '/c' with a `key_map`: its names are no flat strings. Use `root=` for the part that holds the collections, and `rename=` of `restore` for the rest.",
     ),
     (
-        errors.UnevenShardingError(["p", "w"], (3, 2), "P('x',)", 0, {"x": 2}),
+        errors.UnevenShardingError(
+            ["p", "w"], (3, 2), "P('x',)", 0, {"x": 2}, "axis 0 does not divide evenly"
+        ),
         ValueError,
         {
             "names": ("p", "w"),
@@ -213,6 +221,42 @@ CASES = [
         "Cannot serialize a set: expected arrays, numbers, strings, bytes, None, dicts and lists. Convert it, or register its type with `register_serialization_state`.",
     ),
     (
+        errors.SeveralProcessesError("/c", 2),
+        RuntimeError,
+        {"path": "/c", "processes": 2},
+        "Cannot save to '/c': expected a single process, found 2 that run together. Call `orbax.checkpoint.v1.save` in each of them; linen-store opens what it writes.",
+    ),
+    (
+        errors.UnmappedNameError("/c", "a"),
+        KeyError,
+        {"path": "/c", "name": "a"},
+        "Cannot open '/c': `key_map` has no entry for 'a'. Add one; None leaves the array out.",
+    ),
+    (
+        errors.RenamePatternError("(", "x", "unbalanced"),
+        ValueError,
+        {"pattern": "(", "replacement": "x", "reason": "unbalanced"},
+        "Cannot rename '(' to 'x': unbalanced. Correct it; `re.escape` makes a pattern of a name as it stands.",
+    ),
+    (
+        errors.UnknownFormatError("npz", ["orbax"]),
+        ValueError,
+        {"found": "npz", "known": ("orbax",)},
+        "Cannot convert to 'npz': expected one of ['orbax']. Pass `to=` one of them, or leave it out for the ending of the path to tell.",
+    ),
+    (
+        errors.MeshSizeError({"x": 2}, 3),
+        ValueError,
+        {"sizes": {"x": 2}, "processes": 3},
+        "Cannot plan for the mesh {'x': 2} and 3 processes: expected at least one device along each axis, and one process or more, but no more than there are devices. Change the mesh or the number of processes.",
+    ),
+    (
+        errors.StateKeysError("Box", [1]),
+        AssertionError,
+        {"type": "Box", "keys": [1]},
+        "Cannot make a state dict of a Box: what is registered for it gave the keys [1], expected strings. Change the function that was passed to `register_serialization_state`.",
+    ),
+    (
         errors.BadMsgpackError("too short"),
         ValueError,
         {"reason": "too short"},
@@ -221,6 +265,7 @@ CASES = [
 ]
 
 STANDALONE = {
+    errors.StateKeysError,
     errors.FrozenDictSetError,
     errors.NotADictError,
     errors.HandlerExistsError,

@@ -1,7 +1,9 @@
 """open_store: every format that Linen users have on disk, written by the libraries themselves."""
 
+import io
 import json
 import pathlib
+import pickle
 import zipfile
 
 import flax.serialization
@@ -30,6 +32,7 @@ from linen_store.errors import (
     NotACheckpointError,
     RemotePathError,
     TorchNamesError,
+    UnmappedNameError,
     UnsafeNameError,
 )
 
@@ -194,21 +197,45 @@ def test_a_key_map_where_names_are_not_flat(tmp_path, write):
 def test_what_is_there_is_told_from_its_content(tmp_path, same):
     path = write_safetensors(tmp_path).rename(tmp_path / "model.bin")
     assert isinstance(open_store(path), SafetensorsStore)
-    for name, raw in (
-        ("empty", b""),
-        ("pickle", b"\x80\x04\x95" * 9),
-        ("text", b"hello"),
-        ("h5", b"\x89HDF"),
+    for name, raw, found in (
+        ("empty", b"", "an empty file"),
+        ("pickle", pickle.dumps({"a": 1}), "a pickle"),
+        ("old pickle", pickle.dumps({"a": 1}, 2), "a pickle"),
+        ("text", b"hello", "starts with b'hello'"),
+        ("h5", b"\x89HDF", "starts with"),
     ):
         file = tmp_path / name
         file.write_bytes(raw)
-        with pytest.raises((NotACheckpointError, DamagedCheckpointError)):
+        with pytest.raises(NotACheckpointError, match=found):
             open_store(file)
+    with zipfile.ZipFile(tmp_path / "torch.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", "x" * 100)
+    with pytest.raises(NotACheckpointError, match=r"a zip file with 'archive/data.pkl' in it"):
+        open_store(tmp_path / "torch.pt")
+    np.savez(tmp_path / "nothing.npz")
+    assert open_store(tmp_path / "nothing.npz").collections() == ()
     (tmp_path / "folder").mkdir()
     with pytest.raises(NotACheckpointError):
         open_store(tmp_path / "folder")
     with pytest.raises(CheckpointNotFoundError):
         open_store(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("options", [{"step": 1}, {"item": "a"}, {"item": "a", "step": 1}])
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_choice_where_there_is_none_is_not_ignored(tmp_path, options, folder):
+    path = write_safetensors(tmp_path)
+    with pytest.raises(AmbiguousCheckpointError):
+        open_store(tmp_path if folder else path, **options)
+
+
+def test_a_stray_file_beside_steps_is_not_the_checkpoint(tmp_path, same):
+    with ocp.CheckpointManager(tmp_path) as manager:
+        manager.save(1, args=ocp.args.StandardSave({"params": {"w": jnp.ones(2)}}))
+    np.savez(tmp_path / "figures.npz", loss=np.ones(3))
+    assert open_store(tmp_path).collections() == ("params",)
+    assert open_store(tmp_path, step=1).collections() == ("params",)
+    assert open_store(tmp_path, item="figures.npz").collections() == ("loss",)
 
 
 @pytest.mark.parametrize("path", ["gs://bucket/c", pathlib.Path("s3://bucket/c"), "file:///c"])
@@ -279,8 +306,14 @@ def entry(shape, offsets, dtype="F32"):
         header({"a": 3}),
         header({"a": entry("xy", [0, 4])}, bytes(4)),
         header(b"[" * 100_000),
+        header({"a": entry([1], [4, 8])}, bytes(8)),
+        header({"a": entry([1], [0, 4])}, bytes(8)),
+        header({"a": entry([1], [0, 4.0])}, bytes(4)),
+        header({"a": entry([True], [0, 4])}, bytes(4)),
+        header({"a": entry([0, 2**70], [0, 0])}),
+        header({"__metadata__": 3}),
     ],
-    ids=range(16),
+    ids=range(22),
 )
 def test_safetensors_that_lie(tmp_path, raw):
     path = tmp_path / "m.safetensors"
@@ -312,12 +345,18 @@ def test_an_index_that_does_not_fit(tmp_path):
         open_store(path)
 
 
-def test_a_file_replaced_while_open(tmp_path):
-    path = write_safetensors(tmp_path)
+@pytest.mark.parametrize("write", [write_safetensors, write_npz])
+def test_a_file_replaced_while_open(tmp_path, write):
+    path = write(tmp_path)
     store = open_store(path)
-    safetensors.flax.save_file({"params.a": jnp.ones(1)}, path)
+    other = path.with_name(f"new{path.suffix}")
+    if write is write_npz:
+        np.savez(other, **{"params/a": np.ones(1)})
+    else:
+        safetensors.flax.save_file({"params.a": jnp.ones(1)}, other)
+    other.replace(path)
     with pytest.raises(CheckpointReplacedError):
-        store.get("params", ("Dense_0", "bias"))
+        store.get("params", ("Dense_0", "kernel"))
 
 
 def test_pickles_in_an_npz_are_never_loaded(tmp_path):
@@ -350,9 +389,60 @@ def test_an_npz_that_lies_or_is_damaged(tmp_path):
         NpzStore(path)
 
 
+def test_numbers_of_another_byte_order_in_an_npz(tmp_path):
+    swapped = np.arange(3, dtype=np.dtype(np.int32).newbyteorder("S"))
+    np.savez(tmp_path / "m.npz", **{"p/a": swapped, "p/b": np.asfortranarray(np.eye(2, 3, 1))})
+    store = NpzStore(tmp_path / "m.npz")
+    assert store.spec("p", ("a",)).dtype == np.int32
+    assert store.get("p", ("a",)).tolist() == [0, 1, 2]
+    assert store.get("p", ("b",)).tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
+def test_an_npz_that_claims_more_than_it_can_hold(tmp_path):
+    header_only = io.BytesIO()
+    fields = {"descr": "<f4", "fortran_order": False, "shape": (1 << 40,)}
+    np.lib.format.write_array_header_1_0(header_only, fields)
+    with zipfile.ZipFile(tmp_path / "m.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("p/a.npy", header_only.getvalue())
+        archive.getinfo("p/a.npy").file_size = len(header_only.getvalue()) + 4 * (1 << 40)
+    with pytest.raises(DamagedCheckpointError, match="cannot have"):
+        NpzStore(tmp_path / "m.npz")
+
+
 def test_damaged_msgpack(tmp_path):
     path = write_msgpack(tmp_path)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(DamagedCheckpointError) as caught:
         open_store(path)
     assert caught.value.file == str(path)
+
+
+def test_bare_metadata_says_that_the_names_are_those_of_flax(tmp_path, same):
+    weights = {"params.fc.weight": jnp.ones(3)}
+    safetensors.flax.save_file(weights, tmp_path / "m.safetensors", metadata={"format": "flax"})
+    assert open_store(tmp_path / "m.safetensors").children("params", ("fc",)) == ("weight",)
+    tree = {"params": {"weight": jnp.ones(3, jnp.int8), "b": jnp.ones(2)}}
+    linen_store.convert(nn.MemoryStore(tree), tmp_path / "n.safetensors")
+    assert same(open_store(tmp_path / "n.safetensors").snapshot(), tree)
+    loaded = safetensors.flax.load_file(tmp_path / "n.safetensors")
+    assert same(loaded, {"params.weight": jnp.ones(3, jnp.int8), "params.b": jnp.ones(2)})
+
+
+def test_the_folder_of_safetensors(tmp_path):
+    write_sharded(tmp_path)
+    assert SafetensorsStore(tmp_path).collections() == ("batch_stats", "params")
+    (tmp_path / "model.safetensors.index.json").unlink()
+    with pytest.raises(NotACheckpointError, match=r"\['a.safetensors', 'b.safetensors'\]"):
+        SafetensorsStore(tmp_path)
+
+
+def test_a_key_map_that_lacks_a_name(tmp_path):
+    np.savez(tmp_path / "m.npz", a=np.ones(1), b=np.ones(1))
+    with pytest.raises(UnmappedNameError):
+        open_store(tmp_path / "m.npz", key_map={"a": "params/a"})
+
+
+def test_keys_of_msgpack_that_are_the_same_as_names(tmp_path):
+    (tmp_path / "m.msgpack").write_bytes(b"\x82\x01\x02\xa11\x03")
+    with pytest.raises(DamagedCheckpointError, match="no different names"):
+        FlaxMsgpackStore(tmp_path / "m.msgpack")

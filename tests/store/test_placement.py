@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import flax.linen
 import jax
 import jax.numpy as jnp
 import pytest
@@ -10,7 +11,7 @@ from jax.sharding import AbstractMesh, PartitionSpec
 
 import linen_core as nn
 import linen_store
-from linen_store.errors import RestoreMismatchError, UnevenShardingError
+from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
 from linen_store.placement import partition_specs
 
 F32 = jnp.float32
@@ -88,8 +89,11 @@ def test_what_does_not_divide_or_exist_is_told():
     with pytest.raises(UnevenShardingError) as caught:
         linen_store.plan(WANTED, STORED, {"data": 3, "model": 2}, RULES)
     assert (caught.value.names, caught.value.axis) == (("params", "embed"), 0)
-    with pytest.raises(UnevenShardingError):
+    with pytest.raises(UnevenShardingError, match="the mesh has no axis 'vocab'"):
         linen_store.plan(WANTED, STORED, {"other": 3})
+    scalar = {"params": {"scale": boxed((), ("x",))}}
+    with pytest.raises(UnevenShardingError, match="the array has 0 axes, not 1"):
+        linen_store.plan(scalar, {"params": {"scale": jnp.ones(())}}, {"x": 2})
     with pytest.raises(RestoreMismatchError, match="params/more: missing"):
         linen_store.plan({"params": {"more": STORED["params"]["bias"]}}, STORED, {"x": 1})
 
@@ -98,6 +102,21 @@ def test_each_mesh_axis_is_used_once():
     rules = [("a", "x"), ("b", "x"), ("b", "y"), ("c", None)]
     specs = partition_specs({"w": boxed((2, 2, 2, 2), ("a", "b", "c", "d"))}, rules)
     assert specs["w",] == specs["w", "value"] == PartitionSpec("x", "y", None, None)
+
+
+def test_rules_go_before_the_order_of_axes():
+    rules = [("mlp", "model"), ("embed", "model")]
+    specs = partition_specs({"w": boxed((4, 4), ("embed", "mlp"))}, rules)
+    assert specs["w",] == flax.linen.logical_to_mesh_axes(("embed", "mlp"), rules)
+    assert specs["w",] == PartitionSpec(None, "model")
+
+
+@pytest.mark.parametrize(
+    ("mesh", "processes"), [({"x": 0}, 1), ({"x": 2}, 0), ({"x": 2}, 3), ({"x": -2, "y": -2}, 1)]
+)
+def test_a_mesh_that_cannot_be(mesh, processes):
+    with pytest.raises(MeshSizeError):
+        linen_store.plan(None, STORED, mesh, processes=processes)
 
 
 SHARDED = """

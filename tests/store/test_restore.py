@@ -7,7 +7,13 @@ import pytest
 
 import linen_core as nn
 import linen_store
-from linen_store.errors import RenameCollisionError, RestoreMismatchError, RngsMissingError
+from linen_store.errors import (
+    RenameCollisionError,
+    RenamePatternError,
+    RestoreMismatchError,
+    RngsMissingError,
+    StoreDtypeError,
+)
 
 X = jnp.ones((2, 6, 6, 1))
 DEVICE = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -159,6 +165,17 @@ def test_another_kind_of_value_is_never_taken(trained, wrong):
         linen_store.restore(Net(), trained, X, strict=False)
 
 
+@pytest.mark.parametrize("from_path", [True, False])
+def test_floats_are_never_cast_to_integers(tmp_path, from_path):
+    store = nn.Dense(2).init(jax.random.key(0), jnp.ones((1, 3)))
+    linen_store.save(tmp_path / "c", store)
+    source = tmp_path / "c" if from_path else store
+    with pytest.raises(StoreDtypeError):
+        linen_store.restore(nn.Dense(2), source, jnp.ones((1, 3)), dtype=jnp.int32)
+    with pytest.raises(StoreDtypeError):
+        linen_store.plan(None, source, {"x": 1}, dtype=jnp.int32)
+
+
 def test_another_width_is_taken_as_it_is_and_told(trained):
     trained["params"]["head"]["bias"] = jnp.ones(10, jnp.bfloat16)
     variables, report = linen_store.restore(Net(), trained, X)
@@ -209,6 +226,12 @@ def test_rename_maps_and_drops(saved, trained, same):
         "Cannot rename: 'params/conv/bias' and 'params/conv/kernel' would both be 'params/conv/x'. "
         "Make the patterns of `rename` more exact, or drop one with None."
     )
+
+
+@pytest.mark.parametrize("rename", [{"(": "x"}, {"(": None}, {"params": r"\7"}])
+def test_a_pattern_that_is_none_is_told(saved, rename):
+    with pytest.raises(RenamePatternError):
+        linen_store.restore(nn.Dense(2), saved, jnp.ones((1, 3)), rename=rename)
 
 
 def test_rename_reaches_other_collections(tmp_path, trained, same):

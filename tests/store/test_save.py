@@ -23,6 +23,7 @@ from linen_store.errors import (
     NotACheckpointError,
     SaveFailedError,
     SaveTimeoutError,
+    SeveralProcessesError,
     UnsupportedLeafError,
     UnwritablePathError,
 )
@@ -57,6 +58,18 @@ def test_orbax_v0_opens_it(tmp_path, same):
 def test_takes_mappings_and_stores(tmp_path, same, wrap):
     save(tmp_path / "c", wrap(TREE))
     assert same(CheckpointStore(tmp_path / "c").snapshot(), TREE)
+
+
+def test_numbers_of_another_byte_order_keep_their_value(tmp_path):
+    swapped = np.arange(3, dtype=np.dtype(np.float32).newbyteorder("S"))
+    save(tmp_path / "c", {"params": {"w": swapped}})
+    assert CheckpointStore(tmp_path / "c").get("params", ("w",)).tolist() == [0, 1, 2]
+    assert v1.load(tmp_path / "c")["params"]["w"].tolist() == [0, 1, 2]
+
+
+def test_the_name_that_stands_for_no_collection_may_be_a_users(tmp_path):
+    save(tmp_path / "c", {"_linen_nothing": jnp.ones(2)})
+    assert CheckpointStore(tmp_path / "c").collections() == ("_linen_nothing",)
 
 
 @pytest.mark.filterwarnings(
@@ -133,6 +146,9 @@ def test_names_that_collide_when_dotted_are_refused(tmp_path, tree):
         b"bytes",
         np.array(["s"]),
         np.array([object()]),
+        np.zeros(2, [("x", np.float32)]),
+        np.zeros(2, jax.dtypes.float0),
+        2**64,
         jax.ShapeDtypeStruct((1,), float),
     ],
 )
@@ -146,6 +162,13 @@ def test_unsupported_values_are_refused_before_anything_is_written(tmp_path, val
 def test_a_tracer_is_refused(tmp_path):
     with pytest.raises(UnsupportedLeafError):
         jax.jit(lambda x: save(tmp_path / "c", {"p": x}))(1.0)
+
+
+def test_several_processes_are_told_to_use_orbax(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(SeveralProcessesError):
+        save(tmp_path / "c", TREE)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +18,15 @@ from linen_store._render import Outcome
 from linen_store._specs import is_array_spec, nbytes, render_spec
 from linen_store.checkpoint_store import CheckpointStore
 from linen_store.converting import convert
-from linen_store.errors import DamagedCheckpointError
+from linen_store.errors import DamagedCheckpointError, UnfinishedCheckpointError
 from linen_store.lazy_store import LazyStore
 from linen_store.opening import open_store
 from linen_store.placement import plan
 
-__all__ = ["COMMANDS", "Outcome"]
+__all__ = ["COMMANDS", "Outcome", "Split"]
+
+Split: TypeAlias = tuple[re.Pattern[str], str]
+"""Which arrays are split, by a pattern for their names, and over which axes of the mesh."""
 
 
 def _open(options: argparse.Namespace, path: str, **more: Any) -> LazyStore:
@@ -137,12 +140,21 @@ def _difference(
     if (one.spec.shape, one.spec.dtype) != (other.spec.shape, other.spec.dtype):
         return "shape or dtype", f"{render_spec(one.spec)} and {render_spec(other.spec)}"
     a, b = _numbers(read_array(first, one)), _numbers(read_array(second, other))
-    close = np.isclose(a, b, rtol=options.rtol, atol=options.atol, equal_nan=True)
-    if close.all():
+    same = _same(a, b, options)
+    if same.all():
         return None
     wide = a.astype(np.complex128 if a.dtype.kind == "c" else np.float64)
-    worst = np.nanmax(np.abs(wide - b), initial=0.0)
-    return "values", f"{int((~close).sum()):,} of {a.size:,} elements, by up to {worst:.6g}"
+    with np.errstate(invalid="ignore"):  # of infinities; where one is no number, nor is this
+        worst = np.abs(wide - b)[~same].max()
+    return "values", f"{int((~same).sum()):,} of {a.size:,} elements, by up to {worst:.6g}"
+
+
+def _same(
+    a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], options: argparse.Namespace
+) -> np.ndarray[Any, Any]:
+    if a.dtype.kind in "biu" and not options.rtol and not options.atol:
+        return np.asarray(a == b)  # `isclose` would make floats of them, and lose digits
+    return np.asarray(np.isclose(a, b, rtol=options.rtol, atol=options.atol, equal_nan=True))
 
 
 def verify(options: argparse.Namespace) -> Outcome:
@@ -158,6 +170,8 @@ def verify(options: argparse.Namespace) -> Outcome:
                     _verify_array(store, one, problems)
     except DamagedCheckpointError as error:
         problems.append((error.file, error.reason))
+    except UnfinishedCheckpointError as error:
+        problems.append((error.path, f"it is unfinished: {error.found}"))
     state = f"{len(problems)} are damaged" if problems else "all can be read"
     return Outcome(
         data={
@@ -209,16 +223,12 @@ def convert_to(options: argparse.Namespace) -> Outcome:
 
 def plan_read(options: argparse.Namespace) -> Outcome:
     """Tell what loading onto a mesh reads and holds."""
-    mesh = {
-        name: int(size) for name, _, size in (a.partition("=") for a in options.mesh.split(","))
-    }
-    splits = [tuple(split.rsplit("=", 1)) for split in options.split]
     with _open(options, options.path) as store:
         wanted: dict[str, Any] = {}
         for one in arrays_of(store):
             if is_array_spec(one.spec):
-                _insert(wanted, one.names, Partitioned(one.spec, _axes(one.names, splits)))
-        found = plan(wanted, store, mesh, processes=options.processes)
+                _insert(wanted, one.names, Partitioned(one.spec, _axes(one.names, options.split)))
+        found = plan(wanted, store, options.mesh, processes=options.processes)
     return Outcome(
         data={
             "total_bytes": found.total_bytes,
@@ -229,8 +239,8 @@ def plan_read(options: argparse.Namespace) -> Outcome:
     )
 
 
-def _axes(names: Names, splits: list[Any]) -> tuple[str | None, ...]:
-    chosen = [axes for pattern, axes in splits if re.search(pattern, "/".join(names))]
+def _axes(names: Names, splits: list[Split]) -> tuple[str | None, ...]:
+    chosen = [axes for pattern, axes in splits if pattern.search("/".join(names))]
     if not chosen or chosen[-1] == "-":
         return ()
     return tuple(axis if axis != "-" else None for axis in chosen[-1].split(","))

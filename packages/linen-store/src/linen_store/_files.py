@@ -10,7 +10,7 @@ import numpy as np
 
 from linen_store._buffers import aligned_empty, is_canonical, map_threads
 from linen_store._tree import Leaf, Tree, build_tree
-from linen_store.errors import DamagedCheckpointError
+from linen_store.errors import DamagedCheckpointError, UnmappedNameError
 
 __all__ = ["KeyMap", "named_tree", "place"]
 
@@ -31,11 +31,15 @@ def named_tree(
       The tree, and for each leaf its name in the file.
 
     Raises:
+      UnmappedNameError: ``key_map`` lacks a name.
       DamagedCheckpointError: two names are the same, or one names a node above another.
     """
     found: dict[tuple[str, ...], str] = {}
     for name in names:
-        mapped = _mapped(name, key_map)
+        try:
+            mapped = _mapped(name, key_map)
+        except KeyError as error:
+            raise UnmappedNameError(path, name) from error
         if mapped is None:
             continue
         parts = tuple(mapped.split(separator)) if isinstance(mapped, str) else tuple(mapped)

@@ -14,7 +14,7 @@ import numpy as np
 
 import linen_core as nn
 from linen_store._specs import array_spec, flatten_names, is_array_spec, render_spec
-from linen_store.errors import RenameCollisionError
+from linen_store.errors import RenameCollisionError, RenamePatternError
 
 __all__ = [
     "Call",
@@ -140,6 +140,7 @@ def index_store(store: nn.VariableStore, rename: Mapping[str, str | None]) -> di
 
     Raises:
       RenameCollisionError: two arrays get the same name.
+      RenamePatternError: a pattern is no regular expression.
     """
     found: dict[Names, Stored] = {}
     for one in arrays_of(store):
@@ -179,11 +180,13 @@ def read_array(store: nn.VariableStore, one: Stored) -> Any:
 def _renamed(names: Names, rename: Mapping[str, str | None]) -> Names | None:
     before = joined = "/".join(names)
     for pattern, replacement in rename.items():
-        if replacement is None:
-            if re.search(pattern, joined):
+        try:
+            if replacement is not None:
+                joined = re.sub(pattern, replacement, joined)
+            elif re.search(pattern, joined):
                 return None
-        else:
-            joined = re.sub(pattern, replacement, joined)
+        except (re.error, IndexError) as error:
+            raise RenamePatternError(pattern, replacement, str(error)) from error
     return names if joined == before else tuple(joined.split("/"))
 
 

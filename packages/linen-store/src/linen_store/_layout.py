@@ -28,7 +28,9 @@ __all__ = [
     "OrbaxTree",
     "find_tree",
     "holds_orbax",
+    "holds_steps",
     "is_checkpoint",
+    "listed",
     "load_tree",
 ]
 
@@ -47,6 +49,16 @@ _KINDS: dict[str, Kind] = {
     "string": "string",
     "None": "none",
 }
+# Names may be written as Python literals: what is no literal fails in Python's parser.
+_BAD_METADATA = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+)
 _EMPTY: dict[str, Any] = {"Dict": {}, "List": [], "Tuple": (), "NamedTuple": ()}
 
 
@@ -94,10 +106,12 @@ def find_tree(
         )
     if UNFINISHED in os.path.basename(os.path.normpath(folder)):
         raise UnfinishedCheckpointError(folder, f"its name holds {UNFINISHED!r}")
-    names = sorted(_listed(folder))
-    steps = _steps(names)
+    names = listed(folder)
+    steps = _steps(folder, names)
     if METADATA not in names and steps and not set(names) & set(_MARKERS):
-        return find_tree(_choose_step(folder, steps, step), item=item)
+        return _find_in_steps(folder, steps, item, step)
+    if step is not None:
+        raise AmbiguousCheckpointError(folder, "step", (), step)
     if METADATA in names and item is None:
         return folder
     return _choose_item(folder, names, item)
@@ -125,24 +139,52 @@ def _check_half_saved(folder: str) -> None:
         raise UnfinishedCheckpointError(folder, f"only {unfinished!r} is there")
 
 
-def _listed(folder: str) -> list[str]:
+def holds_steps(folder: str, names: list[str]) -> bool:
+    """Tell whether a folder has Orbax checkpoints in it by step."""
+    return any(
+        _STEP.fullmatch(name) and is_checkpoint(os.path.join(folder, name)) for name in names
+    )
+
+
+def listed(folder: str) -> list[str]:
+    """List the names in a folder, sorted.
+
+    Raises:
+      DamagedCheckpointError: the folder cannot be read.
+    """
     try:
-        return os.listdir(folder)
+        return sorted(os.listdir(folder))
     except OSError as error:
         raise DamagedCheckpointError(folder, folder, error.strerror or str(error)) from error
 
 
-def _steps(names: list[str]) -> dict[int, str]:
-    matches = ((_STEP.fullmatch(name), name) for name in names)
-    return {int(match[1]): name for match, name in matches if match}
+def _steps(folder: str, names: list[str]) -> dict[int, list[str]]:
+    """Find the folders by step: there may be several of one step, under different prefixes."""
+    found: dict[int, list[str]] = {}
+    for name in names:
+        match = _STEP.fullmatch(name)
+        if match and os.path.isdir(os.path.join(folder, name)):
+            found.setdefault(int(match[1]), []).append(name)
+    return found
 
 
-def _choose_step(folder: str, steps: dict[int, str], step: int | None) -> str:
-    if step is None:
-        return os.path.join(folder, steps[max(steps)])
-    if step not in steps:
+def _find_in_steps(
+    folder: str, steps: dict[int, list[str]], item: str | None, step: int | None
+) -> str:
+    """Find the tree of one step, by default of the newest that was finished."""
+    if step is not None and step not in steps:
         raise AmbiguousCheckpointError(folder, "step", sorted(steps), step)
-    return os.path.join(folder, steps[step])
+    failures: list[Exception] = []
+    for number in sorted(steps, reverse=True) if step is None else [step]:
+        name, *others = steps[number]
+        if others:
+            found = f"several folders of step {number}, {steps[number]}"
+            raise NotACheckpointError(folder, found, "Pass the path of one of them.")
+        try:
+            return find_tree(os.path.join(folder, name), item=item)
+        except (UnfinishedCheckpointError, NotACheckpointError) as error:
+            failures.append(error)
+    raise failures[0]
 
 
 def _choose_item(folder: str, names: list[str], item: str | None) -> str:
@@ -193,7 +235,7 @@ def load_tree(folder: str) -> OrbaxTree:
         zarr_format = 3 if fields.get("use_zarr3") else 2
     except OSError as error:
         raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _BAD_METADATA as error:
         raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
     ocdbt = bool(fields.get("use_ocdbt", True))
     arrays = [names for names, _, leaf in entries if _is_array(leaf)]
@@ -239,7 +281,7 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
         value_type = entry["value_metadata"]["value_type"]
         if value_type in _EMPTY:
             yield names, indexed, type(_EMPTY[value_type])()
-        elif names != (NOTHING,):
+        elif (names, value_type) != ((NOTHING,), "None"):
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
 
 

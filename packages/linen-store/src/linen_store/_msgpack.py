@@ -1,9 +1,8 @@
 """Trees of arrays as MessagePack, byte for byte as flax writes them.
 
 Extension type 1 is an array and 3 a numpy scalar: a MessagePack list of shape, dtype name and
-row-major bytes. Extension type 2 is a complex number: a list of its parts. An array of more than
-`MAX_CHUNK_SIZE` bytes is a map of its shape and of flat pieces, because MessagePack holds no more
-than 4 GiB in one piece.
+row-major bytes. Extension type 2 is a complex number: a list of its parts. A large array is a
+map of its shape and of flat pieces, because MessagePack holds no more than 4 GiB in one piece.
 """
 
 from __future__ import annotations
@@ -18,45 +17,46 @@ import numpy as np
 
 from linen_store.errors import BadMsgpackError, UnsupportedStateError
 
-__all__ = ["MAX_CHUNK_SIZE", "msgpack_restore", "msgpack_serialize"]
-
-MAX_CHUNK_SIZE = 2**30
-"""Arrays of more bytes than this are written in pieces of this size."""
+__all__ = ["msgpack_restore", "serialize"]
 
 _ARRAY, _COMPLEX, _SCALAR = 1, 2, 3
 _CHUNKED = "__msgpack_chunked_array__"
+# What numpy and msgpack fail with where bytes make no sense; numpy parses names of dtypes.
+_BAD_BYTES = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+)
 
 
-def msgpack_serialize(pytree: Any, in_place: bool = False) -> bytes:
-    """Serialise nested dicts and lists of arrays, numbers, strings and bytes.
+def serialize(tree: Any, chunk_bytes: int) -> bytes:
+    """Serialise nested dicts and lists, dicts in their own order.
 
     Args:
-      pytree: the tree.
-      in_place: whether dicts are written in their own order, not in that of sorted keys. (In flax
-        this lets the tree be changed as well; here it never is.)
+      tree: the dicts and lists, with arrays, numbers, strings and bytes in them.
+      chunk_bytes: arrays of more bytes than this are written in pieces of this size.
 
     Raises:
       UnsupportedStateError: a value is none of these.
-
-    Example:
-      >>> msgpack_restore(msgpack_serialize({"a": np.arange(3, dtype=np.int8)}))
-      {'a': array([0, 1, 2], dtype=int8)}
     """
     import msgpack  # type: ignore[import-untyped]
 
-    ordered = pytree if in_place else jax.tree_util.tree_map(lambda leaf: leaf, pytree)
-    packed: bytes = msgpack.packb(_prepared(ordered), default=_pack, strict_types=True)
+    packed: bytes = msgpack.packb(_prepared(tree, chunk_bytes), default=_pack, strict_types=True)
     return packed
 
 
-def _prepared(tree: Any) -> Any:
+def _prepared(tree: Any, chunk_bytes: int) -> Any:
     """Cut large arrays up, wherever a path of dicts leads to them."""
     if isinstance(tree, dict):
-        return {name: _prepared(child) for name, child in tree.items()}
+        return {name: _prepared(child, chunk_bytes) for name, child in tree.items()}
     if isinstance(tree, jax.Array) and _is_plain(tree):
         tree = np.asarray(tree)
-    if isinstance(tree, np.ndarray) and tree.nbytes > MAX_CHUNK_SIZE:
-        return _chunked(tree)
+    if isinstance(tree, np.ndarray) and tree.nbytes > chunk_bytes:
+        return _chunked(tree, chunk_bytes)
     return tree
 
 
@@ -64,8 +64,8 @@ def _is_plain(array: jax.Array) -> bool:
     return not jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
-def _chunked(array: np.ndarray[Any, Any]) -> dict[str, Any]:
-    size = max(1, MAX_CHUNK_SIZE // array.dtype.itemsize)
+def _chunked(array: np.ndarray[Any, Any], chunk_bytes: int) -> dict[str, Any]:
+    size = max(1, chunk_bytes // array.dtype.itemsize)
     flat = array.reshape(-1)
     pieces = [flat[start : start + size] for start in range(0, flat.size, size)]
     return {_CHUNKED: True, "shape": _numbered(array.shape), "chunks": _numbered(pieces)}
@@ -84,7 +84,8 @@ def _pack(value: Any) -> Any:
         return msgpack.ExtType(_SCALAR, _array_bytes(np.asarray(value)))
     if isinstance(value, complex):
         return msgpack.ExtType(_COMPLEX, msgpack.packb((value.real, value.imag)))
-    found = f"a {type(value).__name__}"
+    is_long = isinstance(value, int)
+    found = "an integer of more than 64 bits" if is_long else f"a {type(value).__name__}"
     raise UnsupportedStateError(found)
 
 
@@ -95,17 +96,28 @@ def _array_bytes(value: Any) -> bytes:
         found = "a PRNG key; take its `jax.random.key_data`"
         raise UnsupportedStateError(found)
     array = np.asarray(value)
-    if array.dtype.hasobject or array.dtype.isalignedstruct:
+    if array.dtype.hasobject or not _is_known(array.dtype.name):
         found = f"a numpy array of {array.dtype}"
         raise UnsupportedStateError(found)
+    # The name of a dtype does not tell the order of its bytes: readers take that of the machine.
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     packed: bytes = msgpack.packb(
         (array.shape, array.dtype.name, array.tobytes("C")), use_bin_type=True
     )
     return packed
 
 
+def _is_known(name: str) -> bool:
+    """Tell whether a dtype can be found again by its name: of text and records it cannot."""
+    try:
+        jnp.dtype(name)
+    except TypeError:
+        return False
+    return True
+
+
 def msgpack_restore(encoded_pytree: bytes) -> Any:
-    """Restore the tree that `msgpack_serialize`, or flax, wrote.
+    r"""Restore the tree that `msgpack_serialize`, or flax, wrote.
 
     Returns:
       Nested dicts and lists, with numpy arrays that cannot be written to.
@@ -114,15 +126,15 @@ def msgpack_restore(encoded_pytree: bytes) -> Any:
       BadMsgpackError: the bytes are damaged, or no such tree.
 
     Example:
-      >>> msgpack_restore(msgpack_serialize({"w": np.arange(2)}))
-      {'w': array([0, 1])}
+      >>> msgpack_restore(b"\x81\xa1w\x01")
+      {'w': 1}
     """
     import msgpack
 
     try:
         tree = msgpack.unpackb(encoded_pytree, ext_hook=_unpack, raw=False, strict_map_key=False)
         return _joined(tree)
-    except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:
+    except _BAD_BYTES as error:
         reason = f"{type(error).__name__}: {error}"
         raise BadMsgpackError(reason) from error
 

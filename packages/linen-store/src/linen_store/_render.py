@@ -36,8 +36,16 @@ def render(outcome: Outcome, *, as_json: bool) -> str:
     """Give the text that a command prints."""
     if as_json:
         return json.dumps(outcome.data) + "\n"
-    table = _table(outcome.columns, outcome.rows) if outcome.rows else ""
+    rows = [[_printable(cell) for cell in row] for row in outcome.rows]
+    table = _table(outcome.columns, rows) if rows else ""
     return table + (outcome.summary + "\n" if outcome.summary else "")
+
+
+def _printable(cell: str) -> str:
+    """Show what a terminal would take for a command, or for a new line, as an escape sequence."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in cell
+    )
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -45,13 +53,14 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         from rich.box import SIMPLE
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
     except ImportError:
         return _plain_table(columns, rows)
     table = Table(box=SIMPLE)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        table.add_row(*map(Text, row))  # not markup: brackets are part of names
     stream = io.StringIO()
     Console(file=stream, width=shutil.get_terminal_size().columns).print(table)
     return stream.getvalue()

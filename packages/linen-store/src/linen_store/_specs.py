@@ -9,10 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from linen_store.errors import StoreDtypeError
+
 __all__ = [
     "array_spec",
     "cast_spec",
     "flatten_names",
+    "floating_dtype",
     "is_array_spec",
     "key_data_spec",
     "key_name",
@@ -26,6 +29,20 @@ def array_spec(shape: Sequence[int], dtype: Any, sharding: Any = None) -> jax.Sh
     make: Any = jax.ShapeDtypeStruct
     described: jax.ShapeDtypeStruct = make(tuple(shape), dtype, sharding=sharding)
     return described
+
+
+def floating_dtype(dtype: Any) -> Any:
+    """Check that a dtype to cast to is one of floating-point numbers; None is none.
+
+    Raises:
+      StoreDtypeError: it is not.
+    """
+    if dtype is None:
+        return None
+    checked: Any = jnp.dtype(dtype)
+    if not jnp.issubdtype(checked, jnp.floating):
+        raise StoreDtypeError(checked)
+    return checked
 
 
 def cast_spec(spec: jax.ShapeDtypeStruct, dtype: Any) -> jax.ShapeDtypeStruct:

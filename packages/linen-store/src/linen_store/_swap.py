@@ -90,7 +90,7 @@ def _remove_abandoned(parent: str, prefix: str) -> None:
 
 
 def publish(finished: str, path: str, *, overwrite: bool) -> None:
-    """Move a finished folder to a path; with ``overwrite`` it changes places with what is there.
+    """Move a finished folder or file to a path; with ``overwrite`` it changes places with what is there.
 
     Raises:
       CheckpointExistsError: something is at the path, and is not to be overwritten.
@@ -98,6 +98,9 @@ def publish(finished: str, path: str, *, overwrite: bool) -> None:
     try:
         if overwrite and os.path.lexists(path):
             _exchange(finished, path)
+        elif os.path.isfile(finished):
+            # Renaming a file would replace one that another writer has put there meanwhile.
+            _link(finished, path)
         else:
             os.rename(finished, path)
     except OSError as error:
@@ -106,6 +109,18 @@ def publish(finished: str, path: str, *, overwrite: bool) -> None:
         raise
     _sync(os.path.dirname(path))
     shutil.rmtree(backup_path(path), ignore_errors=True)
+
+
+def _link(finished: str, path: str) -> None:
+    try:
+        os.link(finished, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        # A file system without hard links.
+        if os.path.lexists(path):
+            raise CheckpointExistsError(path) from error
+        os.rename(finished, path)
 
 
 def _exchange(finished: str, path: str) -> None:

@@ -15,6 +15,7 @@ from linen_store import _tree
 from linen_store._checksums import Checksums, damaged_files
 from linen_store._collector import collector_paused
 from linen_store._layout import METADATA, find_tree, load_tree
+from linen_store._paths import file_identity
 from linen_store._specs import array_spec, render_spec
 from linen_store._tree import Leaf, Root, map_leaves
 from linen_store.errors import CheckpointReplacedError, ChecksumError, DamagedCheckpointError
@@ -90,7 +91,7 @@ class CheckpointStore(LazyStore):
         cache_bytes: int = 1 << 30,
     ) -> None:
         self._folder = find_tree(path, item=item, step=step)
-        self._identity = _identity(self._folder)
+        self._identity = self._identify()
         with collector_paused():
             found = load_tree(self._folder)
             recorded = Checksums.load(self._folder)
@@ -244,8 +245,12 @@ class CheckpointStore(LazyStore):
             raise DamagedCheckpointError(self.path, self._folder, reason, leaf.names)
 
     def _check_same(self) -> None:
-        if _identity(self._folder) != self._identity:
+        if self._identify() != self._identity:
             raise CheckpointReplacedError(self.path)
+
+    def _identify(self) -> Any:
+        # Not the folder itself: a system may give a new folder the number of one just removed.
+        return file_identity(os.path.join(self._folder, METADATA))
 
     def _damaged(self, leaf: Leaf, error: BadArrayError) -> DamagedCheckpointError:
         """Say which leaf, and look for the file whose damage explains it.
@@ -259,15 +264,6 @@ class CheckpointStore(LazyStore):
             file, reason = next(damaged_files(self._folder, self._checksums), (file, reason))
         kind = ChecksumError if "CRC-32" in reason else DamagedCheckpointError
         return kind(self.path, file, reason, leaf.names)
-
-
-def _identity(folder: str) -> tuple[int, int] | None:
-    """Tell one folder from another that took its place."""
-    try:
-        found = os.stat(folder)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _check_files(folder: str, checksums: Checksums, *, sizes_only: bool) -> None:

@@ -7,11 +7,12 @@ out.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
 from linen_core.errors import LinenError
-from linen_store._commands import COMMANDS, Outcome
+from linen_store._commands import COMMANDS, Outcome, Split
 from linen_store._render import render
 
 __all__ = ["main"]
@@ -68,16 +69,39 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--overwrite", action="store_true", help="replace what is there")
     convert.add_argument("--compression", action="store_true", help="write less, and slower")
     plan = add("plan", "Tell what loading onto a mesh reads and holds.", ["path"])
-    plan.add_argument("--mesh", required=True, help="sizes of axes, as data=4,model=2")
+    plan.add_argument("--mesh", type=_mesh, required=True, help="sizes of axes, as data=4,model=2")
     plan.add_argument("--processes", type=int, default=1, help="how many share the devices")
     plan.add_argument(
         "--split",
+        type=_split,
         action="append",
         default=[],
         metavar="REGEX=AXES",
         help="how arrays of matching names are split, as 'kernel=data,model' or 'bias=-'; the last match counts",
     )
     return parser
+
+
+def _mesh(text: str) -> dict[str, int]:
+    """Read the sizes of a mesh, as ``data=4,model=2``."""
+    found = dict(re.findall(r"([^=,]+)=(\d+)(?:,|$)", text))
+    if ",".join(f"{name}={size}" for name, size in found.items()) != text:
+        msg = f"expected sizes of axes, as data=4,model=2, found {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return {name: int(size) for name, size in found.items()}
+
+
+def _split(text: str) -> Split:
+    """Read a pattern for names and the mesh axes of what matches, as ``kernel=data,model``."""
+    pattern, sign, axes = text.rpartition("=")
+    if not sign:
+        msg = f"expected a pattern and axes, as kernel=data,model, found {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        return re.compile(pattern), axes
+    except re.error as error:
+        msg = f"expected a regular expression before the last =, found {pattern!r}: {error}"
+        raise argparse.ArgumentTypeError(msg) from error
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any, BinaryIO, Literal
 
 import jax
@@ -14,16 +15,17 @@ import numpy as np
 from linen_core import VariableStore
 from linen_store._fit import Names, Stored, arrays_of, read_array
 from linen_store._paths import local_path
-from linen_store._specs import is_array_spec, nbytes
+from linen_store._specs import is_array_spec, key_name, nbytes
 from linen_store._swap import publish, workshop
 from linen_store.errors import (
     CheckpointExistsError,
     DottedNameError,
     NotACheckpointError,
+    UnknownFormatError,
     UnsupportedLeafError,
 )
 from linen_store.opening import open_store
-from linen_store.safetensors_store import DTYPE_NAMES
+from linen_store.safetensors_store import DTYPE_NAMES, METADATA
 from linen_store.saving import check_target, save
 
 __all__ = ["Format", "convert"]
@@ -32,8 +34,10 @@ _STAGED_BYTES = 1 << 20
 """Arrays from this size on are staged in a file."""
 
 _ALIGNMENT = 64
+_BYTE = np.dtype(np.uint8)
 
 Format = Literal["orbax", "safetensors"]
+_FORMATS: tuple[Format, ...] = ("orbax", "safetensors")
 
 
 def convert(
@@ -54,6 +58,7 @@ def convert(
       compression: whether an Orbax checkpoint is compressed.
 
     Raises:
+      UnknownFormatError: ``to`` is no format that can be written.
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
       DottedNameError: safetensors would split a name at its dot.
       UnsupportedLeafError: the format cannot hold a value.
@@ -69,6 +74,8 @@ def convert(
       Array([0., 0., 0.], dtype=float32)
     """
     target = os.path.abspath(local_path(path))
+    if to is not None and to not in _FORMATS:
+        raise UnknownFormatError(to, _FORMATS)
     chosen = to or ("safetensors" if target.endswith(".safetensors") else "orbax")
     with contextlib.ExitStack() as stack:
         if isinstance(source, str | os.PathLike):
@@ -116,8 +123,11 @@ def _write_safetensors(store: VariableStore, target: str, overwrite: bool) -> No
         raise CheckpointExistsError(target)
     if os.path.isdir(target):
         raise NotACheckpointError(target, "a folder", "Only a file is overwritten by safetensors.")
-    found = arrays_of(store)
-    header: dict[str, Any] = {}
+    # Large numbers first, so that all are aligned; the format has no None and no empty containers.
+    found = sorted(arrays_of(store), key=lambda one: -getattr(one.spec, "dtype", _BYTE).itemsize)
+    for names in _nones_of(store):
+        raise UnsupportedLeafError(target, names, "None, which safetensors cannot hold")
+    header: dict[str, Any] = {METADATA: {"format": "flax"}}
     offset = 0
     for one in found:
         size = nbytes(one.spec)
@@ -136,6 +146,14 @@ def _write_safetensors(store: VariableStore, target: str, overwrite: bool) -> No
             stream.flush()
             os.fsync(stream.fileno())
         publish(finished, target, overwrite=overwrite)
+
+
+def _nones_of(store: VariableStore) -> Iterator[Names]:
+    for collection in store.collections():
+        found = jax.tree_util.tree_flatten_with_path(
+            store.spec(collection), is_leaf=lambda value: value is None
+        )[0]
+        yield from ((collection, *map(key_name, keys)) for keys, value in found if value is None)
 
 
 def _flat_name(target: str, one: Stored) -> str:

@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StoreClosedError, StorePathError
 from linen_store._buffers import is_canonical
-from linen_store._specs import array_spec, cast_spec, render_spec
+from linen_store._specs import array_spec, cast_spec, floating_dtype, render_spec
 from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount, paths_of
-from linen_store.errors import ForkedStoreError, StoreDtypeError
+from linen_store.errors import ForkedStoreError
 
 __all__ = ["LazyStore", "ShardingLike", "StoreStats"]
 
@@ -95,7 +94,7 @@ class LazyStore(VariableStore):
     ) -> None:
         self.path = os.fspath(path)
         self._tree = mount(tree, root, self.path)
-        self._dtype = _floating(dtype)
+        self._dtype = floating_dtype(dtype)
         self._sharding = sharding
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
@@ -160,7 +159,7 @@ class LazyStore(VariableStore):
             if isinstance(node, dict):
                 raise StorePathError(collection, path, "a node, not a value, is there")
         leaves = {leaf.names: leaf for node in nodes for leaf in leaves_of(node)}
-        values = self._read_leaves(list(leaves.values()), _floating(dtype), sharding)
+        values = self._read_leaves(list(leaves.values()), floating_dtype(dtype), sharding)
         return [map_leaves(lambda leaf: values[leaf.names], node) for node in nodes]
 
     def leaves(self, collection: str, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
@@ -215,6 +214,7 @@ class LazyStore(VariableStore):
         with self._lock:
             missing = [leaf for leaf in leaves if leaf.names not in self._specs]
             if missing:
+                self._check_open()  # another thread may have closed the store meanwhile
                 loaded = self._load_specs(missing)
                 self._specs.update(
                     (leaf.names, spec) for leaf, spec in zip(missing, loaded, strict=True)
@@ -234,12 +234,13 @@ class LazyStore(VariableStore):
     ) -> dict[tuple[str, ...], Any]:
         # The lock is held while reading, so that two threads that want the same leaf read it once.
         with self._lock:
+            self._check_open()
             specs = self._placed_specs(leaves, dtype, sharding)
             keys = [
                 (leaf.names, getattr(spec, "dtype", None), getattr(spec, "sharding", None))
                 for leaf, spec in zip(leaves, specs, strict=True)
             ]
-            missing = [index for index, key in enumerate(keys) if key not in self._cache]
+            missing = [index for index, key in enumerate(keys) if not self._is_kept(key)]
             loaded = dict(
                 zip(
                     missing,
@@ -262,6 +263,17 @@ class LazyStore(VariableStore):
                 hits=self._stats.hits + len(leaves) - len(missing),
             )
             return values
+
+    def _is_kept(self, key: Any) -> bool:
+        if key not in self._cache:
+            return False
+        value, size = self._cache[key]
+        if isinstance(value, jax.Array) and value.is_deleted():
+            # It was donated to a compiled function since it was read.
+            del self._cache[key]
+            self._cached_bytes -= size
+            return False
+        return True
 
     def _recall(self, key: Any) -> Any:
         self._cache.move_to_end(key)
@@ -305,15 +317,6 @@ class LazyStore(VariableStore):
         ]
         more = len(leaves) - len(shown)
         return [*lines, row.format(f"... and {more:,} more", "")] if more else lines
-
-
-def _floating(dtype: Any) -> Any:
-    if dtype is None:
-        return None
-    checked: Any = jnp.dtype(dtype)
-    if not jnp.issubdtype(checked, jnp.floating):
-        raise StoreDtypeError(checked)
-    return checked
 
 
 def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:

@@ -69,7 +69,7 @@ class FlaxMsgpackStore(LazyStore):
         except BadMsgpackError as error:
             raise DamagedCheckpointError(where, where, error.reason) from error
         self._values: dict[tuple[str, ...], Any] = {}
-        tree = self._described(restored, ())
+        tree = self._described(where, restored, ())
         super().__init__(
             where, tree, root=root, dtype=dtype, sharding=sharding, cache_bytes=cache_bytes
         )
@@ -78,14 +78,18 @@ class FlaxMsgpackStore(LazyStore):
     def capabilities(self) -> StoreCapabilities:
         return StoreCapabilities(writable=False, lazy=False, thread_safe=True)
 
-    def _described(self, value: Any, names: tuple[str, ...]) -> Tree:
+    def _described(self, where: str, value: Any, names: tuple[str, ...]) -> Tree:
         if isinstance(value, dict):
+            if len(set(map(str, value))) != len(value):
+                raise DamagedCheckpointError(where, where, f"{list(value)} are no different names")
             return {
-                str(name): self._described(child, (*names, str(name)))
+                str(name): self._described(where, child, (*names, str(name)))
                 for name, child in value.items()
             }
         if isinstance(value, list):
-            return [self._described(child, (*names, str(i))) for i, child in enumerate(value)]
+            return [
+                self._described(where, child, (*names, str(i))) for i, child in enumerate(value)
+            ]
         self._values[names] = value
         return Leaf(names, "array" if isinstance(value, np.ndarray) else "scalar")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_store._files import KeyMap, named_tree, place
-from linen_store._paths import local_path
+from linen_store._paths import file_identity, local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
 from linen_store.errors import (
     CheckpointNotFoundError,
+    CheckpointReplacedError,
     DamagedCheckpointError,
     NotACheckpointError,
 )
@@ -25,7 +27,19 @@ from linen_store.lazy_store import LazyStore, ShardingLike
 __all__ = ["NpzStore"]
 
 _BFLOAT16 = np.dtype(jnp.bfloat16)
-_ERRORS = (zipfile.BadZipFile, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError)
+_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+_SUFFIX = ".npy"
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_MOST_EXPANSION = 1032
+"""No byte that is compressed by Deflate, as numpy's are, becomes more bytes than this."""
 
 
 class NpzStore(LazyStore):
@@ -71,8 +85,9 @@ class NpzStore(LazyStore):
         where = local_path(path)
         try:
             self._archive = zipfile.ZipFile(where)
+            self._file_identity = file_identity(where)
             self._headers = {
-                info.filename.removesuffix(".npy"): self._header(where, info)
+                info.filename.removesuffix(_SUFFIX): self._header(where, info)
                 for info in self._archive.infolist()
             }
         except FileNotFoundError as error:
@@ -91,6 +106,15 @@ class NpzStore(LazyStore):
         )
 
     def _header(self, where: str, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        if not info.filename.endswith(_SUFFIX):
+            hint = "An .npz holds files of numpy alone; the file may be one of PyTorch."
+            raise NotACheckpointError(where, f"a zip file with {info.filename!r} in it", hint)
+        if (
+            info.compress_type not in _METHODS
+            or info.file_size > os.path.getsize(where) * _MOST_EXPANSION
+        ):
+            reason = f"{info.filename!r} cannot have {info.file_size:,} bytes, packed as it is"
+            raise DamagedCheckpointError(where, where, reason)
         with self._archive.open(info) as stream:
             version = np.lib.format.read_magic(stream)
             read: Any = {
@@ -106,29 +130,37 @@ class NpzStore(LazyStore):
             dtype = _BFLOAT16  # numpy does not know its name, and writes two bytes of anything
         if dtype.kind not in "biufcV" or (dtype.kind == "V" and dtype != _BFLOAT16):
             raise NotACheckpointError(where, f"an array of {dtype}", "Save arrays of numbers.")
-        if math.prod(shape) * dtype.itemsize != info.file_size - start:
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != info.file_size - start:
             reason = f"{info.filename!r} does not have the size of {dtype}{shape}"
             raise DamagedCheckpointError(where, where, reason)
-        return shape, dtype
+        return shape, dtype.newbyteorder("=")
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
         return [array_spec(*self._headers[self._names[leaf.names]]) for leaf in leaves]
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
+        self._check_same()
         arrays = [self._load(leaf) for leaf in leaves]
         return place(list(zip(arrays, leaves, specs, strict=True)))
 
     def _load(self, leaf: Leaf) -> np.ndarray[Any, Any]:
         name = self._names[leaf.names]
-        member = f"{name}.npy" if f"{name}.npy" in self._archive.NameToInfo else name
         try:
-            with self._archive.open(member) as stream:
+            with self._archive.open(name + _SUFFIX) as stream:
                 array = np.lib.format.read_array(stream, allow_pickle=False)
         except (OSError, *_ERRORS) as error:
+            self._check_same()
             reason = f"{type(error).__name__}: {error}"
             raise DamagedCheckpointError(self.path, self.path, reason, leaf.names) from error
-        named: np.ndarray[Any, Any] = array.view(self._headers[name][1])
-        return named
+        dtype = self._headers[name][1]
+        if array.dtype.kind == "V":
+            return array.view(dtype)
+        native: np.ndarray[Any, Any] = array.astype(dtype, copy=False)
+        return native
+
+    def _check_same(self) -> None:
+        if file_identity(self.path) != self._file_identity:
+            raise CheckpointReplacedError(self.path)
 
     def close(self) -> None:
         """Let go of the file and the cache. Closing twice is fine."""

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from linen_store._files import KeyMap
-from linen_store._layout import holds_orbax
+from linen_store._layout import holds_orbax, holds_steps, listed
 from linen_store._paths import local_path
 from linen_store._tree import Root
 from linen_store.checkpoint_store import CheckpointStore, Verify
@@ -19,13 +19,15 @@ from linen_store.errors import (
 from linen_store.lazy_store import LazyStore, ShardingLike
 from linen_store.msgpack_store import FlaxMsgpackStore
 from linen_store.npz_store import NpzStore
-from linen_store.safetensors_store import SafetensorsStore
+from linen_store.safetensors_store import INDEX, SafetensorsStore
 
 __all__ = ["open_store"]
 
-_INDEX = ".safetensors.index.json"
 _SUFFIXES = (".safetensors", ".msgpack", ".npz")
 _FLAX_STEP = re.compile(r"checkpoint_(\d+(?:\.\d+)?)")
+# A map of MessagePack, empty, short, or with a length of 16 or 32 bits, and its first key, a string.
+_MSGPACK = re.compile(rb"\x80\Z|(?:[\x81-\x8f]|\xde.{2}|\xdf.{4})[\xa0-\xbf\xd9-\xdb]", re.DOTALL)
+_PICKLE = re.compile(rb"\x80[\x02-\x05].", re.DOTALL)
 _READABLE = (
     "Readable are Orbax checkpoints, safetensors, the MessagePack of flax and npz; check the path."
 )
@@ -81,12 +83,17 @@ def open_store(
     where = local_path(path)
     common: dict[str, Any] = {"dtype": dtype, "sharding": sharding, "cache_bytes": cache_bytes}
     if os.path.lexists(where) and not os.path.isdir(where):
+        for argument, given in (("item", item), ("step", step)):
+            if given is not None:
+                raise AmbiguousCheckpointError(where, argument, (), given)
         return _open_file(where, root, key_map, common)
     # Where nothing is, the reader of Orbax looks for what a save left beside it.
-    names = sorted(os.listdir(where)) if os.path.isdir(where) else []
+    names = listed(where) if os.path.isdir(where) else []
     found = _files_of(where, names, item, step)
     if found is not None:
-        return open_store(found, root, key_map=key_map, verify=verify, unbox=unbox, **common)
+        inner = None if item in names else item
+        more = {"key_map": key_map, "verify": verify, "unbox": unbox, **common}
+        return open_store(found, root, item=inner, **more)
     if key_map is not None and names:
         raise KeyMapError(where)
     return CheckpointStore(where, root, item, step, verify=verify, unbox=unbox, **common)
@@ -107,7 +114,7 @@ def _open_file(where: str, root: Root, key_map: KeyMap, common: dict[str, Any]) 
 
 def _kind_of_file(where: str) -> str:
     """Tell a format by its first bytes."""
-    if where.endswith(_INDEX):
+    if where.endswith(INDEX):
         return "safetensors"
     try:
         with open(where, "rb") as stream:
@@ -116,12 +123,13 @@ def _kind_of_file(where: str) -> str:
         return f"a file that cannot be read ({error.strerror})"
     if not head:
         return "an empty file"
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the latter where it holds nothing
         return "npz"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
         return "safetensors"
-    # A map of MessagePack: short, or with a length of 16 or 32 bits.
-    if 0x80 <= head[0] <= 0x8F or head[0] in (0xDE, 0xDF):
+    if _PICKLE.match(head):
+        return "a pickle, which would run code"
+    if _MSGPACK.match(head):
         return "msgpack"
     return f"a file that starts with {head!r}"
 
@@ -137,8 +145,12 @@ def _files_of(where: str, names: list[str], item: str | None, step: int | None) 
                 where, "step", [f"{one:g}" for one in sorted(steps)], step
             )
         return os.path.join(where, steps[max(steps) if step is None else step])
-    candidates = [name for name in names if name.endswith(_INDEX)]
+    if item not in names and holds_steps(where, names):
+        return None
+    candidates = [name for name in names if name.endswith(INDEX)]
     candidates = candidates or [name for name in names if name.endswith(_SUFFIXES)]
+    if step is not None and candidates:
+        raise AmbiguousCheckpointError(where, "step", (), step)
     if item is not None and candidates:
         if item not in names:
             raise AmbiguousCheckpointError(where, "item", candidates, item)

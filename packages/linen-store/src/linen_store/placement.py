@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -12,18 +13,18 @@ from typing import Any, TypeAlias
 import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
-from linen_core import VariableStore, as_store
+from linen_core import VariableStore, as_store, logical_to_mesh_axes
 from linen_core.meta import get_partition_spec
 from linen_store._fit import Names, Stored, index_store, match
-from linen_store._specs import cast_spec, key_name, nbytes
-from linen_store.errors import RestoreMismatchError, UnevenShardingError
+from linen_store._specs import cast_spec, floating_dtype, key_name, nbytes
+from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
 from linen_store.lazy_store import ShardingLike
 from linen_store.opening import open_store
 
 __all__ = ["LeafPlan", "MeshLike", "ReadPlan", "Rules", "mesh_sharding", "plan"]
 
 Rules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]
-"""Which mesh axis, or axes, each logical axis name stands for; the first rule that can be used is."""
+"""Which mesh axis, or axes, each logical axis name stands for (see `linen_core.logical_to_mesh_axes`)."""
 
 MeshLike: TypeAlias = Mesh | AbstractMesh | Mapping[str, int]
 """A mesh, or the sizes of its axes by name."""
@@ -120,7 +121,9 @@ def plan(
 
     Raises:
       RestoreMismatchError: the store lacks variables that are wanted, or has them in other shapes.
-      UnevenShardingError: an axis cannot be split evenly.
+      UnevenShardingError: an axis cannot be split so, or not evenly.
+      StoreDtypeError: ``dtype`` is no floating-point dtype.
+      MeshSizeError: an axis of the mesh has no devices, or there are more processes than devices.
       StoreError: the store cannot be opened.
 
     Example:
@@ -130,19 +133,23 @@ def plan(
       >>> found.device_bytes, found.process_bytes
       (32, (128,))
     """
-    opened = open_store(store) if isinstance(store, str | os.PathLike) else as_store(store)
+    with contextlib.ExitStack() as stack:
+        if isinstance(store, str | os.PathLike):
+            store = stack.enter_context(open_store(store))
+        opened = as_store(store)
+        stored = index_store(opened, {})
+        partitions = partition_specs(wanted, rules)
+        chosen = stored if wanted is None else _chosen(partitions, stored, opened)
     sizes = dict(mesh.shape) if isinstance(mesh, Mesh | AbstractMesh) else dict(mesh)
     owners = _owners(mesh, sizes, processes)
-    stored = index_store(opened, {})
-    partitions = partition_specs(wanted, rules)
-    chosen = stored if wanted is None else _chosen(partitions, stored, opened)
+    dtype = floating_dtype(dtype)
     leaves = []
     per_process = [0] * (max(owners) + 1)
     counts: dict[PartitionSpec, list[int]] = {}
     for names, one in chosen.items():
         partition = partitions.get(names, PartitionSpec())
         spec = cast_spec(one.spec, dtype)
-        size = nbytes(spec) // _parts(names, spec.shape, partition, sizes)
+        size = nbytes(spec) // _parts(names, getattr(spec, "shape", ()), partition, sizes)
         leaves.append(LeafPlan(names, spec, partition, size))
         if partition not in counts:
             counts[partition] = list(_distinct(partition, sizes, owners))
@@ -177,26 +184,10 @@ def partition_specs(wanted: Any, rules: Rules | None) -> dict[Names, PartitionSp
     )[0]:
         names = tuple(map(key_name, keys))
         partition = spec if isinstance(spec, PartitionSpec) else PartitionSpec()
-        found[names] = found[*names, "value"] = _ruled(partition, rules)
+        if rules is not None:
+            partition = logical_to_mesh_axes(tuple(partition), rules) or PartitionSpec()
+        found[names] = found[*names, "value"] = partition
     return found
-
-
-def _ruled(partition: PartitionSpec, rules: Rules | None) -> PartitionSpec:
-    if rules is None:
-        return partition
-    used: set[str] = set()
-    axes = []
-    for name in partition:
-        axes.append(_first_usable(name, rules, used))
-        used |= set(_as_tuple(axes[-1]))
-    return PartitionSpec(*axes)
-
-
-def _first_usable(name: Any, rules: Rules, used: set[str]) -> Any:
-    return next(
-        (axes for logical, axes in rules if logical == name and not used & set(_as_tuple(axes))),
-        None,
-    )
 
 
 def _as_tuple(axes: Any) -> tuple[str, ...]:
@@ -222,11 +213,18 @@ def _parts(
 ) -> int:
     """Count the parts that an array is cut into."""
     total = 1
-    padded = [*partition, *[None] * (len(shape) - len(partition))]
-    for axis, (length, axes) in enumerate(zip(shape, padded, strict=False)):
-        count = math.prod(sizes.get(name, 0) for name in _as_tuple(axes))
-        if count == 0 or length % count or len(padded) > len(shape):
-            raise UnevenShardingError(names, tuple(shape), partition, axis, dict(sizes))
+    for axis, axes in enumerate(partition):
+        unknown = [name for name in _as_tuple(axes) if name not in sizes]
+        count = math.prod(sizes[name] for name in _as_tuple(axes) if name not in unknown)
+        reason = ""
+        if unknown:
+            reason = f"the mesh has no axis {unknown[0]!r}"
+        elif axis >= len(shape):
+            reason = f"the array has {len(shape)} axes, not {len(partition)}"
+        elif shape[axis] % count:
+            reason = f"axis {axis} does not divide evenly"
+        if reason:
+            raise UnevenShardingError(names, tuple(shape), partition, axis, dict(sizes), reason)
         total *= count
     return total
 
@@ -238,6 +236,8 @@ def _owners(mesh: MeshLike, sizes: Mapping[str, int], processes: int) -> list[in
         order = {process: number for number, process in enumerate(sorted(set(indices)))}
         return [order[index] for index in indices]
     devices = math.prod(sizes.values())
+    if min(sizes.values(), default=1) < 1 or not 1 <= processes <= devices:
+        raise MeshSizeError(sizes, processes)
     return [number * processes // devices for number in range(devices)]
 
 

@@ -14,7 +14,14 @@ import jax.numpy as jnp
 from linen_core import MemoryStore, VariableStore
 from linen_store._fit import Call, Names, Row, Stored, index_store, match, mismatches
 from linen_store._progress import Progress, batches, reporting
-from linen_store._specs import array_spec, flatten_names, key_name, nbytes, render_spec
+from linen_store._specs import (
+    array_spec,
+    flatten_names,
+    floating_dtype,
+    key_name,
+    nbytes,
+    render_spec,
+)
 from linen_store._tree import Root
 from linen_store.errors import RestoreMismatchError, RngsMissingError
 from linen_store.lazy_store import LazyStore
@@ -159,7 +166,9 @@ def restore(
       RestoreMismatchError: variables are missing, unexpected, or of another shape or kind.
       RngsMissingError: something must be initialised, and no ``rngs`` were given.
       RenameCollisionError: two stored arrays get the same name.
+      RenamePatternError: a pattern of ``rename`` is no regular expression.
       UnevenShardingError: an axis cannot be split over the mesh.
+      StoreDtypeError: ``dtype`` is no floating-point dtype.
       StoreError: the store cannot be opened or read.
 
     Example:
@@ -175,7 +184,15 @@ def restore(
     """
     call = Call(model, args, kwargs if method is None else {**kwargs, "method": method})
     options = _Options(
-        rngs, rename or {}, init_missing, strict, dtype, sharding, mesh, rules, progress
+        rngs,
+        rename or {},
+        init_missing,
+        strict,
+        floating_dtype(dtype),
+        sharding,
+        mesh,
+        rules,
+        progress,
     )
     with contextlib.ExitStack() as stack:
         if isinstance(store, str | os.PathLike):
@@ -324,7 +341,7 @@ def _placed(leaf: Any, name: Names | None, options: _Options) -> Any:
     if name is None or not hasattr(leaf, "dtype"):
         return leaf
     if options.dtype is not None and jnp.issubdtype(leaf.dtype, jnp.floating):
-        leaf = leaf.astype(jnp.dtype(options.dtype))
+        leaf = leaf.astype(options.dtype)
     where = _sharding_of(name, array_spec(leaf.shape, leaf.dtype), options.sharding)
     return leaf if where is None else jax.device_put(leaf, where)
 

@@ -18,19 +18,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_store._files import KeyMap, named_tree, place
-from linen_store._paths import local_path
+from linen_store._paths import file_identity, local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
 from linen_store.errors import (
     CheckpointNotFoundError,
     CheckpointReplacedError,
     DamagedCheckpointError,
+    NotACheckpointError,
     TorchNamesError,
     UnsafeNameError,
 )
 from linen_store.lazy_store import LazyStore, ShardingLike
 
-__all__ = ["DTYPE_NAMES", "SafetensorsStore", "read_header"]
+__all__ = ["DTYPE_NAMES", "INDEX", "METADATA", "SafetensorsStore", "read_header"]
+
+INDEX = ".safetensors.index.json"
+"""The end of the name of a file that lists the parts of a model."""
+
+METADATA = "__metadata__"
+"""The entry of a header that is no array: the words of whoever wrote the file."""
 
 _MAX_HEADER = 100_000_000
 """The longest header that the format allows, in bytes."""
@@ -52,6 +59,7 @@ _DTYPES = {
     "C64": "complex64",
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
 }
 
 DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
@@ -66,6 +74,8 @@ class _Entry:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     offset: int
+    of_flax: bool
+    """Whether the file says that flax's users wrote it."""
 
 
 class SafetensorsStore(LazyStore):
@@ -74,7 +84,7 @@ class SafetensorsStore(LazyStore):
     Opening reads headers only. Files are mapped into memory, and of an array only the parts that
     the devices of this process need are read. Names are split at dots, as flax's users join them;
     a file with the names of a PyTorch model is refused, because its arrays are laid out otherwise,
-    unless ``key_map`` says what they are. The format has no checksums.
+    unless its metadata name flax as its format, or ``key_map`` says what they are. The format has no checksums.
 
     Args:
       path: the file, the ``.index.json``, or the folder of either.
@@ -89,6 +99,7 @@ class SafetensorsStore(LazyStore):
       RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       DamagedCheckpointError: a header is damaged or does not fit its file.
+      NotACheckpointError: ``path`` is a folder with several such files, or with none.
       TorchNamesError: the names are those of a PyTorch model.
       UnsafeNameError: the index names a file outside of its folder.
       RootNotFoundError: the file has no collections at ``root``.
@@ -114,12 +125,14 @@ class SafetensorsStore(LazyStore):
         sharding: ShardingLike = None,
         cache_bytes: int = 1 << 30,
     ) -> None:
-        where = local_path(path)
+        where = _chosen_file(local_path(path))
         self._entries = _index(where) if where.endswith(".json") else read_header(where)
         if key_map is None:
             _refuse_torch(where, self._entries)
         tree, self._names = named_tree(where, self._entries, ".", key_map)
-        self._identities = {entry.file: _identity(entry.file) for entry in self._entries.values()}
+        self._identities = {
+            entry.file: file_identity(entry.file) for entry in self._entries.values()
+        }
         super().__init__(
             where, tree, root=root, dtype=dtype, sharding=sharding, cache_bytes=cache_bytes
         )
@@ -130,14 +143,33 @@ class SafetensorsStore(LazyStore):
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
         for file, identity in self._identities.items():
-            if _identity(file) != identity:
+            if file_identity(file) != identity:
                 raise CheckpointReplacedError(self.path)
 
         entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
         files = {entry.file for entry in entries if math.prod(entry.shape)}
-        mapped = {file: np.asarray(np.memmap(file, np.uint8, "r")) for file in files}
+        mapped = {file: self._mapped(file) for file in files}
         arrays = [_array(entry, mapped) for entry in entries]
         return place(list(zip(arrays, leaves, specs, strict=True)))
+
+    def _mapped(self, file: str) -> np.ndarray[Any, Any]:
+        try:
+            return np.asarray(np.memmap(file, np.uint8, "r"))
+        except OSError as error:
+            raise DamagedCheckpointError(self.path, file, error.strerror or str(error)) from error
+
+
+def _chosen_file(path: str) -> str:
+    """Find the file that a folder of one file, or of one index, means."""
+    if not os.path.isdir(path):
+        return path
+    names = sorted(os.listdir(path))
+    found = [name for name in names if name.endswith(INDEX)]
+    found = found or [name for name in names if name.endswith(".safetensors")]
+    if len(found) != 1:
+        what = f"a folder with {found} in it" if found else "a folder without any"
+        raise NotACheckpointError(path, what, "Pass the path of one safetensors file or index.")
+    return os.path.join(path, found[0])
 
 
 def _array(entry: _Entry, mapped: dict[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
@@ -179,23 +211,31 @@ def read_header(file: str) -> dict[str, _Entry]:
 
 
 def _checked(file: str, fields: Any, size: int, start: int) -> Iterator[tuple[str, _Entry]]:
+    """Check that the arrays follow each other without holes, from the header to the end."""
+    is_ours = (fields.get(METADATA) or {}).get("format") == "flax"
     end_of_last = start
     entries = sorted(
-        (item for item in fields.items() if item[0] != "__metadata__"),
+        (item for item in fields.items() if item[0] != METADATA),
         key=lambda item: tuple(item[1]["data_offsets"]),
     )
     for name, entry in entries:
-        dtype = np.dtype(jnp.dtype(_DTYPES[entry["dtype"]]))
-        shape = tuple(entry["shape"])
-        first, last = (start + offset for offset in entry["data_offsets"])
-        if any(not isinstance(axis, int) or axis < 0 for axis in shape):
-            msg = f"{name!r} has the shape {shape}"
+        if entry["dtype"] not in _DTYPES:
+            msg = f"{name!r} has the unknown dtype {entry['dtype']!r}"
             raise ValueError(msg)
-        if first < end_of_last or last > size or last - first != math.prod(shape) * dtype.itemsize:
-            msg = f"{name!r} lies at {first}:{last} of {size} bytes, for {dtype}{shape}"
+        dtype = np.dtype(jnp.dtype(_DTYPES[entry["dtype"]]))
+        shape, offsets = tuple(entry["shape"]), tuple(entry["data_offsets"])
+        if any(type(number) is not int or not 0 <= number < 2**63 for number in shape + offsets):
+            msg = f"{name!r} has the shape {shape} and lies at {offsets}"
+            raise ValueError(msg)
+        first, last = (start + offset for offset in offsets)
+        if first != end_of_last or last - first != math.prod(shape) * dtype.itemsize:
+            msg = f"{name!r} lies at {first}:{last}, expected {dtype}{shape} from {end_of_last} on"
             raise ValueError(msg)
         end_of_last = last
-        yield name, _Entry(file, dtype, shape, first)
+        yield name, _Entry(file, dtype, shape, first, is_ours)
+    if end_of_last != size:
+        msg = f"the arrays end at {end_of_last}, the file at {size}"
+        raise ValueError(msg)
 
 
 def _index(index: str) -> dict[str, _Entry]:
@@ -220,15 +260,9 @@ def _index(index: str) -> dict[str, _Entry]:
 
 
 def _refuse_torch(path: str, entries: dict[str, _Entry]) -> None:
+    if all(entry.of_flax for entry in entries.values()):
+        return
     last = {name.rpartition(".")[2] for name in entries}
     if last & {"weight", "running_mean", "in_proj_weight"} and not last & {"kernel", "embedding"}:
         example = next(name for name in entries if name.endswith(("weight", "running_mean")))
         raise TorchNamesError(path, example)
-
-
-def _identity(file: str) -> tuple[int, ...] | None:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -29,6 +29,7 @@ from linen_store.errors import (
     NotACheckpointError,
     SaveFailedError,
     SaveTimeoutError,
+    SeveralProcessesError,
     UnsupportedLeafError,
 )
 from linen_store.frozen_dict import FrozenDict, unfreeze
@@ -148,6 +149,7 @@ def save(
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
       NotACheckpointError: what would be overwritten is no checkpoint.
       UnwritablePathError: the folder cannot be made or written.
+      SeveralProcessesError: several processes of JAX run together.
       NameCollisionError: two leaves would have the same name once joined by dots.
       UnsupportedLeafError: a value cannot be saved.
       SaveFailedError: writing failed, for example because the disk is full.
@@ -160,6 +162,8 @@ def save(
       ['_CHECKPOINT_METADATA', 'commit_success.txt']
     """
     target = os.path.abspath(local_path(path))
+    if jax.process_count() > 1:
+        raise SeveralProcessesError(target, jax.process_count())
     check_target(target, overwrite)
     tree = _plain(variables)
     if isinstance(tree, dict) and not tree:
@@ -318,13 +322,25 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
         raise UnsupportedLeafError(path, names, "a tracer inside a JAX transformation")
     if isinstance(leaf, jax.ShapeDtypeStruct):
         raise UnsupportedLeafError(path, names, "a ShapeDtypeStruct, which has no values")
-    if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufcV":
-        raise UnsupportedLeafError(path, names, f"a numpy array of {leaf.dtype}")
+    if isinstance(leaf, np.ndarray):
+        if not _is_storable(leaf.dtype):
+            raise UnsupportedLeafError(path, names, f"a numpy array of {leaf.dtype}")
+        # Orbax stores numbers in the machine's byte order, and so are they told apart by a CRC.
+        return leaf.astype(leaf.dtype.newbyteorder("="), copy=False)
+    if isinstance(leaf, int) and not -(2**63) <= leaf < 2**64:
+        raise UnsupportedLeafError(path, names, "an integer of more than 64 bits")
     if isinstance(leaf, jax.Array) and leaf.is_deleted():
         raise UnsupportedLeafError(path, names, "a deleted (donated) array")
     if leaf is None or isinstance(leaf, jax.Array | np.ndarray | bool | int | float | str):
         return leaf
     raise UnsupportedLeafError(path, names, f"a {type(leaf).__name__}")
+
+
+def _is_storable(dtype: np.dtype[Any]) -> bool:
+    """Tell whether Orbax stores a dtype: numbers, those of JAX too, that are no long doubles."""
+    if dtype.kind == "V":  # bfloat16 and other small floats of JAX; records have no such type
+        return dtype.type is not np.void
+    return dtype.kind in "biufc" and dtype.char not in "gG"
 
 
 def _is_empty(leaf: Any) -> bool:
@@ -338,9 +354,7 @@ def _copied(leaf: Any) -> Any:
 
 
 def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
-    """Give the stored values of a leaf; None for what has none, or has a part elsewhere."""
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        return None
+    """Give the stored values of a leaf; None for what has none."""
     if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     if isinstance(leaf, jax.Array | np.ndarray | bool | int | float):

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 
 from linen_core.struct import is_struct
-from linen_store._msgpack import MAX_CHUNK_SIZE as MAX_CHUNK_SIZE
 from linen_store._msgpack import msgpack_restore as msgpack_restore
-from linen_store._msgpack import msgpack_serialize as msgpack_serialize
+from linen_store._msgpack import serialize
 from linen_store.errors import (
     AmbiguousKeysError,
     HandlerExistsError,
+    StateKeysError,
     StateMismatchError,
     StateShapeError,
 )
@@ -41,6 +41,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+MAX_CHUNK_SIZE = 2**30
+"""Arrays of more bytes than this are written in pieces of this size."""
 
 
 class _Handlers(NamedTuple):
@@ -110,7 +113,7 @@ def to_state_dict(target: Any) -> Any:
 
     Raises:
       AmbiguousKeysError: two keys of a dict are the same once they are strings.
-      TypeError: a registered function gave a dict with keys that are no strings.
+      StateKeysError: a registered function gave a dict with keys that are no strings.
 
     Example:
       >>> to_state_dict({"layers": [1, 2]})
@@ -121,10 +124,7 @@ def to_state_dict(target: Any) -> Any:
         return target
     state = handlers.to_state(target)
     if isinstance(state, dict) and not all(isinstance(key, str) for key in state):
-        msg = (
-            f"The state of a {type(target).__name__} has the keys {list(state)}: expected strings."
-        )
-        raise TypeError(msg)
+        raise StateKeysError(type(target).__name__, list(state))
     return state
 
 
@@ -154,6 +154,25 @@ def from_state_dict(target: Any, state: Any, name: str = ".") -> Any:
             _check_shape(target, state)
             return state
         return handlers.from_state(target, state)
+
+
+def msgpack_serialize(pytree: Any, in_place: bool = False) -> bytes:
+    """Serialise nested dicts and lists of arrays, numbers, strings and bytes.
+
+    Args:
+      pytree: the tree.
+      in_place: whether dicts are written in their own order, not in that of sorted keys. (In flax
+        this lets the tree be changed as well; here it never is.)
+
+    Raises:
+      UnsupportedStateError: a value is none of these.
+
+    Example:
+      >>> msgpack_restore(msgpack_serialize({"w": 1, "a": [2]}))
+      {'a': [2], 'w': 1}
+    """
+    ordered = pytree if in_place else jax.tree_util.tree_map(lambda leaf: leaf, pytree)
+    return serialize(ordered, MAX_CHUNK_SIZE)
 
 
 def to_bytes(target: Any) -> bytes:

@@ -18,8 +18,11 @@ from linen_store.errors._reading import RootNotFoundError as RootNotFoundError
 from linen_store.errors._reading import StoreDtypeError as StoreDtypeError
 from linen_store.errors._reading import TorchNamesError as TorchNamesError
 from linen_store.errors._reading import UnfinishedCheckpointError as UnfinishedCheckpointError
+from linen_store.errors._reading import UnmappedNameError as UnmappedNameError
 from linen_store.errors._reading import UnsafeNameError as UnsafeNameError
+from linen_store.errors._restoring import MeshSizeError as MeshSizeError
 from linen_store.errors._restoring import RenameCollisionError as RenameCollisionError
+from linen_store.errors._restoring import RenamePatternError as RenamePatternError
 from linen_store.errors._restoring import RestoreMismatchError as RestoreMismatchError
 from linen_store.errors._restoring import RngsMissingError as RngsMissingError
 from linen_store.errors._restoring import UnevenShardingError as UnevenShardingError
@@ -28,6 +31,8 @@ from linen_store.errors._saving import DottedNameError as DottedNameError
 from linen_store.errors._saving import NameCollisionError as NameCollisionError
 from linen_store.errors._saving import SaveFailedError as SaveFailedError
 from linen_store.errors._saving import SaveTimeoutError as SaveTimeoutError
+from linen_store.errors._saving import SeveralProcessesError as SeveralProcessesError
+from linen_store.errors._saving import UnknownFormatError as UnknownFormatError
 from linen_store.errors._saving import UnsupportedLeafError as UnsupportedLeafError
 from linen_store.errors._saving import UnwritablePathError as UnwritablePathError
 from linen_store.errors._values import AmbiguousKeysError as AmbiguousKeysError
@@ -35,6 +40,7 @@ from linen_store.errors._values import BadMsgpackError as BadMsgpackError
 from linen_store.errors._values import FrozenDictSetError as FrozenDictSetError
 from linen_store.errors._values import HandlerExistsError as HandlerExistsError
 from linen_store.errors._values import NotADictError as NotADictError
+from linen_store.errors._values import StateKeysError as StateKeysError
 from linen_store.errors._values import StateMismatchError as StateMismatchError
 from linen_store.errors._values import StateShapeError as StateShapeError
 from linen_store.errors._values import UnsupportedStateError as UnsupportedStateError
@@ -53,22 +59,28 @@ __all__ = [
     "FrozenDictSetError",
     "HandlerExistsError",
     "KeyMapError",
+    "MeshSizeError",
     "NameCollisionError",
     "NotACheckpointError",
     "NotADictError",
     "RemotePathError",
     "RenameCollisionError",
+    "RenamePatternError",
     "RestoreMismatchError",
     "RngsMissingError",
     "RootNotFoundError",
     "SaveFailedError",
     "SaveTimeoutError",
+    "SeveralProcessesError",
+    "StateKeysError",
     "StateMismatchError",
     "StateShapeError",
     "StoreDtypeError",
     "TorchNamesError",
     "UnevenShardingError",
     "UnfinishedCheckpointError",
+    "UnknownFormatError",
+    "UnmappedNameError",
     "UnsafeNameError",
     "UnsupportedLeafError",
     "UnsupportedStateError",

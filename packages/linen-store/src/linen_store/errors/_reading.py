@@ -23,6 +23,7 @@ __all__ = [
     "StoreDtypeError",
     "TorchNamesError",
     "UnfinishedCheckpointError",
+    "UnmappedNameError",
     "UnsafeNameError",
 ]
 
@@ -92,6 +93,7 @@ class AmbiguousCheckpointError(StoreError, ValueError):
       path: the path that was opened.
       argument: the argument that chooses.
       choices: what it can be.
+      found: what it was, None where it was not given.
     """
 
     def __init__(
@@ -101,11 +103,12 @@ class AmbiguousCheckpointError(StoreError, ValueError):
         self.argument = argument
         self.choices = tuple(choices)
         self.found = found
-        given = f"{argument}={found!r} is not among" if found is not None else "it holds"
-        super().__init__(
-            f"Cannot open {self.path!r}: {given} {list(self.choices)}. Pass `{argument}=` one of "
-            "them."
-        )
+        if self.choices:
+            given = f"{argument}={found!r} is not among" if found is not None else "it holds"
+            what = f"{given} {list(self.choices)}. Pass `{argument}=` one of them."
+        else:
+            what = f"{argument}={found!r} is given, and it has no {argument}s. Leave `{argument}=` out."
+        super().__init__(f"Cannot open {self.path!r}: {what}")
 
 
 class RootNotFoundError(StoreError, KeyError):
@@ -157,6 +160,23 @@ class KeyMapError(StoreError, TypeError):
         super().__init__(
             f"Cannot open {self.path!r} with a `key_map`: its names are no flat strings. Use `root=` "
             "for the part that holds the collections, and `rename=` of `restore` for the rest."
+        )
+
+
+class UnmappedNameError(StoreError, KeyError):
+    """A map of names has no entry for a name in the file.
+
+    Attributes:
+      path: the file.
+      name: the name.
+    """
+
+    def __init__(self, path: StrPath, name: str) -> None:
+        self.path = os.fspath(path)
+        self.name = name
+        super().__init__(
+            f"Cannot open {self.path!r}: `key_map` has no entry for {name!r}. Add one; None leaves "
+            "the array out."
         )
 
 

@@ -9,7 +9,9 @@ from linen_core.errors import StoreError
 from linen_store.errors._base import render_leaf
 
 __all__ = [
+    "MeshSizeError",
     "RenameCollisionError",
+    "RenamePatternError",
     "RestoreMismatchError",
     "RngsMissingError",
     "UnevenShardingError",
@@ -73,6 +75,25 @@ class RenameCollisionError(StoreError, ValueError):
         )
 
 
+class RenamePatternError(StoreError, ValueError):
+    """A pattern of `rename` is no regular expression, or what replaces it does not fit it.
+
+    Attributes:
+      pattern: the pattern.
+      replacement: what replaces it.
+      reason: what is wrong.
+    """
+
+    def __init__(self, pattern: str, replacement: str | None, reason: str) -> None:
+        self.pattern = pattern
+        self.replacement = replacement
+        self.reason = reason
+        super().__init__(
+            f"Cannot rename {pattern!r} to {replacement!r}: {reason}. Correct it; `re.escape` makes a "
+            "pattern of a name as it stands."
+        )
+
+
 class UnevenShardingError(StoreError, ValueError):
     """An axis of an array cannot be split over mesh axes.
 
@@ -82,17 +103,43 @@ class UnevenShardingError(StoreError, ValueError):
       partition: the mesh axes of each of its axes.
       axis: the axis.
       sizes: the sizes of the mesh axes.
+      reason: why not.
     """
 
     def __init__(
-        self, names: Sequence[str], shape: Sequence[int], partition: Any, axis: int, sizes: Any
+        self,
+        names: Sequence[str],
+        shape: Sequence[int],
+        partition: Any,
+        axis: int,
+        sizes: Any,
+        reason: str,
     ) -> None:
         self.names = tuple(names)
         self.shape = tuple(shape)
         self.partition = partition
         self.axis = axis
         self.sizes = dict(sizes)
+        self.reason = reason
         super().__init__(
             f"Cannot split {render_leaf(self.names)!r} of shape {self.shape} as {partition} over the "
-            f"mesh {self.sizes}: axis {axis} does not divide evenly. Change the rules or the mesh."
+            f"mesh {self.sizes}: {reason}. Change the rules or the mesh."
+        )
+
+
+class MeshSizeError(StoreError, ValueError):
+    """A plan was asked for on a mesh, or with a number of processes, that cannot be.
+
+    Attributes:
+      sizes: the sizes of the mesh axes.
+      processes: how many processes.
+    """
+
+    def __init__(self, sizes: Any, processes: int) -> None:
+        self.sizes = dict(sizes)
+        self.processes = processes
+        super().__init__(
+            f"Cannot plan for the mesh {self.sizes} and {processes} processes: expected at least one "
+            "device along each axis, and one process or more, but no more than there are devices. "
+            "Change the mesh or the number of processes."
         )

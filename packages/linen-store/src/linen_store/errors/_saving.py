@@ -14,6 +14,8 @@ __all__ = [
     "NameCollisionError",
     "SaveFailedError",
     "SaveTimeoutError",
+    "SeveralProcessesError",
+    "UnknownFormatError",
     "UnsupportedLeafError",
     "UnwritablePathError",
 ]
@@ -78,6 +80,24 @@ class SaveTimeoutError(StoreError, TimeoutError):
         )
 
 
+class SeveralProcessesError(StoreError, RuntimeError):
+    """`save` was called where several processes of JAX run together; it writes from a single one.
+
+    Attributes:
+      path: the path that is saved to.
+      processes: how many processes run.
+    """
+
+    def __init__(self, path: StrPath, processes: int) -> None:
+        self.path = os.fspath(path)
+        self.processes = processes
+        super().__init__(
+            f"Cannot save to {self.path!r}: expected a single process, found {processes} that run "
+            "together. Call `orbax.checkpoint.v1.save` in each of them; linen-store opens what it "
+            "writes."
+        )
+
+
 class NameCollisionError(StoreError, ValueError):
     """Two leaves would get the same name in the checkpoint, because names are joined by dots.
 
@@ -113,6 +133,23 @@ class DottedNameError(StoreError, ValueError):
         super().__init__(
             f"Cannot save {self.leaf} to {self.path!r}: safetensors joins names by dots, so a name "
             "must be without any and not empty. Rename it, or save as an Orbax checkpoint."
+        )
+
+
+class UnknownFormatError(StoreError, ValueError):
+    """`convert` was asked for a format that it does not write.
+
+    Attributes:
+      found: the format.
+      known: those it writes.
+    """
+
+    def __init__(self, found: str, known: Sequence[str]) -> None:
+        self.found = found
+        self.known = tuple(known)
+        super().__init__(
+            f"Cannot convert to {found!r}: expected one of {list(self.known)}. Pass `to=` one of them, "
+            "or leave it out for the ending of the path to tell."
         )
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "FrozenDictSetError",
     "HandlerExistsError",
     "NotADictError",
+    "StateKeysError",
     "StateMismatchError",
     "StateShapeError",
     "UnsupportedStateError",
@@ -80,6 +81,24 @@ class AmbiguousKeysError(LinenError, ValueError):
         )
 
 
+class StateKeysError(LinenError, TypeError, AssertionError):
+    """A function that was registered for a type gave a state with keys that are no strings.
+
+    Attributes:
+      type: the name of the type.
+      keys: all the keys of the state.
+    """
+
+    def __init__(self, ty: str, keys: Sequence[Any]) -> None:
+        self.type = ty
+        self.keys = list(keys)
+        super().__init__(
+            f"Cannot make a state dict of a {self.type}: what is registered for it gave the keys "
+            f"{self.keys}, expected strings. Change the function that was passed to "
+            "`register_serialization_state`."
+        )
+
+
 class StateMismatchError(LinenError, ValueError, KeyError, TypeError):
     """A state dict has other names than what it is restored into, or something else stands in place of one.
 
@@ -122,8 +141,10 @@ class StateShapeError(LinenError, ValueError):
         )
 
 
-class UnsupportedStateError(LinenError, ValueError, TypeError):
-    """A value of a state dict cannot be written as MessagePack.
+class UnsupportedStateError(LinenError, ValueError, TypeError, OverflowError):
+    """A value of a state dict cannot be written as MessagePack, or not so that it can be read again.
+
+    It is of each of the classes that flax fails with.
 
     Attributes:
       found: what the value is.
