@@ -21,7 +21,7 @@ _GROUP_BYTES = 1 << 30
 
 _THREADED_CRC_BYTES = 1 << 22
 
-_BLOCK_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 20
 """How much of an array is put together at once, to compute its CRC-32: it stays in the cache."""
 
 Bounds: TypeAlias = tuple[tuple[int, int], ...]
