@@ -18,12 +18,16 @@ import numpy as np
 import tensorstore as ts
 
 from linen_store._buffers import aligned_empty
+from linen_store._ocdbt import inline_values
 from linen_store._specs import array_spec
 
 __all__ = ["ArrayFolder", "ArrayMetadata", "ArrayPart", "BadArrayError"]
 
 _INDEX_BYTES = 1 << 26
 """How much is kept of a database's index; values are never kept here."""
+
+_MANY = 300
+"""The metadata of so many arrays is read in one pass over the database."""
 
 _SHARED_BYTES = 1 << 19
 """Arrays share a buffer until it is as large as this: one of them keeps no more memory alive."""
@@ -90,6 +94,7 @@ class ArrayFolder:
         database = {"driver": "ocdbt", "base": base, "cache_pool": "cache_pool#index"}
         kvstore = database if ocdbt else base
         self._kvstore = ts.KvStore.open(kvstore, context=self._context).result()
+        self._database = self._kvstore.base if ocdbt else None
         self._metadata_name = "zarr.json" if zarr_format == 3 else ".zarray"
         self._driver = "zarr3" if zarr_format == 3 else "zarr"
         # Most arrays of a model share their metadata with others: each distinct one is parsed once.
@@ -101,17 +106,32 @@ class ArrayFolder:
         Raises:
           BadArrayError: there is no such array, or its metadata is damaged.
         """
-        futures = [self._kvstore.read(_prefix(name) + self._metadata_name) for name in names]
+        files = [_prefix(name) + self._metadata_name for name in names]
+        known = self._inline_metadata() if len(files) >= _MANY else {}
+        futures = {file: self._kvstore.read(file) for file in files if file not in known}
         found = []
-        for index, future in enumerate(futures):
-            try:
-                result = future.result()
-            except Exception as error:
-                raise BadArrayError(index, _reason(error)) from error
-            if result.state != "value":
-                raise BadArrayError(index, f"its {self._metadata_name} is missing")
-            found.append(self._parse(result.value, index))
+        for index, file in enumerate(files):
+            if file in known:
+                raw = known[file]
+            else:
+                try:
+                    result = futures[file].result()
+                except Exception as error:
+                    raise BadArrayError(index, _reason(error)) from error
+                if result.state != "value":
+                    raise BadArrayError(index, f"its {self._metadata_name} is missing")
+                raw = result.value
+            found.append(self._parse(raw, index))
         return found
+
+    def _inline_metadata(self) -> dict[str, bytes]:
+        """Read the metadata of all arrays at once, as far as that is possible."""
+        if self._database is None:
+            return {}
+        try:
+            return inline_values(self._database, self._metadata_name, self._context)
+        except Exception:  # noqa: BLE001 - the names are looked up then, and what is damaged is named
+            return {}
 
     def _parse(self, raw: bytes, index: int) -> ArrayMetadata:
         if raw not in self._parsed:
