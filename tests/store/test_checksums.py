@@ -1,5 +1,6 @@
 """Checksums: the same number whoever computes it, and however the bytes come."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -8,7 +9,9 @@ import zlib
 import numpy as np
 import pytest
 
-from linen_store._checksums import crc32, crc_of_array, crc_of_file
+import linen_store
+from linen_store._checksums import FILE_NAME, crc32, crc_of_array, crc_of_file
+from linen_store.errors import DamagedCheckpointError
 
 BYTES = np.random.default_rng(0).integers(0, 256, 5 << 20, np.uint8)
 
@@ -41,3 +44,40 @@ def test_where_isal_has_no_build_zlib_serves():
         assert _checksums.crc32 is zlib.crc32
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        {"leaves": 3},
+        {"leaves": {"p.w": "0"}},
+        {"leaves": {"p.w": True}},
+        {"files": {"_METADATA": [1.5, 2]}},
+        {"files": {"_METADATA": [1, 2, 3]}},
+        {"files": {"_METADATA": None}},
+        {"arrays": []},
+        {"arrays": {"p.w": 5}},
+        {"arrays": {"p.w": [[2], "float32"]}},
+        {"arrays": {"p.w": [2, "float32", "numpy"]}},
+        {"arrays": {"p.w": ["2", "float32", "numpy"]}},
+        {"arrays": {"p.w": [[2.0], "float32", "numpy"]}},
+        {"arrays": {"p.w": [[-2], "float32", "numpy"]}},
+        {"arrays": {"p.w": [[2], "float33", "numpy"]}},
+        {"arrays": {"p.w": [[2], "object", "numpy"]}},
+        {"arrays": {"p.w": [[2], ["float32"], "numpy"]}},
+        {"arrays": {"p.w": [[2], "float32", "scalar"]}},
+        {"arrays": {"p.w": [[2], "float32", None]}},
+        {"keys": {"p.w": 3}},
+        {"keys": []},
+    ],
+    ids=json.dumps,
+)
+def test_a_record_of_wrong_types_is_damage_whatever_its_own_crc(tmp_path, changes):
+    linen_store.save(tmp_path / "c", {"p": {"w": np.ones(2, np.float32)}})
+    file = tmp_path / "c" / "state" / FILE_NAME
+    fields = json.loads(file.read_bytes().splitlines()[1])
+    body = json.dumps({**fields, **changes} if changes else changes).encode()
+    file.write_bytes(b"%08x\n%s\n" % (zlib.crc32(body), body))
+    with pytest.raises(DamagedCheckpointError, match=FILE_NAME):
+        linen_store.CheckpointStore(tmp_path / "c")

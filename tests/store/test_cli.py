@@ -1,6 +1,7 @@
 """The command linen-store: what it prints, as a table and as JSON, and its exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -327,3 +328,48 @@ def test_as_a_module(path):
         check=False,
     )
     assert (done.stdout, done.returncode) == ("6 leaves read, checksums, all can be read\n", 0)
+
+
+def test_none_is_listed_and_compared(tmp_path, run):
+    linen_store.save(tmp_path / "c", {"p": {"w": None, "b": None, "t": (None, 1)}})
+    linen_store.save(tmp_path / "d", {"p": {"w": np.float32(1), "b": None, "t": (None, 1)}})
+    found = run("ls", tmp_path / "c", "--json")[1]
+    assert found["leaves"][0] == {"name": "p/b", "dtype": "None", "shape": [], "bytes": 0}
+    assert [one["name"] for one in found["leaves"]] == ["p/b", "p/t/0", "p/t/1", "p/w"]
+    code, found, _ = run("diff", tmp_path / "c", tmp_path / "d", "--json")
+    assert (code, found["same"]) == (1, 3)
+    assert found["different"] == [{"name": "p/w", "what": "kind", "how": "None and float32()"}]
+    assert run("show", tmp_path / "c", "p/w", "--json")[1] == {"name": "p/w", "what": "None"}
+
+
+def test_one_is_singular(tmp_path, run):
+    linen_store.save(tmp_path / "c", {"p": {"w": np.ones(1, np.int8)}})
+    linen_store.save(tmp_path / "d", {"p": {"w": np.zeros(1, np.int8)}})
+    assert run("ls", tmp_path / "c")[1].endswith("1 leaf, 1 byte\n")
+    assert run("verify", tmp_path / "c")[1] == "1 leaf read, checksums, all can be read\n"
+    assert run("diff", tmp_path / "c", tmp_path / "c")[1] == "1 leaf is the same, 0 differ\n"
+    assert run("diff", tmp_path / "c", tmp_path / "d")[1].endswith(
+        "0 leaves are the same, 1 differs\n"
+    )
+    text = run("plan", tmp_path / "c", "--mesh", "data=1")[1]
+    assert text.startswith(
+        "1 array, 1 byte\neach device holds 1 byte\nthe only process reads 1 byte\n"
+    )
+    assert "1 leaf, 0 read" in repr(linen_store.open_store(tmp_path / "c"))
+
+
+def test_a_reader_that_stops_early_is_no_error(path):
+    program = "import sys; from linen_store.cli import main; sys.exit(main())"
+    for options in (["ls", path], ["ls", path, "--json"]):
+        reads, writes = os.pipe()
+        os.close(reads)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", program, *options],
+                stdout=writes,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        finally:
+            os.close(writes)
+        assert (done.returncode, done.stderr) == (0, b"")

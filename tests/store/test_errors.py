@@ -1,9 +1,11 @@
 """Every message of linen_store, word for word, with its data, its base classes and through a pickle."""
 
 import pickle
+import traceback
 
 import pytest
 
+import linen_core.errors
 from linen_core.errors import LinenError, StoreError
 from linen_store import errors
 
@@ -138,13 +140,13 @@ CASES = [
         errors.RestoreMismatchError("Net", "MemoryStore()", ["params/a: missing"]),
         ValueError,
         {"model": "Net", "store": "MemoryStore()", "problems": ("params/a: missing",)},
-        "Cannot restore Net from MemoryStore(): 1 leaves do not fit. Map names with `rename=`, initialise what is missing with `init_missing=True`, ignore what is unexpected with `strict=False`.\n  params/a: missing",
+        "Cannot restore Net from MemoryStore(): 1 leaf does not fit. Map names with `rename=`, initialise what is missing with `init_missing=True`, ignore what is unexpected with `strict=False`.\n  params/a: missing",
     ),
     (
         errors.RngsMissingError("Net", [("params", "a")]),
         ValueError,
         {"model": "Net", "missing": (("params", "a"),)},
-        "Cannot initialise 1 variables of Net that the store lacks, the first is 'params/a': expected `rngs=`, found None. Pass a key or a dict of keys.",
+        "Cannot initialise 1 variable of Net that the store lacks, the first is 'params/a': expected `rngs=`, found None. Pass a key or a dict of keys.",
     ),
     (
         errors.RenameCollisionError(["p", "x"], ["p", "a"], ["p", "b"]),
@@ -245,6 +247,12 @@ CASES = [
         "Cannot convert to 'npz': expected one of ['orbax']. Pass `to=` one of them, or leave it out for the ending of the path to tell.",
     ),
     (
+        errors.UnencodableNameError("/c", ["a", "b\ud800"]),
+        ValueError,
+        {"path": "/c", "leaf": ("a", "b\ud800")},
+        "Cannot save ('a', 'b\\ud800') to '/c': names are written as UTF-8, and this one has half a surrogate pair in it. Rename it.",
+    ),
+    (
         errors.MeshSizeError({"x": 2}, 3),
         ValueError,
         {"sizes": {"x": 2}, "processes": 3},
@@ -294,3 +302,16 @@ def test_every_error_has_a_case():
     assert named == {type(error) for error, *_ in CASES}
     for error in named - STANDALONE:
         assert issubclass(error, StoreError)
+
+
+@pytest.mark.parametrize("module", [errors, linen_core.errors])
+def test_errors_are_known_by_their_public_module(module):
+    for name in module.__all__:
+        error = getattr(module, name)
+        assert error.__module__ == module.__name__
+        assert pickle.loads(pickle.dumps(error)) is error
+
+
+def test_a_traceback_names_the_public_class():
+    shown = traceback.format_exception_only(errors.ChecksumError("/c", "/c/d", "it differs"))
+    assert shown[0].startswith("linen_store.errors.ChecksumError: Cannot read /c")

@@ -65,7 +65,7 @@ def test_a_plan_of_everything_and_in_another_dtype():
     assert str(plan).splitlines()[:3] == [
         "3 arrays, 528 bytes",
         "each device holds 528 bytes",
-        "each of 1 processes reads 528 bytes",
+        "the only process reads 528 bytes",
     ]
 
 

@@ -5,10 +5,12 @@ Importing this module imports tensorstore, so it is imported at the first read o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ import tensorstore as ts
 
 from linen_store._buffers import aligned_empty
 from linen_store._ocdbt import inline_values
+from linen_store._paths import plain_alias
 from linen_store._specs import array_spec
 
 __all__ = ["ArrayFolder", "ArrayMetadata", "ArrayPart", "BadArrayError"]
@@ -90,7 +93,10 @@ class ArrayFolder:
                 "cache_pool#index": {"total_bytes_limit": _INDEX_BYTES},
             }
         )
-        base = {"driver": "file", "path": os.path.join(os.path.abspath(folder), "")}
+        alias = contextlib.ExitStack()
+        weakref.finalize(self, alias.close)
+        plain = alias.enter_context(plain_alias(os.path.abspath(folder)))
+        base = {"driver": "file", "path": os.path.join(plain, "")}
         database = {"driver": "ocdbt", "base": base, "cache_pool": "cache_pool#index"}
         kvstore = database if ocdbt else base
         self._kvstore = ts.KvStore.open(kvstore, context=self._context).result()

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 try:
@@ -21,6 +22,7 @@ try:
 except ImportError:  # there is no build of it for this machine
     from zlib import crc32
 
+from linen_store._specs import is_storable
 from linen_store._tree import Kind
 from linen_store.errors import DamagedCheckpointError
 
@@ -36,6 +38,9 @@ __all__ = [
 
 FILE_NAME = "_linen_checksums.json"
 _BLOCK = 1 << 22
+_KINDS = ("array", "numpy")
+# numpy parses names of dtypes; nested JSON exhausts the stack.
+_BAD_FIELDS = (ValueError, KeyError, TypeError, AttributeError, SyntaxError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +55,9 @@ class Checksums:
 
     arrays: dict[str, tuple[Sequence[int], str, Kind]]
     """Shape, dtype and kind of each array, of keys those of their data, by its joined name."""
+
+    keys: dict[str, str] = dataclasses.field(default_factory=dict)
+    """The implementation of the generator of each array of keys that has no elements."""
 
     def write(self, folder: str) -> None:
         """Write the file, and wait until it is on the disk."""
@@ -80,14 +88,55 @@ class Checksums:
         try:
             fields = json.loads(body)
             return cls(
-                leaves=fields["leaves"],
-                files={name: (size, crc) for name, (size, crc) in fields["files"].items()},
-                arrays=fields["arrays"],
+                leaves=_checked(fields["leaves"], int),
+                files={
+                    name: (_whole(size), _whole(crc))
+                    for name, (size, crc) in fields["files"].items()
+                },
+                arrays=_checked_arrays(fields["arrays"]),
+                keys=_checked(fields.get("keys", {}), str),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _BAD_FIELDS as error:
             raise DamagedCheckpointError(
                 folder, file, f"{type(error).__name__}: {error}"
             ) from error
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int:
+        msg = f"{number!r} is no whole number"
+        raise TypeError(msg)
+    return number
+
+
+def _checked(values: Any, kind: type) -> Any:
+    """Check that a mapping has values of one type."""
+    found = set(map(type, values.values())) - {kind}
+    if found:
+        msg = f"expected {kind.__name__}, found {found.pop().__name__}"
+        raise TypeError(msg)
+    return values
+
+
+def _checked_arrays(arrays: Any) -> Any:
+    """Check what is said of arrays, of each different dtype and kind once."""
+    if any(len(entry) != 3 for entry in arrays.values()):
+        msg = "expected a shape, a dtype and a kind of each array"
+        raise ValueError(msg)
+    shapes = [shape for shape, _, _ in arrays.values()]
+    sizes = [size for shape in shapes for size in shape]
+    if (
+        set(map(type, shapes)) - {list}
+        or set(map(type, sizes)) - {int}
+        or min(sizes, default=0) < 0
+    ):
+        msg = "expected shapes, found something else"
+        raise ValueError(msg)
+    for dtype, kind in {(dtype, kind) for _, dtype, kind in arrays.values()}:
+        if kind not in _KINDS or not is_storable(np.dtype(jnp.dtype(dtype))):
+            msg = f"expected a dtype and a kind of array, found {dtype!r} and {kind!r}"
+            raise ValueError(msg)
+    return arrays
 
 
 def crc_of_array(array: np.ndarray[Any, Any]) -> int:

@@ -16,6 +16,7 @@ from linen_store._checksums import Checksums, damaged_files
 from linen_store._fit import Names, Stored, arrays_of, read_array
 from linen_store._render import Outcome
 from linen_store._specs import is_array_spec, nbytes, render_spec
+from linen_store._texts import counted
 from linen_store.checkpoint_store import CheckpointStore
 from linen_store.converting import convert
 from linen_store.errors import DamagedCheckpointError, UnfinishedCheckpointError
@@ -43,14 +44,22 @@ def _numbers(value: Any) -> np.ndarray[Any, Any]:
     return array if known else array.astype(np.float32)
 
 
+def _leaves(number: int) -> str:
+    return counted(number, "leaf", "leaves")
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
 def list_arrays(options: argparse.Namespace) -> Outcome:
     """List the arrays with their shapes, dtypes and sizes."""
     with _open(options, options.path) as store:
-        found = arrays_of(store)
+        found = arrays_of(store, nones=True)
     leaves: list[dict[str, Any]] = [
         {
             "name": "/".join(one.names),
-            "dtype": str(one.spec.dtype) if is_array_spec(one.spec) else type(one.spec).__name__,
+            "dtype": str(one.spec.dtype) if is_array_spec(one.spec) else render_spec(one.spec),
             "shape": list(getattr(one.spec, "shape", ())),
             "bytes": nbytes(one.spec),
         }
@@ -64,22 +73,23 @@ def list_arrays(options: argparse.Namespace) -> Outcome:
             (row["name"], str(tuple(row["shape"])), row["dtype"], f"{row['bytes']:,}")
             for row in leaves
         ],
-        summary=f"{len(leaves)} leaves, {total:,} bytes",
+        summary=f"{_leaves(len(leaves))}, {counted(total, 'byte')}",
     )
 
 
 def show(options: argparse.Namespace) -> Outcome:
     """Describe the values of one array."""
     with _open(options, options.path) as store:
-        found = {"/".join(one.names): one for one in arrays_of(store)}
+        found = {"/".join(one.names): one for one in arrays_of(store, nones=True)}
         if options.leaf not in found:
             msg = f"{options.path!r} has no leaf {options.leaf!r}; `linen-store ls` lists them."
             raise ValueError(msg)
-        value = read_array(store, found[options.leaf])
-    data: dict[str, Any] = {"name": options.leaf, "what": render_spec(found[options.leaf].spec)}
+        one = found[options.leaf]
+        value = None if one.spec is None else read_array(store, one)
+    data: dict[str, Any] = {"name": options.leaf, "what": render_spec(one.spec)}
     if isinstance(value, str):
         data["value"] = value
-    else:
+    elif value is not None:
         data.update(_statistics(_numbers(value)))
     rows = [
         (name, f"{value:,}" if isinstance(value, int) else str(value))
@@ -108,8 +118,8 @@ def _statistics(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 def diff(options: argparse.Namespace) -> Outcome:
     """Compare two checkpoints, names, shapes, dtypes and values."""
     with _open(options, options.first) as first, _open(options, options.second) as second:
-        ours = {one.names: one for one in arrays_of(first)}
-        theirs = {one.names: one for one in arrays_of(second)}
+        ours = {one.names: one for one in arrays_of(first, nones=True)}
+        theirs = {one.names: one for one in arrays_of(second, nones=True)}
         rows = [("/".join(name), "only in the first", "") for name in ours if name not in theirs]
         rows += [("/".join(name), "only in the second", "") for name in theirs if name not in ours]
         same = 0
@@ -125,7 +135,8 @@ def diff(options: argparse.Namespace) -> Outcome:
         },
         columns=("name", "difference", ""),
         rows=rows,
-        summary=f"{same} leaves are the same, {len(rows)} differ",
+        summary=f"{_leaves(same)} {_are(same)} the same, "
+        f"{len(rows):,} {'differs' if len(rows) == 1 else 'differ'}",
         code=1 if rows else 0,
     )
 
@@ -172,7 +183,7 @@ def verify(options: argparse.Namespace) -> Outcome:
         problems.append((error.file, error.reason))
     except UnfinishedCheckpointError as error:
         problems.append((error.path, f"it is unfinished: {error.found}"))
-    state = f"{len(problems)} are damaged" if problems else "all can be read"
+    state = f"{len(problems):,} {_are(len(problems))} damaged" if problems else "all can be read"
     return Outcome(
         data={
             "ok": not problems,
@@ -182,7 +193,7 @@ def verify(options: argparse.Namespace) -> Outcome:
         },
         columns=("where", "what"),
         rows=problems,
-        summary=f"{count} leaves read, {'checksums' if held else 'no checksums'}, {state}",
+        summary=f"{_leaves(count)} read, {'checksums' if held else 'no checksums'}, {state}",
         code=1 if problems else 0,
     )
 
@@ -217,7 +228,8 @@ def convert_to(options: argparse.Namespace) -> Outcome:
         written = store.stats
     return Outcome(
         data={"target": options.target, "leaves": written.leaves, "bytes": written.bytes},
-        summary=f"wrote {written.leaves} leaves, {written.bytes:,} bytes, to {options.target}",
+        summary=f"wrote {_leaves(written.leaves)}, {counted(written.bytes, 'byte')}, "
+        f"to {options.target}",
     )
 
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from linen_store._buffers import aligned_empty, is_canonical, map_threads
+from linen_store._file_array import FileArray
 from linen_store._tree import Leaf, Tree, build_tree
 from linen_store.errors import DamagedCheckpointError, UnmappedNameError
 
@@ -60,10 +61,10 @@ def _mapped(name: str, key_map: KeyMap) -> str | Sequence[str] | None:
     return key_map[name] if isinstance(key_map, Mapping) else key_map(name)
 
 
-def place(found: Sequence[tuple[np.ndarray[Any, Any], Leaf, Any]]) -> list[Any]:
-    """Make of host arrays, or mapped files, what their specs say.
+def place(found: Sequence[tuple[np.ndarray[Any, Any] | FileArray, Leaf, Any]]) -> list[Any]:
+    """Make of host arrays, or arrays in files, what their specs say.
 
-    Of a mapped file only the parts are read that devices of this process need.
+    Of an array in a file only the parts are read that devices of this process need.
     """
     # Threads only help where numpy is busy copying for long.
     is_large = any(array.nbytes >= _LARGE_BYTES for array, _, _ in found)
@@ -81,16 +82,34 @@ class _ForDevice(NamedTuple):
     buffer: np.ndarray[Any, Any]
 
 
-def _copied(one: tuple[np.ndarray[Any, Any], Leaf, Any]) -> Any:
+def _copied(one: tuple[np.ndarray[Any, Any] | FileArray, Leaf, Any]) -> Any:
     array, leaf, spec = one
     if (leaf.kind == "numpy" and spec.sharding is None) or not is_canonical(spec.dtype):
-        value = array.astype(spec.dtype)
+        value = _whole(array).astype(spec.dtype)
         value.flags.writeable = False
         return value
     if spec.sharding is not None:
-        return jax.make_array_from_callback(
-            spec.shape, spec.sharding, lambda index: array[index].astype(spec.dtype, copy=False)
-        )
+        return _sharded(array, spec)
     buffer = aligned_empty(spec.shape, spec.dtype)
-    buffer[...] = array
+    if isinstance(array, FileArray) and array.dtype == buffer.dtype:
+        array.read_into(buffer)
+    else:
+        buffer[...] = _whole(array)
     return _ForDevice(buffer)
+
+
+def _sharded(array: np.ndarray[Any, Any] | FileArray, spec: Any) -> jax.Array:
+    """Put each region where it belongs; it is read once, however many devices hold it."""
+    regions: dict[str, np.ndarray[Any, Any]] = {}
+
+    def region(index: Any) -> np.ndarray[Any, Any]:
+        if str(index) not in regions:
+            regions[str(index)] = array[index].astype(spec.dtype, copy=False)
+        return regions[str(index)]
+
+    whole: jax.Array = jax.make_array_from_callback(spec.shape, spec.sharding, region)
+    return whole
+
+
+def _whole(array: np.ndarray[Any, Any] | FileArray) -> np.ndarray[Any, Any]:
+    return array.read() if isinstance(array, FileArray) else array

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import linen_core as nn
+from linen_store._closest import ClosestNames
 from linen_store._specs import array_spec, flatten_names, is_array_spec, render_spec
 from linen_store.errors import RenameCollisionError, RenamePatternError
 
@@ -153,13 +153,13 @@ def index_store(store: nn.VariableStore, rename: Mapping[str, str | None]) -> di
     return found
 
 
-def arrays_of(store: nn.VariableStore) -> list[Stored]:
-    """List the arrays of a store, those inside of pytrees too."""
+def arrays_of(store: nn.VariableStore, *, nones: bool = False) -> list[Stored]:
+    """List the arrays of a store, those inside of pytrees too, and with ``nones`` each None."""
     return [
         Stored(collection, path, (collection, *path, *more), spec)
         for collection in store.collections()
         for path, value in _values(store.spec(collection), ())
-        for more, spec in zip(*flatten_names(value)[:2], strict=True)
+        for more, spec in zip(*flatten_names(value, nones=nones)[:2], strict=True)
     ]
 
 
@@ -217,12 +217,13 @@ def mismatches(
 
 
 def _missing_lines(missing: Iterable[Row], unused: Mapping[Names, Stored]) -> Iterator[str]:
-    candidates = ["/".join(name) for name in unused]
-    for index, row in enumerate(missing):
+    rows = list(missing)
+    candidates = ClosestNames(["/".join(name) for name in unused] if rows else [])
+    for index, row in enumerate(rows):
         joined = "/".join(row.names)
-        # Looking for close names is quadratic; of a long list the first few are enough.
-        close = difflib.get_close_matches(joined, candidates, n=1) if index < _SUGGESTIONS else []
-        hint = f", the closest name is {close[0]}" if close else ""
+        # Of a long list the first few are enough.
+        close = candidates.find(joined) if index < _SUGGESTIONS else None
+        hint = "" if close is None else f", the closest name is {close}"
         yield f"{joined}: missing, the model expects {render_spec(row.wanted)}{hint}"
 
 

@@ -75,6 +75,9 @@ class OrbaxTree:
     ocdbt: bool
     """Whether the arrays lie in an OCDBT database, not in a folder each."""
 
+    arrays_folder: str
+    """Where that database is, or those folders are."""
+
     zarr_format: int
     """2 or 3."""
 
@@ -239,13 +242,31 @@ def load_tree(folder: str) -> OrbaxTree:
         raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
     ocdbt = bool(fields.get("use_ocdbt", True))
     arrays = [names for names, _, leaf in entries if _is_array(leaf)]
-    if ocdbt and arrays and not os.path.isfile(os.path.join(folder, "manifest.ocdbt")):
-        raise DamagedCheckpointError(
-            folder, os.path.join(folder, "manifest.ocdbt"), "it is missing"
-        )
     if not ocdbt:
         _check_names(folder, arrays)
-    return OrbaxTree(folder, tree, ocdbt, zarr_format, _key_impls(folder))
+    return OrbaxTree(
+        folder=folder,
+        tree=tree,
+        ocdbt=ocdbt,
+        arrays_folder=_database(folder) if ocdbt and arrays else folder,
+        zarr_format=zarr_format,
+        key_impls=_key_impls(folder),
+    )
+
+
+def _database(folder: str) -> str:
+    """Find the database of a tree.
+
+    Each process writes one of its own, which Orbax then merges; below a path with a bracket in it
+    Orbax finds nothing to merge. That of a single process is whole as it is.
+    """
+    manifest = os.path.join(folder, "manifest.ocdbt")
+    if os.path.isfile(manifest):
+        return folder
+    parts = [name for name in listed(folder) if name.startswith("ocdbt.process_")]
+    if len(parts) == 1 and os.path.isfile(os.path.join(folder, parts[0], "manifest.ocdbt")):
+        return os.path.join(folder, parts[0])
+    raise DamagedCheckpointError(folder, manifest, "it is missing")
 
 
 def _key_impls(folder: str) -> dict[str, str]:

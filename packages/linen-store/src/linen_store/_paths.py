@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
 
 from linen_store.errors import RemotePathError
 
-__all__ = ["file_identity", "local_path"]
+__all__ = ["file_identity", "local_path", "plain_alias"]
 
 # Two letters at least: one is a drive. `pathlib` makes one slash of two.
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+# Orbax looks for its own files by a pattern that has the folder in it, and tensorstore takes a
+# backslash for a slash and wants UTF-8.
+_MISREAD = re.compile(r"[*?\[\\\ud800-\udfff]")
 
 
 def local_path(path: str | os.PathLike[str]) -> str:
@@ -32,3 +40,21 @@ def file_identity(file: str) -> tuple[int, ...] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@contextlib.contextmanager
+def plain_alias(folder: str) -> Iterator[str]:
+    """Give a folder a path that other libraries take as it stands, until the block ends.
+
+    It is the folder's own where nothing in it could be misread, else that of a symbolic link.
+    """
+    if os.sep != "/" or not _MISREAD.search(os.path.abspath(folder)):
+        yield folder
+        return
+    links = tempfile.mkdtemp(prefix="linen-store-")
+    try:
+        alias = os.path.join(links, "folder")
+        os.symlink(os.path.abspath(folder), alias, target_is_directory=True)
+        yield alias
+    finally:
+        shutil.rmtree(links, ignore_errors=True)

@@ -38,7 +38,8 @@ def render(outcome: Outcome, *, as_json: bool) -> str:
         return json.dumps(outcome.data) + "\n"
     rows = [[_printable(cell) for cell in row] for row in outcome.rows]
     table = _table(outcome.columns, rows) if rows else ""
-    return table + (outcome.summary + "\n" if outcome.summary else "")
+    summary = "\n".join(map(_printable, outcome.summary.split("\n")))
+    return table + (summary + "\n" if summary else "")
 
 
 def _printable(cell: str) -> str:

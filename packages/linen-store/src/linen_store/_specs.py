@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from linen_store.errors import StoreDtypeError
 
@@ -17,6 +18,8 @@ __all__ = [
     "flatten_names",
     "floating_dtype",
     "is_array_spec",
+    "is_storable",
+    "is_text",
     "key_data_spec",
     "key_name",
     "nbytes",
@@ -58,16 +61,40 @@ def is_array_spec(value: Any) -> bool:
     return isinstance(value, jax.ShapeDtypeStruct)
 
 
+def is_storable(dtype: np.dtype[Any]) -> bool:
+    """Tell whether Orbax stores a dtype: numbers, those of JAX too, that are no long doubles."""
+    if dtype.kind == "V":  # bfloat16 and other small floats of JAX; records have no such type
+        return dtype.type is not np.void
+    return dtype.kind in "biufc" and dtype.char not in "gG"
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a string can be written as UTF-8: half a surrogate pair cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def render_spec(value: Any) -> str:
     """Render what a leaf is, as ``float32(3, 4)``."""
+    if value is None:
+        return "None"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype}{tuple(value.shape)}"
     return type(value).__name__
 
 
-def flatten_names(tree: Any) -> tuple[list[tuple[str, ...]], list[Any], Any]:
-    """Flatten a pytree into the names that lead to each leaf, the leaves, and the structure."""
-    found, structure = jax.tree_util.tree_flatten_with_path(tree)
+def flatten_names(
+    tree: Any, *, nones: bool = False
+) -> tuple[list[tuple[str, ...]], list[Any], Any]:
+    """Flatten a pytree into the names that lead to each leaf, the leaves, and the structure.
+
+    To JAX, None is a container of nothing; with ``nones`` it is a leaf.
+    """
+    is_leaf = (lambda value: value is None) if nones else None
+    found, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
     return [tuple(map(key_name, keys)) for keys, _ in found], [leaf for _, leaf in found], structure
 
 

@@ -16,7 +16,9 @@ from linen_store.errors import CheckpointExistsError, UnwritablePathError
 __all__ = ["backup_path", "publish", "sync_files", "workshop"]
 
 _PREFIX = ".linen-saving-"
-_NAME_LENGTH = 100
+_NAME_BYTES = 100
+_INNER_BYTES = 300
+"""No path inside of the temporary folder is longer than its parent's by more than this."""
 _AT_FDCWD = -100
 _EXCHANGE = 2
 """Both ``RENAME_EXCHANGE`` of Linux and ``RENAME_SWAP`` of macOS."""
@@ -36,10 +38,12 @@ def workshop(path: str) -> Iterator[str]:
     its own.
 
     Raises:
-      UnwritablePathError: the folder beside the path cannot be made or written.
+      UnwritablePathError: the folder beside the path cannot be made or written, or the path is
+        none that the file system takes.
     """
+    _check_path(path)
     parent, name = os.path.split(path)
-    prefix = f"{_PREFIX}{name[:_NAME_LENGTH]}-"
+    prefix = f"{_PREFIX}{os.fsencode(name)[:_NAME_BYTES].decode(errors='ignore')}-"
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(parent, exist_ok=True)
@@ -54,6 +58,29 @@ def workshop(path: str) -> Iterator[str]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_path(path: str) -> None:
+    """Refuse, before anything is written, what could not be the name of a file at the end."""
+    try:
+        raw = os.fsencode(path)
+        if b"\0" in raw:
+            raise UnwritablePathError(path, "there is a null character in it")
+        if hasattr(os, "pathconf"):
+            parent = os.path.dirname(path)
+            while not os.path.isdir(parent):
+                parent = os.path.dirname(parent)
+            longest = max(map(len, raw.split(b"/")))
+            most = os.pathconf(parent, "PC_NAME_MAX")
+            if longest > most:
+                reason = f"a name in it has {longest} bytes, the file system takes {most}"
+                raise UnwritablePathError(path, reason)
+            most = os.pathconf(parent, "PC_PATH_MAX") - _INNER_BYTES
+            if len(os.path.dirname(raw)) > most:
+                reason = f"it is too long: the folder may have {most} bytes at most"
+                raise UnwritablePathError(path, reason)
+    except UnicodeEncodeError as error:
+        raise UnwritablePathError(path, f"it cannot be encoded: {error.reason}") from error
 
 
 @contextlib.contextmanager

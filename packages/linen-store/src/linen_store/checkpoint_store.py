@@ -100,6 +100,7 @@ class CheckpointStore(LazyStore):
             _check_files(self._folder, recorded, sizes_only=verify != "files")
         self._checksums = recorded if verify else None
         self._recorded = {} if recorded is None else recorded.arrays
+        self._key_impls = found.key_impls | ({} if recorded is None else recorded.keys)
         self._arrays: ArrayFolder | None = None
         self._alike: dict[tuple[tuple[int, ...], str], jax.ShapeDtypeStruct] = {}
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
@@ -156,7 +157,9 @@ class CheckpointStore(LazyStore):
 
         if self._arrays is None:
             self._arrays = ArrayFolder(
-                self._folder, ocdbt=self._layout.ocdbt, zarr_format=self._layout.zarr_format
+                self._layout.arrays_folder,
+                ocdbt=self._layout.ocdbt,
+                zarr_format=self._layout.zarr_format,
             )
         return self._arrays
 
@@ -166,7 +169,7 @@ class CheckpointStore(LazyStore):
         if leaf.kind == "string":
             return self._string(leaf)
         spec = self._described(leaf)
-        impl = self._layout.key_impls.get(leaf.joined)
+        impl = self._key_impls.get(leaf.joined)
         if impl is not None:
             return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), spec)
         return spec
@@ -209,7 +212,12 @@ class CheckpointStore(LazyStore):
             return spec
         if leaf.kind == "numpy":
             return np.empty(spec.shape, spec.dtype)
-        return jax.device_put(jnp.empty(spec.shape, spec.dtype), spec.sharding)
+        impl = self._key_impls.get(leaf.joined)
+        if impl is None:
+            return jax.device_put(jnp.empty(spec.shape, spec.dtype), spec.sharding)
+        data = self._described(leaf)
+        keys = jax.random.wrap_key_data(jnp.empty(data.shape, data.dtype), impl=impl)
+        return jax.device_put(keys, spec.sharding)
 
     def _load_arrays(self, wanted: Sequence[tuple[Leaf, Any]]) -> list[Any]:
         from linen_store._arrays import BadArrayError
@@ -225,7 +233,7 @@ class CheckpointStore(LazyStore):
                 kind=leaf.kind,
                 metadata=self._metadata[leaf.names],
                 spec=spec,
-                key_impl=self._layout.key_impls.get(leaf.joined),
+                key_impl=self._key_impls.get(leaf.joined),
                 crc=None if self._checksums is None else self._checksums.leaves.get(leaf.joined),
             )
             for leaf, spec in wanted

@@ -7,6 +7,7 @@ out.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -41,8 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LinenError, OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"linen-store: {error}\n")
         return 2
-    sys.stdout.write(render(outcome, as_json=options.json))
+    _print(render(outcome, as_json=options.json))
     return outcome.code
+
+
+def _print(text: str) -> None:
+    """Print, and be content where the reader, ``head`` for example, has seen enough."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it ends, and would complain of the pipe then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
 from typing import Any, BinaryIO, Literal
 
 import jax
@@ -15,18 +14,19 @@ import numpy as np
 from linen_core import VariableStore
 from linen_store._fit import Names, Stored, arrays_of, read_array
 from linen_store._paths import local_path
-from linen_store._specs import is_array_spec, key_name, nbytes
+from linen_store._specs import is_array_spec, is_text, nbytes, render_spec
 from linen_store._swap import publish, workshop
 from linen_store.errors import (
     CheckpointExistsError,
     DottedNameError,
     NotACheckpointError,
+    UnencodableNameError,
     UnknownFormatError,
     UnsupportedLeafError,
 )
 from linen_store.opening import open_store
 from linen_store.safetensors_store import DTYPE_NAMES, METADATA
-from linen_store.saving import check_target, save
+from linen_store.saving import MASKED, check_target, save
 
 __all__ = ["Format", "convert"]
 
@@ -85,7 +85,7 @@ def convert(
             _write_safetensors(source, target, overwrite)
             return
         check_target(target, overwrite)
-        with workshop(f"{target}.staging") as folder:
+        with workshop(target) as folder:
             with open(os.path.join(folder, "arrays"), "w+b") as stream:
                 staged = {name: _staged(source, name, (), stream) for name in source.collections()}
             save(target, staged, overwrite, compression=compression)
@@ -104,7 +104,9 @@ def _staged(store: VariableStore, collection: str, path: Names, stream: BinaryIO
 
 
 def _mapped(leaf: Any, stream: BinaryIO) -> Any:
-    size = leaf.nbytes if isinstance(leaf, np.ndarray | jax.Array) else 0
+    # The masked would lose their masks here, and are refused later.
+    is_plain = isinstance(leaf, np.ndarray | jax.Array) and not isinstance(leaf, np.ma.MaskedArray)
+    size = leaf.nbytes if is_plain else 0
     if size < _STAGED_BYTES or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return leaf
     array = np.ascontiguousarray(leaf)
@@ -124,9 +126,9 @@ def _write_safetensors(store: VariableStore, target: str, overwrite: bool) -> No
     if os.path.isdir(target):
         raise NotACheckpointError(target, "a folder", "Only a file is overwritten by safetensors.")
     # Large numbers first, so that all are aligned; the format has no None and no empty containers.
-    found = sorted(arrays_of(store), key=lambda one: -getattr(one.spec, "dtype", _BYTE).itemsize)
-    for names in _nones_of(store):
-        raise UnsupportedLeafError(target, names, "None, which safetensors cannot hold")
+    found = sorted(
+        arrays_of(store, nones=True), key=lambda one: -getattr(one.spec, "dtype", _BYTE).itemsize
+    )
     header: dict[str, Any] = {METADATA: {"format": "flax"}}
     offset = 0
     for one in found:
@@ -142,31 +144,25 @@ def _write_safetensors(store: VariableStore, target: str, overwrite: bool) -> No
         with open(finished, "wb") as stream:
             _write_header(stream, header)
             for one in found:
-                stream.write(_bytes_of(store, one))
+                stream.write(_bytes_of(store, one, target))
             stream.flush()
             os.fsync(stream.fileno())
         publish(finished, target, overwrite=overwrite)
-
-
-def _nones_of(store: VariableStore) -> Iterator[Names]:
-    for collection in store.collections():
-        found = jax.tree_util.tree_flatten_with_path(
-            store.spec(collection), is_leaf=lambda value: value is None
-        )[0]
-        yield from ((collection, *map(key_name, keys)) for keys, value in found if value is None)
 
 
 def _flat_name(target: str, one: Stored) -> str:
     for name in one.names:
         if "." in name or not name:
             raise DottedNameError(target, one.names)
+        if not is_text(name):
+            raise UnencodableNameError(target, one.names)
     return ".".join(one.names)
 
 
 def _dtype_name(target: str, one: Stored) -> str:
     name = DTYPE_NAMES.get(str(one.spec.dtype)) if is_array_spec(one.spec) else None
     if name is None:
-        found = str(one.spec.dtype) if is_array_spec(one.spec) else type(one.spec).__name__
+        found = str(one.spec.dtype) if is_array_spec(one.spec) else render_spec(one.spec)
         raise UnsupportedLeafError(target, one.names, f"{found}, which safetensors cannot hold")
     return name
 
@@ -178,5 +174,8 @@ def _write_header(stream: BinaryIO, header: dict[str, Any]) -> None:
     stream.write(len(raw).to_bytes(8, "little") + raw)
 
 
-def _bytes_of(store: VariableStore, one: Stored) -> memoryview:
-    return np.ascontiguousarray(read_array(store, one)).reshape(-1).view(np.uint8).data
+def _bytes_of(store: VariableStore, one: Stored, target: str) -> memoryview:
+    value = read_array(store, one)
+    if isinstance(value, np.ma.MaskedArray):
+        raise UnsupportedLeafError(target, one.names, MASKED)
+    return np.ascontiguousarray(value).reshape(-1).view(np.uint8).data

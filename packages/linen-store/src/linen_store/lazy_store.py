@@ -19,6 +19,7 @@ from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StoreClosedError, StorePathError
 from linen_store._buffers import is_canonical
 from linen_store._specs import array_spec, cast_spec, floating_dtype, render_spec
+from linen_store._texts import counted
 from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount, paths_of
 from linen_store.errors import ForkedStoreError
 
@@ -295,7 +296,11 @@ class LazyStore(VariableStore):
         yield from leaves_of(self._tree)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{self._count()} leaves, {self._stats.leaves} read"
+        state = (
+            "closed"
+            if self._closed
+            else f"{counted(self._count(), 'leaf', 'leaves')}, {self._stats.leaves} read"
+        )
         return f"{type(self).__name__}({self.path!r}, collections={list(self._tree)}, {state})"
 
     def __rich__(self) -> str:

@@ -17,6 +17,7 @@ from linen_core import VariableStore, as_store, logical_to_mesh_axes
 from linen_core.meta import get_partition_spec
 from linen_store._fit import Names, Stored, index_store, match
 from linen_store._specs import cast_spec, floating_dtype, key_name, nbytes
+from linen_store._texts import counted
 from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
 from linen_store.lazy_store import ShardingLike
 from linen_store.opening import open_store
@@ -79,14 +80,15 @@ class ReadPlan:
 
     def __str__(self) -> str:
         largest = sorted(self.leaves, key=lambda leaf: -leaf.device_bytes)[:_SHOWN]
-        read = f"{min(self.process_bytes):,}"
-        if min(self.process_bytes) != max(self.process_bytes):
-            read += f" to {max(self.process_bytes):,}"
+        least, most = min(self.process_bytes), max(self.process_bytes)
+        read = counted(least, "byte") if least == most else f"{least:,} to {most:,} bytes"
+        count = len(self.process_bytes)
+        who = "the only process reads" if count == 1 else f"each of {count:,} processes reads"
         return "\n".join(
             [
-                f"{len(self.leaves)} arrays, {self.total_bytes:,} bytes",
-                f"each device holds {self.device_bytes:,} bytes",
-                f"each of {len(self.process_bytes)} processes reads {read} bytes",
+                f"{counted(len(self.leaves), 'array')}, {counted(self.total_bytes, 'byte')}",
+                f"each device holds {counted(self.device_bytes, 'byte')}",
+                f"{who} {read}",
                 "largest on a device:",
                 *(
                     f"  {leaf.device_bytes:,} {'/'.join(leaf.names)} {leaf.partition}"

@@ -22,6 +22,7 @@ from linen_store._specs import (
     nbytes,
     render_spec,
 )
+from linen_store._texts import counted
 from linen_store._tree import Root
 from linen_store.errors import RestoreMismatchError, RngsMissingError
 from linen_store.lazy_store import LazyStore
@@ -70,7 +71,7 @@ class RestoreReport:
     def __str__(self) -> str:
         return "\n".join(
             [
-                f"loaded {len(self.loaded)} variables, {self.bytes:,} bytes",
+                f"loaded {counted(len(self.loaded), 'variable')}, {counted(self.bytes, 'byte')}",
                 *_listed("initialized", ["/".join(name) for name in self.initialized]),
                 *_listed("unexpected", ["/".join(name) for name in self.unexpected]),
                 *_listed(

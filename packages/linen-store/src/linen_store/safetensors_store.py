@@ -17,6 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from linen_store._file_array import FileArray
 from linen_store._files import KeyMap, named_tree, place
 from linen_store._paths import file_identity, local_path
 from linen_store._specs import array_spec
@@ -81,8 +82,8 @@ class _Entry:
 class SafetensorsStore(LazyStore):
     """A read-only store over safetensors: one file, or the parts that an ``.index.json`` lists.
 
-    Opening reads headers only. Files are mapped into memory, and of an array only the parts that
-    the devices of this process need are read. Names are split at dots, as flax's users join them;
+    Opening reads headers only, and of an array only the parts are read that the devices of this
+    process need. Names are split at dots, as flax's users join them;
     a file with the names of a PyTorch model is refused, because its arrays are laid out otherwise,
     unless its metadata name flax as its format, or ``key_map`` says what they are. The format has no checksums.
 
@@ -142,21 +143,23 @@ class SafetensorsStore(LazyStore):
         return [array_spec(entry.shape, entry.dtype) for entry in entries]
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
+        self._check_same()
+        entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
+        arrays = [FileArray(one.file, one.dtype, one.shape, one.offset) for one in entries]
+        try:
+            values = place(list(zip(arrays, leaves, specs, strict=True)))
+        except (OSError, EOFError) as error:
+            self._check_same()
+            file = getattr(error, "filename", None) or self.path
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DamagedCheckpointError(self.path, file, reason) from error
+        self._check_same()
+        return values
+
+    def _check_same(self) -> None:
         for file, identity in self._identities.items():
             if file_identity(file) != identity:
                 raise CheckpointReplacedError(self.path)
-
-        entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
-        files = {entry.file for entry in entries if math.prod(entry.shape)}
-        mapped = {file: self._mapped(file) for file in files}
-        arrays = [_array(entry, mapped) for entry in entries]
-        return place(list(zip(arrays, leaves, specs, strict=True)))
-
-    def _mapped(self, file: str) -> np.ndarray[Any, Any]:
-        try:
-            return np.asarray(np.memmap(file, np.uint8, "r"))
-        except OSError as error:
-            raise DamagedCheckpointError(self.path, file, error.strerror or str(error)) from error
 
 
 def _chosen_file(path: str) -> str:
@@ -170,15 +173,6 @@ def _chosen_file(path: str) -> str:
         what = f"a folder with {found} in it" if found else "a folder without any"
         raise NotACheckpointError(path, what, "Pass the path of one safetensors file or index.")
     return os.path.join(path, found[0])
-
-
-def _array(entry: _Entry, mapped: dict[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    size = math.prod(entry.shape) * entry.dtype.itemsize
-    if not size:
-        return np.empty(entry.shape, entry.dtype)
-    raw = mapped[entry.file][entry.offset : entry.offset + size]
-    array: np.ndarray[Any, Any] = raw.view(entry.dtype).reshape(entry.shape)
-    return array
 
 
 def read_header(file: str) -> dict[str, _Entry]:

@@ -19,8 +19,8 @@ from linen_core import VariableStore
 from linen_core.errors import StoreError
 from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
 from linen_store._layout import NOTHING, is_checkpoint
-from linen_store._paths import local_path
-from linen_store._specs import key_data_spec, key_name
+from linen_store._paths import local_path, plain_alias
+from linen_store._specs import is_storable, is_text, key_data_spec, key_name
 from linen_store._swap import publish, sync_files, workshop
 from linen_store._tree import Kind
 from linen_store.errors import (
@@ -30,12 +30,15 @@ from linen_store.errors import (
     SaveFailedError,
     SaveTimeoutError,
     SeveralProcessesError,
+    UnencodableNameError,
     UnsupportedLeafError,
 )
 from linen_store.frozen_dict import FrozenDict, unfreeze
 
-__all__ = ["SaveHandle", "check_target", "save"]
+__all__ = ["MASKED", "SaveHandle", "check_target", "save"]
 
+MASKED = "a masked numpy array, whose mask would be lost"
+"""What a value is that no format here can hold whole."""
 _ITEM = "state"
 
 
@@ -150,6 +153,7 @@ def save(
       NotACheckpointError: what would be overwritten is no checkpoint.
       UnwritablePathError: the folder cannot be made or written.
       SeveralProcessesError: several processes of JAX run together.
+      UnencodableNameError: a name cannot be written as UTF-8.
       NameCollisionError: two leaves would have the same name once joined by dots.
       UnsupportedLeafError: a value cannot be saved.
       SaveFailedError: writing failed, for example because the disk is full.
@@ -226,6 +230,8 @@ class _Job:
         seen: dict[str, tuple[str, ...]] = {}
         for names in self.names:
             joined = ".".join(names)
+            if not is_text(joined):
+                raise UnencodableNameError(self.path, names)
             if joined in seen:
                 raise NameCollisionError(self.path, joined, seen[joined], names)
             seen[joined] = names
@@ -249,9 +255,10 @@ class _Job:
 
     def _write(self, folder: str) -> None:
         kept = [None if _is_empty(leaf) else leaf for leaf in self.leaves]
-        _write_with_orbax(
-            folder, jax.tree_util.tree_unflatten(self.treedef, kept), self.compression
-        )
+        tree = jax.tree_util.tree_unflatten(self.treedef, kept)
+        parent, name = os.path.split(folder)
+        with plain_alias(parent) as alias:
+            _write_with_orbax(os.path.join(alias, name), tree, self.compression)
         item = os.path.join(folder, _ITEM)
         # Orbax waited for its data files; the rest of them and the folders are ours to wait for.
         sync_files(folder)
@@ -260,7 +267,14 @@ class _Job:
             leaves=dict(self._crcs()),
             files={name: crc_of_file(os.path.join(item, name)) for name in names},
             arrays=dict(self._arrays()),
+            keys=dict(self._empty_keys()),
         ).write(item)
+
+    def _empty_keys(self) -> Iterator[tuple[str, str]]:
+        """Say which arrays without elements are keys: Orbax, which has no room for them, cannot."""
+        for names, leaf in zip(self.names, self.leaves, strict=True):
+            if _is_empty(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                yield ".".join(names), str(jax.random.key_impl(leaf))
 
     def _arrays(self) -> Iterator[tuple[str, tuple[tuple[int, ...], str, Kind]]]:
         for names, leaf in zip(self.names, self.leaves, strict=True):
@@ -322,8 +336,10 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
         raise UnsupportedLeafError(path, names, "a tracer inside a JAX transformation")
     if isinstance(leaf, jax.ShapeDtypeStruct):
         raise UnsupportedLeafError(path, names, "a ShapeDtypeStruct, which has no values")
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise UnsupportedLeafError(path, names, MASKED)
     if isinstance(leaf, np.ndarray):
-        if not _is_storable(leaf.dtype):
+        if not is_storable(leaf.dtype):
             raise UnsupportedLeafError(path, names, f"a numpy array of {leaf.dtype}")
         # Orbax stores numbers in the machine's byte order, and so are they told apart by a CRC.
         return leaf.astype(leaf.dtype.newbyteorder("="), copy=False)
@@ -331,16 +347,11 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
         raise UnsupportedLeafError(path, names, "an integer of more than 64 bits")
     if isinstance(leaf, jax.Array) and leaf.is_deleted():
         raise UnsupportedLeafError(path, names, "a deleted (donated) array")
+    if isinstance(leaf, str) and not is_text(leaf):
+        raise UnsupportedLeafError(path, names, "a string with half a surrogate pair in it")
     if leaf is None or isinstance(leaf, jax.Array | np.ndarray | bool | int | float | str):
         return leaf
     raise UnsupportedLeafError(path, names, f"a {type(leaf).__name__}")
-
-
-def _is_storable(dtype: np.dtype[Any]) -> bool:
-    """Tell whether Orbax stores a dtype: numbers, those of JAX too, that are no long doubles."""
-    if dtype.kind == "V":  # bfloat16 and other small floats of JAX; records have no such type
-        return dtype.type is not np.void
-    return dtype.kind in "biufc" and dtype.char not in "gG"
 
 
 def _is_empty(leaf: Any) -> bool:

@@ -163,3 +163,7 @@ __all__ = [
     "UnmappedCollectionError",
     "UnsupportedArgumentError",
 ]
+
+# Users know the errors by this module, and so do tracebacks and pickles.
+for _public in __all__:
+    globals()[_public].__module__ = __name__

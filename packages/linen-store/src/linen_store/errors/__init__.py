@@ -32,6 +32,7 @@ from linen_store.errors._saving import NameCollisionError as NameCollisionError
 from linen_store.errors._saving import SaveFailedError as SaveFailedError
 from linen_store.errors._saving import SaveTimeoutError as SaveTimeoutError
 from linen_store.errors._saving import SeveralProcessesError as SeveralProcessesError
+from linen_store.errors._saving import UnencodableNameError as UnencodableNameError
 from linen_store.errors._saving import UnknownFormatError as UnknownFormatError
 from linen_store.errors._saving import UnsupportedLeafError as UnsupportedLeafError
 from linen_store.errors._saving import UnwritablePathError as UnwritablePathError
@@ -77,6 +78,7 @@ __all__ = [
     "StateShapeError",
     "StoreDtypeError",
     "TorchNamesError",
+    "UnencodableNameError",
     "UnevenShardingError",
     "UnfinishedCheckpointError",
     "UnknownFormatError",
@@ -86,3 +88,7 @@ __all__ = [
     "UnsupportedStateError",
     "UnwritablePathError",
 ]
+
+# Users know the errors by this module, and so do tracebacks and pickles.
+for _public in __all__:
+    globals()[_public].__module__ = __name__

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from linen_core.errors import StoreError
+from linen_store._texts import counted
 from linen_store.errors._base import render_leaf
 
 __all__ = [
@@ -31,9 +32,12 @@ class RestoreMismatchError(StoreError, ValueError):
         self.model = model
         self.store = store
         self.problems = tuple(problems)
+        misfits = "1 leaf does not fit"
+        if len(self.problems) != 1:
+            misfits = f"{len(self.problems):,} leaves do not fit"
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(
-            f"Cannot restore {model} from {store}: {len(self.problems)} leaves do not fit. Map "
+            f"Cannot restore {model} from {store}: {misfits}. Map "
             "names with `rename=`, initialise what is missing with `init_missing=True`, ignore "
             f"what is unexpected with `strict=False`.\n{lines}"
         )
@@ -51,7 +55,7 @@ class RngsMissingError(StoreError, ValueError):
         self.model = model
         self.missing = tuple(map(tuple, missing))
         super().__init__(
-            f"Cannot initialise {len(self.missing)} variables of {model} that the store lacks, "
+            f"Cannot initialise {counted(len(self.missing), 'variable')} of {model} that the store lacks, "
             f"the first is {render_leaf(self.missing[0])!r}: expected `rngs=`, found None. Pass a "
             "key or a dict of keys."
         )
@@ -139,7 +143,8 @@ class MeshSizeError(StoreError, ValueError):
         self.sizes = dict(sizes)
         self.processes = processes
         super().__init__(
-            f"Cannot plan for the mesh {self.sizes} and {processes} processes: expected at least one "
+            f"Cannot plan for the mesh {self.sizes} and "
+            f"{counted(processes, 'process', 'processes')}: expected at least one "
             "device along each axis, and one process or more, but no more than there are devices. "
             "Change the mesh or the number of processes."
         )

@@ -15,6 +15,7 @@ __all__ = [
     "SaveFailedError",
     "SaveTimeoutError",
     "SeveralProcessesError",
+    "UnencodableNameError",
     "UnknownFormatError",
     "UnsupportedLeafError",
     "UnwritablePathError",
@@ -116,6 +117,23 @@ class NameCollisionError(StoreError, ValueError):
         super().__init__(
             f"Cannot save to {self.path!r}: the leaves {self.leaves[0]} and {self.leaves[1]} "
             f"would both be named {name!r} in the checkpoint. Rename one of them."
+        )
+
+
+class UnencodableNameError(StoreError, ValueError):
+    """A name holds half a surrogate pair, which UTF-8 and so every format cannot write.
+
+    Attributes:
+      path: the path that is saved to.
+      leaf: names of the leaf.
+    """
+
+    def __init__(self, path: StrPath, leaf: Sequence[str]) -> None:
+        self.path = os.fspath(path)
+        self.leaf = tuple(leaf)
+        super().__init__(
+            f"Cannot save {self.leaf} to {self.path!r}: names are written as UTF-8, and this one has "
+            "half a surrogate pair in it. Rename it."
         )
 
 
