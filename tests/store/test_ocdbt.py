@@ -40,7 +40,9 @@ def test_the_pass_finds_the_values_in_nodes(names, node_bytes, inline_bytes):
 
 
 def tree(count):
-    return {"params": {f"layer_{n}": {"kernel": np.full((1 + n % 5, 3), n)} for n in range(1, count)}}
+    return {
+        "params": {f"layer_{n}": {"kernel": np.full((1 + n % 5, 3), n)} for n in range(1, count)}
+    }
 
 
 @pytest.fixture(params=[True, False], ids=["zarr3", "zarr2"])
