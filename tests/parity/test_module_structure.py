@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 import flax.linen as fnn
 import jax.numpy as jnp
@@ -273,7 +273,29 @@ def paths_of_modules(lib):
             return Dense(2)(self.layers[1](self.layers[0](x)))
 
     found = Model().module_paths(KEY, X)
-    return list(found), [repr(module) for module in found.values()]
+    return (
+        list(found),
+        [repr(module) for module in found.values()],
+        [module.name for module in found.values()],
+        found["layers_0"] == Dense(3),
+    )
+
+
+@program
+def type_hints(lib):
+    class Base(lib.Module):
+        size: int = 3
+        kind: ClassVar[str] = "base"
+
+    class Model(Base):
+        fn: "Callable[..., Any]" = jnp.tanh
+
+        def setup(self):
+            self.layer = lib.Dense(self.size)
+
+    hints = get_type_hints(Model)
+    own = {name: str(hint) for name, hint in hints.items() if name not in ("parent", "name")}
+    return list(hints), own, list(Model.__annotations__)
 
 
 @program

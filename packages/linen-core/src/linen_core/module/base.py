@@ -103,15 +103,22 @@ class Module(ModuleVariables):
         name: str | None = dataclasses.field(default=None, kw_only=True)
         parent: Module | Scope | Any | None = dataclasses.field(default=None, kw_only=True)
 
+        # not seen at run time: the type hints of a module are those of its fields alone
+        _field_names: ClassVar[tuple[str, ...]]
+        _has_setup: ClassVar[bool]
+        _needs_setup: ClassVar[bool]
+        _keeps_own_name: ClassVar[bool]
+        _compact_name_scope_methods: ClassVar[tuple[str, ...]]
+
         def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     _state = ModuleState()
     scope = None
-    _field_names: ClassVar[tuple[str, ...]] = ()
-    _has_setup: ClassVar[bool] = False
-    _needs_setup: ClassVar[bool] = False
-    _keeps_own_name: ClassVar[bool] = False
-    _compact_name_scope_methods: ClassVar[tuple[str, ...]] = ()
+    _field_names = ()
+    _has_setup = False
+    _needs_setup = False
+    _keeps_own_name = False
+    _compact_name_scope_methods = ()
 
     def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -485,8 +492,8 @@ class Module(ModuleVariables):
           **kwargs: keyword arguments for the forward pass.
 
         Returns:
-          Unbound copies of the modules by path, joined with "/", in the order of their first calls; the module itself
-          at "".
+          Unbound copies of the modules, without names, by path, joined with "/", in the order of their first calls;
+          the module itself at "".
 
         Example:
           >>> import jax, jax.numpy as jnp, linen_core as nn

@@ -14,7 +14,10 @@ __all__ = ["find_module_paths"]
 def find_module_paths(
     module: Any, rngs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mutable: CollectionFilter
 ) -> dict[str, Any]:
-    """Return unbound copies of the modules that ``module.init(rngs, *args, **kwargs)`` calls, by path."""
+    """Return unbound copies, without names, of the modules that ``module.init(rngs, *args, **kwargs)`` calls, by path.
+
+    Without names a copy equals the module that was written down, and can be made a submodule elsewhere.
+    """
     found: dict[str, Any] = {}
 
     def record(next_fun: Any, args: Any, kwargs: Any, context: InterceptorContext) -> Any:
@@ -23,7 +26,7 @@ def find_module_paths(
             if path not in found:
                 found[path] = None  # keeps the order of the calls
                 result = next_fun(*args, **kwargs)
-                found[path] = context.module.clone()
+                found[path] = context.module.copy(parent=None)
                 return result
         return next_fun(*args, **kwargs)
 

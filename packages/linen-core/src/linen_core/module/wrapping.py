@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from linen_core._context import Context, context_var
+from linen_core import _context
+from linen_core._context import Context
 from linen_core._jax_compat import named_scope
 from linen_core.errors import (
     CallCompactUnboundModuleError,
@@ -63,6 +64,9 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
 
     Called with a module, it runs in that module's scope: submodules made inside become its children, `setup` has
     run before, names start anew after, and interceptors, named scopes and captured intermediates take part.
+
+    A class of a script or a notebook is pickled by value, with the globals that the inner function reads: it reaches
+    the context through its file, because a ContextVar cannot be pickled.
     """
     if hasattr(fun, "method_handler_wrapped"):
         return fun
@@ -79,8 +83,8 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
             return fun(*args, **kwargs)
         module: Any = args[0]
         recurrent = enter(module)
-        outer = context_var.get()
-        token = context_var.set(
+        outer = _context.context_var.get()
+        token = _context.context_var.set(
             Context(
                 module,
                 outer.interceptors,
@@ -113,7 +117,7 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
                 module.sow("intermediates", name, result)
             return result
         finally:
-            context_var.reset(token)
+            _context.context_var.reset(token)
             if is_compact:
                 module.__dict__["scope"] = module.scope.rewound()
             if resets and not recurrent:
