@@ -1,8 +1,9 @@
 """Arguments that are no arrays, dtypes among them, stand in the table as flax shows them, and raise no warning."""
 
-from __future__ import re
+from __future__ import annotations
 
 import enum
+import re
 from typing import Any, NamedTuple
 
 import flax.linen as fnn
@@ -74,12 +75,12 @@ CONTAINERS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:shape requires ndarray:DeprecationWarning")  # flax's own
 def _name(value):
     """Name a case the same in every process: without the address of an object."""
     return re.sub(" at 0x[0-9a-f]+", "", repr(value))
 
 
+@pytest.mark.filterwarnings("ignore:shape requires ndarray:DeprecationWarning")  # flax's own
 @pytest.mark.parametrize("value", [*SCALARS, X, *TEXTS, *OBJECTS, *CONTAINERS], ids=_name)
 def test_argument_is_shown_alike(value):
     assert _table(nn, value=value) == _table(fnn, value=value)
