@@ -9,18 +9,14 @@ CRC-32 is that of ISO 3309 and zlib.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-
-try:
-    from isal.isal_zlib import crc32  # the same number as zlib's, four times as fast
-except ImportError:  # there is no build of it for this machine
-    from zlib import crc32
 
 from linen_store._specs import is_storable
 from linen_store._tree import Kind
@@ -137,6 +133,21 @@ def _checked_arrays(arrays: Any) -> Any:
             msg = f"expected a dtype and a kind of array, found {dtype!r} and {kind!r}"
             raise ValueError(msg)
     return arrays
+
+
+@functools.cache
+def _implementation() -> Callable[[Any, int], int]:
+    """Import ISA-L's CRC-32, four times as fast as zlib's, or zlib's where there is no build of it."""
+    try:
+        from isal.isal_zlib import crc32 as found
+    except ImportError:
+        from zlib import crc32 as found
+    return found
+
+
+def crc32(data: Any, value: int = 0) -> int:
+    """Compute the CRC-32 of bytes; ``value`` is that of the bytes before them."""
+    return _implementation()(data, value)
 
 
 def crc_of_array(array: np.ndarray[Any, Any]) -> int:

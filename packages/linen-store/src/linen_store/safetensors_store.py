@@ -68,13 +68,9 @@ DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 @dataclasses.dataclass(frozen=True)
-class _Entry:
-    """Where one array lies."""
+class _Entry(FileArray):
+    """One array, and what its file says of itself."""
 
-    file: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    offset: int
     of_flax: bool
     """Whether the file says that flax's users wrote it."""
 
@@ -145,9 +141,8 @@ class SafetensorsStore(LazyStore):
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
         self._check_same()
         entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
-        arrays = [FileArray(one.file, one.dtype, one.shape, one.offset) for one in entries]
         try:
-            values = place(list(zip(arrays, leaves, specs, strict=True)))
+            values = place(list(zip(entries, leaves, specs, strict=True)))
         except (OSError, EOFError) as error:
             self._check_same()
             file = getattr(error, "filename", None) or self.path
