@@ -6,7 +6,12 @@ import pytest
 from parity import _compare as compare
 
 # These look at what the compiler makes of a program.
-WITH_OPTIMIZATIONS = {"test_compiled_parity", "test_compiled_transforms", "test_op_names"}
+WITH_OPTIMIZATIONS = {
+    "test_compiled_parity",
+    "test_compiled_transforms",
+    "test_lazy_init",
+    "test_op_names",
+}
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import linen_core as nn
 from parity._compare import parity_settings, plain
@@ -71,4 +72,32 @@ def test_bits_are_those_of_init(kernel, bias, depth, dtype, seed):
     ours = plain(model(nn, kernel, bias, depth, dtype).lazy_init(key, SPEC))
     theirs = plain(model(fnn, kernel, bias, depth, dtype).init(key, X))
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    assert max(jax.tree.leaves(jax.tree.map(ulps, ours, theirs))) == 0
+
+
+def shifted_normal(key, shape, dtype=jnp.float32):
+    return jax.random.normal(key, shape, dtype) * 0.1 + 0.3
+
+
+def shifted_draw(key, shape, dtype=jnp.float32):
+    return jax.random.normal(key, shape, dtype) + 0.3  # the draw ends with a product
+
+
+def complement(key, shape, dtype=jnp.float32):
+    return 1 - jax.random.uniform(key, shape, dtype) * 0.3
+
+
+def product_of_draws(key, shape, dtype=jnp.float32):
+    first, second = jax.random.split(key)
+    return jax.random.normal(first, shape, dtype) * 0.1 + jax.random.uniform(second, shape, dtype)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("draw", [shifted_normal, shifted_draw, complement, product_of_draws])
+def test_a_sum_of_products_is_rounded_as_in_init(draw, dtype):
+    def made(lib, how, x):
+        layer = lib.Dense(64, kernel_init=draw, bias_init=draw, param_dtype=dtype)
+        return plain(getattr(layer, how)(jax.random.key(1), x))
+
+    ours, theirs = made(nn, "lazy_init", SPEC), made(fnn, "init", X)
     assert max(jax.tree.leaves(jax.tree.map(ulps, ours, theirs))) == 0

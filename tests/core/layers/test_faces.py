@@ -111,6 +111,7 @@ def test_private_names_that_programs_reach_for():
     assert ours == flax_nn.linear._conv_dimension_numbers((1, 5, 5, 3))
     assert nn.linear.default_embed_init((key := jax.random.key(0)), (3, 4)).shape == (3, 4)
     assert nn.linear.default_kernel_init(key, (3, 4)).shape == (3, 4)
+    assert nn.normalization._canonicalize_axes(3, (-1, 0)) == (0, 2)
     assert nn.linear.PrecisionLike
     assert nn.attention.make_causal_mask is nn.make_causal_mask
     assert callable(nn.pooling.pool)

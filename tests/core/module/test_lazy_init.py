@@ -174,6 +174,7 @@ def test_no_parameter_is_ever_whole_on_one_device(monkeypatch):
     monkeypatch.setattr(deferred, "_drawer", noted)
     with jax.set_mesh(mesh()), nn.logical_axis_rules(RULES):
         logical(2).lazy_init(KEY, SPEC)
-        texts = [program.lower(KEY, np.uint32(1)).compile().as_text() for program in programs]
+        given = KEY, np.uint32(1), np.float32(-0.0)
+        texts = [program.lower(*given).compile().as_text() for program in programs]
     assert any("f32[2,4]" in text for text in texts)
     assert not any("f32[8,8]" in text for text in texts)

@@ -171,3 +171,43 @@ def test_batch_norm_needs_to_know_which_statistics():
     compare(
         "BatchNorm", array((2, 3)), options={"use_running_average": True}, use_running_average=False
     )
+
+
+def _renormalized(lib, x, dtype, options):
+    """Apply a module that is written on the helpers of `normalization`, as batch renormalizations are."""
+
+    class Renorm(lib.Module):
+        @lib.compact
+        def __call__(self, x):
+            axes = lib.normalization._canonicalize_axes(x.ndim, -1)
+            rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
+            mean, var = lib.normalization._compute_stats(x, rest, dtype=dtype, **options)
+            y = lib.normalization._normalize(
+                self,
+                x,
+                0.9 * mean,
+                var / 0.7,
+                rest,
+                axes,
+                dtype,
+                jnp.float32,
+                1e-3,
+                True,
+                True,
+                lib.initializers.zeros,
+                lib.initializers.normal(),
+            )
+            return y, mean, var
+
+    return Renorm().init_with_output(jax.random.key(2), x)
+
+
+@pytest.mark.parametrize("dtype", [None, jnp.bfloat16])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"use_fast_variance": False}, {"use_mean": False}, {"mask": _mask((3, 1))}],
+    ids=["plain", "slow", "no-mean", "mask"],
+)
+def test_helpers_that_batch_renormalizations_use(options, dtype):
+    ours, theirs = (_renormalized(lib, array((2, 3, 4)), dtype, options) for lib in (nn, flax_nn))
+    assert_same_tree(ours, theirs)

@@ -169,10 +169,15 @@ def closed_jaxpr_for(
     return compute, list(used[count:])
 
 
-def evaluate_apart(fun: Callable[..., Any], *args: Any) -> Any:
+def evaluate_apart(fun: Callable[..., Any], *args: Any, minus_zero: Any) -> Any:
     """Call a function so that a compiler rounds after each operation, as if they were run one by one.
 
     What the function itself has under `jax.jit` is one operation.
+
+    Args:
+      fun: the function.
+      args: its arguments.
+      minus_zero: -0.0 in float32, as an array whose value the compiler does not know.
     """
     closed, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
     known: dict[Any, Any] = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
@@ -191,9 +196,18 @@ def evaluate_apart(fun: Callable[..., Any], *args: Any) -> Any:
             made = equation.primitive.bind(*map(read, equation.invars), **params)
         results = made if equation.primitive.multiple_results else [made]
         for variable, value in zip(equation.outvars, results, strict=True):
-            is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
-            known[variable] = value if is_key else jax.lax.optimization_barrier(value)
+            known[variable] = _rounded(value, minus_zero)
     return jax.tree.unflatten(jax.tree.structure(shapes), map(read, closed.jaxpr.outvars))
+
+
+def _rounded(value: Any, minus_zero: Any) -> Any:
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return value
+    if value.dtype in (jnp.float32, jnp.float64):
+        # no barrier keeps a processor from multiplying and adding in one step, without rounding in between; to add
+        # -0.0 changes no number, and makes the product one that is rounded
+        value = value + minus_zero.astype(value.dtype)
+    return jax.lax.optimization_barrier(value)
 
 
 def unknown_like(value: Any, drop_leading_axis: bool = False) -> Any:

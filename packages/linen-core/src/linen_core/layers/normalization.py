@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from linen_core.errors import LayerArgumentError, LayerShapeError
 from linen_core.layers import initializers
 from linen_core.layers._common import canonicalize_axes
+from linen_core.layers._common import canonicalize_axes as _canonicalize_axes
 from linen_core.layers._moments import (
     Plan,
     check_mask,
@@ -18,6 +19,8 @@ from linen_core.layers._moments import (
     normalize_by_own_stats,
     scale_and_bias,
 )
+from linen_core.layers._norm_functions import compute_stats as _compute_stats
+from linen_core.layers._norm_functions import normalize_with as _normalize
 from linen_core.layers._where import where
 from linen_core.layers.batch_norm import BatchNorm
 from linen_core.layers.weight_norm import SpectralNorm, WeightNorm
@@ -32,6 +35,9 @@ __all__ = [
     "RMSNorm",
     "SpectralNorm",
     "WeightNorm",
+    "_canonicalize_axes",
+    "_compute_stats",
+    "_normalize",
 ]
 
 

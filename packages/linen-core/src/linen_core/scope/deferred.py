@@ -27,6 +27,8 @@ from linen_core.scope.shapes import OpaqueError, fingerprint_initializer
 
 __all__ = ["make_lazily"]
 
+_MINUS_ZERO = np.float32(-0.0)
+
 
 class _Recipe:
     """An initializer with its arguments, equal to every other that makes the same of a key."""
@@ -42,10 +44,10 @@ class _Recipe:
     def __hash__(self) -> int:
         return self._hash
 
-    def leaves(self, key: Any, number: Any) -> list[Any]:
+    def leaves(self, key: Any, number: Any, minus_zero: Any) -> list[Any]:
         """Make the arrays of the parameter whose key is ``key`` with ``number`` folded in."""
         folded = jax.random.fold_in(key, number)
-        return jax.tree.leaves(evaluate_apart(self._make, folded))
+        return jax.tree.leaves(evaluate_apart(self._make, folded, minus_zero=minus_zero))
 
 
 def _call_with_key(init_fn: Callable[..., Any], args: Any, kwargs: Any, key: Any) -> Any:
@@ -177,9 +179,10 @@ def _draw_all(
     for (recipe, shardings), members in groups.items():
         folds = np.array([fold for fold, _ in members], np.uint32)
         if isinstance(key, Tracer):
-            made = _drawer(recipe, shardings, batched=True)(key, folds)
+            made = _drawer(recipe, shardings, batched=True)(key, folds, _MINUS_ZERO)
         else:
-            made = [_drawer(recipe, shardings, batched=False)(key, fold) for fold in folds]
+            draw = _drawer(recipe, shardings, batched=False)
+            made = [draw(key, fold, _MINUS_ZERO) for fold in folds]
         for (_, numbers), values in zip(members, made, strict=True):
             drawn.update({numbers[p]: v for (p, _), v in zip(shardings, values, strict=True)})
     return drawn
@@ -193,23 +196,25 @@ def _drawer(recipe: _Recipe, shardings: tuple[tuple[int, Any], ...], *, batched:
     for more than is asked for.
     """
 
-    def draw(key: Any, number: Any) -> list[Any]:
-        leaves = recipe.leaves(key, number)
+    def draw(key: Any, number: Any, minus_zero: Any) -> list[Any]:
+        leaves = recipe.leaves(key, number, minus_zero)
         return [leaves[position] for position, _ in shardings]
 
-    def draw_several(key: Any, numbers: Any) -> list[list[Any]]:
-        _, used = closed_jaxpr_for(lambda given: draw(*given), (key, numbers[0]))
+    def draw_several(key: Any, numbers: Any, minus_zero: Any) -> list[list[Any]]:
+        _, used = closed_jaxpr_for(lambda given: draw(key, given, minus_zero), numbers[0])
         if not any(used):  # zeros and ones: copies need no compiling
-            return [draw(key, numbers[0])] * len(numbers)
-        stacked = jax.lax.map(functools.partial(draw, key), numbers)  # a loop is compiled once
+            return [draw(key, numbers[0], minus_zero)] * len(numbers)
+        # a loop is compiled once
+        stacked = jax.lax.map(lambda number: draw(key, number, minus_zero), numbers)
         return [[leaf[i] for leaf in stacked] for i in range(len(numbers))]
 
     places = [sharding for _, sharding in shardings]
     if not batched:
         return jax.jit(draw, out_shardings=places)
     return jax.jit(
-        lambda key, numbers: [
-            list(map(_constrained, values, places)) for values in draw_several(key, numbers)
+        lambda key, numbers, minus_zero: [
+            list(map(_constrained, values, places))
+            for values in draw_several(key, numbers, minus_zero)
         ]
     )
 
