@@ -3,6 +3,7 @@
 The CPU stands in for the devices, so that sharding can be tested.
 """
 
+import gc
 import os
 
 from hypothesis import settings
@@ -18,3 +19,6 @@ os.environ["XLA_FLAGS"] = " ".join(_GIVEN + [flag for flag in _FLAGS if flag not
 settings.register_profile("linen", deadline=None)
 settings.register_profile("ci", settings.get_profile("linen"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "linen")
+
+# JAX keeps many objects for long: to look through them all as often as Python does takes a tenth of the time.
+gc.set_threshold(200_000, 50, 100)

@@ -1,7 +1,7 @@
 """Runs one program on linen_core and on flax.linen and compares what comes out.
 
 Nothing here knows a particular layer: a test builds the same thing on both sides and hands over two callables.
-How many cases hypothesis draws is set by the environment variable ``LINEN_EXAMPLES`` (default 60).
+How many cases hypothesis draws is set by the environment variable ``LINEN_EXAMPLES`` (default 25).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
     "plain",
 ]
 
-USUAL_EXAMPLES = 60
+USUAL_EXAMPLES = 25
 EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", USUAL_EXAMPLES))
 
 

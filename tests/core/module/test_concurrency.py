@@ -54,13 +54,17 @@ def test_threads_give_what_one_thread_gives():
             jax.tree.map(np.testing.assert_array_equal, result[3], state)
 
 
+def as_float(key, number):
+    return np.float32(number)
+
+
 class Part(nn.Module):
     number: int
 
     @nn.compact
     def __call__(self, x):
         count = self.variable("state", "count", lambda: self.number)
-        scale = self.param("scale", lambda key: np.float32(self.number))
+        scale = self.param("scale", as_float, self.number)
         count.value += 1
         return x * scale + count.value
 

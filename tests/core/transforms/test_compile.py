@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import linen_core as nn
@@ -179,6 +180,36 @@ def test_an_unhashable_field_is_named():
     layer = nn.jit(block(Traces()))
     with pytest.raises(ValueError, match="The value at 'features' is unhashable"):
         layer(features=jnp.ones(2)).init(jax.random.key(0), X)
+
+
+def test_arrays_of_numpy_in_fields_are_told_apart_by_their_values():
+    traces = Traces()
+    layer = nn.jit(block(traces))
+
+    def run(scale):
+        return layer(scale=scale).init_with_output(jax.random.key(0), X)[0]
+
+    expected = run(np.array([1.0, 2.0, 3.0, 4.0], np.float32))
+    np.testing.assert_array_equal(run(np.array([1, 2, 3, 4], np.float32)), expected)
+    assert traces.count == 1
+    np.testing.assert_array_equal(run(np.array([2, 4, 6, 8], np.float32)), 2 * expected)
+    np.testing.assert_array_equal(run(np.array([[1, 2, 3, 4]], np.float32)), expected)
+    assert traces.count == 3
+
+
+def test_numbers_that_are_equal_are_not_the_same():
+    class Scaled(nn.Module):
+        factor: Any
+
+        @nn.compact
+        def __call__(self, x):
+            return 1 / (x * self.factor), x * self.factor
+
+    jitted, x = nn.jit(Scaled), jnp.arange(1, 4)
+    for factor in (1, 1.0, True, 0.0, -0.0, np.float16(1), np.float32(1)):
+        ours, expected = jitted(factor).apply({}, x), Scaled(factor).apply({}, x)
+        assert [y.dtype for y in ours] == [y.dtype for y in expected]
+        np.testing.assert_array_equal(ours, expected)
 
 
 def test_the_module_is_not_kept_alive():

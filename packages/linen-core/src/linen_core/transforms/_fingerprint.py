@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from linen_core.filters import DenyList
 from linen_core.module.base import Module
 
 __all__ = ["fingerprint"]
 
+_NUMBERS = (bool, int, float, complex, np.generic)
 _STATE = ("in_compact_method", "in_setup", "setup_called", "is_initialized", "autoname_cursor")
 _SCOPE = ("mutable", "flags", "rng_counters", "reservations")
 
@@ -21,7 +24,7 @@ def fingerprint(value: Any, path: tuple[str, ...], seen: dict[int, int] | None =
     For a module these are its class, its fields but for name and parent, and what it has named and counted so far.
 
     Args:
-      value: a module, a container, or anything hashable.
+      value: a module, a container, an array of numpy, or anything hashable.
       path: where the value lies, for the error.
       seen: numbers of the modules met so far, by id.
 
@@ -48,6 +51,10 @@ def fingerprint(value: Any, path: tuple[str, ...], seen: dict[int, int] | None =
         return frozenset(value)
     if isinstance(value, Iterable) and not hasattr(value, "dtype"):
         return tuple(part(number, item) for number, item in enumerate(value))
+    if isinstance(value, _NUMBERS):
+        return type(value), repr(value)  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return np.ndarray, value.dtype, value.shape, value.tobytes()
     try:
         hash(value)
     except TypeError as error:
