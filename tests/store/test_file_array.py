@@ -112,7 +112,7 @@ def test_a_file_that_is_cut_short_while_it_is_open(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     # MessagePack was read whole when it was opened.
-    found = {ending: "CheckpointReplacedError" for ending in ("safetensors", "npz")}
+    found = dict.fromkeys(("safetensors", "npz"), "CheckpointReplacedError")
     assert done.stdout.splitlines() == [
         f"cut-{cut}-{split}-m.{ending} {found.get(ending, 'read')}"
         for ending in ("safetensors", "npz", "msgpack")
