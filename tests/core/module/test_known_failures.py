@@ -165,7 +165,7 @@ def test_unhashable_fields_are_named_where_something_hashes_them():
     with pytest.raises(TypeError, match="unhashable"):
         hash(WithList([4, 2]))
     with pytest.raises(ValueError, match=re.escape("sizes")):
-        nn.jit(WithList)([np.ones(2)]).init(KEY, X)
+        nn.jit(WithList)([jnp.ones(2)]).init(KEY, X)
 
 
 def test_init_under_nested_transforms_is_linear_in_depth():
