@@ -24,7 +24,7 @@ from timing import measure
 import linen_store
 
 SIZES = {"small": (1000, (64, 64)), "large": (4, (4096, 4096))}
-ROUNDS = 5
+ROUNDS = 9
 
 
 def held() -> int:
