@@ -1,4 +1,4 @@
-"""Runs before any test: eight devices, and the same random cases in every run of continuous integration.
+"""Runs before any test: eight devices, quick compilation, and the same random cases in every run of continuous integration.
 
 The CPU stands in for the devices, so that sharding can be tested.
 """
@@ -6,15 +6,29 @@ The CPU stands in for the devices, so that sharding can be tested.
 import gc
 import os
 
+import jax
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Compiling takes most of the time. Longer runs compile as users do.
+QUICK = "LINEN_EXAMPLES" not in os.environ
 _FLAGS = ["--xla_force_host_platform_device_count=8"]
-if "LINEN_EXAMPLES" not in os.environ:
-    # XLA's former code generator takes half the time; longer runs have the one that users have.
+if QUICK:
+    # XLA's former code generator takes half the time.
     _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 _GIVEN = os.environ.get("XLA_FLAGS", "").split()
 os.environ["XLA_FLAGS"] = " ".join(_GIVEN + [flag for flag in _FLAGS if flag not in _GIVEN])
+
+# These look at what the compiler makes of a program, or at the last bits of what that computes.
+WITH_OPTIMIZATIONS = {
+    "test_compiled_parity",
+    "test_compiled_transforms",
+    "test_lazy_init",
+    "test_numerics",
+    "test_op_names",
+    "test_sharded_layers",
+}
 
 settings.register_profile("linen", deadline=None)
 settings.register_profile("ci", settings.get_profile("linen"), derandomize=True)
@@ -22,3 +36,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "linen")
 
 # JAX keeps many objects for long: to look through them all as often as Python does takes a tenth of the time.
 gc.set_threshold(200_000, 50, 100)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_compilation(request):
+    """Compile without most optimisations; gradients that are compiled as a whole have them always."""
+    name = request.module.__name__.rpartition(".")[2]
+    jax.config.update("jax_disable_most_optimizations", QUICK and name not in WITH_OPTIMIZATIONS)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -16,7 +16,9 @@ from linen_core.store import MemoryStore
 
 NAMES = st.sampled_from(["a", "b", "a.b", "a/b", "0", "ä"])
 LEAVES = st.integers(0, 9).map(lambda n: np.full((n % 3,), n, np.float32))
-TREES = st.recursive(LEAVES | st.builds(dict), lambda below: st.dictionaries(NAMES, below, max_size=3))
+TREES = st.recursive(
+    LEAVES | st.builds(dict), lambda below: st.dictionaries(NAMES, below, max_size=3)
+)
 NODES = st.dictionaries(NAMES, TREES, max_size=3)
 VARIABLES = st.dictionaries(NAMES, NODES, max_size=3)
 PATHS = st.lists(NAMES, max_size=3).map(tuple)

@@ -20,7 +20,6 @@ import numpy as np
 
 __all__ = [
     "EXAMPLES",
-    "USUAL_EXAMPLES",
     "assert_same_error",
     "assert_same_outcome",
     "assert_same_run",
@@ -29,8 +28,7 @@ __all__ = [
     "plain",
 ]
 
-USUAL_EXAMPLES = 25
-EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", USUAL_EXAMPLES))
+EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", "25"))
 
 
 def parity_settings(share: int = 1) -> hypothesis.settings:
