@@ -20,13 +20,14 @@ if QUICK:
 _GIVEN = os.environ.get("XLA_FLAGS", "").split()
 os.environ["XLA_FLAGS"] = " ".join(_GIVEN + [flag for flag in _FLAGS if flag not in _GIVEN])
 
-# These look at what the compiler makes of a program, or at the last bits of what that computes.
+# These look at what the compiler makes of a program, or at the last bits of what that computes, here or elsewhere.
 WITH_OPTIMIZATIONS = {
     "test_compiled_parity",
     "test_compiled_transforms",
     "test_lazy_init",
     "test_numerics",
     "test_op_names",
+    "test_pickled_by_value",
     "test_sharded_layers",
 }
 
