@@ -41,7 +41,7 @@ gc.set_threshold(200_000, 50, 100)
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick_compilation(request):
-    """Compile without most optimisations; gradients that are compiled as a whole have them always."""
+    """Compile without most optimisations."""
     name = request.module.__name__.rpartition(".")[2]
     jax.config.update("jax_disable_most_optimizations", QUICK and name not in WITH_OPTIMIZATIONS)
     yield

@@ -212,6 +212,26 @@ def test_numbers_that_are_equal_are_not_the_same():
         np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.parametrize("hold", [lambda n: {n}, lambda n: {n: "key"}, lambda n: (n,)])
+def test_numbers_in_containers_are_told_apart(hold):
+    class Scaled(nn.Module):
+        factors: Any
+
+        @nn.compact
+        def __call__(self, x):
+            return x * next(iter(self.factors))
+
+    jitted, x = nn.jit(Scaled), jnp.arange(1, 4)
+    for factor in (1, 1.0, np.float16(1)):
+        expected = Scaled(hold(factor)).apply({}, x)
+        assert jitted(hold(factor)).apply({}, x).dtype == expected.dtype
+
+
+def test_masked_arrays_are_not_told_apart_by_their_bytes():
+    with pytest.raises(ValueError, match="The value at 'scale' is unhashable"):
+        nn.jit(block(Traces()))(scale=np.ma.array([1.0], mask=[True])).init(jax.random.key(0), X)
+
+
 def test_the_module_is_not_kept_alive():
     class Held(nn.Module):
         @nn.compact

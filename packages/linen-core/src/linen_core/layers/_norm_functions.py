@@ -28,13 +28,13 @@ def compute_stats(
 ) -> tuple[Array, Array]:
     """Compute mean and variance over axes; the arguments are those of `BatchNorm`."""
     plan = Plan(
-        canonicalize_axes(jnp.ndim(x), axes),
-        (),
-        dtype,
-        None,
-        0.0,
-        force_float32_reductions,
-        use_fast_variance,
+        reduction_axes=canonicalize_axes(jnp.ndim(x), axes),
+        feature_axes=(),
+        dtype=dtype,
+        param_dtype=None,
+        epsilon=0.0,
+        force_float32=force_float32_reductions,
+        fast_variance=use_fast_variance,
         use_mean=use_mean,
         axis_name=axis_name,
         axis_index_groups=hashable_groups(axis_index_groups),
@@ -60,13 +60,13 @@ def normalize_with(
 ) -> Array:
     """Normalize by the mean and variance given, with parameters `scale` and `bias` of the module `mdl`."""
     plan = Plan(
-        canonicalize_axes(x.ndim, reduction_axes),
-        canonicalize_axes(x.ndim, feature_axes),
-        dtype,
-        param_dtype,
-        epsilon,
-        force_float32_reductions,
-        True,
+        reduction_axes=canonicalize_axes(x.ndim, reduction_axes),
+        feature_axes=canonicalize_axes(x.ndim, feature_axes),
+        dtype=dtype,
+        param_dtype=param_dtype,
+        epsilon=epsilon,
+        force_float32=force_float32_reductions,
+        fast_variance=True,
     )
     shape = feature_shape(x.shape, plan)
     scale = mdl.param("scale", scale_init, shape, param_dtype) if use_scale else None

@@ -13,7 +13,6 @@ from linen_core.module.base import Module
 
 __all__ = ["fingerprint"]
 
-_NUMBERS = (bool, int, float, complex, np.generic)
 _STATE = ("in_compact_method", "in_setup", "setup_called", "is_initialized", "autoname_cursor")
 _SCOPE = ("mutable", "flags", "rng_counters", "reservations")
 
@@ -46,15 +45,16 @@ def fingerprint(value: Any, path: tuple[str, ...], seen: dict[int, int] | None =
         names = (field.name for field in dataclasses.fields(value))
         return type(value), *(part(name, getattr(value, name, None)) for name in names)
     if isinstance(value, Mapping):
-        return tuple(part(key, item) for key, item in value.items())
+        return tuple((fingerprint(key, path, seen), part(key, item)) for key, item in value.items())
     if isinstance(value, set | frozenset):
-        return frozenset(value)
+        return frozenset(fingerprint(item, path, seen) for item in value)
     if isinstance(value, Iterable) and not hasattr(value, "dtype"):
         return tuple(part(number, item) for number, item in enumerate(value))
-    if isinstance(value, _NUMBERS):
-        return type(value), repr(value)  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
-    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        return np.ndarray, value.dtype, value.shape, value.tobytes()
+    if _is_array(value):
+        return type(value), value.dtype, value.shape, value.tobytes()
+    for kind in (int, float, complex):
+        if isinstance(value, kind):  # 1, 1.0 and True are equal, and so are 0.0 and -0.0
+            return type(value), kind.__repr__(value)
     try:
         hash(value)
     except TypeError as error:
@@ -64,6 +64,13 @@ def fingerprint(value: Any, path: tuple[str, ...], seen: dict[int, int] | None =
         )
         raise ValueError(msg) from error
     return value
+
+
+def _is_array(value: Any) -> bool:
+    """Tell whether something is a number or an array of numpy, whose bytes say all of its values."""
+    return (
+        isinstance(value, np.generic) or type(value) is np.ndarray
+    ) and not value.dtype.hasobject
 
 
 def _module_fingerprint(module: Module, path: tuple[str, ...], seen: dict[int, int]) -> Any:
