@@ -43,6 +43,11 @@ gc.set_threshold(200_000, 50, 100)
 def _quick_compilation(request):
     """Compile without most optimisations."""
     name = request.module.__name__.rpartition(".")[2]
-    jax.config.update("jax_disable_most_optimizations", QUICK and name not in WITH_OPTIMIZATIONS)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    _compile_quickly(QUICK and name not in WITH_OPTIMIZATIONS)
+
+
+def _compile_quickly(quickly):
+    """Switch, and forget the programs compiled so far: JAX would run them again, however they were compiled."""
+    if quickly != jax.config.read("jax_disable_most_optimizations"):
+        jax.clear_caches()
+        jax.config.update("jax_disable_most_optimizations", quickly)
