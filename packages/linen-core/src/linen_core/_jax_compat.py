@@ -23,6 +23,7 @@ from jax._src.random import prng
 from jax.interpreters import partial_eval
 
 __all__ = [
+    "INLINE",
     "ArrayImpl",
     "ExtendedDType",
     "Tracer",
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 Tracer = jax.core.Tracer
+
+INLINE: Any = jax.Inline.JAX_EARLY if hasattr(jax, "Inline") else True
+"""`inline=` of `jax.jit`: leave the operations in the program that calls, and no call. JAX 0.11 split `True` in two."""
 
 named_scope = source_info_util.extend_name_stack
 """Context manager that adds one name to the name stack: `jax.named_scope` less its argument check."""

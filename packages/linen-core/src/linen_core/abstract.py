@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 __all__ = ["eval_shape"]
 
@@ -31,7 +32,11 @@ def eval_shape(fun: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
       ShapeDtypeStruct(shape=(4, 3), dtype=float32)
     """
     leaves, structure = jax.tree.flatten((args, kwargs))
-    specs = {i: leaf for i, leaf in enumerate(leaves) if isinstance(leaf, jax.ShapeDtypeStruct)}
+    specs = {
+        i: _as_traced(leaf)
+        for i, leaf in enumerate(leaves)
+        if isinstance(leaf, jax.ShapeDtypeStruct)
+    }
 
     def run(arrays: dict[int, Any]) -> Any:
         filled = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
@@ -39,3 +44,11 @@ def eval_shape(fun: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return fun(*args, **kwargs)
 
     return jax.eval_shape(run, specs)
+
+
+def _as_traced(spec: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """Give 64-bit numbers the 32 bits that they have under JAX, unless it is told otherwise."""
+    if jnp.issubdtype(spec.dtype, jax.dtypes.extended):
+        return spec
+    dtype = jax.dtypes.canonicalize_dtype(spec.dtype)
+    return spec if dtype == spec.dtype else spec.update(dtype=dtype)

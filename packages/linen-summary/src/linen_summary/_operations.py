@@ -40,7 +40,17 @@ _ONE_OPERATION = frozenset(
     }
 )
 _SEVERAL_ELEMENTWISE = frozenset(
-    {"clamp", "erf", "erf_inv", "exp2", "integer_pow", "iota_2x32_shape", "logistic", "pow"}
+    {
+        "clamp",
+        "erf",
+        "erf_inv",
+        "exp2",
+        "integer_pow",
+        "iota_2x32_shape",
+        "logistic",
+        "one_minus_square",
+        "pow",
+    }
 )
 _SCATTERS = frozenset({"scatter", "scatter-add", "scatter_add"})
 _INDEXING = _SCATTERS | {"gather"}

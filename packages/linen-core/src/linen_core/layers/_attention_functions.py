@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
-from linen_core._jax_compat import is_staging
+from linen_core._jax_compat import INLINE, is_staging
 from linen_core.errors import LayerArgumentError, LayerShapeError, MaskShapeError
 from linen_core.layers._staging import staged
 from linen_core.layers._where import where as where_of
@@ -98,8 +98,8 @@ def _attend(
     return _einsum(options.precision, None)(OUTPUT, weights, value)
 
 
-_attend_replay = jax.jit(_attend, static_argnames=("options",), inline=True)
-_softmax_scores_replay = jax.jit(_softmax_scores, static_argnames=("options",), inline=True)
+_attend_replay = jax.jit(_attend, static_argnames=("options",), inline=INLINE)
+_softmax_scores_replay = jax.jit(_softmax_scores, static_argnames=("options",), inline=INLINE)
 _drop_staged = staged("options", "dtype")(_drop)
 
 

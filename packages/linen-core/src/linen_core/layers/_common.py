@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from jax import lax
 
+from linen_core._jax_compat import INLINE
 from linen_core.layers import initializers
 from linen_core.typing import Array, Axes
 
@@ -41,7 +42,7 @@ def canonicalize_axes(rank: int, axes: Axes) -> tuple[int, ...]:
     return tuple(sorted({rank + axis if axis < 0 else axis for axis in canonicalize_tuple(axes)}))
 
 
-@functools.partial(jax.jit, static_argnames=("shape",), inline=True)
+@functools.partial(jax.jit, static_argnames=("shape",), inline=INLINE)
 def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
     """Add a bias, seen as an array of `shape`, to an array of the same rank."""
     return y + lax.reshape(bias, shape)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from linen_core._jax_compat import is_staging
+from linen_core._jax_compat import INLINE, is_staging
 
 __all__ = ["staged"]
 
@@ -36,7 +36,7 @@ def staged(*static: str) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        replay = jax.jit(function, static_argnames=static, inline=True)
+        replay = jax.jit(function, static_argnames=static, inline=INLINE)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import gelu, logsumexp, one_hot, softmax
 
+from linen_core._jax_compat import INLINE
 from linen_core.layers._staging import staged
 from linen_core.layers.dense import Dense
 from linen_core.module import Module, compact
@@ -54,8 +55,8 @@ Axis = int | Sequence[int] | None
 
 # Each is one operation behind a Python-level derivative rule: as a whole they are cheaper to call,
 # with the same bits.
-_relu = jax.jit(jax.nn.relu, inline=True)
-_relu6 = jax.jit(jax.nn.relu6, inline=True)
+_relu = jax.jit(jax.nn.relu, inline=INLINE)
+_relu6 = jax.jit(jax.nn.relu6, inline=INLINE)
 
 
 def _is_one(alpha: Any) -> bool:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from linen_core._jax_compat import is_staging
+from linen_core._jax_compat import INLINE, is_staging
 from linen_core.errors import (
     LayerArgumentError,
     LayerRankError,
@@ -213,7 +213,7 @@ def _convolve(
 
 
 _convolve_replay = jax.jit(
-    _convolve, static_argnames=("window", "groups", "dtype", "precision", "shared"), inline=True
+    _convolve, static_argnames=("window", "groups", "dtype", "precision", "shared"), inline=INLINE
 )
 
 

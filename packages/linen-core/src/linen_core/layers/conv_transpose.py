@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from linen_core._jax_compat import is_staging
+from linen_core._jax_compat import INLINE, is_staging
 from linen_core.layers import initializers
 from linen_core.layers._common import add_bias, canonicalize_tuple, default_kernel_init
 from linen_core.layers.conv import (
@@ -74,7 +74,7 @@ def _convolve(
 _convolve_replay = jax.jit(
     _convolve,
     static_argnames=("window", "dtype", "precision", "preferred_element_type"),
-    inline=True,
+    inline=INLINE,
 )
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from linen_core import meta
-from linen_core._jax_compat import is_staging
+from linen_core._jax_compat import INLINE, is_staging
 from linen_core.errors import LayerArgumentError, LayerRankError, LayerShapeError
 from linen_core.layers import initializers
 from linen_core.layers._common import (
@@ -51,7 +51,7 @@ def _affine_steps(
 _affine_replay = jax.jit(
     _affine_steps,
     static_argnames=("dimensions", "bias_shape", "dtype", "precision"),
-    inline=True,
+    inline=INLINE,
 )
 
 

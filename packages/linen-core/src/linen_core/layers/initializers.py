@@ -17,7 +17,7 @@ import numpy as np
 from jax.nn import initializers as jax_initializers
 from jax.nn.initializers import ones, zeros
 
-from linen_core._jax_compat import is_staging
+from linen_core._jax_compat import INLINE, is_staging
 from linen_core.typing import Array, Initializer
 
 __all__ = [
@@ -122,7 +122,7 @@ def _built(family: str, **arguments: Any) -> BuiltInitializer:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("built", "shape", "dtype", "out_sharding"), inline=True
+    jax.jit, static_argnames=("built", "shape", "dtype", "out_sharding"), inline=INLINE
 )
 def _replay(built: BuiltInitializer, key: Array, shape: Any, **options: Any) -> Array:
     return built.draw(key, shape, **options)
