@@ -63,6 +63,9 @@ def main(environment: str, script: str, *arguments: str) -> None:
     variables = clean_variables() | json.loads(UV_SETTINGS.read_text())
     variables["VIRTUAL_ENV"] = str(home)
     variables["PATH"] = os.pathsep.join([str(home / "bin"), variables.get("PATH", os.defpath)])
+    # JAX takes three times as long to import where its bytecode is not kept; tests start many processes.
+    variables["PYTHONPYCACHEPREFIX"] = str(STATE / "bytecode")
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     python = str(home / "bin" / "python")
     os.execve(python, [python, script, *arguments], variables)
 

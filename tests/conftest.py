@@ -15,8 +15,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 QUICK = "LINEN_EXAMPLES" not in os.environ
 _FLAGS = ["--xla_force_host_platform_device_count=8"]
 if QUICK and jax.__version_info__ < (0, 11):
-    # XLA's former code generator takes half the time. Later ones have it no more.
-    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+    # XLA's former code generator takes half the time. Later ones have it no more. No program is worth several threads.
+    _FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
 _GIVEN = os.environ.get("XLA_FLAGS", "").split()
 os.environ["XLA_FLAGS"] = " ".join(_GIVEN + [flag for flag in _FLAGS if flag not in _GIVEN])
 
@@ -24,6 +24,7 @@ os.environ["XLA_FLAGS"] = " ".join(_GIVEN + [flag for flag in _FLAGS if flag not
 WITH_OPTIMIZATIONS = {
     "test_compiled_parity",
     "test_compiled_transforms",
+    "test_demo",
     "test_lazy_init",
     "test_numerics",
     "test_op_names",
@@ -51,3 +52,6 @@ def _compile_quickly(quickly):
     if quickly != jax.config.read("jax_disable_most_optimizations"):
         jax.clear_caches()
         jax.config.update("jax_disable_most_optimizations", quickly)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(
+        int(quickly)
+    )  # for processes that a test starts
