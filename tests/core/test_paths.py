@@ -38,6 +38,16 @@ def test_submodule_can_be_imported_and_is_the_attribute(name):
     assert importlib.import_module(f"linen_core.{name}") is getattr(nn, name)
 
 
+def test_every_name_of_the_face_is_found():
+    sisters = {"FrozenDict", "summary", "tabulate"}
+    for name in nn.__all__:
+        assert getattr(nn, name) is not None
+        assert name in dir(nn)
+        assert name in vars(nn) or name in sisters, name  # found at once the second time
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = nn.nothing
+
+
 def test_names_imported_by_path():
     assert dot_product_attention_weights is nn.dot_product_attention_weights
     assert make_causal_mask is nn.make_causal_mask

@@ -286,9 +286,8 @@ def boxed_variables(lib):
     )
 
 
-FAILING = {"lazy_init_on_a_value"}
-
-
 @pytest.mark.parametrize("name", list(PROGRAMS))
 def test_program_does_the_same(name):
+    if name == "lazy_init_on_a_value" and compare.UNKNOWN_VALUES_ARE_ZEROS:
+        pytest.skip("this flax takes zeros for a value that it was not given")
     compare.assert_same_outcome(lambda: PROGRAMS[name](nn), lambda: PROGRAMS[name](fnn), where=name)

@@ -223,6 +223,8 @@ PROGRAMS = [
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__[1:])
 def test_program_does_the_same(program):
+    if program is _lazily_on_a_value and compare.UNKNOWN_VALUES_ARE_ZEROS:
+        pytest.skip("this flax takes zeros for a value that it was not given")
     compare.assert_same_outcome(lambda: program(OURS), lambda: program(THEIRS))
 
 

@@ -3,9 +3,16 @@
 import importlib.util
 import pathlib
 
+import jax
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+@pytest.mark.skipif(
+    jax.__version__ != "0.10.2",
+    reason="the memory in them is what this release's compiler asks for",
+)
 def test_pictures_are_up_to_date():
     spec = importlib.util.spec_from_file_location("pictures", ROOT / "examples" / "pictures.py")
     script = importlib.util.module_from_spec(spec)

@@ -37,27 +37,6 @@ from linen_core.store import default_store as default_store
 from linen_core.store import registered_stores as registered_stores
 from linen_core.store import store_class as store_class
 
-# Lifted transforms
-from linen_core.transforms import add_metadata_axis as add_metadata_axis
-from linen_core.transforms import broadcast as broadcast
-from linen_core.transforms import checkpoint as checkpoint
-from linen_core.transforms import cond as cond
-from linen_core.transforms import custom_vjp as custom_vjp
-from linen_core.transforms import fold_rngs as fold_rngs
-from linen_core.transforms import grad as grad
-from linen_core.transforms import jit as jit
-from linen_core.transforms import jvp as jvp
-from linen_core.transforms import map_variables as map_variables
-from linen_core.transforms import named_call as named_call
-from linen_core.transforms import remat as remat
-from linen_core.transforms import remat_scan as remat_scan
-from linen_core.transforms import scan as scan
-from linen_core.transforms import switch as switch
-from linen_core.transforms import value_and_grad as value_and_grad
-from linen_core.transforms import vjp as vjp
-from linen_core.transforms import vmap as vmap
-from linen_core.transforms import while_loop as while_loop
-
 # Partitioned variables
 from linen_core.meta import PARTITION_NAME as PARTITION_NAME
 from linen_core.meta import Partitioned as Partitioned
@@ -65,15 +44,6 @@ from linen_core.meta import get_partition_spec as get_partition_spec
 from linen_core.meta import get_sharding as get_sharding
 from linen_core.meta import unbox as unbox
 from linen_core.meta import with_partitioning as with_partitioning
-from linen_core.spmd import LogicallyPartitioned as LogicallyPartitioned
-from linen_core.spmd import get_logical_axis_rules as get_logical_axis_rules
-from linen_core.spmd import logical_axis_rules as logical_axis_rules
-from linen_core.spmd import logical_to_mesh as logical_to_mesh
-from linen_core.spmd import logical_to_mesh_axes as logical_to_mesh_axes
-from linen_core.spmd import logical_to_mesh_sharding as logical_to_mesh_sharding
-from linen_core.spmd import set_logical_axis_rules as set_logical_axis_rules
-from linen_core.spmd import with_logical_constraint as with_logical_constraint
-from linen_core.spmd import with_logical_partitioning as with_logical_partitioning
 
 # Parts by name
 from linen_core import errors as errors
@@ -82,17 +52,16 @@ from linen_core import meta as meta
 from linen_core import module as module
 from linen_core import rng as rng
 from linen_core import scope as scope
-from linen_core import spmd as spmd
 from linen_core import struct as struct
 from linen_core import traceback_util as traceback_util
-from linen_core import train_state as train_state
-from linen_core import transforms as transforms
-from linen_core import traverse_util as traverse_util
 from linen_core import typing as typing
-from linen_core.spmd import partitioning as partitioning
 
-# Found when they are first used: layers and the functions between them, and names of the sister packages
+# Found when they are first used: what most programs use a few names of, and names of the sister packages
 if TYPE_CHECKING:
+    from linen_core import spmd as spmd
+    from linen_core import train_state as train_state
+    from linen_core import transforms as transforms
+    from linen_core import traverse_util as traverse_util
     from linen_core._doorways import FrozenDict as FrozenDict
     from linen_core._doorways import summary as summary
     from linen_core._doorways import tabulate as tabulate
@@ -183,6 +152,35 @@ if TYPE_CHECKING:
     from linen_core.layers import pooling as pooling
     from linen_core.layers import recurrent as recurrent
     from linen_core.layers import stochastic as stochastic
+    from linen_core.spmd import LogicallyPartitioned as LogicallyPartitioned
+    from linen_core.spmd import get_logical_axis_rules as get_logical_axis_rules
+    from linen_core.spmd import logical_axis_rules as logical_axis_rules
+    from linen_core.spmd import logical_to_mesh as logical_to_mesh
+    from linen_core.spmd import logical_to_mesh_axes as logical_to_mesh_axes
+    from linen_core.spmd import logical_to_mesh_sharding as logical_to_mesh_sharding
+    from linen_core.spmd import set_logical_axis_rules as set_logical_axis_rules
+    from linen_core.spmd import with_logical_constraint as with_logical_constraint
+    from linen_core.spmd import with_logical_partitioning as with_logical_partitioning
+    from linen_core.spmd import partitioning as partitioning
+    from linen_core.transforms import add_metadata_axis as add_metadata_axis
+    from linen_core.transforms import broadcast as broadcast
+    from linen_core.transforms import checkpoint as checkpoint
+    from linen_core.transforms import cond as cond
+    from linen_core.transforms import custom_vjp as custom_vjp
+    from linen_core.transforms import fold_rngs as fold_rngs
+    from linen_core.transforms import grad as grad
+    from linen_core.transforms import jit as jit
+    from linen_core.transforms import jvp as jvp
+    from linen_core.transforms import map_variables as map_variables
+    from linen_core.transforms import named_call as named_call
+    from linen_core.transforms import remat as remat
+    from linen_core.transforms import remat_scan as remat_scan
+    from linen_core.transforms import scan as scan
+    from linen_core.transforms import switch as switch
+    from linen_core.transforms import value_and_grad as value_and_grad
+    from linen_core.transforms import vjp as vjp
+    from linen_core.transforms import vmap as vmap
+    from linen_core.transforms import while_loop as while_loop
 else:
     from linen_core._doorways import __dir__ as __dir__
     from linen_core._doorways import __getattr__ as __getattr__

@@ -1,4 +1,7 @@
-"""Names of `linen_core` that are found when they are first used: those of layers, and those of sister packages."""
+"""Names of `linen_core` that are found when they are first used.
+
+Those of layers, transforms and sharding, which most programs use a few of, and those of sister packages.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +16,84 @@ if TYPE_CHECKING:  # what a type checker sees in their place, whether the sister
     summary: Any
     tabulate: Any
 
-_HOMES = {
+_PARTS = {
+    "partitioning": "spmd.partitioning",
+    "spmd": "spmd",
+    "train_state": "train_state",
+    "transforms": "transforms",
+    "traverse_util": "traverse_util",
+}
+"""Where parts lie that are loaded when they are asked for."""
+
+_NAMES = {
+    "spmd": (
+        "LogicallyPartitioned",
+        "get_logical_axis_rules",
+        "logical_axis_rules",
+        "logical_to_mesh",
+        "logical_to_mesh_axes",
+        "logical_to_mesh_sharding",
+        "set_logical_axis_rules",
+        "with_logical_constraint",
+        "with_logical_partitioning",
+    ),
+    "transforms": (
+        "add_metadata_axis",
+        "broadcast",
+        "checkpoint",
+        "cond",
+        "custom_vjp",
+        "fold_rngs",
+        "grad",
+        "jit",
+        "jvp",
+        "map_variables",
+        "named_call",
+        "remat",
+        "remat_scan",
+        "scan",
+        "switch",
+        "value_and_grad",
+        "vjp",
+        "vmap",
+        "while_loop",
+    ),
+}
+"""The names of `linen_core` that those parts have."""
+
+_PART_OF = {name: part for part, names in _NAMES.items() for name in names}
+
+_SISTER_OF = {
     "FrozenDict": "linen_store",
     "tabulate": "linen_summary",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Return a name of a layer or of a sister package as if it were one of `linen_core`.
+    """Return a name of a part or of a sister package as if it had been in `linen_core` from the start.
 
     Raises:
       AttributeError: no package has it.
       ImportError: the package that has it is not installed.
     """
+    if name in _PARTS:
+        value = importlib.import_module(f"linen_core.{_PARTS[name]}")
+    elif name in _PART_OF:
+        value = getattr(importlib.import_module(f"linen_core.{_PART_OF[name]}"), name)
+    elif name in _SISTER_OF:
+        return resolve_sister(_SISTER_OF[name], name)
+    elif name == "summary":
+        return resolve_sister("linen_summary", None)
+    else:
+        value = _of_layers(name)
+    setattr(sys.modules["linen_core"], name, value)  # found at once from now on
+    return value
+
+
+def _of_layers(name: str) -> Any:
     layers = importlib.import_module("linen_core.layers._lazy")
     if name in layers.HOMES or name in layers.FILES:
-        value = getattr(sys.modules["linen_core.layers"], name)
-        setattr(sys.modules["linen_core"], name, value)  # found at once from now on
-        return value
-    if name in _HOMES:
-        return resolve_sister(_HOMES[name], name)
-    if name == "summary":
-        return resolve_sister("linen_summary", None)
+        return getattr(sys.modules["linen_core.layers"], name)
     msg = f"module 'linen_core' has no attribute {name!r}"
     raise AttributeError(msg, name=name)
 

@@ -132,7 +132,12 @@ _AxisT = TypeVar("_AxisT")
 
 
 @dataclasses.dataclass(frozen=True)
-class In(Generic[_AxisT]):
+class _OneWay(Generic[_AxisT]):
+    axis: _AxisT
+    """The axis, or None for none."""
+
+
+class In(_OneWay[_AxisT]):
     """An axis for variables that go into a lifted transform only.
 
     Example:
@@ -140,21 +145,14 @@ class In(Generic[_AxisT]):
       >>> Dense = nn.vmap(nn.Dense, variable_axes={"params": In(0)}, split_rngs={"params": True})
     """
 
-    axis: _AxisT
-    """The axis, or None for none."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Out(Generic[_AxisT]):
+class Out(_OneWay[_AxisT]):
     """An axis for variables that come out of a lifted transform only.
 
     Example:
       >>> import linen_core as nn
       >>> Model = nn.scan(nn.Dense, variable_axes={"params": 0, "intermediates": Out(0)})
     """
-
-    axis: _AxisT
-    """The axis, or None for none."""
 
 
 Axis: TypeAlias = int | None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from linen_core.filters import Filter, in_filter
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Origin", "who_keeps_out", "who_keeps_out_stream"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """What a lifted transform made a root scope of."""
 
     transform: str
