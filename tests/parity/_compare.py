@@ -1,7 +1,7 @@
 """Runs one program on linen_core and on flax.linen and compares what comes out.
 
 Nothing here knows a particular layer: a test builds the same thing on both sides and hands over two callables.
-How many cases hypothesis draws is set by the environment variable ``LINEN_EXAMPLES`` (default 25).
+How many cases hypothesis draws is set by the environment variable ``LINEN_EXAMPLES`` (default 16).
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ __all__ = [
     "assert_same_outcome",
     "assert_same_run",
     "assert_same_tree",
+    "optimizations",
     "parity_settings",
     "plain",
 ]
 
-EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", "16"))
 
 UNKNOWN_VALUES_ARE_ZEROS = tuple(map(int, flax.__version__.split(".")[:3])) > (0, 12, 8)
 """flax's releases after the one Linen follows make up what `lazy_init` was not told, and say nothing."""
@@ -166,12 +167,12 @@ def _gradient(
     gradient = jax.grad(loss, argnums=(0, 1), allow_int=True)
     if not compiled:
         return gradient(params, args)
-    with _optimizations():
+    with optimizations():
         return jax.jit(gradient)(params, args)
 
 
 @contextlib.contextmanager
-def _optimizations() -> Iterator[None]:
+def optimizations() -> Iterator[None]:
     """Compile as programs of users are compiled, where the tests around do not."""
     quick = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)

@@ -50,7 +50,8 @@ def _compiled(lib, transform, gradient):
         return model.apply(variables, X, rngs={"dropout": keys["dropout"]})
 
     program = jax.grad(lambda variables: jnp.sin(run(variables)).sum()) if gradient else run
-    compiled = jax.jit(program).lower(variables).compile()
+    with compare.optimizations():
+        compiled = jax.jit(program).lower(variables).compile()
     return len(re.findall(r" = \S+ [a-z][\w-]*\(", compiled.as_text())), compiled(variables)
 
 

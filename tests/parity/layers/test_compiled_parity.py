@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import pytest
 
 import linen_core as nn
-from parity._compare import assert_same_tree, plain
+from parity._compare import assert_same_tree, optimizations, plain
 from parity.layers._draw import array
 
 X = (2, 6, 4)
@@ -112,11 +112,9 @@ def test_no_more_operations_than_flax(name, gradient):
         def loss(variables, args, run=run):
             return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(run(variables, args)))
 
-        compiled = (
-            jax.jit(jax.grad(loss, argnums=(0, 1)) if gradient else run)
-            .lower(variables, args)
-            .compile()
-        )
+        program = jax.jit(jax.grad(loss, argnums=(0, 1)) if gradient else run)
+        with optimizations():
+            compiled = program.lower(variables, args).compile()
         counts.append(_operations(compiled.as_text()))
         results.append(compiled(variables, args))
     assert counts[1].total() > 1
