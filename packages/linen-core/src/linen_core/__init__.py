@@ -171,7 +171,7 @@ if TYPE_CHECKING:
     from linen_core.transforms import grad as grad
     from linen_core.transforms import jit as jit
     from linen_core.transforms import jvp as jvp
-    from linen_core.transforms import map_variables as map_variables
+    from linen_core.transforms.map_variables import map_variables as map_variables
     from linen_core.transforms import named_call as named_call
     from linen_core.transforms import remat as remat
     from linen_core.transforms import remat_scan as remat_scan
