@@ -52,6 +52,18 @@ def tree_operations(lib):
 
 
 @program
+def the_mark_that_programs_ask_for(lib):
+    class Plain:
+        x: int
+
+    made = lib.dataclass(Plain)
+    node = type("Node", (lib.PyTreeNode,), {"__annotations__": {"x": int}})
+    return [hasattr(kind, "_flax_dataclass") for kind in (lib.PyTreeNode, made, node)], (
+        lib.dataclass(made) is made
+    )
+
+
+@program
 def static_fields_decide_when_jit_traces_again(lib):
     @lib.dataclass
     class State:

@@ -83,6 +83,7 @@ def dataclass(
         (children if info.metadata.get("pytree_node", True) else static).append(info.name)
     jax.tree_util.register_dataclass(made, children, static)
     setattr(made, _MARK, tuple(children))
+    made._flax_dataclass = True  # programs ask for this one
     return made  # type: ignore[no-any-return]
 
 
