@@ -17,7 +17,7 @@ CHECKS = {
     "lint": ["ruff", "check"],
     "format": ["ruff", "format", "--check"],
     "types": ["mypy"],
-    "tests": ["pytest", "--numprocesses", "2", "--dist", "worksteal", "-q"],
+    "tests": ["pytest", "--numprocesses", "3", "--dist", "worksteal", "-q"],
 }
 
 

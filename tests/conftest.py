@@ -30,6 +30,8 @@ WITH_OPTIMIZATIONS = {
     "test_sharded_layers",
 }
 
+jax.config.update("jax_disable_most_optimizations", QUICK)  # for what files compute when they are imported
+
 settings.register_profile("linen", deadline=None)
 settings.register_profile("ci", settings.get_profile("linen"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "linen")
