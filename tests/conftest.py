@@ -30,7 +30,8 @@ WITH_OPTIMIZATIONS = {
     "test_sharded_layers",
 }
 
-jax.config.update("jax_disable_most_optimizations", QUICK)  # for what files compute when they are imported
+# Files compute something when they are imported.
+jax.config.update("jax_disable_most_optimizations", QUICK)
 
 settings.register_profile("linen", deadline=None)
 settings.register_profile("ci", settings.get_profile("linen"), derandomize=True)
