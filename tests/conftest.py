@@ -53,6 +53,5 @@ def _compile_quickly(quickly):
     if quickly != jax.config.read("jax_disable_most_optimizations"):
         jax.clear_caches()
         jax.config.update("jax_disable_most_optimizations", quickly)
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(
-        int(quickly)
-    )  # for processes that a test starts
+    # for processes that a test starts
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))
