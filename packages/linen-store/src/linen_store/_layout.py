@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import json
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from linen_store._paths import local_path
 from linen_store._swap import backup_path
@@ -62,8 +61,7 @@ _BAD_METADATA = (
 _EMPTY: dict[str, Any] = {"Dict": {}, "List": [], "Tuple": (), "NamedTuple": ()}
 
 
-@dataclasses.dataclass(frozen=True)
-class OrbaxTree:
+class OrbaxTree(NamedTuple):
     """One tree of arrays in a checkpoint."""
 
     folder: str

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
-from linen_core import VariableStore, as_store, logical_to_mesh_axes
+import linen_core as nn
+from linen_core import VariableStore, as_store
 from linen_core.meta import get_partition_spec
 from linen_store._fit import Names, Stored, index_store, match
 from linen_store._specs import cast_spec, floating_dtype, key_name, nbytes
@@ -187,7 +188,7 @@ def partition_specs(wanted: Any, rules: Rules | None) -> dict[Names, PartitionSp
         names = tuple(map(key_name, keys))
         partition = spec if isinstance(spec, PartitionSpec) else PartitionSpec()
         if rules is not None:
-            partition = logical_to_mesh_axes(tuple(partition), rules) or PartitionSpec()
+            partition = nn.logical_to_mesh_axes(tuple(partition), rules) or PartitionSpec()
         found[names] = found[*names, "value"] = partition
     return found
 

@@ -102,8 +102,7 @@ class Restored(NamedTuple):
     """Where they came from."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Options:
+class _Options(NamedTuple):
     rngs: Any
     rename: Mapping[str, str | None]
     init_missing: bool
@@ -207,7 +206,7 @@ def _restore(call: Call, store: VariableStore, options: _Options) -> Restored:
     expected = call.expected(options.rngs)
     if options.mesh is not None:
         sharding: Any = mesh_sharding(expected, options.mesh, options.rules)
-        options = dataclasses.replace(options, sharding=sharding)
+        options = options._replace(sharding=sharding)
     names, wanted, structure = flatten_names(expected)
     stored = index_store(store, options.rename)
     rows = [Row(name, spec, match(name, stored)) for name, spec in zip(names, wanted, strict=True)]
