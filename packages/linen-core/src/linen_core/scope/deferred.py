@@ -8,10 +8,9 @@ is computed from the trace, without the forward pass.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -54,8 +53,7 @@ def _call_with_key(init_fn: Callable[..., Any], args: Any, kwargs: Any, key: Any
     return init_fn(key, *args, **kwargs)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Parameter:
+class _Parameter(NamedTuple):
     """One parameter that was noted."""
 
     recipe: _Recipe
@@ -223,12 +221,14 @@ def _constrained(value: Any, sharding: Any) -> Any:
     return value if sharding is None else jax.lax.with_sharding_constraint(value, sharding)
 
 
-@dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where an array is to lie."""
+    """Where an array is to lie: a leaf of a tree."""
 
-    sharding: Any
-    """None for wherever JAX puts it."""
+    __slots__ = ("sharding",)
+
+    def __init__(self, sharding: Any) -> None:
+        self.sharding = sharding
+        """None for wherever JAX puts it."""
 
 
 def _placements(variables: Any) -> Any:
