@@ -11,7 +11,12 @@ import pathlib
 
 from linen_core._jax_compat import hide_frames_of, show_frames_of
 
-__all__ = ["hide_linen_in_tracebacks", "show_linen_in_tracebacks"]
+__all__ = [
+    "hide_flax_in_tracebacks",
+    "hide_linen_in_tracebacks",
+    "show_flax_in_tracebacks",
+    "show_linen_in_tracebacks",
+]
 
 _FOLDER = pathlib.Path(__file__).parent
 
@@ -36,5 +41,9 @@ def show_linen_in_tracebacks() -> None:
     """
     show_frames_of(_FOLDER)
 
+
+# What programs written for flax call them.
+hide_flax_in_tracebacks = hide_linen_in_tracebacks
+show_flax_in_tracebacks = show_linen_in_tracebacks
 
 hide_linen_in_tracebacks()
