@@ -17,51 +17,16 @@ if TYPE_CHECKING:  # what a type checker sees in their place, whether the sister
     tabulate: Any
 
 _PARTS = {
-    "partitioning": "spmd.partitioning",
     "spmd": "spmd",
-    "train_state": "train_state",
     "transforms": "transforms",
+    "partitioning": "spmd.partitioning",
+    "train_state": "train_state",
     "traverse_util": "traverse_util",
 }
 """Where parts lie that are loaded when they are asked for."""
 
-_NAMES = {
-    "spmd": (
-        "LogicallyPartitioned",
-        "get_logical_axis_rules",
-        "logical_axis_rules",
-        "logical_to_mesh",
-        "logical_to_mesh_axes",
-        "logical_to_mesh_sharding",
-        "set_logical_axis_rules",
-        "with_logical_constraint",
-        "with_logical_partitioning",
-    ),
-    "transforms": (
-        "add_metadata_axis",
-        "broadcast",
-        "checkpoint",
-        "cond",
-        "custom_vjp",
-        "fold_rngs",
-        "grad",
-        "jit",
-        "jvp",
-        "map_variables",
-        "named_call",
-        "remat",
-        "remat_scan",
-        "scan",
-        "switch",
-        "value_and_grad",
-        "vjp",
-        "vmap",
-        "while_loop",
-    ),
-}
-"""The names of `linen_core` that those parts have."""
-
-_PART_OF = {name: part for part, names in _NAMES.items() for name in names}
+_SHOWN = ("spmd", "transforms")
+"""Parts whose names are also those of `linen_core`."""
 
 _SISTER_OF = {
     "FrozenDict": "linen_store",
@@ -78,22 +43,25 @@ def __getattr__(name: str) -> Any:
     """
     if name in _PARTS:
         value = importlib.import_module(f"linen_core.{_PARTS[name]}")
-    elif name in _PART_OF:
-        value = getattr(importlib.import_module(f"linen_core.{_PART_OF[name]}"), name)
     elif name in _SISTER_OF:
         return resolve_sister(_SISTER_OF[name], name)
     elif name == "summary":
         return resolve_sister("linen_summary", None)
     else:
-        value = _of_layers(name)
+        value = _from_its_part(name)
     setattr(sys.modules["linen_core"], name, value)  # found at once from now on
     return value
 
 
-def _of_layers(name: str) -> Any:
+def _from_its_part(name: str) -> Any:
     layers = importlib.import_module("linen_core.layers._lazy")
     if name in layers.HOMES or name in layers.FILES:
         return getattr(sys.modules["linen_core.layers"], name)
+    if name in vars(sys.modules["linen_core"]).get("__all__", ()):
+        for part in _SHOWN:
+            module = importlib.import_module(f"linen_core.{part}")
+            if name in module.__all__:
+                return getattr(module, name)
     msg = f"module 'linen_core' has no attribute {name!r}"
     raise AttributeError(msg, name=name)
 

@@ -222,13 +222,12 @@ def _constrained(value: Any, sharding: Any) -> Any:
 
 
 class _Place:
-    """Where an array is to lie: a leaf of a tree."""
+    """Where an array is to lie, as a leaf of a tree; `sharding` is None for wherever JAX puts it."""
 
     __slots__ = ("sharding",)
 
     def __init__(self, sharding: Any) -> None:
         self.sharding = sharding
-        """None for wherever JAX puts it."""
 
 
 def _placements(variables: Any) -> Any:
