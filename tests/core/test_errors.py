@@ -176,7 +176,8 @@ CASES = [
     (
         errors.TransformTargetError(3),
         TypeError,
-        "Cannot transform 3: expected a module class or a function whose first argument is a module.",
+        "Cannot transform 3: expected a module class or a function whose first argument is a module. For `lambda: "
+        "Block(...)` pass the class, as in nn.scan(Block, ...), and its fields to what is returned.",
     ),
     (
         errors.UnmappedCollectionError("scan", "/a", {"stats", "b"}),
@@ -212,6 +213,59 @@ CASES = [
         errors.MissingRngSplitError("jit", "dropout", "/a"),
         ValueError,
         "Cannot draw a key of stream 'dropout' in /a: nn.jit does not bring the stream inside. Name it in rngs.",
+    ),
+    (
+        errors.MissingRngSplitError("vmap", "dropout", "/a", passed=False),
+        errors.InvalidRngError,
+        "Cannot draw a key of stream 'dropout' in /a: no key was passed for it, and nn.vmap does not bring the stream "
+        "'params' inside, which would serve in its place. Pass rngs={'dropout': jax.random.key(...)} to `apply` or "
+        "`init`. Pass split_rngs={'dropout': True} for keys of their own, or False for the same keys.",
+    ),
+    (
+        errors.TracedWriteError("state", "n", "/a"),
+        errors.JaxTransformError,
+        "Cannot write 'n' at state/a: the value belongs to a JAX transform that was entered after the module's run "
+        "began, and ends with it. Inside a transform of linen_core write through the module that the function gets as "
+        "its first argument, not one from outside; in place of a plain JAX transform use the one of linen_core "
+        "(nn.scan, nn.vmap, nn.remat, ...).",
+    ),
+    (
+        errors.StaticArgumentError("remat", "Block.__call__ at /a", "it has no argument number 3"),
+        ValueError,
+        "Cannot call Block.__call__ at /a under nn.remat: it has no argument number 3. Name only arguments that are "
+        "hashable Python values in static_argnums, and count the module as number 0.",
+    ),
+    (
+        errors.TracedFlagError("jit", "Block.__call__ at /a", {"train": "True"}, {"train": 2}),
+        jax.errors.TracerBoolConversionError,
+        "Cannot call Block.__call__ at /a under nn.jit: the method uses the value of a Python argument, but arguments "
+        "that are not static become traced arrays. The Python values passed are train=True. For those it branches on, "
+        "pass static_argnums=(2,) to nn.jit, where the module is number 0.",
+    ),
+    (
+        errors.ScanCarryError("scan", "/a", ["state/n"], []),
+        TypeError,
+        "Cannot carry variables through nn.scan at /a: the loop creates 'state/n', but a carried variable must exist "
+        "before it. Name the collection in variable_axes for variables of each step, or make the variables with a "
+        "module that has it in variable_broadcast.",
+    ),
+    (
+        errors.ScanCarryError("while_loop", "/a", [], ["state/n from float32[] to float32[2]"]),
+        TypeError,
+        "Cannot carry variables through nn.while_loop at /a: a step changes 'state/n from float32[] to float32[2]'. "
+        "Make the variables before the loop, with the shapes and dtypes that a step writes.",
+    ),
+    (
+        errors.UnboundAxisError("BatchNorm at /a", "axis_name", "'batch'", "the name of an axis"),
+        NameError,
+        "Cannot apply BatchNorm at /a: `axis_name` is 'batch', expected the name of an axis.",
+    ),
+    (
+        errors.StoreTracedError("MyStore"),
+        TypeError,
+        "Cannot pass a MyStore to a JAX transform, which takes arrays and containers of arrays. Read the store first:\n"
+        "    variables = store.snapshot()\n"
+        "    jax.jit(model.apply)(variables, x)",
     ),
     (
         errors.TransformAxisError("vmap", "in_axes", 5, 2, "/a"),

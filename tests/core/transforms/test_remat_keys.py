@@ -1,4 +1,4 @@
-"""Blocks that draw keys: `nn.remat` traces them once for all places, and the keys stay those of each place."""
+"""Keys drawn in blocks under `nn.remat` are those of the blocks' places."""
 
 from typing import Any
 
@@ -124,33 +124,6 @@ def test_gradients_are_those_without_remat():
         for model in (plain, rematted)
     )
     assert jax.tree.all(jax.tree.map(jnp.array_equal, expected, ours))
-
-
-def traces_of(layer, count=6):
-    """Count the runs of the blocks of one traced run of apply."""
-    runs = []
-
-    class Counted(layer):
-        @nn.compact
-        def __call__(self, x):
-            runs.append(0)
-            return super().__call__(x)
-
-    model = stack(Counted, count, wrap=nn.remat)
-    variables = jax.eval_shape(model.init, KEYS, X)
-    runs.clear()
-    jax.eval_shape(lambda v, x: model.apply(v, x, rngs=KEYS), variables, X)
-    return len(runs)
-
-
-@pytest.mark.parametrize("layer", [Dropping, Falling, InSetup])
-def test_blocks_that_draw_are_traced_twice_however_many(layer):
-    assert traces_of(layer) == 2  # the first trace tells which keys to draw
-
-
-@pytest.mark.parametrize("layer", [Mapped, Twice])
-def test_keys_that_are_split_inside_are_of_each_block(layer):
-    assert traces_of(layer) == 6
 
 
 def test_a_jitted_run_draws_the_same():

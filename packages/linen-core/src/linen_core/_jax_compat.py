@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax._src import core, dtypes, earray, linear_util, source_info_util, traceback_util
+from jax._src import mesh as mesh_lib
 from jax._src.array import ArrayImpl
 from jax._src.interpreters import partial_eval as internal_partial_eval
 from jax._src.interpreters import pxla
@@ -30,10 +31,13 @@ __all__ = [
     "UnknownValueError",
     "api_boundary",
     "closed_jaxpr_for",
+    "current_trace",
     "evaluate_apart",
     "fold_in",
+    "has_legacy_mesh",
     "hide_frames_of",
     "is_staging",
+    "is_traced_since",
     "named_scope",
     "partial_evaluate",
     "show_frames_of",
@@ -79,6 +83,22 @@ def tracing() -> bool:
     return not core.trace_state_clean()
 
 
+def current_trace() -> Any:
+    """Return the trace that operations are added to now; outside of JAX transforms the one that runs them."""
+    return core.trace_ctx.trace
+
+
+def is_traced_since(outer: Any, value: Any) -> bool:
+    """Return whether a tree has a leaf that belongs to a trace that was entered after ``outer``."""
+    inner = []
+    trace: Any = core.trace_ctx.trace
+    while trace is not None and trace is not outer:
+        inner.append(trace)
+        trace = getattr(trace, "parent_trace", None)
+    leaves = jax.tree.leaves(value)
+    return any(isinstance(leaf, Tracer) and leaf._trace in inner for leaf in leaves)
+
+
 def is_staging() -> bool:
     """Tell whether operations are being recorded for a compiler, as under `jax.jit`, instead of run one by one."""
     trace: Any = core.trace_ctx.trace
@@ -87,6 +107,11 @@ def is_staging() -> bool:
             return True
         trace = getattr(trace, "parent_trace", None)
     return False
+
+
+def has_legacy_mesh() -> bool:
+    """Return whether the code runs inside ``with mesh:``, which JAX replaced by `jax.set_mesh`."""
+    return not mesh_lib.thread_resources.env.physical_mesh.empty
 
 
 def hide_frames_of(folder: pathlib.Path) -> None:
@@ -109,10 +134,12 @@ class UnknownValueError(ValueError):
 
     Attributes:
       aval: the abstract value of the result.
+      path: the keys that lead to the result.
     """
 
-    def __init__(self, aval: Any) -> None:
+    def __init__(self, aval: Any, path: tuple[Any, ...] = ()) -> None:
         self.aval = aval
+        self.path = path
         super().__init__(
             f"The value of {aval} depends on an argument that is only a ShapeDtypeStruct."
         )
@@ -137,11 +164,12 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
         flat_fun, out_tree = jax.api_util.flatten_fun(wrapped, in_tree)
         partials = [_partial_value(leaf) for leaf in leaves]
         _, results, _ = partial_eval.trace_to_jaxpr_nounits(flat_fun, partials)
-        values = []
-        for aval, value in results:
+        values = [value for _, value in results]
+        for number, (aval, _) in enumerate(results):
             if aval is not None:
-                raise UnknownValueError(aval)
-            values.append(value)
+                numbered = jax.tree.unflatten(out_tree(), range(len(results)))
+                path, _ = jax.tree_util.tree_leaves_with_path(numbered)[number]
+                raise UnknownValueError(aval, path)
         return jax.tree.unflatten(out_tree(), values)
 
     return wrapper

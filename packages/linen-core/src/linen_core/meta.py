@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
@@ -12,7 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from linen_core import struct
 from linen_core._context import current_context
-from linen_core._jax_compat import ArrayImpl, Tracer
+from linen_core._jax_compat import ArrayImpl, Tracer, has_legacy_mesh
 from linen_core.errors import PartitioningUnspecifiedError, UnknownMeshAxisError
 
 __all__ = [
@@ -158,12 +159,22 @@ def replace_boxed(tree: Any, updates: Any) -> Any:
 def get_global_mesh() -> Any:
     """Return the mesh of the surrounding `jax.set_mesh`, or None.
 
+    A mesh entered as ``with mesh:`` does not count; a RuntimeWarning says so.
+
     Example:
       >>> get_global_mesh() is None
       True
     """
     mesh = jax.sharding.get_abstract_mesh()
-    return None if mesh.empty else mesh
+    if not mesh.empty:
+        return mesh
+    if has_legacy_mesh():
+        msg = (
+            "The mesh entered as `with mesh:` is ignored: variables and activations are not sharded over it. Use "
+            "`with jax.set_mesh(mesh):`, or pass `mesh=` where the sharding is given."
+        )
+        warnings.warn(msg, RuntimeWarning, stacklevel=3)
+    return None
 
 
 def global_mesh_defined() -> bool:

@@ -29,6 +29,7 @@ from linen_core.errors._layers import LayerArgumentError as LayerArgumentError
 from linen_core.errors._layers import LayerRankError as LayerRankError
 from linen_core.errors._layers import LayerShapeError as LayerShapeError
 from linen_core.errors._layers import MaskShapeError as MaskShapeError
+from linen_core.errors._layers import UnboundAxisError as UnboundAxisError
 from linen_core.errors._layers import UnsupportedArgumentError as UnsupportedArgumentError
 from linen_core.errors._modules import (
     ApplyModuleInvalidMethodError as ApplyModuleInvalidMethodError,
@@ -81,13 +82,18 @@ from linen_core.errors._stores import StoreError as StoreError
 from linen_core.errors._stores import StorePathError as StorePathError
 from linen_core.errors._stores import StoreReadOnlyError as StoreReadOnlyError
 from linen_core.errors._stores import StoreTestsError as StoreTestsError
+from linen_core.errors._stores import StoreTracedError as StoreTracedError
 from linen_core.errors._stores import UnknownStoreError as UnknownStoreError
 from linen_core.errors._transforms import JaxTransformError as JaxTransformError
 from linen_core.errors._transforms import MissingRngSplitError as MissingRngSplitError
 from linen_core.errors._transforms import (
     PartitioningUnspecifiedError as PartitioningUnspecifiedError,
 )
+from linen_core.errors._transforms import ScanCarryError as ScanCarryError
+from linen_core.errors._transforms import StaticArgumentError as StaticArgumentError
 from linen_core.errors._transforms import TraceContextError as TraceContextError
+from linen_core.errors._transforms import TracedFlagError as TracedFlagError
+from linen_core.errors._transforms import TracedWriteError as TracedWriteError
 from linen_core.errors._transforms import TransformAxisError as TransformAxisError
 from linen_core.errors._transforms import (
     TransformedMethodReturnValueError as TransformedMethodReturnValueError,
@@ -139,22 +145,28 @@ __all__ = [
     "NameInUseError",
     "PartitioningUnspecifiedError",
     "ReservedModuleAttributeError",
+    "ScanCarryError",
     "ScopeCollectionNotFound",
     "ScopeParamNotFoundError",
     "ScopeParamShapeError",
     "ScopeVariableNotFoundError",
     "SetAttributeFrozenModuleError",
     "SetAttributeInModuleSetupError",
+    "StaticArgumentError",
     "StoreClosedError",
     "StoreError",
     "StorePathError",
     "StoreReadOnlyError",
     "StoreTestsError",
+    "StoreTracedError",
     "TraceContextError",
+    "TracedFlagError",
+    "TracedWriteError",
     "TransformAxisError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
     "TraverseTreeError",
+    "UnboundAxisError",
     "UnknownAxisError",
     "UnknownMeshAxisError",
     "UnknownStoreError",

@@ -14,6 +14,7 @@ __all__ = [
     "LayerRankError",
     "LayerShapeError",
     "MaskShapeError",
+    "UnboundAxisError",
     "UnsupportedArgumentError",
 ]
 
@@ -76,3 +77,7 @@ class UnsupportedArgumentError(LayerArgumentError, NotImplementedError):
 
 class MaskShapeError(LayerArgumentError, TypeError):
     """A mask has not the shape of what it masks, nor one that broadcasts to it."""
+
+
+class UnboundAxisError(LayerArgumentError, NameError):
+    """A layer shares statistics over a mapped axis that no surrounding transform has."""

@@ -15,6 +15,7 @@ __all__ = [
     "StorePathError",
     "StoreReadOnlyError",
     "StoreTestsError",
+    "StoreTracedError",
     "UnknownStoreError",
 ]
 
@@ -88,6 +89,23 @@ class LazyStoreTracedError(StoreError, RuntimeError):
         super().__init__(
             f"Cannot read {self.address!r} from a {store} inside a JAX transform: it would become a constant of the "
             "program. Read first, then trace:\n"
+            "    variables = store.snapshot()\n"
+            "    jax.jit(model.apply)(variables, x)"
+        )
+
+
+class StoreTracedError(StoreError, TypeError):
+    """A store was passed to a JAX transform, or to a function of arrays.
+
+    Attributes:
+      store: the class name of the store.
+    """
+
+    def __init__(self, store: str) -> None:
+        self.store = store
+        super().__init__(
+            f"Cannot pass a {store} to a JAX transform, which takes arrays and containers of arrays. Read the store "
+            "first:\n"
             "    variables = store.snapshot()\n"
             "    jax.jit(model.apply)(variables, x)"
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import jax
 
 from linen_core.errors._base import LinenError, below, did_you_mean, listing
 from linen_core.errors._scopes import (
@@ -15,7 +18,11 @@ __all__ = [
     "JaxTransformError",
     "MissingRngSplitError",
     "PartitioningUnspecifiedError",
+    "ScanCarryError",
+    "StaticArgumentError",
     "TraceContextError",
+    "TracedFlagError",
+    "TracedWriteError",
     "TransformAxisError",
     "TransformTargetError",
     "TransformedMethodReturnValueError",
@@ -37,6 +44,13 @@ _VARIABLES_OUT = {
     "map_variables": "mapped_collections with mutable=True, or in variables",
 }
 _SPLITS = ("vmap", "scan", "while_loop")
+_CARRY_ADVICE = {
+    "scan": (
+        "Name the collection in variable_axes for variables of each step, or make the variables with a module that "
+        "has it in variable_broadcast."
+    ),
+    "while_loop": "Make the variables before the loop, with the shapes and dtypes that a step writes.",
+}
 
 
 class TraceContextError(LinenError):
@@ -50,6 +64,109 @@ class JaxTransformError(LinenError):
         super().__init__(
             "A JAX transform was applied to a function that uses a module. Use the transform of the same name of "
             "linen_core (nn.vmap, nn.scan, ...), which carries the variables along."
+        )
+
+
+class TracedWriteError(JaxTransformError):
+    """A variable of a module outside of a JAX transform was given a value that exists inside of it only.
+
+    Attributes:
+      collection: name of the collection.
+      name: name of the variable.
+      scope_path: path of the module.
+    """
+
+    def __init__(self, collection: str, name: str, scope_path: str) -> None:
+        self.collection = collection
+        self.name = name
+        self.scope_path = scope_path
+        super().__init__()
+        message = (
+            f"Cannot write {name!r} at {collection}{below(scope_path)}: the value belongs to a JAX transform that was "
+            "entered after the module's run began, and ends with it. Inside a transform of linen_core write through "
+            "the module that the function gets as its first argument, not one from outside; in place of a plain JAX "
+            "transform use the one of linen_core (nn.scan, nn.vmap, nn.remat, ...)."
+        )
+        self.args = (message,)
+
+
+class StaticArgumentError(LinenError, ValueError):
+    """The static arguments of a transform do not fit the method that is transformed.
+
+    Attributes:
+      transform: name of the transform.
+      where: class, method and path of the module.
+      reason: what does not fit.
+    """
+
+    def __init__(self, transform: str, where: str, reason: str) -> None:
+        self.transform = transform
+        self.where = where
+        self.reason = reason
+        super().__init__(
+            f"Cannot call {where} under nn.{transform}: {reason}. Name only arguments that are hashable Python values "
+            "in static_argnums, and count the module as number 0."
+        )
+
+
+class TracedFlagError(LinenError, jax.errors.TracerBoolConversionError):
+    """A method needs the value of a Python argument that a transform passes as a traced array.
+
+    Attributes:
+      transform: name of the transform.
+      where: class, method and path of the module.
+      arguments: the Python values that are not static, rendered, by name.
+    """
+
+    def __init__(
+        self,
+        transform: str,
+        where: str,
+        arguments: Mapping[str, str],
+        numbers: Mapping[str, int | None],
+    ) -> None:
+        self.transform = transform
+        self.where = where
+        self.arguments = dict(arguments)
+        given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        known = tuple(number for number in numbers.values() if number is not None)
+        keywords = tuple(name for name, number in numbers.items() if number is None)
+        advice = [f"pass static_argnums={known} to nn.{transform}, where the module is number 0"]
+        if keywords:
+            named = f"pass static_argnames={keywords} to nn.{transform}"
+            fields = f"make {' and '.join(keywords)} a field of the module"
+            advice = [*advice[: len(known)], named if transform == "jit" else fields]
+        message = (
+            f"Cannot call {where} under nn.{transform}: the method uses the value of a Python argument, but arguments "
+            f"that are not static become traced arrays. The Python values passed are {given}. For those it branches "
+            f"on, {' and '.join(advice[:2])}."
+        )
+        TypeError.__init__(self, message)
+
+
+class ScanCarryError(LinenError, TypeError):
+    """A loop changes which variables it carries, or their shapes and dtypes.
+
+    Attributes:
+      transform: name of the transform.
+      scope_path: path of the module.
+      created: variables that are created in the loop.
+      changed: variables whose shape or dtype changes, with both.
+    """
+
+    def __init__(
+        self, transform: str, scope_path: str, created: Iterable[str], changed: Iterable[str]
+    ) -> None:
+        self.transform = transform
+        self.scope_path = scope_path
+        self.created = tuple(created)
+        self.changed = tuple(changed)
+        if self.created:
+            reason = f"the loop creates {listing(self.created)}, but a carried variable must exist before it"
+        else:
+            reason = f"a step changes {listing(self.changed)}"
+        super().__init__(
+            f"Cannot carry variables through nn.{transform} at {scope_path}: {reason}. {_CARRY_ADVICE[transform]}"
         )
 
 
@@ -95,7 +212,8 @@ class TransformTargetError(LinenError, TypeError):
     def __init__(self, target: Any) -> None:
         self.target = repr(target)
         super().__init__(
-            f"Cannot transform {target!r}: expected a module class or a function whose first argument is a module."
+            f"Cannot transform {target!r}: expected a module class or a function whose first argument is a module. "
+            "For `lambda: Block(...)` pass the class, as in nn.scan(Block, ...), and its fields to what is returned."
         )
 
 
@@ -161,17 +279,28 @@ class MissingRngSplitError(InvalidRngError):
       transform: name of the transform.
       stream: name of the stream.
       scope_path: path of the module.
+      passed: whether the run has the stream. Without it the stream 'params' would serve, which the transform also
+        leaves outside.
     """
 
-    def __init__(self, transform: str, stream: str, scope_path: str) -> None:
+    def __init__(
+        self, transform: str, stream: str, scope_path: str, *, passed: bool = True
+    ) -> None:
         self.transform = transform
         self.stream = stream
         self.scope_path = scope_path
+        self.passed = passed
         advice = (
             f"split_rngs={{{stream!r}: True}} for keys of their own, or False for the same keys"
         )
+        reason = f"nn.{transform} does not bring the stream inside"
+        if not passed:
+            reason = (
+                f"no key was passed for it, and nn.{transform} does not bring the stream 'params' inside, which would "
+                f"serve in its place. Pass rngs={{{stream!r}: jax.random.key(...)}} to `apply` or `init`"
+            )
         super().__init__(
-            f"Cannot draw a key of stream {stream!r} in {scope_path}: nn.{transform} does not bring the stream inside. "
+            f"Cannot draw a key of stream {stream!r} in {scope_path}: {reason}. "
             + (f"Pass {advice}." if transform in _SPLITS else "Name it in rngs.")
         )
 

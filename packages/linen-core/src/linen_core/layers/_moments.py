@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from linen_core.errors import MaskShapeError
+from linen_core.errors import MaskShapeError, UnboundAxisError
 from linen_core.layers._staging import staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import canonicalize_dtype
@@ -19,6 +19,7 @@ from linen_core.typing import Array, Dtype
 __all__ = [
     "Plan",
     "abs_square",
+    "check_axis_name",
     "check_mask",
     "compute_stats",
     "feature_shape",
@@ -176,6 +177,23 @@ def scale_and_bias(layer: Any, shape: tuple[int, ...]) -> tuple[Array | None, Ar
     if layer.use_bias:
         bias = layer.param("bias", layer.bias_init, shape, layer.param_dtype)
     return scale, bias
+
+
+def check_axis_name(layer: Module, axis_name: Any) -> None:
+    """Raise where no surrounding transform has the axis that a layer takes means over."""
+    if axis_name is None:
+        return
+    try:
+        lax.psum(1, axis_name)  # a constant, the size of the axis
+    except NameError:
+        raise UnboundAxisError(
+            where(layer),
+            "axis_name",
+            repr(axis_name),
+            "the name of an axis of a surrounding transform",
+            f"Call the model under jax.vmap, jax.pmap or nn.vmap with axis_name={axis_name!r}, or under "
+            "jax.shard_map over a mesh with that axis; or leave `axis_name` out.",
+        ) from None
 
 
 def check_mask(layer: Module, mask: Array | None, shape: tuple[int, ...]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from linen_core._jax_compat import Tracer
 from linen_core.errors import LayerArgumentError, LayerShapeError
 from linen_core.layers import initializers
 from linen_core.layers._attention_functions import (
@@ -45,11 +46,6 @@ def _zero_index() -> Array:
     return jnp.array(0, dtype=jnp.int32)
 
 
-@functools.lru_cache(maxsize=256)
-def _arguments(function: Callable[..., Any]) -> frozenset[str]:
-    return frozenset(inspect.signature(function).parameters)
-
-
 class MultiHeadDotProductAttention(Module):
     """Attend in several heads: project to queries, keys and values, attend in each, project back.
 
@@ -75,7 +71,8 @@ class MultiHeadDotProductAttention(Module):
       use_bias: whether there are biases.
       attention_fn: what attends, with the arguments of `dot_product_attention`, or some of them.
       decode: attend to one position after another, and keep keys and values in the collection
-        `cache`. `init` with an input of full length makes the cache.
+        `cache`. `init` with an input of full length makes the cache. Decoding beyond that length overwrites the
+        last position; outside of JAX transforms, where the position is known, a RuntimeWarning says so.
       normalize_qk: normalize queries and keys by LayerNorm (Dehghani et al., 2023,
         https://arxiv.org/abs/2302.05442).
       force_fp32_for_softmax: compute the softmax in float32.
@@ -283,6 +280,12 @@ class MultiHeadDotProductAttention(Module):
                 "The cache was made for inputs of that batch shape.",
             )
         index = cache_index.value
+        if not isinstance(index, Tracer) and int(index) >= length:
+            msg = (
+                f"{where(self)} decodes beyond the {length} positions of its cache: it overwrites the last one, and "
+                "its output is wrong. Make the cache with `init` on an input of the full length."
+            )
+            warnings.warn(msg, RuntimeWarning, stacklevel=2)
         zero = jnp.array(0, dtype=index.dtype)
         start = (*[zero] * len(batch), index, zero, zero)
         key = lax.dynamic_update_slice(cached_key.value, key, start)
@@ -321,7 +324,7 @@ class MultiHeadDotProductAttention(Module):
             "attn_weights_value_einsum": values_cls() if values_cls else None,
         }
         if self.attention_fn is not dot_product_attention:
-            taken = _arguments(self.attention_fn)
+            taken = inspect.signature(self.attention_fn).parameters
             arguments = {name: given for name, given in arguments.items() if name in taken}
         if sow_weights:
             arguments["module"] = self

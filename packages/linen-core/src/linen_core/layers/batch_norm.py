@@ -11,6 +11,7 @@ from linen_core.layers import initializers
 from linen_core.layers._common import canonicalize_axes
 from linen_core.layers._moments import (
     Plan,
+    check_axis_name,
     check_mask,
     compute_stats,
     feature_shape,
@@ -107,6 +108,7 @@ class BatchNorm(Module):
 
         Raises:
           MaskShapeError: the mask does not broadcast to the input.
+          UnboundAxisError: no surrounding transform has the axis `axis_name`.
         """
         use_average = merge_param(
             "use_running_average", self.use_running_average, use_running_average
@@ -122,6 +124,7 @@ class BatchNorm(Module):
                 mean, var = (jnp.asarray(value, self.param_dtype) for value in (mean, var))
         else:
             check_mask(self, mask, x.shape)
+            check_axis_name(self, plan.axis_name)
             mean, var = _stats(x, mask, plan)
             if not self.is_initializing():
                 running_mean.value = _move(running_mean.value, mean, self.momentum)

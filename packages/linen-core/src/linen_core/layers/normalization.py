@@ -13,6 +13,7 @@ from linen_core.layers._common import canonicalize_axes
 from linen_core.layers._common import canonicalize_axes as _canonicalize_axes
 from linen_core.layers._moments import (
     Plan,
+    check_axis_name,
     check_mask,
     feature_shape,
     hashable_groups,
@@ -42,6 +43,7 @@ __all__ = [
 
 
 def _plan(layer: Any, reduction_axes: tuple[int, ...], feature_axes: tuple[int, ...]) -> Plan:
+    check_axis_name(layer, layer.axis_name)
     return Plan(
         reduction_axes,
         feature_axes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -12,11 +13,13 @@ from typing import Any, Self
 import jax
 
 from linen_core._context import note_place_read
+from linen_core._jax_compat import current_trace, is_traced_since
 from linen_core.errors import (
     InvalidRngError,
     InvalidScopeError,
     MissingRngSplitError,
     ModifyScopeVariableError,
+    TracedWriteError,
     UnliftedWriteError,
 )
 from linen_core.filters import CollectionFilter, in_filter
@@ -30,6 +33,9 @@ __all__ = ["RECORDER", "Cursor", "merge"]
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _REQUIRED = object()
 _CHILD = object()
+
+LOOPS = ("scan", "vmap", "while_loop")
+"""The transforms whose function is traced once for several steps or elements."""
 
 RECORDER = "recorder"
 """The flag under which a run carries a note-taker of what is read and missing (see `touched`)."""
@@ -47,6 +53,7 @@ class Cursor:
         "_root",
         "_variables",
         "adopted",
+        "entered_transform",
         "flags",
         "mutable",
         "origin",
@@ -54,6 +61,7 @@ class Cursor:
         "reservations",
         "rng_counters",
         "rngs",
+        "trace",
         "traces",
     )
 
@@ -84,6 +92,8 @@ class Cursor:
         self._root = parent.root if parent is not None else None
         self.traces: dict[Any, Any] = {}
         self.origin: Origin | None = None
+        self.entered_transform: str | None = None
+        self.trace: Any = current_trace() if parent is None else None
         self._invalid = False
 
     def __eq__(self, other: object) -> bool:
@@ -300,7 +310,8 @@ class Cursor:
         scope.adopted = self.adopted
         scope._root = self._root
         if self._root is None:
-            scope.traces, scope.origin = self.traces, self.origin
+            scope.traces, scope.origin, scope.trace = self.traces, self.origin, self.trace
+            scope.entered_transform = self.entered_transform
         return scope
 
     def _cursor(self, parent: Self | None) -> Self:
@@ -396,9 +407,12 @@ class Cursor:
         """
         if name not in self.rngs:
             if "params" not in self.rngs:
-                keeper = who_keeps_out_stream(self, name)
-                if keeper is not None:
-                    raise MissingRngSplitError(keeper, name, self.path_text)
+                kept_out = who_keeps_out_stream(self, name)
+                if kept_out is not None:
+                    transform, is_fallback = kept_out
+                    raise MissingRngSplitError(
+                        transform, name, self.path_text, passed=not is_fallback
+                    )
                 msg = (
                     f"Cannot draw a key of stream {name!r} in {self.path_text}: found the streams "
                     f"{sorted(self.rngs)}. Pass rngs={{{name!r}: jax.random.key(...)}} to `apply` or `init`."
@@ -406,8 +420,19 @@ class Cursor:
                 raise InvalidRngError(msg)
             name = "params"
         self._check_valid()
+        if self.root.entered_transform in LOOPS:
+            self._warn_of_same_key(name)
         count = self.rng_counters[name] = self.rng_counters[name] + 1
         return LazyRng.create(self.rngs[name], count).as_jax_rng()
+
+    def _warn_of_same_key(self, stream: str) -> None:
+        transform = self.root.entered_transform
+        msg = (
+            f"A key of stream {stream!r} is drawn in {self.path_text}, which lies outside of the nn.{transform} that "
+            "runs: every step gets the same key. Use the module that the function gets as its first argument, and "
+            f"pass split_rngs={{{stream!r}: True}} to nn.{transform}."
+        )
+        warnings.warn(msg, RuntimeWarning, stacklevel=4)
 
     def has_flag(self, key: str) -> bool:
         """Tell whether a flag was given."""
@@ -449,6 +474,7 @@ class Cursor:
         Raises:
           InvalidScopeError: the run of this scope has ended.
           ModifyScopeVariableError: the collection is immutable.
+          TracedWriteError: the value belongs to a JAX transform that was entered after the run of this scope began.
 
         Example:
           >>> scope = nn.Scope({"state": {}}, mutable=["state"])
@@ -462,6 +488,9 @@ class Cursor:
             if keeper is not None:
                 raise UnliftedWriteError(keeper, col, name, self.path_text)
             raise ModifyScopeVariableError(col, name, self.path_text)
+        home = self.root.trace
+        if home is not None and current_trace() is not home and is_traced_since(home, value):
+            raise TracedWriteError(col, name, self.path_text)
         merge(self._mutable_collection(col), name, value)
 
 

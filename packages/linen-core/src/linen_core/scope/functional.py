@@ -64,7 +64,11 @@ def bind(
     if rngs is not None and not is_valid_rngs(rngs):
         msg = f"Expected rngs to map names of streams to keys, found {_describe(rngs)}."
         raise InvalidRngError(msg)
-    return _root_scope(variables, rngs, mutable, flags)
+    scope = _root_scope(variables, rngs, mutable, flags)
+    scope.trace = (
+        None  # a bound module may outlive the trace it was made under, and be used under another
+    )
+    return scope
 
 
 def _root_scope(

@@ -36,11 +36,18 @@ def who_keeps_out(scope: Cursor, col: str) -> str | None:
     return None
 
 
-def who_keeps_out_stream(scope: Cursor, stream: str) -> str | None:
-    """Name the transform around a scope that keeps an RNG stream from being drawn from there; None if none does."""
+def who_keeps_out_stream(scope: Cursor, stream: str) -> tuple[str, bool] | None:
+    """Find the transform that leaves outside the stream that `make_rng` would draw from.
+
+    Returns:
+      Name of the transform, and whether what it leaves outside is the stream 'params', which serves in place of a
+      stream that was not passed; None if no transform leaves out either.
+    """
     for origin, _ in _origins(scope):
-        if stream in origin.outer.rngs or "params" in origin.outer.rngs:
-            return origin.transform
+        if stream in origin.outer.rngs:
+            return origin.transform, False
+        if "params" in origin.outer.rngs:
+            return origin.transform, True
     return None
 
 

@@ -49,6 +49,8 @@ class Scope(Cursor):
     Attributes:
       adopted: the modules of this run that stand for modules made outside of it, by the latter's id.
       origin: at a root inside of a lifted transform where it comes from.
+      entered_transform: at a root the lifted transform that runs its function now, on scopes of its own.
+      trace: at a root the JAX trace under which it was made; None where values of any trace may be written.
       traces: at a root what was traced in this run and may serve again, by what it depends on.
 
     Example:

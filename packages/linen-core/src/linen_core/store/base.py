@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from linen_core.errors import StorePathError, StoreReadOnlyError
+from linen_core.errors import StorePathError, StoreReadOnlyError, StoreTracedError
 from linen_core.filters import CollectionFilter, in_filter
 from linen_core.typing import Path
 
@@ -52,6 +52,15 @@ class VariableStore(abc.ABC):
       >>> store.spec("params", ("dense", "bias"))
       ShapeDtypeStruct(shape=(3,), dtype=float32)
     """
+
+    @property
+    def __jax_array__(self) -> Any:
+        """JAX looks for this where a store is passed to one of its transforms in place of arrays.
+
+        Raises:
+          StoreTracedError: always.
+        """
+        raise StoreTracedError(type(self).__name__)
 
     @property
     @abc.abstractmethod

@@ -165,6 +165,7 @@ def lift_call(
     cls: type[Module] | None = None,
     multi_scope: bool = True,
     named: bool = False,
+    alternative: str = "",
 ) -> Any:
     """Call methods of a module through a transform of functions of scopes.
 
@@ -178,6 +179,7 @@ def lift_call(
       multi_scope: whether the transform takes a list of scopes, not one.
       named: whether the module's named scope is entered outside of the transform, so that what was traced for this
         module may serve others.
+      alternative: what else helps where the transform takes one scope and the module needs several, for the error.
 
     Raises:
       NotImplementedError: the module has modules as fields, and the transform takes one scope.
@@ -203,7 +205,8 @@ def lift_call(
         if len(scopes) != 1:
             msg = (
                 f"Cannot transform a method of {type(module).__name__}, which has modules as fields or arguments: "
-                "this transform takes one scope. Make the submodules inside, or pass multi_scope=True if it can be."
+                "this transform takes one scope. Make the submodules in `setup` or in a compact method of the module"
+                f"{alternative}."
             )
             raise NotImplementedError(msg)
         scopes = scopes[0]
@@ -284,8 +287,20 @@ def make_lifted(
     if is_module_class(target):
         return make_subclass(transform, transformed, target, methods, args, kwargs)
     if callable(target) and not isinstance(target, Module):
+        if not _takes_an_argument(target):
+            raise TransformTargetError(target)
         return transformed(wrap_method_once(target), args, kwargs)
     raise TransformTargetError(target)
+
+
+def _takes_an_argument(function: Callable[..., Any]) -> bool:
+    """Return whether a function can be called with a module as its first argument, as far as can be known."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    named_only = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    return any(parameter.kind not in named_only for parameter in parameters)
 
 
 def make_subclass(
@@ -322,8 +337,9 @@ def lift_direct(
     module: Module,
     args: Any,
     multi_scope: bool = True,
+    alternative: str = "",
 ) -> Any:
-    """Call functions of a module through a transform at once.
+    """Call functions of a module through a transform at once; see `lift_call`.
 
     Raises:
       ValueError: a target is a module class, or cannot be called.
@@ -333,4 +349,6 @@ def lift_direct(
             msg = f"Cannot transform {target!r} here: expected a method, or another function of a module."
             raise ValueError(msg)
     methods = [wrap_method_once(resolve_method(module, target)) for target in targets]
-    return lift_call(transform, methods, module, args, {}, multi_scope=multi_scope)
+    return lift_call(
+        transform, methods, module, args, {}, multi_scope=multi_scope, alternative=alternative
+    )

@@ -8,8 +8,9 @@ is done it closes them and gives the groups that were written; outside of the tr
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -126,6 +127,19 @@ class Lifted:
             return (f"{self._name}()",)
         return (*outer._debug_path[:-1], f"{self._name}({outer._debug_path[-1]})")
 
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let the scopes outside know, inside a `with` block, that the transform runs its function."""
+        roots = [scope.root for scope in self.scopes]
+        before = [root.entered_transform for root in roots]
+        for root in roots:
+            root.entered_transform = self._name
+        try:
+            yield
+        finally:
+            for root, name in zip(roots, before, strict=True):
+                root.entered_transform = name
+
     @property
     def where(self) -> str:
         """The path of the first scope, for error texts."""
@@ -136,6 +150,20 @@ class Lifted:
         return not all(
             is_filter_empty(intersect_filters(scope.mutable, collections)) for scope in self.scopes
         )
+
+    def share_immutable(self, shared: Any, carried: Any) -> tuple[Any, Any]:
+        """Move collections that a loop cannot write from its carried variables to those that all steps share.
+
+        Args:
+          shared: for each scope the collections that are the same in all steps.
+          carried: for each scope the collections that are handed from step to step.
+        """
+        pairs = []
+        for scope, fixed, moving in zip(self.scopes, shared, carried, strict=True):
+            writable = {col: moving[col] for col in moving if in_filter(scope.mutable, col)}
+            others = {col: moving[col] for col in moving if col not in writable}
+            pairs.append(({**fixed, **others}, writable))
+        return unzip(pairs)
 
     def close(self, scopes: Any) -> Groups:
         """End the use of opened scopes and return what was written, in groups of the out filters.
@@ -195,7 +223,8 @@ def lifts_scopes(
                 warnings.warn(msg, RuntimeWarning, stacklevel=2)
                 kwargs = {}
             lifted = Lifted(scopes, in_filters, out_filters, rng_filters, name)
-            result, groups = run(lifted, *args, **kwargs)
+            with lifted.entered():
+                result, groups = run(lifted, *args, **kwargs)
             lifted.publish(groups)
             return result
 

@@ -21,6 +21,7 @@ def scan_axes(
     in_axes: Any,
     out_axes: Any,
     finds_constants: bool,
+    where: str,
     **scan_kwargs: Any,
 ) -> Callable[..., Any]:
     """Scan a function that also has inputs and outputs that are the same in all steps.
@@ -31,6 +32,7 @@ def scan_axes(
       out_axes: the scanned axis of the results, or `broadcast` for what is the same in all steps.
       finds_constants: whether ``fn`` makes constants, or results that are the same in all steps. It is then traced
         once more, before, to find them.
+      where: the path of the module, for errors.
       **scan_kwargs: for `jax.lax.scan`.
 
     Returns:
@@ -51,7 +53,7 @@ def scan_axes(
 
         same: Any = None
         if finds_constants:
-            constants, same = _find_constants(step, out_axes, constants, carry, xs)
+            constants, same = _find_constants(step, out_axes, constants, carry, xs, where)
 
         def body(carry: Any, xs: Any) -> Any:
             _, carry, results = step(constants, carry, xs)
@@ -71,7 +73,7 @@ def scan_axes(
 
 
 def _find_constants(
-    step: Callable[..., Any], out_axes: Any, constants: Any, carry: Any, xs: Any
+    step: Callable[..., Any], out_axes: Any, constants: Any, carry: Any, xs: Any, where: str
 ) -> Any:
     """Trace one step with unknown carry and inputs, and return what is known of the results."""
 
@@ -84,9 +86,18 @@ def _find_constants(
     try:
         return partial_evaluate(constant_results)(unknown_carry, unknown_xs)
     except UnknownValueError as error:
+        keys = [str(key.key) for key in error.path if isinstance(key, jax.tree_util.DictKey)]
+        if error.path[0] == jax.tree_util.SequenceKey(0):
+            found = f"variable {'/'.join(keys)!r}"
+            advice = (
+                "Give its collection an axis in variable_axes, or name it in variable_carry; where only the key "
+                "differs, pass False for its stream in split_rngs."
+            )
+        else:
+            found, advice = "output", "Give it an axis in out_axes."
         msg = (
-            f"A broadcast variable or output of {error.aval} depends on the step of the scan, so it cannot be the same "
-            "in all steps. Give its collection an axis in variable_axes, or name it in variable_carry."
+            f"The broadcast {found} of {where}, {error.aval}, depends on the step of the scan, so it cannot be the "
+            f"same in all steps. {advice}"
         )
         raise ValueError(msg) from None
 

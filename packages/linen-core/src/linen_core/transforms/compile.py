@@ -15,6 +15,7 @@ from linen_core.rng import LazyRng
 from linen_core.transforms._modules import Target, lift_call, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
 from linen_core.transforms._sharing import Trace, facts_of, mutable_of
+from linen_core.transforms._static import StaticArguments
 
 __all__ = ["fold_rngs", "jit"]
 
@@ -39,8 +40,9 @@ def jit(
       target: a module class, or a function whose first argument is a module.
       variables: which collections are there inside.
       rngs: which RNG streams are there inside.
-      static_argnums: numbers of arguments that are no arrays, the module being number 0.
-      static_argnames: names of keyword arguments that are no arrays.
+      static_argnums: numbers of the arguments that are Python values instead of arrays, such as flags. The module
+        is number 0, its first argument number 1. An argument of such a number may be passed by keyword.
+      static_argnames: names of such arguments that are passed by keyword.
       donate_argnums: numbers of arguments whose memory may be used for the results.
       device: as for `jax.jit`.
       backend: as for `jax.jit`.
@@ -198,21 +200,24 @@ def _lift_forked(
     """Apply a transform that is set up once, to a module class or a function of a module."""
 
     def transformed(fn: Callable[..., Any], _: Any, options: Any, cls: Any = None) -> Any:
+        static = StaticArguments(
+            transform.__name__,
+            fn,
+            [number - 1 for number in _numbers(options.get("static_argnums", ())) if number > 0],
+            options.get("static_argnames", ()),
+        )
+        if static.names:
+            options = {**options, "static_argnames": tuple(sorted(static.names))}
         lift = transform(**options)
 
         @functools.wraps(fn)
         def wrapped(self: Module, *args: Any, **kwargs: Any) -> Any:
-            with _forked_rngs(self):
+            def lift_one(core_fn: Callable[..., Any]) -> Callable[..., Any]:
+                return lift(core_fn, facts, self)  # type: ignore[no-any-return]
+
+            with static.named_errors(self, args, kwargs), _forked_rngs(self):
                 facts = facts_of(self)
-                return lift_call(
-                    lambda core_fn: lift(core_fn, facts, self),
-                    [fn],
-                    self,
-                    args,
-                    kwargs,
-                    cls,
-                    named=True,
-                )
+                return lift_call(lift_one, [fn], self, args, kwargs, cls, named=True)
 
         return wrapped
 
@@ -240,7 +245,10 @@ def _without_suffixes(rng_groups: Any) -> Any:
     )
 
 
+def _numbers(argnums: int | Iterable[int]) -> tuple[int, ...]:
+    return tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+
+
 def _shifted(argnums: int | Iterable[int]) -> tuple[int, ...]:
     """Number arguments as the jitted function has them: a key and two groups stand in place of the module."""
-    numbers = argnums if isinstance(argnums, Iterable) else (argnums,)
-    return tuple(number + 2 for number in numbers if number > 0)
+    return tuple(number + 2 for number in _numbers(argnums) if number > 0)

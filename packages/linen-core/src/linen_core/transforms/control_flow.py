@@ -10,6 +10,7 @@ import jax
 
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
+from linen_core.transforms._loop_carry import CarryWatch
 from linen_core.transforms._modules import lift_direct
 from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
 
@@ -187,6 +188,8 @@ def while_loop(
         )
         def run(lifted: Lifted, init: Any) -> Any:
             carried, fixed = lifted.variable_groups
+            fixed, carried = lifted.share_immutable(fixed, carried)
+            watch = CarryWatch("while_loop", lifted.where)
 
             def streams(step: Any) -> Any:
                 return tuple(
@@ -205,10 +208,12 @@ def while_loop(
                 step, carried, value = loop
                 opened = lifted.open((carried, fixed), streams(step))
                 value = body_core(opened, value)
-                (carried,) = lifted.close(opened)
-                return step + 1, carried, value
+                (written,) = lifted.close(opened)
+                watch.step(carried, written)
+                return step + 1, written, value
 
-            _, carried, value = jax.lax.while_loop(goes_on, body, (0, carried, init))
+            with watch.named_errors():
+                _, carried, value = jax.lax.while_loop(goes_on, body, (0, carried, init))
             return value, (carried,)
 
         return run

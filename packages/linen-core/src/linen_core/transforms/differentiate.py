@@ -86,7 +86,14 @@ def vjp(
 
         return call
 
-    return lift_direct(transform, (fn,), mdl, primals, multi_scope=multi_scope)
+    return lift_direct(
+        transform,
+        (fn,),
+        mdl,
+        primals,
+        multi_scope=multi_scope,
+        alternative=", or pass multi_scope=True",
+    )
 
 
 def _pull_back(structure: Any, pull_back: Callable[..., Any], cotangent: Any) -> Any:

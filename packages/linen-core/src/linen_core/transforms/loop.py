@@ -10,6 +10,7 @@ import jax
 
 from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
+from linen_core.transforms._loop_carry import CarryWatch
 from linen_core.transforms._modules import Target, lift_transform
 from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
 from linen_core.transforms._scan_axes import scan_axes
@@ -54,7 +55,8 @@ def scan(
       target: a module class, or a function whose first argument is a module.
       variable_axes: for each collection the axis along which its variables differ from step to step.
       variable_broadcast: collections whose variables are the same in all steps.
-      variable_carry: collections whose variables are handed from step to step.
+      variable_carry: collections whose variables are handed from step to step. They must exist before the loop; where
+        they are immutable all steps read the same.
       split_rngs: for each RNG stream whether every step gets keys of its own.
       in_axes: the scanned axis of each argument after the carry, or `nn.broadcast` for one that all steps get whole.
       out_axes: the scanned axis of the results, or `nn.broadcast` for what is the same in all steps.
@@ -71,6 +73,7 @@ def scan(
       A module class, or a function of a module.
 
     Raises:
+      ScanCarryError: a step creates a variable that is to be carried, or changes its shape or dtype.
       MissingRngSplitError: a key is drawn from a stream that ``split_rngs`` does not mention.
       TransformAxisError: an array does not have the axis it is to be scanned over.
       UnliftedCollectionError: a collection is read, or to be made, that no argument mentions.
@@ -132,11 +135,12 @@ def lift_scan(
     rng_filters, splits = unzip(split_rngs.items())
     rng_axes = tuple(0 if split else broadcast for split in splits)
     params = dict(metadata_params)
-    _check_axes((*variable_in_axes, *variable_out_axes))
     has_broadcast_results = any(axis is broadcast for axis in jax.tree.leaves(out_axes))
+    _check_axes((*variable_in_axes, *variable_out_axes))
     if has_broadcast_results and not check_constancy_invariants:
         msg = f"Broadcast outputs need check_constancy_invariants=True; found out_axes={out_axes}."
         raise ValueError(msg)
+    options = {"length": length, "reverse": reverse, "unroll": unroll}
 
     @lifts_scopes(
         (variable_broadcast, variable_carry, *in_filters),
@@ -150,6 +154,8 @@ def lift_scan(
         steps = common_size("scan", length, broadcast, in_axes, args)
         rng_groups = split_keys(lifted.rng_groups, splits, lambda key: jax.random.split(key, steps))
         fixed, carried, *scanned = lifted.variable_groups
+        fixed, carried = lifted.share_immutable(fixed, carried)
+        watch = CarryWatch("scan", where)
         scanned_in = change_boxes(meta.remove_axis, scanned, variable_in_axes, params)
         check_axes("scan", where, "variable_axes", variable_in_axes, scanned_in)
 
@@ -160,27 +166,31 @@ def lift_scan(
                 groups, rng_groups = data_transform(groups, rng_groups)
             scopes = lifted.open(groups, rng_groups)
             value, results = fn(scopes, value, *args)
-            fixed_out, carried, *scanned_out = lifted.close(scopes)
-            groups_out = tuple(scanned_out)
-            check_results("scan", where, out_axes, results, variable_out_axes, groups_out)
-            for before, after in zip(fixed, fixed_out, strict=True):
-                for col, values in before.items():
-                    after.setdefault(col, values)
-            return fixed_out, (carried, value), (results, groups_out)
+            fixed_out, written, *scanned_out = lifted.close(scopes)
+            watch.step(carried, written)
+            out = tuple(scanned_out)
+            check_results("scan", where, out_axes, results, variable_out_axes, out)
+            fixed_out = tuple(
+                before | after for before, after in zip(fixed, fixed_out, strict=True)
+            )
+            return fixed_out, (written, value), (results, out)
 
         # Streams count: with them the function is traced once more, as the count of the first trace must be kept.
         makes_constants = has_broadcast_results or lifted.writes(variable_broadcast)
         draws = bool(jax.tree.leaves(lifted.rng_groups))
-        fixed, (carried, value), (results, scanned_out) = scan_axes(
+        loop = scan_axes(
             step,
             in_axes=(variable_in_axes, rng_axes, in_axes),
             out_axes=(out_axes, variable_out_axes),
             finds_constants=check_constancy_invariants and (makes_constants or draws),
-            length=length,
-            reverse=reverse,
-            unroll=unroll,
+            where=where,
             _split_transpose=_split_transpose,
-        )(fixed, (carried, init), scanned_in, rng_groups, args)
+            **options,
+        )
+        with watch.named_errors():
+            fixed, (carried, value), (results, scanned_out) = loop(
+                fixed, (carried, init), scanned_in, rng_groups, args
+            )
         scanned_out = change_boxes(meta.add_axis, scanned_out, variable_out_axes, params)
         return (value, results), (fixed, carried, *scanned_out)
 

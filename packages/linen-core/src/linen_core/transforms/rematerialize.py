@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,10 +12,9 @@ import jax
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.scope.scope import DEFERRED
-from linen_core.transforms._drawing import Draw
 from linen_core.transforms._modules import Target, lift_call, lift_transform, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
-from linen_core.transforms._sharing import PlacedTrace, facts_of_run
+from linen_core.transforms._static import StaticArguments
 from linen_core.transforms.loop import lift_scan
 
 __all__ = ["checkpoint", "remat", "remat_scan", "rematerialize"]
@@ -43,7 +41,8 @@ def checkpoint(
       rngs: which RNG streams are there inside.
       concrete: must be False.
       prevent_cse: whether XLA is kept from undoing it; can be False inside of `scan`.
-      static_argnums: numbers of arguments that are no arrays, the module being number 0.
+      static_argnums: numbers of the arguments that are Python values instead of arrays, such as flags. The module
+        is number 0, its first argument number 1. An argument of such a number may be passed by keyword.
       policy: which values are kept all the same (`jax.checkpoint_policies`).
       methods: for a class the methods to transform; `__call__` if None.
 
@@ -82,7 +81,7 @@ def rematerialize(
       target: as for `checkpoint`.
       methods: as for `checkpoint`.
       options: for `lift_checkpoint`.
-      skips_absent: whether numbers of static arguments that a call leaves out are passed over.
+      skips_absent: whether numbers of static arguments beyond those of a call are ignored.
     """
     transformed = functools.partial(_rematerialized, skips_absent=skips_absent)
     return make_lifted(lift_checkpoint, transformed, target, methods, (), options)
@@ -96,23 +95,19 @@ def _rematerialized(
     *,
     skips_absent: bool = False,
 ) -> Callable[..., Any]:
-    """Give the method of a module that calls `fn` under `lift_checkpoint`, for equal modules traced once a run."""
-    owner = object()
+    """Return the method of a module that calls `fn` under `lift_checkpoint`."""
+    static = StaticArguments("remat", fn, options["static_argnums"])
 
     @functools.wraps(fn)
-    def wrapped(self: Module, *call_args: Any, **call_kwargs: Any) -> Any:
-        facts = None if cls is None else facts_of_run(self, call_args, call_kwargs)
-        key = None if facts is None else (owner, facts, len(call_args))
-        chosen = options
-        if skips_absent:
-            numbers = jax.tree.leaves(options["static_argnums"])
-            present = tuple(number for number in numbers if number < len(call_args))
-            chosen = {**options, "static_argnums": present}
+    def wrapped(self: Module, *args: Any, **kwargs: Any) -> Any:
+        present = static.present(args) if skips_absent else static.positions(self, args)
+        call_options = {**options, "static_argnums": present, "static_argnames": static.names}
 
         def lift(core_fn: Callable[..., Any]) -> Callable[..., Any]:
-            return lift_checkpoint(core_fn, **chosen, module=self, key=key)
+            return lift_checkpoint(core_fn, **call_options)
 
-        return lift_call(lift, [fn], self, call_args, call_kwargs, cls, named=True)
+        with static.named_errors(self, args, kwargs):
+            return lift_call(lift, [fn], self, args, kwargs, cls)
 
     return wrapped
 
@@ -125,77 +120,38 @@ def lift_checkpoint(
     prevent_cse: bool = True,
     static_argnums: int | tuple[int, ...] = (),
     policy: Callable[..., bool] | None = None,
-    module: Module | None = None,
-    key: Any = None,
+    static_argnames: Collection[str] = (),
 ) -> Callable[..., Any]:
     """Lift `jax.checkpoint` to functions of scopes; see `checkpoint`.
 
-    With a key, ``fn`` calls a method of the module, and one trace serves all calls of a run with equal keys.
+    Unlike `jax.checkpoint` it has static keyword arguments.
     """
     if concrete:
         msg = "nn.remat: `concrete` is gone from JAX. Name arguments that are no arrays in `static_argnums`."
         raise NotImplementedError(msg)
-    options = {
-        "static_argnums": jax.tree.map(lambda number: number + 2, static_argnums),
-        "prevent_cse": prevent_cse,
-        "policy": policy,
-    }
 
     @lifts_scopes((variables,), (variables,), (rngs,), "remat", takes_kwargs=True)
     def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
-        if DEFERRED in lifted.scopes[0].flags:  # nothing is run, and nothing differentiated
-            scopes = lifted.open(lifted.variable_groups, lifted.rng_groups)
-            return fn(scopes, *args, **kwargs), lifted.close(scopes)
-        traces = lifted.scopes[0].root.traces if key is not None else {}
-        plan = traces.get(key) or _Plan(_Rematted(fn, **options))
-        trace = PlacedTrace(fn, lifted, module, plan.draws)
-        result, groups, effects = plan.call(
-            trace, lifted.variable_groups, trace.keys(), *args, **kwargs
-        )
-        trace.settle(effects)
-        if trace.place_was_read:
-            traces[key] = None
-        elif key not in traces:
-            call = _Rematted(fn, **options) if trace.draws else plan.call
-            traces[key] = _Plan(call, trace.draws)
-        return result, groups
+        static = {name: value for name, value in kwargs.items() if name in static_argnames}
+        traced = {name: value for name, value in kwargs.items() if name not in static}
 
-    return run
-
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """How the next call equal to one that was traced is to be made."""
-
-    call: _Rematted
-    draws: tuple[Draw, ...] | None = None
-    """The keys to draw beforehand; None where this is not known yet."""
-
-
-class _Rematted:
-    """A function for `jax.checkpoint`, which remembers traces by function: it runs what it is called with.
-
-    Args:
-      fn: what it is named after.
-      **options: for `jax.checkpoint`.
-    """
-
-    def __init__(self, fn: Callable[..., Any], **options: Any) -> None:
-        self._running: list[PlacedTrace] = []
-        running = self._running
-
-        def rematted(variable_groups: Any, keys: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return running[-1].run(variable_groups, keys, *args, **kwargs)
+        def rematted(variable_groups: Any, rng_groups: Any, /, *args: Any, **kwargs: Any) -> Any:
+            scopes = lifted.open(variable_groups, rng_groups)
+            result = fn(scopes, *args, **kwargs, **static)
+            return result, lifted.close(scopes)
 
         rematted.__name__ = rematted.__qualname__ = getattr(fn, "__name__", "rematted")
-        self._call = jax.checkpoint(rematted, **options)
+        call: Callable[..., Any] = rematted
+        if DEFERRED not in lifted.scopes[0].flags:  # a deferred init differentiates nothing
+            call = jax.checkpoint(
+                rematted,
+                static_argnums=jax.tree.map(lambda number: number + 2, static_argnums),
+                prevent_cse=prevent_cse,
+                policy=policy,
+            )
+        return call(lifted.variable_groups, lifted.rng_groups, *args, **traced)
 
-    def __call__(self, trace: PlacedTrace, /, *args: Any, **kwargs: Any) -> Any:
-        self._running.append(trace)
-        try:
-            return self._call(*args, **kwargs)
-        finally:
-            self._running.pop()  # JAX keeps the function; module and scopes must not live as long
+    return run
 
 
 # the class that a transform makes is named after it: CheckpointDense, Remat_scanBlock
