@@ -71,7 +71,6 @@ PLAIN_TYPES = frozenset(
 )
 
 
-@functools.lru_cache(maxsize=4096)
 def is_plain(kind: type) -> bool:
     """Tell whether attributes of a type hold no module and need no freezing."""
     if kind in PLAIN_TYPES:  # callers on the hot path have looked already

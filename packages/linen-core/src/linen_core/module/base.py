@@ -57,6 +57,15 @@ _COPY_AND_PICKLE_HOOKS = frozenset(
 )
 
 
+_STATE_PARTS = (
+    "in_compact_method",
+    "in_setup",
+    "setup_called",
+    "is_initialized",
+    "autoname_cursor",
+)
+_SCOPE_PARTS = ("mutable", "flags", "rng_counters", "reservations")
+
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -197,6 +206,15 @@ class Module(ModuleVariables):
 
     def _try_setup(self, shallow: bool = False) -> None:
         run_setup(self, shallow)
+
+    def __fingerprint_parts__(self) -> list[tuple[str, Any]]:
+        """Return what the behaviour of the module depends on, for `fingerprint`: all but its place in the tree."""
+        fields = (f.name for f in dataclasses.fields(self) if f.name not in ("parent", "name"))
+        parts = [(name, self.__dict__[name]) for name in fields if name in self.__dict__]
+        parts += [(name, getattr(self._state, name)) for name in _STATE_PARTS]
+        if self.scope is not None:
+            parts += [(name, getattr(self.scope, name)) for name in _SCOPE_PARTS]
+        return parts
 
     # Copies
 

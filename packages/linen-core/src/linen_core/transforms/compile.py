@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 
+from linen_core._context import current_context
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
+from linen_core.fingerprint import NoFingerprintError, fingerprint
 from linen_core.module.base import Module
 from linen_core.rng import LazyRng
-from linen_core.transforms._modules import Target, lift_call, make_lifted
+from linen_core.scope.scope import DEFERRED, RECORDER
+from linen_core.transforms._modules import Target, is_module_class, lift_call, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
-from linen_core.transforms._sharing import Trace, facts_of, mutable_of
+from linen_core.transforms._sharing import Trace
 from linen_core.transforms._static import StaticArguments
 
 __all__ = ["fold_rngs", "jit"]
+
+_jitted_classes: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+"""The classes that `jit` made, as long as they are in use: by target, then by arguments."""
 
 
 def jit(
@@ -34,7 +41,9 @@ def jit(
     """Lift `jax.jit`: trace and compile a module once for all its instances that are equal.
 
     It is traced anew when the shapes of arguments or variables change, or anything that the module's behaviour may
-    depend on: its fields, what it has counted and named so far, what is mutable, and what surrounds the call.
+    depend on: its fields, what it has counted and named so far, what is mutable, and what surrounds the call. Fields
+    are compared as `linen_core.fingerprint` says; functions and objects of other libraries by identity. Under
+    interceptors and with captured intermediates, which see every call, the module runs without `jax.jit`.
 
     Args:
       target: a module class, or a function whose first argument is a module.
@@ -65,20 +74,35 @@ def jit(
       >>> Model().init_with_output(jax.random.key(0), jnp.ones((1, 3)))[0].shape
       (1, 3)
     """
-    return _lift_forked(  # type: ignore[no-any-return]
-        lift_jit,
-        target,
-        methods,
-        {
-            "variables": variables,
-            "rngs": rngs,
-            "static_argnums": static_argnums,
-            "static_argnames": static_argnames,
-            "donate_argnums": donate_argnums,
-            "device": device,
-            "backend": backend,
-        },
-    )
+    options = {
+        "variables": variables,
+        "rngs": rngs,
+        "static_argnums": _numbers(static_argnums),
+        "static_argnames": _names(static_argnames),
+        "donate_argnums": _numbers(donate_argnums),
+        "device": device,
+        "backend": backend,
+    }
+    return _jitted_once(target, methods, options)  # type: ignore[no-any-return]
+
+
+def _jitted_once(target: Any, methods: Any, options: dict[str, Any]) -> Any:
+    """Lift `jax.jit`, or return what an earlier call with the same arguments made, if it is still in use."""
+    if isinstance(target, functools.partial):
+        made = _jitted_once(target.func, methods, options)
+        return functools.partial(made, *target.args, **target.keywords)
+    if not is_module_class(target):
+        return _lift_forked(lift_jit, target, methods, options)
+    names = ("__call__",) if methods is None else tuple(methods)
+    try:
+        key = fingerprint((methods, options, [getattr(target, name, None) for name in names]))
+    except NoFingerprintError:
+        return _lift_forked(lift_jit, target, methods, options)
+    known = _jitted_classes.setdefault(target, weakref.WeakValueDictionary())
+    made = known.get(key)
+    if made is None:
+        made = known[key] = _lift_forked(lift_jit, target, methods, options)
+    return made
 
 
 def fold_rngs(
@@ -152,8 +176,11 @@ def lift_jit(
     def lift(fn: Callable[..., Any], facts: Any, module: Module) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "jit", takes_kwargs=True)
         def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
+            if facts is None:
+                return _run_inline(fn, lifted, args, kwargs)
             trace = Trace(fn, lifted, module)
-            key = _Key((facts, mutable_of(lifted)), trace)
+            writable = tuple(fingerprint(scope.mutable) for scope in lifted.scopes)
+            key = _Key((facts, writable), trace)
             rng_groups = _without_suffixes(lifted.rng_groups)
             try:
                 result, groups, effects = jitted(
@@ -161,7 +188,7 @@ def lift_jit(
                 )
             finally:
                 key.trace = None  # JAX keeps the key; module and scopes must not live as long
-            trace.settle(effects)
+            trace.apply_effects(effects)
             return result, groups
 
         return run
@@ -182,9 +209,7 @@ def lift_fold_rngs(
 
         @lifts_scopes((variables,), (variables,), (rngs,), "fold_rngs", takes_kwargs=True)
         def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
-            scopes = lifted.open(lifted.variable_groups, _without_suffixes(lifted.rng_groups))
-            result = fn(scopes, *args, **kwargs)
-            return result, lifted.close(scopes)
+            return _run_inline(fn, lifted, args, kwargs)
 
         return run
 
@@ -192,6 +217,44 @@ def lift_fold_rngs(
 
 
 lift_fold_rngs.__name__ = "fold_rngs"
+
+
+def _run_inline(fn: Callable[..., Any], lifted: Lifted, args: Any, kwargs: Any) -> Any:
+    scopes = lifted.open(lifted.variable_groups, _without_suffixes(lifted.rng_groups))
+    result = fn(scopes, *args, **kwargs)
+    return result, lifted.close(scopes)
+
+
+def _facts_of(module: Module, args: Any, kwargs: Any) -> Any:
+    """Return what a method of a module depends on besides the values of arrays.
+
+    Returns:
+      A fingerprint; None where the method must really run: interceptors, captured intermediates and what records a
+      run see every call.
+
+    Raises:
+      ValueError: something in a module is unhashable.
+    """
+    context = current_context()
+    flags: Any = () if module.scope is None else module.scope.flags
+    if (
+        context.interceptors
+        or context.capture is not None
+        or RECORDER in flags
+        or DEFERRED in flags
+    ):
+        return None
+    modules = [leaf for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, Module)]
+    surroundings = context._replace(module=None, labelled=None, watch=None)
+    try:
+        return fingerprint(module), fingerprint(modules), fingerprint(surroundings)
+    except NoFingerprintError as error:
+        path = "/".join(error.path)
+        msg = (
+            f"The value at {path!r} is unhashable ({error.reason}), so that nn.jit cannot tell whether it has "
+            "changed. Use hashable values in the fields of a jitted module."
+        )
+        raise ValueError(msg) from error
 
 
 def _lift_forked(
@@ -203,7 +266,7 @@ def _lift_forked(
         static = StaticArguments(
             transform.__name__,
             fn,
-            [number - 1 for number in _numbers(options.get("static_argnums", ())) if number > 0],
+            [number - 1 for number in options.get("static_argnums", ()) if number > 0],
             options.get("static_argnames", ()),
         )
         if static.names:
@@ -216,7 +279,7 @@ def _lift_forked(
                 return lift(core_fn, facts, self)  # type: ignore[no-any-return]
 
             with static.named_errors(self, args, kwargs), _forked_rngs(self):
-                facts = facts_of(self)
+                facts = _facts_of(self, args, kwargs)
                 return lift_call(lift_one, [fn], self, args, kwargs, cls, named=True)
 
         return wrapped
@@ -247,6 +310,10 @@ def _without_suffixes(rng_groups: Any) -> Any:
 
 def _numbers(argnums: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+
+
+def _names(argnames: str | Iterable[str]) -> tuple[str, ...]:
+    return (argnames,) if isinstance(argnames, str) else tuple(argnames)
 
 
 def _shifted(argnums: int | Iterable[int]) -> tuple[int, ...]:

@@ -1,0 +1,170 @@
+"""When two values count as the same: the one notion behind every cache of Linen.
+
+A fingerprint is a hashable value. Equal fingerprints mean that the values behave alike, as long as nobody changes an
+object in place. A value that Linen does not know is the same as itself only, whatever its ``__eq__`` says; a value
+that changes, or may hold an array, has no fingerprint, and what depends on it is computed again. Fingerprints do not
+keep functions and objects of users alive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import types
+import weakref
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+__all__ = ["NoFingerprintError", "fingerprint", "is_of_library"]
+
+_LIBRARIES = frozenset({"jax", "jaxlib", "linen_core", "ml_dtypes", "numpy"})
+_PLAIN = (str, bytes, type(None), type(Ellipsis), type, np.dtype)
+_NUMBERS = (bool, int, float, complex)
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+
+
+class NoFingerprintError(Exception):
+    """A value may change without notice.
+
+    Attributes:
+      path: the names that lead to the value.
+      reason: what is wrong with it.
+    """
+
+    def __init__(self, path: tuple[str, ...], reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{'/'.join(path)}: {reason}")
+
+
+def fingerprint(value: Any) -> Hashable:
+    """Return a hashable value that is equal only for values that behave alike.
+
+    Numbers, strings, dtypes, types, enum members and numpy arrays are compared by type and content; containers,
+    dataclasses, `functools.partial` and bound methods by their parts; modules by class, fields (less ``name`` and
+    ``parent``) and what they have named and counted so far; hashable values of JAX and numpy by ``==``; everything
+    else by identity.
+
+    Args:
+      value: any value.
+
+    Raises:
+      NoFingerprintError: the value has a part that cannot be hashed, such as a `jax.Array`.
+
+    Example:
+      >>> import functools, numpy as np, linen_core as nn
+      >>> fingerprint(nn.Dense(3, name="a")) == fingerprint(nn.Dense(3, name="b"))
+      True
+      >>> fingerprint({"rate": 0.0}) == fingerprint({"rate": -0.0}) or fingerprint(1) == fingerprint(True)
+      False
+    """
+    return _Fingerprinting().of(value, ())
+
+
+def is_of_library(value: Any) -> bool:
+    """Return whether the module that defines a function or class is one of JAX, numpy or Linen.
+
+    Example:
+      >>> import jax
+      >>> is_of_library(jax.nn.relu), is_of_library(lambda x: x)
+      (True, False)
+    """
+    module = getattr(value, "__module__", None)
+    return isinstance(module, str) and module.partition(".")[0] in _LIBRARIES
+
+
+class _Same:
+    """Equal to itself and to what refers to the same living object."""
+
+    __slots__ = ("_hash", "_reference")
+
+    def __init__(self, value: Any) -> None:
+        self._hash = id(value)
+        try:
+            self._reference: Any = weakref.ref(value)
+        except TypeError:  # kept alive, since another object may get its id
+            self._reference = lambda: value
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        value = self._reference()
+        return value is not None and isinstance(other, _Same) and value is other._reference()
+
+
+class _Fingerprinting:
+    """One run of `fingerprint`, which numbers the modules it meets: a module met again is the one of that number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+
+    def of(self, value: Any, path: tuple[str, ...]) -> Hashable:
+        kind = type(value)
+        if isinstance(value, enum.Enum) or kind in _PLAIN or isinstance(value, type):
+            return value  # type: ignore[no-any-return]
+        if kind in _NUMBERS:
+            return kind, repr(value)  # 1 and True are equal, and so are 0.0 and -0.0
+        if hasattr(kind, "__fingerprint_parts__"):
+            return self._of_module(value, path)
+        parts = _parts(value)
+        if parts is not None:
+            return kind, *[self.of(part, (*path, name)) for name, part in parts]
+        if isinstance(value, set | frozenset):
+            return kind, frozenset(self.of(item, path) for item in value)
+        if isinstance(value, np.ndarray | np.generic):
+            return self._of_array(value, path)
+        return self._of_object(value, path)
+
+    def _of_module(self, value: Any, path: tuple[str, ...]) -> Hashable:
+        kind = type(value)
+        if id(value) in self._numbers:
+            return kind, self._numbers[id(value)]
+        self._numbers[id(value)] = len(self._numbers)
+        parts = value.__fingerprint_parts__()
+        return kind, *[(name, self.of(part, (*path, name))) for name, part in parts]
+
+    def _of_array(self, value: Any, path: tuple[str, ...]) -> Hashable:
+        if value.dtype.hasobject or isinstance(value, np.ma.MaskedArray):
+            raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
+        return type(value), value.dtype, value.shape, value.tobytes()
+
+    def _of_object(self, value: Any, path: tuple[str, ...]) -> Hashable:
+        if isinstance(value, jax.Array):
+            raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
+        if isinstance(value, types.FunctionType) and is_of_library(value) and value.__closure__:
+            # made anew each time, as jax.nn.initializers.normal(0.02) is, but its parts say what it does
+            contents = [cell.cell_contents for cell in value.__closure__]
+            defaults = (value.__defaults__, value.__kwdefaults__)
+            return types.FunctionType, value.__code__, self.of([*contents, *defaults], path)
+        if isinstance(value, _FUNCTIONS) or not is_of_library(type(value)):
+            if type(value).__hash__ is None:
+                raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
+            return _Same(value)
+        try:
+            hash(value)
+        except TypeError as error:
+            raise NoFingerprintError(path, str(error)) from None
+        return value  # type: ignore[no-any-return]
+
+
+def _parts(value: Any) -> Iterable[tuple[str, Any]] | None:
+    """Return the named parts of a value that is what its parts are; None for any other value."""
+    if isinstance(value, tuple | list):
+        return [(str(number), item) for number, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return [(str(pair[0]), part) for pair in value.items() for part in pair]
+    if isinstance(value, functools.partial):
+        return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+    if isinstance(value, types.MethodType):
+        return [("function", value.__func__), ("self", value.__self__)]
+    if dataclasses.is_dataclass(value):
+        names = (field.name for field in dataclasses.fields(value))
+        return [(name, getattr(value, name, None)) for name in names]
+    return None
