@@ -22,7 +22,7 @@ import numpy as np
 __all__ = ["NoFingerprintError", "fingerprint", "is_of_library"]
 
 _LIBRARIES = frozenset({"jax", "jaxlib", "linen_core", "ml_dtypes", "numpy"})
-_PLAIN = (str, bytes, type(None), type(Ellipsis), type, np.dtype)
+_PLAIN = (str, bytes, type(None), type(Ellipsis))
 _NUMBERS = (bool, int, float, complex)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 
@@ -99,6 +99,11 @@ class _Same:
         return value is not None and isinstance(other, _Same) and value is other._reference()
 
 
+def _of_type(kind: type) -> Hashable:
+    """Return a type; a weak stand-in for one of a user, which a cache of its calls must not keep alive."""
+    return kind if kind.__module__ == "builtins" else _Same(kind)
+
+
 class _Fingerprinting:
     """One run of `fingerprint`, which numbers the modules it meets: a module met again is the one of that number."""
 
@@ -107,23 +112,27 @@ class _Fingerprinting:
 
     def of(self, value: Any, path: tuple[str, ...]) -> Hashable:
         kind = type(value)
-        if isinstance(value, enum.Enum) or kind in _PLAIN or isinstance(value, type):
+        if kind in _PLAIN:
             return value  # type: ignore[no-any-return]
+        if isinstance(value, enum.Enum):
+            return _of_type(kind), value.name
+        if isinstance(value, type):
+            return _of_type(value)
         if kind in _NUMBERS:
             return kind, repr(value)  # 1 and True are equal, and so are 0.0 and -0.0
         if hasattr(kind, "__fingerprint_parts__"):
             return self._of_module(value, path)
         parts = _parts(value)
         if parts is not None:
-            return kind, *[self.of(part, (*path, name)) for name, part in parts]
+            return _of_type(kind), *[self.of(part, (*path, name)) for name, part in parts]
         if isinstance(value, set | frozenset):
-            return kind, frozenset(self.of(item, path) for item in value)
+            return _of_type(kind), frozenset(self.of(item, path) for item in value)
         if isinstance(value, np.ndarray | np.generic):
             return self._of_array(value, path)
         return self._of_object(value, path)
 
     def _of_module(self, value: Any, path: tuple[str, ...]) -> Hashable:
-        kind = type(value)
+        kind = _of_type(type(value))
         if id(value) in self._numbers:
             return kind, self._numbers[id(value)]
         self._numbers[id(value)] = len(self._numbers)
@@ -133,7 +142,7 @@ class _Fingerprinting:
     def _of_array(self, value: Any, path: tuple[str, ...]) -> Hashable:
         if value.dtype.hasobject or isinstance(value, np.ma.MaskedArray):
             raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
-        return type(value), value.dtype, value.shape, value.tobytes()
+        return _of_type(type(value)), value.dtype, value.shape, value.tobytes()
 
     def _of_object(self, value: Any, path: tuple[str, ...]) -> Hashable:
         if isinstance(value, jax.Array):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-import functools
+import dataclasses
 import warnings
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
@@ -19,6 +19,7 @@ from linen_core.errors import PartitioningUnspecifiedError, UnknownMeshAxisError
 __all__ = [
     "PARTITION_NAME",
     "AxisMetadata",
+    "BoxedInitializer",
     "Partitioned",
     "add_axis",
     "check_mesh_axes",
@@ -311,6 +312,42 @@ def check_mesh_axes(names: Any, spec: PartitionSpec, mesh: Any) -> None:
         raise UnknownMeshAxisError(names, spec, unknown, known, whereabouts())
 
 
+@dataclasses.dataclass(frozen=True)
+class BoxedInitializer:
+    """An initializer whose results are boxed; equal to another of equal parts.
+
+    Example:
+      >>> import jax
+      >>> init = BoxedInitializer(jax.nn.initializers.zeros, Partitioned, ("data", None))
+      >>> init == with_partitioning(jax.nn.initializers.zeros, ("data", None))
+      True
+    """
+
+    fn: Callable[..., Any]
+    """The initializer."""
+    box: Callable[..., Any]
+    """The class of the boxes."""
+    names: tuple[Any, ...]
+    """A name, or None, for each axis of what ``fn`` returns."""
+    mesh: Any = None
+    """The mesh; the surrounding one if None."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Further arguments for ``box``."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the initializer and box the result."""
+        value = self.fn(*args, **kwargs)
+        return self.box(value, self.names, mesh=self.mesh, **dict(self.options))
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return self.fn
+
+    @property
+    def __name__(self) -> str:
+        return str(getattr(self.fn, "__name__", "boxed"))
+
+
 def with_partitioning(
     fn: Callable[..., Any],
     names: tuple[str | tuple[str, ...] | None, ...],
@@ -328,12 +365,7 @@ def with_partitioning(
       >>> init(jax.random.key(0), (2, 3)).names
       (None, 'data')
     """
-
-    @functools.wraps(fn)
-    def wrapper(*args: Any, **kwargs: Any) -> Partitioned[Any]:
-        return Partitioned(fn(*args, **kwargs), names, mesh=mesh)
-
-    return wrapper
+    return BoxedInitializer(fn, Partitioned, names, mesh)
 
 
 def get_partition_spec(tree: Any) -> Any:

@@ -19,10 +19,11 @@ from linen_core import meta
 from linen_core._context import current_context, replaced_context
 from linen_core._jax_compat import Tracer, closed_jaxpr_for, evaluate_apart
 from linen_core.errors import LazyInitError
+from linen_core.fingerprint import NoFingerprintError
 from linen_core.rng import fold_number
 from linen_core.scope.functional import lazily
 from linen_core.scope.scope import DEFERRED, Scope
-from linen_core.scope.shapes import OpaqueError, fingerprint_initializer
+from linen_core.scope.shapes import fingerprint_initializer
 
 __all__ = ["make_lazily"]
 
@@ -77,7 +78,7 @@ class _Notes:
             return  # inside of a transform keys are others
         try:
             recipe = _Recipe(init_fn, args, kwargs)
-        except (OpaqueError, RecursionError, TypeError):
+        except NoFingerprintError:
             return
         parameter = _Parameter(recipe, fold_number((*rng.suffix, scope.rng_counters["params"])))
         for position, leaf in enumerate(leaves):

@@ -309,9 +309,5 @@ def with_logical_partitioning(
       >>> init(jax.random.key(0), (2, 3)).names
       ('embed', 'mlp')
     """
-
-    @functools.wraps(fn)
-    def wrapper(*args: Any, **kwargs: Any) -> LogicallyPartitioned:
-        return LogicallyPartitioned(fn(*args, **kwargs), names, mesh=mesh, rules=rules)
-
-    return wrapper
+    options = (("rules", rules),)
+    return meta.BoxedInitializer(fn, LogicallyPartitioned, names, mesh, options)
