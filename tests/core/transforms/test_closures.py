@@ -209,4 +209,4 @@ def test_a_bound_module_may_be_written_under_another_trace():
         {"batch_stats": {"mean": jnp.zeros(4), "var": jnp.ones(4)}, "params": {"scale": X, "bias": X}},
         mutable=["batch_stats"],
     )  # fmt: skip
-    assert jax.jit(bound)(jnp.ones((2, 4))).shape == (2, 4)
+    assert jax.jit(lambda x: 2 * bound(x))(jnp.ones((2, 4))).shape == (2, 4)

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
-from linen_core._jax_compat import INLINE, is_staging
 from linen_core.errors import LayerArgumentError, LayerShapeError, MaskShapeError
 from linen_core.layers._staging import staged
 from linen_core.layers._where import where as where_of
@@ -98,8 +97,8 @@ def _attend(
     return _einsum(options.precision, None)(OUTPUT, weights, value)
 
 
-_attend_replay = jax.jit(_attend, static_argnames=("options",), inline=INLINE)
-_softmax_scores_replay = jax.jit(_softmax_scores, static_argnames=("options",), inline=INLINE)
+_attend_staged = staged("options")(_attend)
+_softmax_scores_staged = staged("options")(_softmax_scores)
 _drop_staged = staged("options", "dtype")(_drop)
 
 
@@ -210,8 +209,8 @@ def dot_product_attention_weights(
     options = _Options(dtype, precision, force_fp32_for_softmax, broadcast_dropout, rate)
     if einsum is None and einsum_dot_general is not None:
         einsum = _einsum(precision, einsum_dot_general)
-    if einsum is None and is_staging():
-        weights = _softmax_scores_replay(query, key, bias, mask, options)
+    if einsum is None:
+        weights = _softmax_scores_staged(query, key, bias, mask, options)
     else:
         weights = _softmax_scores(query, key, bias, mask, options, einsum)
     if module:
@@ -286,10 +285,10 @@ def dot_product_attention(
     _exclusive(name, precision, einsum_dot_general, **einsums)
     _check_shapes(query=query, key=key, value=value)
     check_mask(name, mask, query, key)
-    if not module and not einsum_dot_general and not qk_attn_weights_einsum and is_staging():
+    if not module and not einsum_dot_general and not qk_attn_weights_einsum:
         rate = 0.0 if deterministic else dropout_rate
         options = _Options(dtype, precision, force_fp32_for_softmax, broadcast_dropout, rate)
-        return _attend_replay(query, key, value, bias, mask, dropout_rng, options)
+        return _attend_staged(query, key, value, bias, mask, dropout_rng, options)
     query, key, value = promote_dtype(query, key, value, dtype=dtype)
     weights = dot_product_attention_weights(
         query,

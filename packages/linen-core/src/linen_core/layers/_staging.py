@@ -9,6 +9,7 @@ happens where a reader of the body expects it.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -24,8 +25,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 def staged(*static: str) -> Callable[[F], F]:
     """Make a function of arrays replay its recording whenever it is called under a compilation.
 
+    Where a static argument cannot be hashed, an epsilon that is an array for example, the function is called as it
+    is.
+
     Args:
-      static: names of the arguments that are no arrays. Their values must be hashable.
+      static: names of the arguments that are not arrays.
 
     >>> import jax, jax.numpy as jnp
     >>> @staged("power")
@@ -37,10 +41,20 @@ def staged(*static: str) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         replay = jax.jit(function, static_argnames=static, inline=INLINE)
+        names = list(inspect.signature(function).parameters)
+        positions = [names.index(name) for name in static]
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return replay(*args, **kwargs) if is_staging() else function(*args, **kwargs)
+            if not is_staging():
+                return function(*args, **kwargs)
+            try:
+                hash(tuple([args[number] for number in positions if number < len(args)]))
+                if kwargs:
+                    hash(tuple([kwargs[name] for name in static if name in kwargs]))
+            except TypeError:
+                return function(*args, **kwargs)
+            return replay(*args, **kwargs)
 
         return call  # type: ignore[return-value]
 

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from linen_core._jax_compat import INLINE, is_staging
 from linen_core.errors import (
     LayerArgumentError,
     LayerRankError,
@@ -21,6 +20,7 @@ from linen_core.errors import (
 )
 from linen_core.layers import initializers
 from linen_core.layers._common import add_bias, canonicalize_tuple, default_kernel_init
+from linen_core.layers._staging import staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module, compact, nowrap
@@ -212,9 +212,7 @@ def _convolve(
     return y if len(batch) == 1 else jnp.reshape(y, batch + y.shape[1:])
 
 
-_convolve_replay = jax.jit(
-    _convolve, static_argnames=("window", "groups", "dtype", "precision", "shared"), inline=INLINE
-)
+_convolve_staged = staged("window", "groups", "dtype", "precision", "shared")(_convolve)
 
 
 def _pad(inputs: Array, window: Window) -> Array:
@@ -281,7 +279,7 @@ class _Conv(Module):
         if self.promote_dtype is not promote_dtype or convolution is not None:
             convolution = convolution or lax.conv_general_dilated
             return _convolve(*args, *options, self.promote_dtype, convolution)
-        return (_convolve_replay if is_staging() else _convolve)(*args, *options)
+        return _convolve_staged(*args, *options)
 
     @nowrap
     def _custom_convolution(self) -> Any:
@@ -343,7 +341,6 @@ class _Conv(Module):
         return (*pixels, column, self.features), (*pixels, self.features)
 
 
-@functools.lru_cache(maxsize=1024)
 def _output_space(
     shape: tuple[int, ...], window: Window, features: int, convolution: Any
 ) -> tuple[int, ...]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
-from linen_core._jax_compat import INLINE, is_staging
 from linen_core.layers import initializers
 from linen_core.layers._common import add_bias, canonicalize_tuple, default_kernel_init
+from linen_core.layers._staging import staged
 from linen_core.layers.conv import (
     check_mask,
     check_rank,
@@ -71,11 +70,7 @@ def _convolve(
     return y if len(batch) == 1 else jnp.reshape(y, batch + y.shape[1:])
 
 
-_convolve_replay = jax.jit(
-    _convolve,
-    static_argnames=("window", "dtype", "precision", "preferred_element_type"),
-    inline=INLINE,
-)
+_convolve_staged = staged("window", "dtype", "precision", "preferred_element_type")(_convolve)
 
 
 def _wrap(y: Array, periods: Sequence[int], extra_right: bool) -> Array:
@@ -175,7 +170,7 @@ class ConvTranspose(Module):
         args = (inputs, kernel, bias, self.mask, window, self.dtype, self.precision)
         if self.promote_dtype is not promote_dtype:
             return _convolve(*args, self.preferred_element_type, self.promote_dtype)
-        return (_convolve_replay if is_staging() else _convolve)(*args, self.preferred_element_type)
+        return _convolve_staged(*args, self.preferred_element_type)
 
     @nowrap
     def _window(self, rank: int) -> _Window:
