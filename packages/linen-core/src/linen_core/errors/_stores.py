@@ -94,7 +94,7 @@ class LazyStoreTracedError(StoreError, RuntimeError):
         )
 
 
-class StoreTracedError(StoreError, TypeError):
+class StoreTracedError(StoreError, RuntimeError):
     """A store was passed to a JAX transform, or to a function of arrays.
 
     Attributes:
