@@ -15,7 +15,7 @@ STORE = nn.as_store(VARIABLES)
 CALLS = {
     "jit": lambda: jax.jit(MODEL.apply)(STORE, X),
     "grad": lambda: jax.grad(lambda v: MODEL.apply(v, X).sum())(STORE),
-    "vmap": lambda: jax.vmap(MODEL.apply, in_axes=(None, 0))(STORE, X),
+    "vmap": lambda: jax.vmap(MODEL.apply)(STORE, X),
     "scan": lambda: jax.lax.scan(lambda v, x: (v, MODEL.apply(v, x)), STORE, X),
     "checkpoint": lambda: jax.checkpoint(MODEL.apply)(STORE, X),
     "make_jaxpr": lambda: jax.make_jaxpr(MODEL.apply)(STORE, X),
