@@ -103,7 +103,9 @@ class ConvTranspose(Module):
       kernel_size: of the window along each spatial axis; one integer means one spatial axis.
       strides: how often each spatial axis is enlarged.
       padding: "SAME", "VALID", "CIRCULAR" (the image repeats), one number for all sides, or for
-        each axis a number or a pair (low, high).
+        each axis a number or a pair (low, high). It is added to the enlarged image: PyTorch's `padding=p,
+        output_padding=o` is the pair (d * (k - 1) - p, d * (k - 1) - p + o) for a window of size k and a dilation of d,
+        with `transpose_kernel`.
       kernel_dilation: steps between two pixels of the window.
       use_bias: whether there is a bias.
       mask: an array of the kernel's shape that the kernel is multiplied with.

@@ -83,7 +83,8 @@ class Dense(Module):
       param_dtype: dtype of the parameters.
       precision: precision of the product, see `jax.lax.Precision`.
       kernel_init: initializer of the kernel.
-      bias_init: initializer of the bias.
+      bias_init: initializer of the bias. It sees the shape of the bias alone; the README shows one that depends on the
+        fan-in, as PyTorch's does.
       promote_dtype: what casts (inputs, kernel, bias) to one dtype.
       dot_general: a stand-in for `jax.lax.dot_general`.
       dot_general_cls: called without arguments, gives such a stand-in; it goes before
