@@ -12,6 +12,7 @@ import numpy as np
 from linen_store._arrays import ArrayFolder, ArrayMetadata, ArrayPart, BadArrayError
 from linen_store._buffers import is_canonical, map_threads
 from linen_store._checksums import crc32, crc_of_array
+from linen_store._specs import Bounds, local_regions, region_bounds
 from linen_store._tree import Kind
 
 __all__ = ["Wanted", "read_batch"]
@@ -23,9 +24,6 @@ _THREADED_CRC_BYTES = 1 << 22
 
 _BLOCK_BYTES = 1 << 20
 """How much of an array is put together at once, to compute its CRC-32: it stays in the cache."""
-
-Bounds: TypeAlias = tuple[tuple[int, int], ...]
-"""A region of an array: where it starts and stops on each axis."""
 
 Regions: TypeAlias = dict[Bounds, np.ndarray[Any, Any]]
 """What was read of an array, each region once, however many devices hold it."""
@@ -79,12 +77,7 @@ def _regions(one: Wanted) -> list[Bounds]:
     sharding = getattr(one.spec, "sharding", None)
     if sharding is None or one.key_impl is not None:
         return [tuple((0, size) for size in shape)]
-    indices = sharding.addressable_devices_indices_map(shape).values()
-    return list(dict.fromkeys(_bounds(index, shape) for index in indices))
-
-
-def _bounds(index: tuple[slice, ...], shape: tuple[int, ...]) -> Bounds:
-    return tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
+    return local_regions(shape, sharding)
 
 
 def _slices(one: Wanted, bounds: Bounds) -> tuple[slice, ...]:
@@ -191,7 +184,7 @@ def _sharded(one: Wanted, regions: Regions) -> jax.Array:
     cast = {bounds: buffer.astype(dtype, copy=False) for bounds, buffer in regions.items()}
 
     def region(index: Any) -> np.ndarray[Any, Any]:
-        return cast[_bounds(index, shape)]
+        return cast[region_bounds(index, shape)]
 
     whole: jax.Array = jax.make_array_from_callback(shape, one.spec.sharding, region, dtype=dtype)
     return whole

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 
 from linen_store._buffers import aligned_empty, is_canonical, map_threads
 from linen_store._file_array import FileArray
+from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Tree, build_tree
-from linen_store.errors import DamagedCheckpointError, UnmappedNameError
+from linen_store.errors import (
+    DamagedCheckpointError,
+    TorchLayoutError,
+    TorchNamesError,
+    UnknownOptionError,
+    UnmappedNameError,
+)
 
-__all__ = ["KeyMap", "named_tree", "place"]
+__all__ = ["KeyMap", "Layout", "check_layout", "named_tree", "place", "value_spec"]
 
 _LARGE_BYTES = 1 << 20
 
@@ -21,6 +28,44 @@ KeyMap: TypeAlias = (
     Mapping[str, str | Sequence[str] | None] | Callable[[str], str | Sequence[str] | None] | None
 )
 """From a name in the file to the names in the tree, or one dotted name; None leaves the array out."""
+
+
+Layout: TypeAlias = Literal["model"] | None
+"""How the arrays of a file are laid out: as the model wants them, or as whoever wrote it does."""
+
+_TORCH_FORMATS = {"pt", "mlx"}
+"""What the metadata of safetensors calls those who lay kernels out as PyTorch does."""
+
+_TORCH_NAMES = {"weight", "running_mean", "in_proj_weight"}
+_FLAX_NAMES = {"kernel", "embedding"}
+
+
+def check_layout(
+    path: str, names: Iterable[str], layout: Layout, written_by: Collection[str | None] = ()
+) -> None:
+    """Refuse arrays of PyTorch's layout, unless the caller says that they have the model's.
+
+    Args:
+      path: the file, for the error.
+      names: the dotted names of its arrays.
+      layout: what the caller says.
+      written_by: what the file says, or its parts.
+
+    Raises:
+      TorchLayoutError: the file says that it is PyTorch's.
+      TorchNamesError: it says nothing, and has the names of a PyTorch model.
+      UnknownOptionError: ``layout`` is none of its values.
+    """
+    if layout not in (None, "model"):
+        raise UnknownOptionError("layout", layout, ("model",))
+    if layout == "model" or set(written_by) == {"flax"}:
+        return
+    for writer in sorted(_TORCH_FORMATS.intersection(written_by)):
+        raise TorchLayoutError(path, f"the format {writer!r} in its metadata")
+    last = {name.rpartition(".")[2]: name for name in names}
+    examples = [last[one] for one in sorted(_TORCH_NAMES & set(last))]
+    if examples and not _FLAX_NAMES & set(last):
+        raise TorchNamesError(path, examples[0])
 
 
 def named_tree(
@@ -113,3 +158,12 @@ def _sharded(array: np.ndarray[Any, Any] | FileArray, spec: Any) -> jax.Array:
 
 def _whole(array: np.ndarray[Any, Any] | FileArray) -> np.ndarray[Any, Any]:
     return array.read() if isinstance(array, FileArray) else array
+
+
+def value_spec(value: Any) -> Any:
+    """Describe a value that is an array or a number; return any other as it is."""
+    if isinstance(value, np.ndarray | np.generic):
+        return array_spec(value.shape, value.dtype)
+    if isinstance(value, bool | int | float | complex):
+        return array_spec((), np.result_type(value))
+    return value

@@ -165,9 +165,6 @@ class TorchNamesError(TorchLayoutError):
         self.name = name
         super().__init__(path, f"the names of a PyTorch model, for example {name!r}")
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.path, self.name)
-
 
 class UnknownOptionError(StoreError, ValueError):
     """An argument has a value that it cannot have.
