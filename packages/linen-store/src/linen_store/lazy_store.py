@@ -24,6 +24,7 @@ from linen_store._specs import (
     Bounds,
     array_spec,
     cast_spec,
+    flatten_names,
     floating_dtype,
     is_array_spec,
     is_key,
@@ -214,13 +215,17 @@ class LazyStore(VariableStore):
             self._find(collection, path), dict
         )
 
-    def leaf_names(self, collection: str, path: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Return the names in the file of what lies at a path.
+    def inner_names(
+        self, collection: str, path: tuple[str, ...]
+    ) -> dict[tuple[str, ...], tuple[str, ...]]:
+        """Return, for the names in the file of each leaf of a value, its names inside the value.
 
         Raises:
           StorePathError: nothing is stored at ``path``.
         """
-        return tuple(leaf.names for leaf in leaves_of(self._find(collection, path)))
+        value = map_leaves(lambda leaf: leaf, self._find(collection, path))
+        names, leaves, _ = flatten_names(value)
+        return {leaf.names: inner for leaf, inner in zip(leaves, names, strict=True)}
 
     def close(self) -> None:
         """Let go of the cache. Closing twice is fine; to read afterwards is an error."""

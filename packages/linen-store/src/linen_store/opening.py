@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import os
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
+from linen_core import VariableStore, as_store
 from linen_store._aggregate import AGGREGATE, is_msgpack
 from linen_store._files import KeyMap, Layout, check_layout
 from linen_store._foreign import FOREIGN_SUFFIXES, READABLE, foreign_file
@@ -13,7 +17,12 @@ from linen_store._layout import holds_orbax, holds_steps, listed
 from linen_store._paths import local_path
 from linen_store._tree import Root
 from linen_store.checkpoint_store import CheckpointStore, Verify, check_verify
-from linen_store.errors import AmbiguousCheckpointError, KeyMapError, NotACheckpointError
+from linen_store.errors import (
+    AmbiguousCheckpointError,
+    KeyMapError,
+    NotACheckpointError,
+    StoreOptionsError,
+)
 from linen_store.lazy_store import LazyStore, ShardingLike
 from linen_store.msgpack_store import INDEX as MSGPACK_INDEX
 from linen_store.msgpack_store import FlaxMsgpackStore
@@ -21,7 +30,7 @@ from linen_store.npy_store import NpyFolderStore, holds_npy
 from linen_store.npz_store import NpzStore
 from linen_store.safetensors_store import INDEX, SafetensorsStore
 
-__all__ = ["OpenOptions", "open_store"]
+__all__ = ["OpenOptions", "open_store", "opened_store"]
 
 _INDICES = (INDEX, MSGPACK_INDEX)
 _SUFFIXES = (".safetensors", ".msgpack", ".npz")
@@ -123,6 +132,27 @@ def open_store(
     if key_map is not None and names:
         raise KeyMapError(where)
     return CheckpointStore(where, root, item, step, verify=verify, **common)
+
+
+@contextlib.contextmanager
+def opened_store(
+    store: VariableStore | Mapping[str, Any] | str | os.PathLike[str], options: OpenOptions
+) -> Iterator[VariableStore]:
+    """Give the store that an argument means, and close it if it was opened here.
+
+    Raises:
+      StoreOptionsError: there are options, and no path that they could be for.
+      StoreError: the path cannot be opened.
+    """
+    if isinstance(store, str | os.PathLike):
+        with open_store(store, **options) as opened:
+            yield opened
+        return
+    defaults = inspect.signature(open_store).parameters
+    given = [name for name, value in options.items() if value != defaults[name].default]
+    if given:
+        raise StoreOptionsError(given, type(store).__name__)
+    yield as_store(store)
 
 
 def _is_aggregate_file(where: str) -> bool:
