@@ -182,7 +182,7 @@ CASES = [
         errors.RestoreTargetError("int", "it is neither a model nor a pytree"),
         TypeError,
         {"found": "int", "reason": "it is neither a model nor a pytree"},
-        "Cannot restore into a int: it is neither a model nor a pytree. Pass a model and what it is called with, or a pytree of arrays or `jax.ShapeDtypeStruct` alone.",
+        "Cannot restore into a value of class int: it is neither a model nor a pytree. Pass a model and what it is called with, or a pytree of arrays or `jax.ShapeDtypeStruct` alone.",
     ),
     (
         errors.StoreOptionsError(["item", "step"], "dict"),

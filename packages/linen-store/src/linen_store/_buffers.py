@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["aligned_empty", "is_canonical", "map_threads"]
+__all__ = ["Scratch", "aligned_empty", "is_canonical", "map_threads"]
 
 _ALIGNMENT = 64
 """JAX takes a host buffer of this alignment as a CPU array without a copy."""
@@ -30,6 +30,38 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     start = -raw.ctypes.data % alignment
     aligned: np.ndarray[Any, Any] = raw[start : start + size].view(dtype).reshape(shape)
     return aligned
+
+
+class Scratch:
+    """Memory for buffers that are needed for a moment only, and used again for the next ones.
+
+    Example:
+      >>> scratch = Scratch()
+      >>> first = scratch.empty((2, 3), np.float32)
+      >>> scratch.reuse()
+      >>> np.shares_memory(first, scratch.empty((6,), np.float32))
+      True
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray[Any, Any]] = []
+        self._used = 0
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+        """Make an uninitialised array, in a block of memory that is used again if it is large enough."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if self._used == len(self._blocks):
+            self._blocks.append(aligned_empty((size,), np.uint8))
+        elif self._blocks[self._used].nbytes < size:
+            self._blocks[self._used] = aligned_empty((size,), np.uint8)
+        block = self._blocks[self._used][:size]
+        self._used += 1
+        made: np.ndarray[Any, Any] = block.view(dtype).reshape(shape)
+        return made
+
+    def reuse(self) -> None:
+        """Let the next buffers take the memory of those made so far."""
+        self._used = 0
 
 
 def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:

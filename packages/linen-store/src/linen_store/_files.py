@@ -130,16 +130,20 @@ class _ForDevice(NamedTuple):
 def _copied(one: tuple[np.ndarray[Any, Any] | FileArray, Leaf, Any]) -> Any:
     array, leaf, spec = one
     if (leaf.kind == "numpy" and spec.sharding is None) or not is_canonical(spec.dtype):
-        value = _whole(array).astype(spec.dtype)
+        value = np.empty(spec.shape, spec.dtype)
+        if isinstance(array, FileArray):
+            array.read_into(value)
+        else:
+            value[...] = array
         value.flags.writeable = False
         return value
     if spec.sharding is not None:
         return _sharded(array, spec)
     buffer = aligned_empty(spec.shape, spec.dtype)
-    if isinstance(array, FileArray) and array.dtype == buffer.dtype:
+    if isinstance(array, FileArray):
         array.read_into(buffer)
     else:
-        buffer[...] = _whole(array)
+        buffer[...] = array
     return _ForDevice(buffer)
 
 
@@ -154,10 +158,6 @@ def _sharded(array: np.ndarray[Any, Any] | FileArray, spec: Any) -> jax.Array:
 
     whole: jax.Array = jax.make_array_from_callback(spec.shape, spec.sharding, region)
     return whole
-
-
-def _whole(array: np.ndarray[Any, Any] | FileArray) -> np.ndarray[Any, Any]:
-    return array.read() if isinstance(array, FileArray) else array
 
 
 def value_spec(value: Any) -> Any:

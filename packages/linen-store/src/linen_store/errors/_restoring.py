@@ -133,7 +133,7 @@ class RestoreTargetError(StoreError, TypeError):
         self.found = found
         self.reason = reason
         super().__init__(
-            f"Cannot restore into a {found}: {reason}. Pass a model and what it is called with, or a "
+            f"Cannot restore into a value of class {found}: {reason}. Pass a model and what it is called with, or a "
             "pytree of arrays or `jax.ShapeDtypeStruct` alone."
         )
 
