@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from linen_store._arrays import ArrayFolder, ArrayMetadata, ArrayPart, BadArrayError
-from linen_store._buffers import Scratch, aligned_empty, is_canonical, map_threads
+from linen_store._buffers import Scratch, cast, is_canonical, map_threads
 from linen_store._checksums import crc32, crc_of_array
 from linen_store._specs import Bounds, local_regions, region_bounds
 from linen_store._tree import Kind
@@ -170,20 +170,11 @@ def _finished(members: Sequence[Wanted], found: Sequence[Regions]) -> list[Any]:
         else:
             unplaced.append((len(values), next(iter(regions.values()))))
             values.append(None)
-    buffers = [_cast(buffer, _dtype(members[index])) for index, buffer in unplaced]
+    buffers = [cast(buffer, _dtype(members[index])) for index, buffer in unplaced]
     placed = jax.device_put(buffers) if buffers else ()
     for (index, _), array in zip(unplaced, placed, strict=True):
         values[index] = _with_key(members[index], array)
     return values
-
-
-def _cast(buffer: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
-    """Cast into memory that JAX takes over as it is."""
-    if buffer.dtype == dtype:
-        return buffer
-    cast = aligned_empty(buffer.shape, dtype)
-    cast[...] = buffer
-    return cast
 
 
 def _dtype(one: Wanted) -> Any:
@@ -201,7 +192,7 @@ def _on_device(one: Wanted) -> bool:
 def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:
     if one.kind == "scalar":
         return buffer.item()
-    value = buffer.astype(one.spec.dtype, copy=False)
+    value = cast(buffer, one.spec.dtype)
     # The store's cache gives the same array to every reader.
     value.flags.writeable = False
     return value
@@ -209,10 +200,10 @@ def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:
 
 def _sharded(one: Wanted, regions: Regions) -> jax.Array:
     shape, dtype = one.metadata.shape, _dtype(one)
-    cast = {bounds: _cast(buffer, dtype) for bounds, buffer in regions.items()}
+    parts = {bounds: cast(buffer, dtype) for bounds, buffer in regions.items()}
 
     def region(index: Any) -> np.ndarray[Any, Any]:
-        return cast[region_bounds(index, shape)]
+        return parts[region_bounds(index, shape)]
 
     whole: jax.Array = jax.make_array_from_callback(shape, one.spec.sharding, region, dtype=dtype)
     return whole

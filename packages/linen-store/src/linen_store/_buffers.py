@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["Scratch", "aligned_empty", "is_canonical", "map_threads"]
+__all__ = ["Scratch", "aligned_empty", "cast", "cast_into", "is_canonical", "map_threads"]
 
 _ALIGNMENT = 64
 """JAX takes a host buffer of this alignment as a CPU array without a copy."""
@@ -30,6 +30,21 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     start = -raw.ctypes.data % alignment
     aligned: np.ndarray[Any, Any] = raw[start : start + size].view(dtype).reshape(shape)
     return aligned
+
+
+def cast_into(target: np.ndarray[Any, Any], source: np.ndarray[Any, Any]) -> None:
+    """Copy values into an array of another dtype; as with JAX, what does not fit is no warning."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        target[...] = source
+
+
+def cast(array: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
+    """Give an array a dtype, in memory that JAX takes over as it is; without a copy where it has it."""
+    if array.dtype == dtype:
+        return array
+    made = aligned_empty(array.shape, dtype)
+    cast_into(made, array)
+    return made
 
 
 class Scratch:
@@ -82,4 +97,6 @@ def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[An
 
 def is_canonical(dtype: Any) -> bool:
     """Tell whether JAX keeps a dtype: without `jax_enable_x64` it makes 64-bit numbers 32-bit."""
+    if jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
+        return True  # PRNG keys have one width only
     return bool(jax.dtypes.canonicalize_dtype(dtype) == dtype)

@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from linen_store._buffers import cast_into
+
 __all__ = ["FileArray"]
 
 _SHORT_RUN = 1 << 12
@@ -53,7 +55,7 @@ class FileArray:
             for start in range(0, flat.size, max(1, block.size)):
                 part = block[: flat.size - start]
                 _fill(stream, self.offset + start * self.dtype.itemsize, part)
-                flat[start : start + part.size] = part
+                cast_into(flat[start : start + part.size], part)
 
     def read(self) -> np.ndarray[Any, Any]:
         """Read all of it; see `read_into`."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from linen_store._buffers import aligned_empty, is_canonical, map_threads
+from linen_store._buffers import aligned_empty, cast, cast_into, is_canonical, map_threads
 from linen_store._file_array import FileArray
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Tree, build_tree
@@ -131,20 +131,21 @@ def _copied(one: tuple[np.ndarray[Any, Any] | FileArray, Leaf, Any]) -> Any:
     array, leaf, spec = one
     if (leaf.kind == "numpy" and spec.sharding is None) or not is_canonical(spec.dtype):
         value = np.empty(spec.shape, spec.dtype)
-        if isinstance(array, FileArray):
-            array.read_into(value)
-        else:
-            value[...] = array
+        _fill(value, array)
         value.flags.writeable = False
         return value
     if spec.sharding is not None:
         return _sharded(array, spec)
     buffer = aligned_empty(spec.shape, spec.dtype)
+    _fill(buffer, array)
+    return _ForDevice(buffer)
+
+
+def _fill(buffer: np.ndarray[Any, Any], array: np.ndarray[Any, Any] | FileArray) -> None:
     if isinstance(array, FileArray):
         array.read_into(buffer)
     else:
-        buffer[...] = array
-    return _ForDevice(buffer)
+        cast_into(buffer, array)
 
 
 def _sharded(array: np.ndarray[Any, Any] | FileArray, spec: Any) -> jax.Array:
@@ -153,7 +154,7 @@ def _sharded(array: np.ndarray[Any, Any] | FileArray, spec: Any) -> jax.Array:
 
     def region(index: Any) -> np.ndarray[Any, Any]:
         if str(index) not in regions:
-            regions[str(index)] = array[index].astype(spec.dtype, copy=False)
+            regions[str(index)] = cast(array[index], spec.dtype)
         return regions[str(index)]
 
     whole: jax.Array = jax.make_array_from_callback(spec.shape, spec.sharding, region)

@@ -72,6 +72,8 @@ class Row(NamedTuple):
 class Call:
     """A call of a model: its arrays, which are traced, and all else, which is not."""
 
+    noun = "the model"
+
     wants_all = False
     """Whether all that is stored ought to be wanted: other collections are none of a model's business."""
 
@@ -264,7 +266,7 @@ def match(names: Names, stored: Mapping[Names, Stored]) -> Stored | None:
 
 
 def mismatches(
-    rows: Sequence[Row], unused: Mapping[Names, Stored], missing: Sequence[Row]
+    rows: Sequence[Row], unused: Mapping[Names, Stored], missing: Sequence[Row], noun: str
 ) -> list[str]:
     """Say what keeps a store from fitting: arrays of another shape or kind, and missing ones.
 
@@ -272,17 +274,20 @@ def mismatches(
       rows: all that is wanted.
       unused: what is stored and not wanted, among which the closest names are looked for.
       missing: those of the rows that are wanted, not stored, and not to be initialised.
+      noun: what wants them.
     """
     problems = [
         f"{'/'.join(row.names)}: the store has {render_spec(row.stored.spec)}, "
-        f"the model expects {render_spec(row.wanted)}"
+        f"{noun} expects {render_spec(row.wanted)}"
         for row in rows
         if row.stored is not None and not _fits(row.wanted, row.stored.spec)
     ]
-    return [*problems, *_missing_lines(missing, unused)]
+    return [*problems, *_missing_lines(missing, unused, noun)]
 
 
-def _missing_lines(missing: Iterable[Row], unused: Mapping[Names, Stored]) -> Iterator[str]:
+def _missing_lines(
+    missing: Iterable[Row], unused: Mapping[Names, Stored], noun: str
+) -> Iterator[str]:
     rows = list(missing)
     candidates = ClosestNames(["/".join(name) for name in unused] if rows else [])
     for index, row in enumerate(rows):
@@ -290,7 +295,7 @@ def _missing_lines(missing: Iterable[Row], unused: Mapping[Names, Stored]) -> It
         # Of a long list the first few are enough.
         close = candidates.find(joined) if index < _SUGGESTIONS else None
         hint = "" if close is None else f", the closest name is {close}"
-        yield f"{joined}: missing, the model expects {render_spec(row.wanted)}{hint}"
+        yield f"{joined}: missing, {noun} expects {render_spec(row.wanted)}{hint}"
 
 
 def _fits(wanted: Any, found: Any) -> bool:

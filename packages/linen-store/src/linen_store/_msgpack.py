@@ -90,7 +90,7 @@ def _pack(value: Any) -> Any:
         raise UnsupportedStateError(found)
     found = f"a {type(value).__name__}"
     if hasattr(value, "unfreeze"):
-        raise UnsupportedStateError(found, "Pass `unfreeze` of it, or use `to_bytes`.")
+        raise UnsupportedStateError(found, "Pass its `unfreeze()`, or use `to_bytes`.")
     if isinstance(value, tuple) or dataclasses.is_dataclass(value):
         raise UnsupportedStateError(found, "Use `to_bytes`, which makes a state dict of it first.")
     if isinstance(value, dict):

@@ -29,6 +29,8 @@ class Target:
       RestoreTargetError: it is no pytree of arrays, specs, numbers and strings.
     """
 
+    noun = "the pytree"
+
     wants_all = True
     """Whether all that is stored ought to be wanted."""
 

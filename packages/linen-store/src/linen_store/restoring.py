@@ -234,7 +234,7 @@ def _restore(call: Call | Target, store: VariableStore, options: _Options) -> Re
     missing = [row for row in rows if row.stored is None]
     if options.init_missing:
         missing = [row for row in missing if not call.can_initialize(row.names)]
-    problems = mismatches(rows, unused, missing)
+    problems = mismatches(rows, unused, missing, call.noun)
     if not problems:
         found = [row.wanted if row.stored is None else row.stored.spec for row in rows]
         tree = jax.tree_util.tree_unflatten(structure, found)
@@ -246,7 +246,7 @@ def _restore(call: Call | Target, store: VariableStore, options: _Options) -> Re
         unused = {name: one for name, one in unused.items() if name[0] in collections}
     if options.strict:
         problems += [
-            f"{'/'.join(name)}: unexpected {render_spec(one.spec)}, the model does not use it"
+            f"{'/'.join(name)}: unexpected {render_spec(one.spec)}, {call.noun} does not use it"
             for name, one in unused.items()
         ]
     if problems:

@@ -245,11 +245,17 @@ def _is_struct_type(kind: type) -> bool:
 
 
 def _described(target: Any, state: Any) -> Any:
-    """Describe a sequence in a state by its indices or fields: stores give sequences as they are."""
+    """Describe what stands in a state as a container: stores give sequences and boxes as they are."""
+    if _is_struct_type(type(target)):
+        return _struct_fields(state) if _is_struct_type(type(state)) else state
+    is_named = hasattr(target, "_fields")
+    if is_named and not target and state is None:
+        return {}  # Orbax has no other word for the empty state of a part of an optimiser
     if not isinstance(target, list | tuple) or not isinstance(state, list | tuple):
         return state
-    if hasattr(target, "_fields") and len(state) == len(target):
-        return dict(zip(getattr(state, "_fields", target._fields), state, strict=True))
+    if is_named and len(state) == len(target):
+        fields_of = state if hasattr(state, "_fields") else target
+        return dict(zip(fields_of._fields, state, strict=True))  # type: ignore[union-attr]
     return {str(index): value for index, value in enumerate(state)}
 
 
@@ -321,8 +327,12 @@ def _struct_names(target: Any) -> list[str]:
     return [info.name for info in fields(target) if info.metadata.get("pytree_node", True)]
 
 
+def _struct_fields(target: Any) -> dict[str, Any]:
+    return {name: getattr(target, name) for name in _struct_names(target)}
+
+
 def _struct_to_state(target: Any) -> dict[str, Any]:
-    return {name: to_state_dict(getattr(target, name)) for name in _struct_names(target)}
+    return {name: to_state_dict(value) for name, value in _struct_fields(target).items()}
 
 
 def _struct_from_state(target: Any, state: Mapping[str, Any]) -> Any:
