@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 __all__ = ["Scratch", "aligned_empty", "cast", "cast_into", "is_canonical", "map_threads"]
@@ -97,6 +98,6 @@ def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[An
 
 def is_canonical(dtype: Any) -> bool:
     """Tell whether JAX keeps a dtype: without `jax_enable_x64` it makes 64-bit numbers 32-bit."""
-    if jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
+    if jnp.issubdtype(dtype, jax.dtypes.extended):
         return True  # PRNG keys have one width only
     return bool(jax.dtypes.canonicalize_dtype(dtype) == dtype)

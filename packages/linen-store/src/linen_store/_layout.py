@@ -6,7 +6,7 @@ import ast
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from linen_store._aggregate import AGGREGATE, is_aggregate, load_aggregate
@@ -246,15 +246,16 @@ def load_tree(folder: str) -> OrbaxTree:
     else:
         tree, ocdbt, zarr_format = _load_metadata(folder)
         known = {} if aggregate is None else aggregate.values
-        values = {leaf.names: known[leaf.names] for leaf in leaves_of(tree) if leaf.names in known}
-    arrays = [leaf for leaf in leaves_of(tree) if _is_array(leaf) and leaf.names not in values]
+        names = {leaf.names for leaf in leaves_of(tree)} if known else set()
+        values = {name: value for name, value in known.items() if name in names}
+    arrays = (leaf for leaf in leaves_of(tree) if _is_array(leaf) and leaf.names not in values)
     if not ocdbt:
         _check_names(folder, arrays)
     return OrbaxTree(
         folder=folder,
         tree=tree,
         ocdbt=ocdbt,
-        arrays_folder=_database(folder) if ocdbt and arrays else folder,
+        arrays_folder=_database(folder) if ocdbt and any(arrays) else folder,
         zarr_format=zarr_format,
         key_impls=_key_impls(folder),
         values=values,
@@ -338,7 +339,7 @@ def _is_array(leaf: Leaf) -> bool:
     return leaf.kind not in ("none", "string")
 
 
-def _check_names(folder: str, arrays: list[Leaf]) -> None:
+def _check_names(folder: str, arrays: Iterable[Leaf]) -> None:
     """Refuse names that lead out of the folder, where each array is a folder of its own."""
     for leaf in arrays:
         parts = re.split(r"[/\\]", leaf.joined)

@@ -37,6 +37,7 @@ from linen_store._tree import (
     Leaf,
     Root,
     Tree,
+    has_integers,
     leaves_of,
     map_leaves,
     mount,
@@ -123,6 +124,8 @@ class LazyStore(VariableStore):
         self.path = local_path(path)
         self._tree = mount(unbox_nodes(tree) if unbox else tree, root, self.path)
         self._watched = watched
+        self._has_integers: bool | None = None
+        self._parts: dict[Any, tuple[int, int]] = {}
         self._dtype = floating_dtype(dtype)
         self._sharding = sharding
         self._cache_bytes = cache_bytes
@@ -197,6 +200,10 @@ class LazyStore(VariableStore):
     def snapshot(self, filter: CollectionFilter = True) -> dict[str, Any]:  # noqa: A002 - the protocol's word
         # Names are strings here; keys that were integers, where the file tells, are so again.
         found = super().snapshot(filter)
+        if self._has_integers is None:
+            self._has_integers = has_integers(self._tree)
+        if not self._has_integers:
+            return found
         return {name: original_keys(self._tree[name], values) for name, values in found.items()}
 
     def leaves(self, collection: str, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
@@ -324,8 +331,27 @@ class LazyStore(VariableStore):
         sharding = getattr(spec, "sharding", None)
         if not self._reads_parts or sharding is None or is_key(stored):
             return nbytes(stored)
-        elements = sum(map(_elements, local_regions(stored.shape, sharding)))
-        return int(elements * stored.dtype.itemsize)
+        return int(self._local_elements(stored.shape, sharding)[0] * stored.dtype.itemsize)
+
+    def _local_elements(self, shape: tuple[int, ...], sharding: Any) -> tuple[int, int]:
+        """Count the elements of an array that this process reads, and those that its devices hold."""
+        if (shape, sharding) not in self._parts:
+            read = sum(map(_elements, local_regions(shape, sharding)))
+            held = math.prod(sharding.shard_shape(shape)) * len(sharding.addressable_devices)
+            self._parts[shape, sharding] = read, held
+        return self._parts[shape, sharding]
+
+    def _size(self, value: Any) -> int:
+        """Compute the memory that a value takes in this process."""
+        if isinstance(value, np.ndarray):
+            return value.nbytes
+        if not isinstance(value, jax.Array):
+            return 0
+        # Arrays of JAX know their `nbytes` too, after a detour that this saves.
+        elements = math.prod(value.shape)
+        if elements and not isinstance(value.sharding, jax.sharding.SingleDeviceSharding):
+            elements = self._local_elements(value.shape, value.sharding)[1]
+        return elements * int(value.dtype.itemsize)
 
     def _is_kept(self, key: Any) -> bool:
         if key not in self._cache:
@@ -345,7 +371,7 @@ class LazyStore(VariableStore):
     def _keep(self, key: Any, value: Any) -> None:
         if isinstance(value, jax.core.Tracer):
             return  # it belongs to the transformation that it was read in
-        size = _size(value)
+        size = self._size(value)
         if size > self._cache_bytes:
             return
         self._cache[key] = value, size
@@ -404,18 +430,3 @@ def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
 
 def _elements(bounds: Bounds) -> int:
     return math.prod(stop - start for start, stop in bounds)
-
-
-def _size(value: Any) -> int:
-    """Compute the memory that a value takes in this process."""
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    if not isinstance(value, jax.Array):
-        return 0
-    # Arrays of JAX know their `nbytes` too, after a detour that this saves.
-    size = math.prod(value.shape) * int(value.dtype.itemsize)
-    sharding = value.sharding
-    if isinstance(sharding, jax.sharding.SingleDeviceSharding) or not size:
-        return size
-    held = math.prod(sharding.shard_shape(value.shape)) * len(sharding.addressable_devices)
-    return held * int(value.dtype.itemsize)

@@ -255,7 +255,7 @@ def _described(target: Any, state: Any) -> Any:
         return state
     if is_named and len(state) == len(target):
         fields_of = state if hasattr(state, "_fields") else target
-        return dict(zip(fields_of._fields, state, strict=True))  # type: ignore[union-attr]
+        return dict(zip(fields_of._fields, state, strict=True))
     return {str(index): value for index, value in enumerate(state)}
 
 
