@@ -114,7 +114,7 @@ class LazyStore(VariableStore):
         path: str | os.PathLike[str],
         tree: Tree,
         *,
-        watched: Mapping[str, Any],
+        watched: Mapping[str, Any] | None = None,
         root: Root = None,
         dtype: Any = None,
         sharding: ShardingLike = None,
@@ -123,7 +123,7 @@ class LazyStore(VariableStore):
     ) -> None:
         self.path = local_path(path)
         self._tree = mount(unbox_nodes(tree) if unbox else tree, root, self.path)
-        self._watched = watched
+        self._watched = {} if watched is None else watched
         self._has_integers: bool | None = None
         self._parts: dict[Any, tuple[int, int]] = {}
         self._dtype = floating_dtype(dtype)

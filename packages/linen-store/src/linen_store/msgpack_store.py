@@ -84,7 +84,6 @@ class FlaxMsgpackStore(LazyStore):
         super().__init__(
             where,
             tree,
-            watched={},  # all of it is in memory, whatever becomes of the file
             root=root,
             dtype=dtype,
             sharding=sharding,

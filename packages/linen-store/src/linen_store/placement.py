@@ -15,7 +15,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 import linen_core as nn
 from linen_core import VariableStore
 from linen_core.meta import get_partition_spec
-from linen_store._fit import Names, Stored, index_store, match
+from linen_store._fit import Names, Row, Stored, index_store, match, mismatches
 from linen_store._specs import cast_spec, floating_dtype, key_name, nbytes
 from linen_store._texts import counted
 from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
@@ -141,7 +141,7 @@ def plan(
     with opened_store(store, options) as opened:
         stored = index_store(opened, {})
         partitions = partition_specs(wanted, rules)
-        chosen = stored if wanted is None else _chosen(partitions, stored, opened)
+        chosen = stored if wanted is None else _chosen(wanted, stored, opened)
     sizes = dict(mesh.shape) if isinstance(mesh, Mesh | AbstractMesh) else dict(mesh)
     owners = _owners(mesh, sizes, processes)
     dtype = floating_dtype(dtype)
@@ -202,15 +202,25 @@ def _as_tuple(axes: Any) -> tuple[str, ...]:
 
 
 def _chosen(
-    partitions: Mapping[Names, PartitionSpec], stored: Mapping[Names, Stored], store: VariableStore
+    wanted: Any, stored: Mapping[Names, Stored], store: VariableStore
 ) -> dict[Names, Stored]:
-    names = [name for name in partitions if name[-1:] != ("value",)]
-    found = {name: match(name, stored) for name in names}
-    missing = [f"{'/'.join(name)}: missing" for name, one in found.items() if one is None]
-    if missing:
+    """Find what is wanted, a box by the name of its variable.
+
+    Raises:
+      RestoreMismatchError: something is not stored, or in another shape.
+    """
+    rows = []
+    for keys, node in jax.tree_util.tree_flatten_with_path(wanted, is_leaf=_is_box)[0]:
+        names = tuple(map(key_name, keys))
+        rows += [Row(names, spec, match(names, stored)) for spec in jax.tree.leaves(node)]
+    used = {row.stored.names for row in rows if row.stored is not None}
+    unused = {name: one for name, one in stored.items() if one.names not in used}
+    missing = [row for row in rows if row.stored is None]
+    problems = mismatches(rows, unused, missing, "the plan")
+    if problems:
         model = "the wanted variables"
-        raise RestoreMismatchError(model, repr(store), missing)
-    return {name: one for name, one in found.items() if one is not None}
+        raise RestoreMismatchError(model, repr(store), problems)
+    return {row.names: row.stored for row in rows if row.stored is not None}
 
 
 def _parts(
