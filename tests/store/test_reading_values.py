@@ -156,8 +156,7 @@ def test_a_cast_never_holds_all_arrays_twice(tmp_path, monkeypatch):
         made.append((int(np.prod(shape)) * np.dtype(dtype).itemsize, np.dtype(dtype)))
         return original(shape, dtype)
 
-    for module in (_batch, _buffers):
-        monkeypatch.setattr(module, "aligned_empty", counted)
+    monkeypatch.setattr(_buffers, "aligned_empty", counted)
     monkeypatch.setattr(_batch, "_CAST_BYTES", 1 << 16)
     linen_store.save(tmp_path / "c", {"w": {str(n): jnp.ones((128, 128)) for n in range(20)}})
     open_store(tmp_path / "c", dtype=jnp.bfloat16).snapshot()
@@ -172,11 +171,13 @@ def test_statistics_count_what_was_read(tmp_path):
     store = open_store(tmp_path / "c", dtype=jnp.bfloat16)
     store.snapshot()
     assert (store.stats.leaves, store.stats.bytes) == (4, 128 + 24)
-    devices = np.array(jax.devices()[:1])
-    split = NamedSharding(Mesh(devices, ("x",)), PartitionSpec("x"))
-    store = open_store(tmp_path / "c", sharding=split)
-    store.get("w", ())
-    assert store.stats.bytes == 128
+    mesh = Mesh(np.array(jax.devices()), ("x",))
+    for split, held in ((PartitionSpec("x"), 128), (PartitionSpec(), 8 * 128)):
+        store = open_store(tmp_path / "c", sharding=NamedSharding(mesh, split), cache_bytes=1000)
+        for _ in range(2):
+            store.get("w", ())
+        # Each part is read once, however many devices hold it; the cache counts what they hold.
+        assert store.stats.bytes == (128 if held <= 1000 else 256)
 
 
 # Bytes

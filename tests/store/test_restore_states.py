@@ -269,15 +269,15 @@ def test_what_is_no_pytree_or_is_called_is_refused(tmp_path):
 
 
 def test_onto_the_mesh_that_the_boxes_name(tmp_path, kinds):
-    mesh = jax.make_mesh((1,), ("data",))
+    mesh = jax.make_mesh((4, 2), ("data", "model"))
     saved = make_state(*kinds)
     linen_store.save(tmp_path / "c", saved)
-    rules = [("in", None), ("out", "data")]
+    rules = [("in", "model"), ("out", "data")]
     restored, _ = linen_store.restore(saved, tmp_path / "c", mesh=mesh, rules=rules)
-    kernel = restored.params["Dense_0"]["kernel"].value
-    assert kernel.sharding == NamedSharding(mesh, PartitionSpec(None, "data"))
+    split = NamedSharding(mesh, PartitionSpec("model", "data"))
+    assert restored.params["Dense_0"]["kernel"].value.sharding == split
     moment = restored.opt_state[2].inner_state[0].mu["Dense_0"]["kernel"].value
-    assert moment.sharding == NamedSharding(mesh, PartitionSpec(None, "data"))
+    assert (moment.sharding, moment.addressable_shards[0].data.shape) == (split, (3, 2))
     assert restored.params["Dense_1"]["bias"].sharding == NamedSharding(mesh, PartitionSpec())
     assert_equal(jax.device_get(restored), jax.device_get(saved))
 
