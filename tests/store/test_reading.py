@@ -39,9 +39,6 @@ def made():
     return SQUARE.init(jax.random.key(0), X)
 
 
-# PyTorch's layout
-
-
 @pytest.mark.parametrize("metadata", [{"format": "pt"}, {"format": "mlx"}, None])
 def test_a_square_kernel_of_pytorch_is_never_loaded_as_it_is(tmp_path, made, same, metadata):
     path = tmp_path / "m.safetensors"
@@ -96,9 +93,6 @@ def test_names_of_pytorch_in_an_npz(tmp_path):
     assert open_store(tmp_path / "n.npz").children("params") == ("weight",)
 
 
-# Values that are no arrays
-
-
 @pytest.mark.parametrize("wrong", ["text", {"driver": "zarr", "path": "x"}, None, 3])
 @pytest.mark.parametrize("form", ["dict", "msgpack", "orbax"])
 def test_a_value_that_is_no_array_is_never_taken_for_one(tmp_path, made, form, wrong):
@@ -120,9 +114,6 @@ def test_a_value_that_is_no_array_is_never_taken_for_one(tmp_path, made, form, w
         restore(SQUARE, source, X)
     with pytest.raises(RestoreMismatchError, match=r"kernel: (the store has|missing)"):
         restore(made, source)
-
-
-# Options of restore and plan
 
 
 class Steps(nn.Module):
@@ -225,9 +216,6 @@ def test_split_that_matches_nothing(tmp_path, made, capsys):
         "array. The closest name is 'kernel'. Correct the pattern, or leave it out.\n"
     )
     assert main([*command, "--split", "kernel=data"]) == 0
-
-
-# Items, integer keys, paths
 
 
 @pytest.mark.parametrize("names", [("state", "ema"), ("params", "opt"), ("params", "state")])

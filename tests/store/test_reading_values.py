@@ -111,9 +111,6 @@ def test_a_value_that_was_read_in_a_trace_is_not_kept(tmp_path):
     assert store.get("p", ("w",)).tolist() == [1.0, 1.0]
 
 
-# Casts and statistics
-
-
 def test_a_cast_is_that_of_numpy_for_every_kind_of_array(tmp_path):
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 2**32, (4, 50_000), dtype=np.uint32).view(np.float32)
@@ -178,9 +175,6 @@ def test_statistics_count_what_was_read(tmp_path):
             store.get("w", ())
         # Each part is read once, however many devices hold it; the cache counts what they hold.
         assert store.stats.bytes == (128 if held <= 1000 else 256)
-
-
-# Bytes
 
 
 def test_a_class_is_no_target_of_bytes(made):

@@ -258,13 +258,13 @@ def test_the_advice_for_what_does_not_fit_works(tmp_path):
 
 def test_what_is_no_pytree_or_is_called_is_refused(tmp_path):
     linen_store.save(tmp_path / "c", {"w": jnp.ones(2)})
-    for target in (3, object(), "text", {"w": object()}, optax.adam):
+    for target in (3, object(), "text", {"w": object()}, optax.adam, nn.Dense, TrainState):
         with pytest.raises(RestoreTargetError):
             linen_store.restore(target, tmp_path / "c")
     for given in ({"x": X}, {"method": "encode"}):
-        with pytest.raises(RestoreTargetError, match="it is no model, and cannot be called"):
+        with pytest.raises(RestoreTargetError, match="it is not a model, so it cannot be called"):
             linen_store.restore({"w": jnp.ones(2)}, tmp_path / "c", **given)
-    with pytest.raises(RestoreTargetError, match="it is no model"):
+    with pytest.raises(RestoreTargetError, match="it is not a model"):
         linen_store.restore({"w": jnp.ones(2)}, tmp_path / "c", X)
 
 

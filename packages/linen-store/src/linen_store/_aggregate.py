@@ -36,7 +36,7 @@ _PLACEHOLDER = re.compile(r"(?:PLACEHOLDER|AGGREGATED)://(.*)", re.DOTALL)
 
 
 class Aggregate(NamedTuple):
-    """What the file says."""
+    """Content of the file."""
 
     tree: Tree
     """The leaves by name; those with an array beside the file have its name as ``joined``."""
@@ -46,12 +46,12 @@ class Aggregate(NamedTuple):
 
 
 def is_msgpack(head: bytes) -> bool:
-    """Tell whether a file that starts so is a map of MessagePack."""
+    """Return whether a file that starts so is a map of MessagePack."""
     return _MSGPACK.match(head) is not None
 
 
 def is_aggregate(folder: str) -> bool:
-    """Tell whether a folder has such a file: TensorFlow gives a text the same name."""
+    """Return whether a folder has such a file: TensorFlow gives a text the same name."""
     try:
         with open(os.path.join(folder, AGGREGATE), "rb") as stream:
             return is_msgpack(stream.read(16))
@@ -105,7 +105,7 @@ def tree_of(
 
 
 def leaf_of(names: tuple[str, ...], value: Any) -> Leaf:
-    """Describe a value of MessagePack that is no container."""
+    """Describe a value of MessagePack that is not a container."""
     return Leaf(names, "array" if isinstance(value, np.ndarray) else "scalar")
 
 

@@ -51,8 +51,8 @@ class Wanted(NamedTuple):
 def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
     """Read arrays, all opens first and then all reads.
 
-    Arrays that are cast are read a few at a time into the same memory, so that they are never all
-    in memory twice.
+    Arrays that are cast are read a few at a time into the same memory: they are never all in
+    memory twice.
 
     Raises:
       BadArrayError: an array cannot be read, or is not what was saved.

@@ -34,7 +34,7 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
 
 
 def cast_into(target: np.ndarray[Any, Any], source: np.ndarray[Any, Any]) -> None:
-    """Copy values into an array of another dtype; as with JAX, what does not fit is no warning."""
+    """Copy values into an array of another dtype; like JAX, without warnings for what does not fit."""
     with np.errstate(invalid="ignore", over="ignore"):
         target[...] = source
 

@@ -109,7 +109,7 @@ class Checksums:
 
 
 def announces_checksums(folder: str) -> bool:
-    """Tell whether the checkpoint that an item belongs to says that checksums were written."""
+    """Return whether the checkpoint that an item belongs to says that checksums were written."""
     parent, item = os.path.split(os.path.abspath(folder))
     try:
         with open(os.path.join(parent, _CHECKPOINT_METADATA), "rb") as stream:

@@ -34,7 +34,7 @@ Layout: TypeAlias = Literal["model"] | None
 """How the arrays of a file are laid out: as the model wants them, or as whoever wrote it does."""
 
 _TORCH_FORMATS = {"pt", "mlx"}
-"""What the metadata of safetensors calls those who lay kernels out as PyTorch does."""
+"""Formats in the metadata of safetensors whose kernels are laid out as PyTorch's."""
 
 _TORCH_NAMES = {"weight", "running_mean", "in_proj_weight"}
 _FLAX_NAMES = {"kernel", "embedding"}

@@ -40,7 +40,7 @@ class Foreign(NamedTuple):
     """A format that is not read."""
 
     found: str
-    """What a file of it is."""
+    """Description of a file of this format."""
 
     hint: str
     """How to convert it."""

@@ -41,7 +41,7 @@ NOTHING = "_linen_nothing"
 UNFINISHED = ".orbax-checkpoint-tmp"
 _MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
 _ONLY_ITEM = "default"
-"""What Orbax's `CheckpointManager` calls the item of a step that is saved as a whole."""
+"""The name that Orbax's `CheckpointManager` gives the item of a step that is saved as a whole."""
 _STEP = re.compile(r"(?:.*_)?(\d+)")
 _SEQUENCE_KEY = 1
 _KINDS: dict[str, Kind] = {
@@ -126,19 +126,19 @@ def find_tree(
 
 
 def holds_orbax(folder: str, names: list[str]) -> bool:
-    """Tell whether a folder is an Orbax checkpoint, an item of it, or holds items."""
+    """Return whether a folder is an Orbax checkpoint, an item of it, or holds items."""
     return bool({METADATA, *_MARKERS} & set(names)) or any(
         _is_tree(os.path.join(folder, name)) for name in ("", *names) if not _STEP.fullmatch(name)
     )
 
 
 def _is_tree(folder: str) -> bool:
-    """Tell whether a folder is one tree of arrays, of today's Orbax or of an early one."""
+    """Return whether a folder is one tree of arrays, of today's Orbax or of an early one."""
     return os.path.isfile(os.path.join(folder, METADATA)) or is_aggregate(folder)
 
 
 def is_checkpoint(folder: str) -> bool:
-    """Tell whether a folder is one Orbax checkpoint, or one item of it."""
+    """Return whether a folder is one Orbax checkpoint, or one item of it."""
     if not os.path.isdir(folder):
         return False
     return bool({METADATA, *_MARKERS} & set(os.listdir(folder))) or is_aggregate(folder)
@@ -151,7 +151,7 @@ def _check_half_saved(folder: str) -> None:
 
 
 def holds_steps(folder: str, names: list[str]) -> bool:
-    """Tell whether a folder has Orbax checkpoints in it by step."""
+    """Return whether a folder has Orbax checkpoints in it by step."""
     return any(
         _STEP.fullmatch(name) and is_checkpoint(os.path.join(folder, name)) for name in names
     )

@@ -1,4 +1,4 @@
-"""What an ``.npy`` file, alone or in an ``.npz``, says of its array: never a pickled object."""
+"""Headers of ``.npy`` files, alone or in an ``.npz``; pickled objects are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["NPY_ERRORS", "SUFFIX", "NpyHeader", "flat_names", "read_npy_header"]
 SUFFIX = ".npy"
 
 NPY_ERRORS = (ValueError, KeyError, EOFError, SyntaxError, TypeError)
-"""What numpy fails with where a header makes no sense."""
+"""Errors of numpy for a header that makes no sense."""
 
 _BFLOAT16 = np.dtype(jnp.bfloat16)
 

@@ -18,7 +18,7 @@ __all__ = ["file_identity", "local_path", "plain_alias"]
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 _FILE_ADDRESS = re.compile(r"file:(?://localhost|//)?(?=/(?!/))", re.IGNORECASE)
-"""What comes before the path in a ``file:`` address of this machine."""
+"""The part of a ``file:`` address of this machine that precedes the path."""
 
 # Orbax looks for its own files by a pattern that has the folder in it, and tensorstore takes a
 # backslash for a slash and wants UTF-8.

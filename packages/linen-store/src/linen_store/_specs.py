@@ -65,12 +65,12 @@ def cast_spec(spec: jax.ShapeDtypeStruct, dtype: Any) -> jax.ShapeDtypeStruct:
 
 
 def is_array_spec(value: Any) -> bool:
-    """Tell whether a value describes an array."""
+    """Return whether a value describes an array."""
     return isinstance(value, jax.ShapeDtypeStruct)
 
 
 def is_key(array: Any) -> bool:
-    """Tell whether an array, or what describes one, is of PRNG keys."""
+    """Return whether an array, or what describes one, is of PRNG keys."""
     return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
 
 
@@ -86,14 +86,14 @@ def local_regions(shape: Sequence[int], sharding: Any) -> list[Bounds]:
 
 
 def is_storable(dtype: np.dtype[Any]) -> bool:
-    """Tell whether Orbax stores a dtype: numbers, those of JAX too, that are no long doubles."""
+    """Return whether Orbax stores a dtype: numbers, those of JAX too, that are no long doubles."""
     if dtype.kind == "V":  # bfloat16 and other small floats of JAX; records have no such type
         return dtype.type is not np.void
     return dtype.kind in "biufc" and dtype.char not in "gG"
 
 
 def is_text(value: str) -> bool:
-    """Tell whether a string can be written as UTF-8: half a surrogate pair cannot."""
+    """Return whether a string can be written as UTF-8: half a surrogate pair cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -19,14 +19,14 @@ _NUMBERS = (bool, int, float, complex)
 
 
 class Target:
-    """What is restored where no model is: each leaf of a pytree, by the names that lead to it.
+    """A pytree to restore: each leaf is found by the names that lead to it.
 
     Args:
       tree: the pytree. Of its arrays only shapes and dtypes matter, and where they lie if that was
         said.
 
     Raises:
-      RestoreTargetError: it is no pytree of arrays, specs, numbers and strings.
+      RestoreTargetError: it is not a pytree of arrays, specs, numbers and strings.
     """
 
     noun = "the pytree"

@@ -132,7 +132,7 @@ def map_leaves(function: Callable[[Leaf], Any], tree: Tree) -> Any:
 
 
 def has_integers(tree: Tree) -> bool:
-    """Tell whether there are nodes in a tree whose names were integers."""
+    """Return whether there are nodes in a tree whose names were integers."""
     if isinstance(tree, Leaf):
         return False
     children = tree.values() if isinstance(tree, dict) else tree

@@ -283,7 +283,7 @@ class LazyStore(VariableStore):
         # The lock is held while reading, so that two threads that want the same leaf read it once.
         with self._lock:
             self._check_open()
-            # What the cache holds would be that of another checkpoint.
+            # The cache would hold values of another checkpoint.
             self._check_same()
             specs = self._placed_specs(leaves, dtype, sharding)
             keys = [

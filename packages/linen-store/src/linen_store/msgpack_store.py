@@ -27,7 +27,7 @@ INDEX = ".msgpack.index.json"
 """The end of the name of a file that lists the parts of a model."""
 
 _OTHER_PROCESSES = "//GDAPlaceholder:"
-"""What flax writes in place of an array that several processes wrote elsewhere."""
+"""The placeholder of flax for an array that several processes wrote elsewhere."""
 
 
 class FlaxMsgpackStore(LazyStore):

@@ -118,7 +118,7 @@ class NpyFolderStore(LazyStore):
 
 
 def holds_npy(folder: str) -> bool:
-    """Tell whether there are ``.npy`` files in a folder, or not far below it."""
+    """Return whether there are ``.npy`` files in a folder, or not far below it."""
     return any(_npy_files(itertools.islice(os.walk(folder), _MOST_FOLDERS)))
 
 

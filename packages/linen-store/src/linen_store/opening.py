@@ -156,7 +156,7 @@ def opened_store(
 
 
 def _is_aggregate_file(where: str) -> bool:
-    """Tell whether a file is the list of names of a folder that early Orbax or T5X wrote."""
+    """Return whether a file is the list of names of a folder that early Orbax or T5X wrote."""
     return os.path.basename(where) == AGGREGATE and _kind_of_file(where) == "msgpack"
 
 
@@ -174,7 +174,7 @@ def _open_file(where: str, root: Root, flat: dict[str, Any], common: dict[str, A
 
 
 def _kind_of_file(where: str) -> str:
-    """Tell a format by its first bytes.
+    """Recognise a format by its first bytes.
 
     Raises:
       NotACheckpointError: the format is known, but not read.

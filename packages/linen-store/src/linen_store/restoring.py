@@ -47,7 +47,7 @@ class RestoreReport:
     """Variables that the store lacks and that were initialised instead, or kept as they were."""
 
     unexpected: tuple[Names, ...]
-    """What the store has in the model's collections, or anywhere for a pytree, that is not used."""
+    """Stored arrays that are not used, in the model's collections, or anywhere for a pytree."""
 
     other_dtype: tuple[tuple[Names, str, str], ...]
     """Variables of another width than the model would make: the stored dtype, and the model's."""
@@ -210,12 +210,14 @@ def restore(
 
 
 def _wanted(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call | Target:
-    """Tell a call of a model from a pytree: to JAX, a model is a single leaf."""
+    """Distinguish a call of a model from a pytree: to JAX, a model is a single leaf."""
+    if isinstance(model, type):
+        raise RestoreTargetError(model.__name__, "it is the class itself, not an instance")
     is_leaf = jax.tree_util.all_leaves([model])
     if isinstance(model, nn.Module) or (is_leaf and callable(getattr(model, "init", None))):
         return Call(model, args, kwargs)
     if args or kwargs:
-        raise RestoreTargetError(type(model).__name__, "it is no model, and cannot be called")
+        raise RestoreTargetError(type(model).__name__, "it is not a model, so it cannot be called")
     return Target(model)
 
 

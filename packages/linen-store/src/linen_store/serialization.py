@@ -245,7 +245,7 @@ def _is_struct_type(kind: type) -> bool:
 
 
 def _described(target: Any, state: Any) -> Any:
-    """Describe what stands in a state as a container: stores give sequences and boxes as they are."""
+    """Describe a container in a state by its names: stores give sequences and boxes as they are."""
     if _is_struct_type(type(target)):
         return _struct_fields(state) if _is_struct_type(type(state)) else state
     is_named = hasattr(target, "_fields")
