@@ -112,13 +112,14 @@ def test_what_is_registered_is_no_store(entry_points, target):
 def test_linen_store_registers_its_stores(entry_points):
     project = workspace.project_file("linen-store")["project"]
     entry_points(**project["entry-points"][GROUP])
-    names = ("checkpoint", "frozen", "memory", "msgpack", "npz", "safetensors")
+    names = ("checkpoint", "frozen", "memory", "msgpack", "npy", "npz", "safetensors")
     assert registered_stores() == names
     assert [store_class(name).__name__ for name in registered_stores()] == [
         "CheckpointStore",
         "FrozenDictStore",
         "MemoryStore",
         "FlaxMsgpackStore",
+        "NpyFolderStore",
         "NpzStore",
         "SafetensorsStore",
     ]

@@ -24,7 +24,12 @@ import linen_store
 from linen_core.errors import StoreClosedError, StorePathError, StoreReadOnlyError
 from linen_store import CheckpointStore
 from linen_store.cli import main
-from linen_store.errors import ForkedStoreError, RootNotFoundError, StoreDtypeError
+from linen_store.errors import (
+    AmbiguousCheckpointError,
+    ForkedStoreError,
+    RootNotFoundError,
+    StoreDtypeError,
+)
 
 PARAMS = {
     "Dense_0": {"kernel": jnp.arange(12.0).reshape(3, 4), "bias": jnp.ones(4, jnp.bfloat16)},
@@ -177,8 +182,12 @@ def test_steps_and_items(tmp_path, same):
                     notes=ocp.args.JsonSave({"a": 1}),
                 ),
             )
-    assert same(CheckpointStore(tmp_path / "m").snapshot()["params"], two)
-    assert same(CheckpointStore(tmp_path / "m", step=5).snapshot()["params"], one)
+    for item, at_step in (("state", None), ("state", 5)):
+        store = CheckpointStore(tmp_path / "m", item=item, step=at_step)
+        assert same(store.snapshot()["params"], one if at_step else two)
+    with pytest.raises(AmbiguousCheckpointError) as caught:
+        CheckpointStore(tmp_path / "m")
+    assert caught.value.choices == ("ema", "state")
     assert CheckpointStore(tmp_path / "m", item="ema").get("params", ("w",))[0] == 7.0
     assert CheckpointStore(tmp_path / "m" / "5" / "ema").get("params", ("w",))[0] == 7.0
 

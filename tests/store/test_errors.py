@@ -158,7 +158,43 @@ CASES = [
         errors.TorchNamesError("/c", "fc.weight"),
         ValueError,
         {"path": "/c", "name": "fc.weight"},
-        "Cannot open '/c': it has the names of a PyTorch model, for example 'fc.weight'. Pass `key_map=` from its names to those of the variables, and transpose kernels.",
+        "Cannot open '/c': it has the names of a PyTorch model, for example 'fc.weight', and PyTorch lays arrays out otherwise: the kernel of a Linear is transposed. Write a copy with the arrays and names of the model, for example by `linen_store.save`. Where the arrays have the model's layout already, pass `layout=\"model\"`, and `key_map=` from the names in the file to those of the variables.",
+    ),
+    (
+        errors.TorchLayoutError("/c", "the format 'pt' in its metadata"),
+        ValueError,
+        {"path": "/c", "found": "the format 'pt' in its metadata"},
+        "Cannot open '/c': it has the format 'pt' in its metadata, and PyTorch lays arrays out otherwise: the kernel of a Linear is transposed. Write a copy with the arrays and names of the model, for example by `linen_store.save`. Where the arrays have the model's layout already, pass `layout=\"model\"`, and `key_map=` from the names in the file to those of the variables.",
+    ),
+    (
+        errors.UnknownOptionError("layout", "torch", ["model"]),
+        ValueError,
+        {"argument": "layout", "found": "torch", "known": ("model",)},
+        "Cannot use layout='torch': expected one of ['model']. Pass one of them, or leave it out.",
+    ),
+    (
+        errors.PatternUnmatchedError("rename", "^parms/", "params"),
+        ValueError,
+        {"argument": "rename", "pattern": "^parms/", "closest": "params"},
+        "Cannot use the pattern '^parms/' of `rename`: it matches the name of no stored array. The closest name is 'params'. Correct the pattern, or leave it out.",
+    ),
+    (
+        errors.RestoreTargetError("int", "it is neither a model nor a pytree"),
+        TypeError,
+        {"found": "int", "reason": "it is neither a model nor a pytree"},
+        "Cannot restore into a value of class int: it is neither a model nor a pytree. Pass a model and what it is called with, or a pytree of arrays or `jax.ShapeDtypeStruct` alone.",
+    ),
+    (
+        errors.StoreOptionsError(["item", "step"], "dict"),
+        TypeError,
+        {"options": ("item", "step"), "found": "dict"},
+        "Cannot use `item=`, `step=` with a dict: expected the path of a checkpoint. Pass the path instead, or pass them to `open_store` and its store here. If the model itself takes an argument of such a name, pass it in `call_kwargs=`.",
+    ),
+    (
+        errors.StateTargetError(".", "Dense"),
+        TypeError,
+        {"path": ".", "found": "Dense"},
+        "Cannot restore into the class Dense at '.': expected a value with the structure that was saved. Pass an instance of Dense, or None for the bare state dict.",
     ),
     (
         errors.RemotePathError("gs://bucket/c"),
@@ -273,6 +309,7 @@ CASES = [
 ]
 
 STANDALONE = {
+    errors.StateTargetError,
     errors.StateKeysError,
     errors.FrozenDictSetError,
     errors.NotADictError,

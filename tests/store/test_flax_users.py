@@ -134,10 +134,11 @@ def _bytes(array):
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_a_train_state_of_flax_is_restored(tmp_path, state, write):
     write(tmp_path / "c", state)
-    variables, report = linen_store.restore(build(nn), tmp_path / "c", X)
+    item = "state" if write is managed_items else None
+    variables, report = linen_store.restore(build(nn), tmp_path / "c", X, item=item)
     assert_same_model(variables, state)
     assert (report.initialized, report.unexpected, report.other_dtype) == ((), (), ())
-    with linen_store.open_store(tmp_path / "c") as store:
+    with linen_store.open_store(tmp_path / "c", item=item) as store:
         assert store.get("step", ()) == 1
         moments = store.get("opt_state", ())[0]
     assert np.array_equal(

@@ -208,3 +208,24 @@ def test_the_progress_bar_is_silent_without_rich(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "rich.progress", None)
     linen_store.restore(model, tmp_path / "c", x, progress=True)
     assert capsys.readouterr().out == ""
+
+
+def test_a_plan_tells_other_shapes_and_knows_variables_of_any_name():
+    stored = {"params": {"value": jnp.ones((4, 2)), "w": jnp.ones(3)}}
+    wanted = {"params": {"value": boxed((4, 2), ("data", None)), "w": jnp.ones(3)}}
+    plan = linen_store.plan(wanted, stored, {"data": 2})
+    assert {leaf.names: leaf.device_bytes for leaf in plan.leaves} == {
+        ("params", "value"): 16,
+        ("params", "w"): 12,
+    }
+    wanted["params"]["w"] = jnp.ones(4)
+    with pytest.raises(RestoreMismatchError, match=r"params/w: the store has float32\(3,\)"):
+        linen_store.plan(wanted, stored, {"data": 2})
+
+
+def test_the_boxes_of_flax_name_their_axes_too():
+    box = flax.linen.Partitioned(jnp.ones((4, 2)), ("data", None))
+    plan = linen_store.plan(
+        {"params": {"w": box}}, {"params": {"w": jnp.ones((4, 2))}}, {"data": 2}
+    )
+    assert plan.leaves[0].partition == PartitionSpec("data", None)

@@ -38,7 +38,9 @@ class Net(nn.Module):
 mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
 rules = [("in", "data"), ("out", "model")]
 x = jax.ShapeDtypeStruct((1, 128), jnp.float32)
-variables, report = linen_store.restore(Net(), path, x, mesh=mesh, rules=rules)
+store = linen_store.open_store(path)
+variables, report = linen_store.restore(Net(), store, x, mesh=mesh, rules=rules)
+assert store.stats.bytes == sum(read), (store.stats, read)
 kernel = variables["params"]["Dense_0"]["kernel"].value
 expected = np.arange(128 * 64, dtype=np.float32).reshape(128, 64)
 assert kernel.shape == (128, 64) and len(kernel.addressable_shards) == 4
@@ -51,9 +53,12 @@ wanted = jax.eval_shape(Net().init, jax.random.key(0), x)
 planned = linen_store.plan(wanted, path, mesh, rules)
 assert planned.process_bytes[jax.process_index()] == sum(read), (planned, read)
 assert sorted(read) == sorted([32 * 32 * 4] * 4 + [64 * 4]), read
+state, _ = linen_store.restore(wanted, path, mesh=mesh, rules=rules)  # a pytree of specs
+assert state["params"]["Dense_0"]["kernel"].value.sharding == kernel.sharding
+assert sum(read) == 2 * store.stats.bytes
 total = jax.jit(lambda kernel: kernel.sum(), out_shardings=None)(kernel)
 with open(f"{path}.{number}", "w") as told:  # Gloo writes to the standard output
-    told.write(f"read {sum(read)} {float(total.addressable_data(0))}")
+    told.write(f"read {store.stats.bytes} {float(total.addressable_data(0))}")
 """
 
 SAVE = """

@@ -19,6 +19,7 @@ from linen_store.frozen_store import FrozenDictStore as FrozenDictStore
 from linen_store.lazy_store import LazyStore as LazyStore
 from linen_store.lazy_store import StoreStats as StoreStats
 from linen_store.msgpack_store import FlaxMsgpackStore as FlaxMsgpackStore
+from linen_store.npy_store import NpyFolderStore as NpyFolderStore
 from linen_store.npz_store import NpzStore as NpzStore
 from linen_store.opening import open_store as open_store
 from linen_store.placement import LeafPlan as LeafPlan
@@ -40,6 +41,7 @@ __all__ = [
     "FrozenDictStore",
     "LazyStore",
     "LeafPlan",
+    "NpyFolderStore",
     "NpzStore",
     "ReadPlan",
     "RestoreReport",

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -177,8 +177,16 @@ class ArrayFolder:
                 raise BadArrayError(index, _reason(error)) from error
         return opened
 
-    def read(self, parts: Sequence[ArrayPart]) -> list[np.ndarray[Any, Any]]:
+    def read(
+        self,
+        parts: Sequence[ArrayPart],
+        empty: Callable[[tuple[int, ...], Any], np.ndarray[Any, Any]] = aligned_empty,
+    ) -> list[np.ndarray[Any, Any]]:
         """Read parts of opened arrays, all at once, into buffers that JAX takes over as they are.
+
+        Args:
+          parts: what to read.
+          empty: makes a buffer of a shape and a dtype.
 
         Raises:
           BadArrayError: data is missing or damaged.
@@ -189,7 +197,7 @@ class ArrayFolder:
         for members in _alike(parts, regions):
             first = members[0]
             shape = (len(members), *regions[first].shape)
-            shared = aligned_empty(shape, parts[first].metadata.dtype)
+            shared = empty(shape, parts[first].metadata.dtype)
             target = ts.array(shared, context=self._context, write=True)
             reads.append((members, target.write(ts.stack([regions[i] for i in members]))))
             buffers.update((index, shared[place, ...]) for place, index in enumerate(members))

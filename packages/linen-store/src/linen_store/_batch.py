@@ -10,8 +10,9 @@ import jax
 import numpy as np
 
 from linen_store._arrays import ArrayFolder, ArrayMetadata, ArrayPart, BadArrayError
-from linen_store._buffers import is_canonical, map_threads
+from linen_store._buffers import Scratch, cast, is_canonical, map_threads
 from linen_store._checksums import crc32, crc_of_array
+from linen_store._specs import Bounds, local_regions, region_bounds
 from linen_store._tree import Kind
 
 __all__ = ["Wanted", "read_batch"]
@@ -19,13 +20,13 @@ __all__ = ["Wanted", "read_batch"]
 _GROUP_BYTES = 1 << 30
 """How much is on its way through host memory at once, to devices that have their own."""
 
+_CAST_BYTES = 1 << 27
+"""How much is read at once of arrays that are cast."""
+
 _THREADED_CRC_BYTES = 1 << 22
 
 _BLOCK_BYTES = 1 << 20
 """How much of an array is put together at once, to compute its CRC-32: it stays in the cache."""
-
-Bounds: TypeAlias = tuple[tuple[int, int], ...]
-"""A region of an array: where it starts and stops on each axis."""
 
 Regions: TypeAlias = dict[Bounds, np.ndarray[Any, Any]]
 """What was read of an array, each region once, however many devices hold it."""
@@ -50,27 +51,38 @@ class Wanted(NamedTuple):
 def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
     """Read arrays, all opens first and then all reads.
 
+    Arrays that are cast are read a few at a time into the same memory: they are never all in
+    memory twice.
+
     Raises:
       BadArrayError: an array cannot be read, or is not what was saved.
     """
     opened = arrays.open([one.name for one in wanted], [one.metadata for one in wanted])
     regions = [_regions(one) for one in wanted]
-    values: list[Any] = []
-    for group in _groups(wanted, regions):
-        members = [wanted[index] for index in group]
-        buffers = iter(
-            arrays.read(
-                [
-                    ArrayPart(index, opened[index], one.metadata, _slices(one, bounds))
-                    for index, one in zip(group, members, strict=True)
-                    for bounds in regions[index]
-                ]
-            )
-        )
-        found = [{bounds: next(buffers) for bounds in regions[index]} for index in group]
-        _check(group, members, found)
-        values.extend(_finished(members, found))
+    values: list[Any] = [None] * len(wanted)
+    for is_cast, limit in ((False, _GROUP_BYTES), (True, _CAST_BYTES)):
+        scratch = Scratch() if is_cast else None
+        chosen = [index for index, one in enumerate(wanted) if _is_cast(one) is is_cast]
+        for group in _groups(chosen, wanted, regions, limit):
+            members = [wanted[index] for index in group]
+            parts = [
+                ArrayPart(index, opened[index], one.metadata, _slices(one, bounds))
+                for index, one in zip(group, members, strict=True)
+                for bounds in regions[index]
+            ]
+            read = arrays.read(parts) if scratch is None else arrays.read(parts, scratch.empty)
+            buffers = iter(read)
+            found = [{bounds: next(buffers) for bounds in regions[index]} for index in group]
+            _check(group, members, found)
+            for index, value in zip(group, _finished(members, found), strict=True):
+                values[index] = value
+            if scratch is not None:
+                scratch.reuse()
     return values
+
+
+def _is_cast(one: Wanted) -> bool:
+    return one.key_impl is None and one.spec.dtype != one.metadata.dtype
 
 
 def _regions(one: Wanted) -> list[Bounds]:
@@ -79,12 +91,7 @@ def _regions(one: Wanted) -> list[Bounds]:
     sharding = getattr(one.spec, "sharding", None)
     if sharding is None or one.key_impl is not None:
         return [tuple((0, size) for size in shape)]
-    indices = sharding.addressable_devices_indices_map(shape).values()
-    return list(dict.fromkeys(_bounds(index, shape) for index in indices))
-
-
-def _bounds(index: tuple[slice, ...], shape: tuple[int, ...]) -> Bounds:
-    return tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
+    return local_regions(shape, sharding)
 
 
 def _slices(one: Wanted, bounds: Bounds) -> tuple[slice, ...]:
@@ -93,22 +100,27 @@ def _slices(one: Wanted, bounds: Bounds) -> tuple[slice, ...]:
     return () if whole else tuple(slice(*bound) for bound in bounds)
 
 
-def _groups(wanted: Sequence[Wanted], regions: Sequence[list[Bounds]]) -> Iterator[range]:
-    start = size = 0
-    for index, (one, some) in enumerate(zip(wanted, regions, strict=True)):
-        size += _elements(some) * one.metadata.dtype.itemsize
-        if size >= _GROUP_BYTES:
-            yield range(start, index + 1)
-            start, size = index + 1, 0
-    if start < len(wanted):
-        yield range(start, len(wanted))
+def _groups(
+    chosen: Sequence[int], wanted: Sequence[Wanted], regions: Sequence[list[Bounds]], limit: int
+) -> Iterator[list[int]]:
+    """Divide arrays, given by their indices, into groups of about so many bytes."""
+    group: list[int] = []
+    size = 0
+    for index in chosen:
+        group.append(index)
+        size += _elements(regions[index]) * wanted[index].metadata.dtype.itemsize
+        if size >= limit:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _elements(regions: Iterable[Bounds]) -> int:
     return sum(math.prod(stop - start for start, stop in bounds) for bounds in regions)
 
 
-def _check(group: range, members: Sequence[Wanted], found: Sequence[Regions]) -> None:
+def _check(group: Sequence[int], members: Sequence[Wanted], found: Sequence[Regions]) -> None:
     """Compare CRC-32s, of the arrays that were read whole."""
     checked = [
         (index, one, regions)
@@ -158,7 +170,7 @@ def _finished(members: Sequence[Wanted], found: Sequence[Regions]) -> list[Any]:
         else:
             unplaced.append((len(values), next(iter(regions.values()))))
             values.append(None)
-    buffers = [buffer.astype(_dtype(members[index]), copy=False) for index, buffer in unplaced]
+    buffers = [cast(buffer, _dtype(members[index])) for index, buffer in unplaced]
     placed = jax.device_put(buffers) if buffers else ()
     for (index, _), array in zip(unplaced, placed, strict=True):
         values[index] = _with_key(members[index], array)
@@ -180,7 +192,7 @@ def _on_device(one: Wanted) -> bool:
 def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:
     if one.kind == "scalar":
         return buffer.item()
-    value = buffer.astype(one.spec.dtype, copy=False)
+    value = cast(buffer, one.spec.dtype)
     # The store's cache gives the same array to every reader.
     value.flags.writeable = False
     return value
@@ -188,10 +200,10 @@ def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:
 
 def _sharded(one: Wanted, regions: Regions) -> jax.Array:
     shape, dtype = one.metadata.shape, _dtype(one)
-    cast = {bounds: buffer.astype(dtype, copy=False) for bounds, buffer in regions.items()}
+    parts = {bounds: cast(buffer, dtype) for bounds, buffer in regions.items()}
 
     def region(index: Any) -> np.ndarray[Any, Any]:
-        return cast[_bounds(index, shape)]
+        return parts[region_bounds(index, shape)]
 
     whole: jax.Array = jax.make_array_from_callback(shape, one.spec.sharding, region, dtype=dtype)
     return whole

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["aligned_empty", "is_canonical", "map_threads"]
+__all__ = ["Scratch", "aligned_empty", "cast", "cast_into", "is_canonical", "map_threads"]
 
 _ALIGNMENT = 64
 """JAX takes a host buffer of this alignment as a CPU array without a copy."""
@@ -32,6 +33,53 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     return aligned
 
 
+def cast_into(target: np.ndarray[Any, Any], source: np.ndarray[Any, Any]) -> None:
+    """Copy values into an array of another dtype; like JAX, without warnings for what does not fit."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        target[...] = source
+
+
+def cast(array: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
+    """Give an array a dtype, in memory that JAX takes over as it is; without a copy where it has it."""
+    if array.dtype == dtype:
+        return array
+    made = aligned_empty(array.shape, dtype)
+    cast_into(made, array)
+    return made
+
+
+class Scratch:
+    """Memory for buffers that are needed for a moment only, and used again for the next ones.
+
+    Example:
+      >>> scratch = Scratch()
+      >>> first = scratch.empty((2, 3), np.float32)
+      >>> scratch.reuse()
+      >>> np.shares_memory(first, scratch.empty((6,), np.float32))
+      True
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray[Any, Any]] = []
+        self._used = 0
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+        """Make an uninitialised array, in a block of memory that is used again if it is large enough."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if self._used == len(self._blocks):
+            self._blocks.append(aligned_empty((size,), np.uint8))
+        elif self._blocks[self._used].nbytes < size:
+            self._blocks[self._used] = aligned_empty((size,), np.uint8)
+        block = self._blocks[self._used][:size]
+        self._used += 1
+        made: np.ndarray[Any, Any] = block.view(dtype).reshape(shape)
+        return made
+
+    def reuse(self) -> None:
+        """Let the next buffers take the memory of those made so far."""
+        self._used = 0
+
+
 def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     """Map a function that lets go of the interpreter lock over a few threads."""
     workers = min(8, os.cpu_count() or 1, len(items))
@@ -50,4 +98,6 @@ def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[An
 
 def is_canonical(dtype: Any) -> bool:
     """Tell whether JAX keeps a dtype: without `jax_enable_x64` it makes 64-bit numbers 32-bit."""
+    if jnp.issubdtype(dtype, jax.dtypes.extended):
+        return True  # PRNG keys have one width only
     return bool(jax.dtypes.canonicalize_dtype(dtype) == dtype)

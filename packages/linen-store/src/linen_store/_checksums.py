@@ -23,8 +23,10 @@ from linen_store._tree import Kind
 from linen_store.errors import DamagedCheckpointError
 
 __all__ = [
+    "ANNOUNCEMENT",
     "FILE_NAME",
     "Checksums",
+    "announces_checksums",
     "crc32",
     "crc_of_array",
     "crc_of_file",
@@ -33,6 +35,10 @@ __all__ = [
 ]
 
 FILE_NAME = "_linen_checksums.json"
+ANNOUNCEMENT = "linen_checksums"
+"""The entry of a checkpoint's own metadata that says that the file was written."""
+
+_CHECKPOINT_METADATA = "_CHECKPOINT_METADATA"
 _BLOCK = 1 << 22
 _KINDS = ("array", "numpy")
 # numpy parses names of dtypes; nested JSON exhausts the stack.
@@ -54,6 +60,9 @@ class Checksums:
 
     keys: dict[str, str] = dataclasses.field(default_factory=dict)
     """The implementation of the generator of each array of keys that has no elements."""
+
+    integers: Sequence[tuple[str, ...]] = ()
+    """The dicts whose keys are integers, by the names that lead to them."""
 
     def write(self, folder: str) -> None:
         """Write the file, and wait until it is on the disk."""
@@ -91,11 +100,22 @@ class Checksums:
                 },
                 arrays=_checked_arrays(fields["arrays"]),
                 keys=_checked(fields.get("keys", {}), str),
+                integers=[tuple(map(str, names)) for names in fields.get("integers", ())],
             )
         except _BAD_FIELDS as error:
             raise DamagedCheckpointError(
                 folder, file, f"{type(error).__name__}: {error}"
             ) from error
+
+
+def announces_checksums(folder: str) -> bool:
+    """Return whether the checkpoint that an item belongs to says that checksums were written."""
+    parent, item = os.path.split(os.path.abspath(folder))
+    try:
+        with open(os.path.join(parent, _CHECKPOINT_METADATA), "rb") as stream:
+            return item in json.load(stream)["custom_metadata"][ANNOUNCEMENT]
+    except (OSError, *_BAD_FIELDS):
+        return False
 
 
 def _whole(number: Any) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from linen_core import Partitioned
 from linen_store._checksums import Checksums, damaged_files
-from linen_store._fit import Names, Stored, arrays_of, read_array
+from linen_store._fit import Names, Stored, arrays_of, check_matched, read_array
 from linen_store._render import Outcome
 from linen_store._specs import is_array_spec, nbytes, render_spec
 from linen_store._texts import counted
@@ -237,6 +237,7 @@ def plan_read(options: argparse.Namespace) -> Outcome:
     """Tell what loading onto a mesh reads and holds."""
     with _open(options, options.path) as store:
         wanted: dict[str, Any] = {}
+        _check_splits(options.split, [one.names for one in arrays_of(store)])
         for one in arrays_of(store):
             if is_array_spec(one.spec):
                 _insert(wanted, one.names, Partitioned(one.spec, _axes(one.names, options.split)))
@@ -249,6 +250,13 @@ def plan_read(options: argparse.Namespace) -> Outcome:
         },
         summary=str(found),
     )
+
+
+def _check_splits(splits: list[Split], names: list[Names]) -> None:
+    joined = ["/".join(name) for name in names]
+    patterns = [pattern for pattern, _ in splits]
+    matched = {one.pattern for one in patterns if any(map(one.search, joined))}
+    check_matched("--split", [one.pattern for one in patterns], matched, names)
 
 
 def _axes(names: Names, splits: list[Split]) -> tuple[str | None, ...]:

@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from linen_store._buffers import cast_into
+
 __all__ = ["FileArray"]
 
 _SHORT_RUN = 1 << 12
@@ -38,14 +40,22 @@ class FileArray:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def read_into(self, buffer: np.ndarray[Any, Any]) -> None:
-        """Read all of it into a buffer of its shape and dtype.
+        """Read all of it into a contiguous buffer of its shape, casting a few elements at a time.
 
         Raises:
           EOFError: the file ends before the array does.
           OSError: the file cannot be read.
         """
         with open(self.file, "rb", buffering=0) as stream:
-            _fill(stream, self.offset, buffer)
+            if buffer.dtype == self.dtype:
+                _fill(stream, self.offset, buffer)
+                return
+            flat = buffer.reshape(-1)
+            block = np.empty(min(flat.size, max(1, _BLOCK // self.dtype.itemsize)), self.dtype)
+            for start in range(0, flat.size, max(1, block.size)):
+                part = block[: flat.size - start]
+                _fill(stream, self.offset + start * self.dtype.itemsize, part)
+                cast_into(flat[start : start + part.size], part)
 
     def read(self) -> np.ndarray[Any, Any]:
         """Read all of it; see `read_into`."""

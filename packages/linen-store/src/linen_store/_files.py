@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 
-from linen_store._buffers import aligned_empty, is_canonical, map_threads
+from linen_store._buffers import aligned_empty, cast, cast_into, is_canonical, map_threads
 from linen_store._file_array import FileArray
+from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Tree, build_tree
-from linen_store.errors import DamagedCheckpointError, UnmappedNameError
+from linen_store.errors import (
+    DamagedCheckpointError,
+    TorchLayoutError,
+    TorchNamesError,
+    UnknownOptionError,
+    UnmappedNameError,
+)
 
-__all__ = ["KeyMap", "named_tree", "place"]
+__all__ = ["KeyMap", "Layout", "check_layout", "named_tree", "place", "value_spec"]
 
 _LARGE_BYTES = 1 << 20
 
@@ -21,6 +28,44 @@ KeyMap: TypeAlias = (
     Mapping[str, str | Sequence[str] | None] | Callable[[str], str | Sequence[str] | None] | None
 )
 """From a name in the file to the names in the tree, or one dotted name; None leaves the array out."""
+
+
+Layout: TypeAlias = Literal["model"] | None
+"""How the arrays of a file are laid out: as the model wants them, or as whoever wrote it does."""
+
+_TORCH_FORMATS = {"pt", "mlx"}
+"""Formats in the metadata of safetensors whose kernels are laid out as PyTorch's."""
+
+_TORCH_NAMES = {"weight", "running_mean", "in_proj_weight"}
+_FLAX_NAMES = {"kernel", "embedding"}
+
+
+def check_layout(
+    path: str, names: Iterable[str], layout: Layout, written_by: Collection[str | None] = ()
+) -> None:
+    """Refuse arrays of PyTorch's layout, unless the caller says that they have the model's.
+
+    Args:
+      path: the file, for the error.
+      names: the dotted names of its arrays.
+      layout: what the caller says.
+      written_by: what the file says, or its parts.
+
+    Raises:
+      TorchLayoutError: the file says that it is PyTorch's.
+      TorchNamesError: it says nothing, and has the names of a PyTorch model.
+      UnknownOptionError: ``layout`` is none of its values.
+    """
+    if layout not in (None, "model"):
+        raise UnknownOptionError("layout", layout, ("model",))
+    if layout == "model" or set(written_by) == {"flax"}:
+        return
+    for writer in sorted(_TORCH_FORMATS.intersection(written_by)):
+        raise TorchLayoutError(path, f"the format {writer!r} in its metadata")
+    last = {name.rpartition(".")[2]: name for name in names}
+    examples = [last[one] for one in sorted(_TORCH_NAMES & set(last))]
+    if examples and not _FLAX_NAMES & set(last):
+        raise TorchNamesError(path, examples[0])
 
 
 def named_tree(
@@ -85,17 +130,22 @@ class _ForDevice(NamedTuple):
 def _copied(one: tuple[np.ndarray[Any, Any] | FileArray, Leaf, Any]) -> Any:
     array, leaf, spec = one
     if (leaf.kind == "numpy" and spec.sharding is None) or not is_canonical(spec.dtype):
-        value = _whole(array).astype(spec.dtype)
+        value = np.empty(spec.shape, spec.dtype)
+        _fill(value, array)
         value.flags.writeable = False
         return value
     if spec.sharding is not None:
         return _sharded(array, spec)
     buffer = aligned_empty(spec.shape, spec.dtype)
-    if isinstance(array, FileArray) and array.dtype == buffer.dtype:
+    _fill(buffer, array)
+    return _ForDevice(buffer)
+
+
+def _fill(buffer: np.ndarray[Any, Any], array: np.ndarray[Any, Any] | FileArray) -> None:
+    if isinstance(array, FileArray):
         array.read_into(buffer)
     else:
-        buffer[...] = _whole(array)
-    return _ForDevice(buffer)
+        cast_into(buffer, array)
 
 
 def _sharded(array: np.ndarray[Any, Any] | FileArray, spec: Any) -> jax.Array:
@@ -104,12 +154,17 @@ def _sharded(array: np.ndarray[Any, Any] | FileArray, spec: Any) -> jax.Array:
 
     def region(index: Any) -> np.ndarray[Any, Any]:
         if str(index) not in regions:
-            regions[str(index)] = array[index].astype(spec.dtype, copy=False)
+            regions[str(index)] = cast(array[index], spec.dtype)
         return regions[str(index)]
 
     whole: jax.Array = jax.make_array_from_callback(spec.shape, spec.sharding, region)
     return whole
 
 
-def _whole(array: np.ndarray[Any, Any] | FileArray) -> np.ndarray[Any, Any]:
-    return array.read() if isinstance(array, FileArray) else array
+def value_spec(value: Any) -> Any:
+    """Describe a value that is an array or a number; return any other as it is."""
+    if isinstance(value, np.ndarray | np.generic):
+        return array_spec(value.shape, value.dtype)
+    if isinstance(value, bool | int | float | complex):
+        return array_spec((), np.result_type(value))
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -13,7 +13,12 @@ import numpy as np
 import linen_core as nn
 from linen_store._closest import ClosestNames
 from linen_store._specs import array_spec, flatten_names, is_array_spec, render_spec
-from linen_store.errors import RenameCollisionError, RenamePatternError
+from linen_store.errors import (
+    PatternUnmatchedError,
+    RenameCollisionError,
+    RenamePatternError,
+    RngsMissingError,
+)
 
 __all__ = [
     "Call",
@@ -21,6 +26,7 @@ __all__ = [
     "Row",
     "Stored",
     "arrays_of",
+    "check_matched",
     "index_store",
     "match",
     "mismatches",
@@ -66,6 +72,11 @@ class Row(NamedTuple):
 class Call:
     """A call of a model: its arrays, which are traced, and all else, which is not."""
 
+    noun = "the model"
+
+    wants_all = False
+    """Whether all that is stored ought to be wanted: other collections are none of a model's business."""
+
     def __init__(self, model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         self.model = model
         self.name = type(model).__name__
@@ -86,6 +97,31 @@ class Call:
         args, kwargs = jax.tree_util.tree_unflatten(self._structure, leaves)
         with nn.default_store(None):
             return self.model.init(rngs, *args, **kwargs)
+
+    def can_initialize(self, names: Names) -> bool:
+        """Return whether a variable can be made anew: all can."""
+        return True
+
+    def initialized(self, missing: Sequence[Names], rngs: Any) -> dict[Names, Any]:
+        """Initialise the variables that the store lacks; the compiler drops the work for the others.
+
+        Raises:
+          RngsMissingError: there are no keys to do it with.
+        """
+        if rngs is None:
+            raise RngsMissingError(self.name, missing)
+        chosen = set(missing)
+
+        def make(keys: Any, arrays: Sequence[Any]) -> dict[Names, Any]:
+            names, made, _ = flatten_names(self.init(keys, arrays))
+            return {name: leaf for name, leaf in zip(names, made, strict=True) if name in chosen}
+
+        fresh: dict[Names, Any] = jax.jit(make)(rngs, self.concrete())
+        return fresh
+
+    def finished(self, names: Names, value: Any) -> Any:
+        """Return a value as it was read."""
+        return value
 
     def concrete(self) -> list[Any]:
         """Give the arrays of the call, zeros where only their shapes are known."""
@@ -138,16 +174,39 @@ def index_store(store: nn.VariableStore, rename: Mapping[str, str | None]) -> di
     Raises:
       RenameCollisionError: two arrays get the same name.
       RenamePatternError: a pattern is no regular expression.
+      PatternUnmatchedError: a pattern matches no name.
     """
     found: dict[Names, Stored] = {}
-    for one in arrays_of(store):
-        known_as = _renamed(one.names, rename)
+    matched: set[str] = set()
+    stored = arrays_of(store)
+    for one in stored:
+        known_as = _renamed(one.names, rename, matched)
         if known_as is None:
             continue
         if known_as in found:
             raise RenameCollisionError(known_as, found[known_as].names, one.names)
         found[known_as] = one
+    check_matched("rename", rename, matched, [one.names for one in stored])
     return found
+
+
+def check_matched(
+    argument: str, patterns: Iterable[str], matched: Collection[str], names: Sequence[Names]
+) -> None:
+    """Refuse patterns that match the name of no array.
+
+    Raises:
+      PatternUnmatchedError: one of them does not.
+    """
+    for pattern in patterns:
+        if pattern not in matched:
+            beginnings = {
+                "/".join(name[:depth]) for name in names for depth in range(1, len(name) + 1)
+            }
+            parts = {part for name in names for part in name}
+            letters = re.sub(r"\\.|[^\w/.-]", "", pattern).strip("/")
+            closest = ClosestNames(sorted(beginnings | parts)).find(letters)
+            raise PatternUnmatchedError(argument, pattern, closest)
 
 
 def arrays_of(store: nn.VariableStore, *, nones: bool = False) -> list[Stored]:
@@ -174,16 +233,23 @@ def read_array(store: nn.VariableStore, one: Stored) -> Any:
     return leaves[names.index(one.names[1 + len(one.path) :])]
 
 
-def _renamed(names: Names, rename: Mapping[str, str | None]) -> Names | None:
+def _renamed(names: Names, rename: Mapping[str, str | None], matched: set[str]) -> Names | None:
+    """Rename an array, None to leave it out, and note which patterns match."""
     before = joined = "/".join(names)
+    is_left_out = False
     for pattern, replacement in rename.items():
         try:
-            if replacement is not None:
+            if re.search(pattern, joined) is None:
+                continue
+            matched.add(pattern)
+            if replacement is None:
+                is_left_out = True
+            elif not is_left_out:
                 joined = re.sub(pattern, replacement, joined)
-            elif re.search(pattern, joined):
-                return None
         except (re.error, IndexError) as error:
             raise RenamePatternError(pattern, replacement, str(error)) from error
+    if is_left_out:
+        return None
     return names if joined == before else tuple(joined.split("/"))
 
 
@@ -200,20 +266,28 @@ def match(names: Names, stored: Mapping[Names, Stored]) -> Stored | None:
 
 
 def mismatches(
-    rows: Sequence[Row], unused: Mapping[Names, Stored], *, init_missing: bool
+    rows: Sequence[Row], unused: Mapping[Names, Stored], missing: Sequence[Row], noun: str
 ) -> list[str]:
-    """Say what keeps a store from fitting: arrays of another shape or kind, and missing ones."""
+    """Say what keeps a store from fitting: arrays of another shape or kind, and missing ones.
+
+    Args:
+      rows: all that is wanted.
+      unused: what is stored and not wanted, among which the closest names are looked for.
+      missing: those of the rows that are wanted, not stored, and not to be initialised.
+      noun: what wants them.
+    """
     problems = [
         f"{'/'.join(row.names)}: the store has {render_spec(row.stored.spec)}, "
-        f"the model expects {render_spec(row.wanted)}"
+        f"{noun} expects {render_spec(row.wanted)}"
         for row in rows
         if row.stored is not None and not _fits(row.wanted, row.stored.spec)
     ]
-    missing = () if init_missing else [row for row in rows if row.stored is None]
-    return [*problems, *_missing_lines(missing, unused)]
+    return [*problems, *_missing_lines(missing, unused, noun)]
 
 
-def _missing_lines(missing: Iterable[Row], unused: Mapping[Names, Stored]) -> Iterator[str]:
+def _missing_lines(
+    missing: Iterable[Row], unused: Mapping[Names, Stored], noun: str
+) -> Iterator[str]:
     rows = list(missing)
     candidates = ClosestNames(["/".join(name) for name in unused] if rows else [])
     for index, row in enumerate(rows):
@@ -221,13 +295,17 @@ def _missing_lines(missing: Iterable[Row], unused: Mapping[Names, Stored]) -> It
         # Of a long list the first few are enough.
         close = candidates.find(joined) if index < _SUGGESTIONS else None
         hint = "" if close is None else f", the closest name is {close}"
-        yield f"{joined}: missing, the model expects {render_spec(row.wanted)}{hint}"
+        yield f"{joined}: missing, {noun} expects {render_spec(row.wanted)}{hint}"
 
 
 def _fits(wanted: Any, found: Any) -> bool:
-    if not is_array_spec(found) or wanted.shape != found.shape:
+    if isinstance(wanted, str):
+        return isinstance(found, str)
+    if not is_array_spec(found):
         return False
-    return _kind(wanted.dtype) == _kind(found.dtype)
+    shape, dtype = getattr(wanted, "shape", ()), getattr(wanted, "dtype", None)
+    # A number of Python, such as the step of a train state, is an array without axes to most formats.
+    return shape == found.shape and _kind(dtype or np.result_type(wanted)) == _kind(found.dtype)
 
 
 def _kind(dtype: Any) -> str:

@@ -6,12 +6,13 @@ import ast
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from linen_store._aggregate import AGGREGATE, is_aggregate, load_aggregate
 from linen_store._paths import local_path
 from linen_store._swap import backup_path
-from linen_store._tree import Kind, Leaf, Tree, build_tree
+from linen_store._tree import Kind, Leaf, Tree, build_tree, leaves_of
 from linen_store.errors import (
     AmbiguousCheckpointError,
     CheckpointNotFoundError,
@@ -31,6 +32,7 @@ __all__ = [
     "is_checkpoint",
     "listed",
     "load_tree",
+    "names_file",
 ]
 
 METADATA = "_METADATA"
@@ -38,7 +40,8 @@ NOTHING = "_linen_nothing"
 """The name of the None that stands for no collection at all: Orbax cannot hold an empty tree."""
 UNFINISHED = ".orbax-checkpoint-tmp"
 _MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
-_USUAL_ITEMS = ("state", "default", "params")
+_ONLY_ITEM = "default"
+"""The name that Orbax's `CheckpointManager` gives the item of a step that is saved as a whole."""
 _STEP = re.compile(r"(?:.*_)?(\d+)")
 _SEQUENCE_KEY = 1
 _KINDS: dict[str, Kind] = {
@@ -82,6 +85,9 @@ class OrbaxTree(NamedTuple):
     key_impls: dict[str, str]
     """For each stored PRNG key, by its joined name, the implementation of its generator."""
 
+    values: dict[tuple[str, ...], Any]
+    """The values that early versions of Orbax kept beside the names, by their names."""
+
 
 def find_tree(
     path: str | os.PathLike[str], *, item: str | None = None, step: int | None = None
@@ -109,29 +115,33 @@ def find_tree(
         raise UnfinishedCheckpointError(folder, f"its name holds {UNFINISHED!r}")
     names = listed(folder)
     steps = _steps(folder, names)
-    if METADATA not in names and steps and not set(names) & set(_MARKERS):
+    is_tree = _is_tree(folder)
+    if not is_tree and steps and not set(names) & set(_MARKERS):
         return _find_in_steps(folder, steps, item, step)
     if step is not None:
         raise AmbiguousCheckpointError(folder, "step", (), step)
-    if METADATA in names and item is None:
+    if is_tree and item is None:
         return folder
     return _choose_item(folder, names, item)
 
 
 def holds_orbax(folder: str, names: list[str]) -> bool:
-    """Tell whether a folder is an Orbax checkpoint, an item of it, or holds items."""
+    """Return whether a folder is an Orbax checkpoint, an item of it, or holds items."""
     return bool({METADATA, *_MARKERS} & set(names)) or any(
-        os.path.isfile(os.path.join(folder, name, METADATA))
-        for name in names
-        if not _STEP.fullmatch(name)
+        _is_tree(os.path.join(folder, name)) for name in ("", *names) if not _STEP.fullmatch(name)
     )
 
 
+def _is_tree(folder: str) -> bool:
+    """Return whether a folder is one tree of arrays, of today's Orbax or of an early one."""
+    return os.path.isfile(os.path.join(folder, METADATA)) or is_aggregate(folder)
+
+
 def is_checkpoint(folder: str) -> bool:
-    """Tell whether a folder is one Orbax checkpoint, or one item of it."""
+    """Return whether a folder is one Orbax checkpoint, or one item of it."""
     if not os.path.isdir(folder):
         return False
-    return bool({METADATA, *_MARKERS} & set(os.listdir(folder)))
+    return bool({METADATA, *_MARKERS} & set(os.listdir(folder))) or is_aggregate(folder)
 
 
 def _check_half_saved(folder: str) -> None:
@@ -141,7 +151,7 @@ def _check_half_saved(folder: str) -> None:
 
 
 def holds_steps(folder: str, names: list[str]) -> bool:
-    """Tell whether a folder has Orbax checkpoints in it by step."""
+    """Return whether a folder has Orbax checkpoints in it by step."""
     return any(
         _STEP.fullmatch(name) and is_checkpoint(os.path.join(folder, name)) for name in names
     )
@@ -190,9 +200,7 @@ def _find_in_steps(
 
 def _choose_item(folder: str, names: list[str], item: str | None) -> str:
     items = [
-        name
-        for name in names
-        if UNFINISHED not in name and os.path.isfile(os.path.join(folder, name, METADATA))
+        name for name in names if UNFINISHED not in name and _is_tree(os.path.join(folder, name))
     ]
     if item is not None:
         if item not in items:
@@ -200,11 +208,9 @@ def _choose_item(folder: str, names: list[str], item: str | None) -> str:
         return os.path.join(folder, item)
     if not items:
         raise _no_items(folder, names)
-    usual = [name for name in items if name in _USUAL_ITEMS]
-    chosen = items if len(items) == 1 else usual
-    if len(chosen) != 1:
+    if len(items) > 1 and _ONLY_ITEM not in items:
         raise AmbiguousCheckpointError(folder, "item", items)
-    return os.path.join(folder, chosen[0])
+    return os.path.join(folder, items[0] if len(items) == 1 else _ONLY_ITEM)
 
 
 def _no_items(folder: str, names: list[str]) -> Exception:
@@ -220,36 +226,61 @@ def _no_items(folder: str, names: list[str]) -> Exception:
     )
 
 
+def names_file(folder: str) -> str:
+    """Return the file that lists the names of a tree."""
+    file = os.path.join(folder, METADATA)
+    return file if os.path.lexists(file) else os.path.join(folder, AGGREGATE)
+
+
 def load_tree(folder: str) -> OrbaxTree:
     """Read the names of a tree, and nothing else.
 
     Raises:
-      DamagedCheckpointError: ``_METADATA`` is damaged, or the database's manifest is missing.
+      DamagedCheckpointError: the list of names is damaged, or the database's manifest is missing.
       UnsafeNameError: a name would lead out of the checkpoint.
     """
-    file = os.path.join(folder, METADATA)
-    try:
-        with open(file, "rb") as stream:
-            fields = json.load(stream)
-        entries = list(_entries(fields["tree_metadata"]))
-        tree = build_tree(entries)
-        zarr_format = 3 if fields.get("use_zarr3") else 2
-    except OSError as error:
-        raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
-    except _BAD_METADATA as error:
-        raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
-    ocdbt = bool(fields.get("use_ocdbt", True))
-    arrays = [names for names, _, leaf in entries if _is_array(leaf)]
+    aggregate = load_aggregate(folder) if is_aggregate(folder) else None
+    if aggregate is not None and not os.path.isfile(os.path.join(folder, METADATA)):
+        tree, ocdbt, zarr_format = aggregate.tree, _has_database(folder), 2
+        values = aggregate.values
+    else:
+        tree, ocdbt, zarr_format = _load_metadata(folder)
+        known = {} if aggregate is None else aggregate.values
+        names = {leaf.names for leaf in leaves_of(tree)} if known else set()
+        values = {name: value for name, value in known.items() if name in names}
+    arrays = (leaf for leaf in leaves_of(tree) if _is_array(leaf) and leaf.names not in values)
     if not ocdbt:
         _check_names(folder, arrays)
     return OrbaxTree(
         folder=folder,
         tree=tree,
         ocdbt=ocdbt,
-        arrays_folder=_database(folder) if ocdbt and arrays else folder,
+        arrays_folder=_database(folder) if ocdbt and any(arrays) else folder,
         zarr_format=zarr_format,
         key_impls=_key_impls(folder),
+        values=values,
     )
+
+
+def _load_metadata(folder: str) -> tuple[Tree, bool, int]:
+    """Read the leaves, whether they lie in a database, and the version of zarr."""
+    file = os.path.join(folder, METADATA)
+    try:
+        with open(file, "rb") as stream:
+            fields = json.load(stream)
+        tree = build_tree(_entries(fields["tree_metadata"]))
+    except OSError as error:
+        raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
+    except _BAD_METADATA as error:
+        raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
+    in_database = fields.get("use_ocdbt")
+    # Before there was a database, nothing was said of it.
+    ocdbt = _has_database(folder) if in_database is None else bool(in_database)
+    return tree, ocdbt, 3 if fields.get("use_zarr3") else 2
+
+
+def _has_database(folder: str) -> bool:
+    return any(name.startswith(("manifest.ocdbt", "ocdbt.process_")) for name in listed(folder))
 
 
 def _database(folder: str) -> str:
@@ -304,14 +335,13 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
 
 
-def _is_array(leaf: Tree) -> bool:
-    return isinstance(leaf, Leaf) and leaf.kind not in ("none", "string")
+def _is_array(leaf: Leaf) -> bool:
+    return leaf.kind not in ("none", "string")
 
 
-def _check_names(folder: str, arrays: list[tuple[str, ...]]) -> None:
+def _check_names(folder: str, arrays: Iterable[Leaf]) -> None:
     """Refuse names that lead out of the folder, where each array is a folder of its own."""
-    for names in arrays:
-        joined = ".".join(names)
-        parts = re.split(r"[/\\]", joined)
-        if "\0" in joined or any(part in ("", ".", "..") for part in parts):
-            raise UnsafeNameError(folder, names)
+    for leaf in arrays:
+        parts = re.split(r"[/\\]", leaf.joined)
+        if "\0" in leaf.joined or any(part in ("", ".", "..") for part in parts):
+            raise UnsafeNameError(folder, leaf.names)

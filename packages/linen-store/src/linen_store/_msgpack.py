@@ -7,6 +7,7 @@ map of its shape and of flat pieces, because MessagePack holds no more than 4 Gi
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -84,8 +85,16 @@ def _pack(value: Any) -> Any:
         return msgpack.ExtType(_SCALAR, _array_bytes(np.asarray(value)))
     if isinstance(value, complex):
         return msgpack.ExtType(_COMPLEX, msgpack.packb((value.real, value.imag)))
-    is_long = isinstance(value, int)
-    found = "an integer of more than 64 bits" if is_long else f"a {type(value).__name__}"
+    if isinstance(value, int):
+        found = "an integer of more than 64 bits"
+        raise UnsupportedStateError(found)
+    found = f"a {type(value).__name__}"
+    if hasattr(value, "unfreeze"):
+        raise UnsupportedStateError(found, "Pass its `unfreeze()`, or use `to_bytes`.")
+    if isinstance(value, tuple) or dataclasses.is_dataclass(value):
+        raise UnsupportedStateError(found, "Use `to_bytes`, which makes a state dict of it first.")
+    if isinstance(value, dict):
+        raise UnsupportedStateError(found, "Pass `dict` of it.")
     raise UnsupportedStateError(found)
 
 

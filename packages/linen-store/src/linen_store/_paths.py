@@ -1,4 +1,4 @@
-"""Paths of checkpoints: local ones only, and whether what lies there is still the same."""
+"""Paths of checkpoints: made plain, local ones only, and whether what lies there is still the same."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from linen_store.errors import RemotePathError
 
@@ -16,19 +17,36 @@ __all__ = ["file_identity", "local_path", "plain_alias"]
 # Two letters at least: one is a drive. `pathlib` makes one slash of two.
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
+_FILE_ADDRESS = re.compile(r"file:(?://localhost|//)?(?=/(?!/))", re.IGNORECASE)
+"""The part of a ``file:`` address of this machine that precedes the path."""
+
 # Orbax looks for its own files by a pattern that has the folder in it, and tensorstore takes a
 # backslash for a slash and wants UTF-8.
 _MISREAD = re.compile(r"[*?\[\\\ud800-\udfff]")
 
 
 def local_path(path: str | os.PathLike[str]) -> str:
-    """Give a path as a string.
+    """Return the plain path of this machine that a caller means.
+
+    Every function that takes a path calls this first. ``~`` is the home folder, and a ``file:``
+    address the path in it. What exists under the literal path is taken as it is.
 
     Raises:
       RemotePathError: it is the address of an object store.
+
+    Example:
+      >>> local_path("file:///tmp/my%20model")
+      '/tmp/my model'
     """
-    where = os.fspath(path)
-    if _REMOTE.match(where) and not os.path.lexists(where):
+    where = os.fsdecode(path)
+    if os.path.lexists(where):
+        return where
+    if where.startswith("~"):
+        return os.path.expanduser(where)
+    address = _FILE_ADDRESS.match(where)
+    if address is not None:
+        return unquote(where[address.end() :])
+    if _REMOTE.match(where):
         raise RemotePathError(where)
     return where
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,18 +13,26 @@ import numpy as np
 from linen_store.errors import StoreDtypeError
 
 __all__ = [
+    "Bounds",
     "array_spec",
     "cast_spec",
     "flatten_names",
     "floating_dtype",
+    "integer_nodes",
     "is_array_spec",
+    "is_key",
     "is_storable",
     "is_text",
     "key_data_spec",
     "key_name",
+    "local_regions",
     "nbytes",
+    "region_bounds",
     "render_spec",
 ]
+
+Bounds: TypeAlias = tuple[tuple[int, int], ...]
+"""A region of an array: where it starts and stops on each axis."""
 
 
 def array_spec(shape: Sequence[int], dtype: Any, sharding: Any = None) -> jax.ShapeDtypeStruct:
@@ -57,19 +65,35 @@ def cast_spec(spec: jax.ShapeDtypeStruct, dtype: Any) -> jax.ShapeDtypeStruct:
 
 
 def is_array_spec(value: Any) -> bool:
-    """Tell whether a value describes an array."""
+    """Return whether a value describes an array."""
     return isinstance(value, jax.ShapeDtypeStruct)
 
 
+def is_key(array: Any) -> bool:
+    """Return whether an array, or what describes one, is of PRNG keys."""
+    return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
+
+
+def region_bounds(index: Sequence[slice], shape: Sequence[int]) -> Bounds:
+    """Return the bounds of a region that is given by slices."""
+    return tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
+
+
+def local_regions(shape: Sequence[int], sharding: Any) -> list[Bounds]:
+    """List the different regions of an array that devices of this process hold."""
+    indices = sharding.addressable_devices_indices_map(tuple(shape)).values()
+    return list(dict.fromkeys(region_bounds(index, shape) for index in indices))
+
+
 def is_storable(dtype: np.dtype[Any]) -> bool:
-    """Tell whether Orbax stores a dtype: numbers, those of JAX too, that are no long doubles."""
+    """Return whether Orbax stores a dtype: numbers, those of JAX too, that are no long doubles."""
     if dtype.kind == "V":  # bfloat16 and other small floats of JAX; records have no such type
         return dtype.type is not np.void
     return dtype.kind in "biufc" and dtype.char not in "gG"
 
 
 def is_text(value: str) -> bool:
-    """Tell whether a string can be written as UTF-8: half a surrogate pair cannot."""
+    """Return whether a string can be written as UTF-8: half a surrogate pair cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -106,6 +130,21 @@ def key_name(key: Any) -> str:
     return str(key)
 
 
+def integer_nodes(paths: Iterable[Sequence[Any]]) -> list[tuple[str, ...]]:
+    """List the dicts whose keys are integers, by the names that lead to them.
+
+    Args:
+      paths: the key paths of all leaves, as JAX gives them.
+    """
+    found = {
+        keys[:depth]
+        for keys in paths
+        for depth, key in enumerate(keys)
+        if isinstance(key, jax.tree_util.DictKey) and type(key.key) is int
+    }
+    return sorted(tuple(map(key_name, keys)) for keys in found)
+
+
 def nbytes(spec: Any) -> int:
     """Compute the size of a described array, in bytes."""
     if not is_array_spec(spec):
@@ -116,6 +155,6 @@ def nbytes(spec: Any) -> int:
 
 def key_data_spec(array: Any) -> Any:
     """Describe the data of PRNG keys; give other arrays back as they are."""
-    if not jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+    if not is_key(array):
         return array
     return jax.eval_shape(jax.random.key_data, array)

@@ -5,22 +5,27 @@ A tree is a dict of names to trees (a node), a tuple or list of trees (a sequenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from linen_store.errors import RootNotFoundError
 
 __all__ = [
+    "IntegerNames",
     "Kind",
     "Leaf",
     "Root",
     "Tree",
     "build_tree",
+    "change_leaves",
+    "has_integers",
     "leaves_of",
     "map_leaves",
+    "mark_integers",
     "mount",
+    "original_keys",
     "paths_of",
-    "unbox",
+    "unbox_nodes",
 ]
 
 Kind: TypeAlias = Literal["array", "numpy", "scalar", "string", "none"]
@@ -31,16 +36,18 @@ class Leaf:
 
     Attributes:
       names: its address in the file.
-      joined: the same as one name, with dots, as Orbax names arrays.
+      joined: the name of its array in the file, usually the same with dots, as Orbax joins names.
       kind: what it is given back as: a jax array, a numpy array, a Python number, a string or None.
     """
 
     # Opening makes one for each leaf of the file: a dataclass would take twice the time.
     __slots__ = ("joined", "kind", "names")
 
-    def __init__(self, names: tuple[str, ...], kind: Kind = "array") -> None:
+    def __init__(
+        self, names: tuple[str, ...], kind: Kind = "array", joined: str | None = None
+    ) -> None:
         self.names = names
-        self.joined = ".".join(names)
+        self.joined = ".".join(names) if joined is None else joined
         self.kind = kind
 
     def __repr__(self) -> str:
@@ -56,6 +63,10 @@ Root: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
 
 _MAX_DEPTH = 400
 """Deeper nesting is refused: no model has it, and walking it would exhaust Python's stack."""
+
+
+class IntegerNames(dict[str, Any]):
+    """A node whose names were integers where it was saved: the names of a store are strings."""
 
 
 class _Items(dict[str, Any]):
@@ -108,11 +119,61 @@ def _close_sequences(tree: Tree) -> Tree:
 
 
 def map_leaves(function: Callable[[Leaf], Any], tree: Tree) -> Any:
-    """Replace each leaf of a tree, keeping the order of names."""
+    """Replace each leaf of a tree, keeping the order of names.
+
+    The nodes above a sequence are addressed by names, which are strings; those in a sequence are
+    parts of a value, and get the keys that were saved.
+    """
     if isinstance(tree, dict):
         return {name: map_leaves(function, child) for name, child in tree.items()}
     if isinstance(tree, tuple | list):
-        return type(tree)(map_leaves(function, child) for child in tree)
+        return type(tree)(original_keys(child, map_leaves(function, child)) for child in tree)
+    return function(tree)
+
+
+def has_integers(tree: Tree) -> bool:
+    """Return whether there are nodes in a tree whose names were integers."""
+    if isinstance(tree, Leaf):
+        return False
+    children = tree.values() if isinstance(tree, dict) else tree
+    return isinstance(tree, IntegerNames) or any(map(has_integers, children))
+
+
+def original_keys(tree: Tree, values: Any) -> Any:
+    """Give nested dicts of values the keys that were saved, where those were integers."""
+    if not isinstance(tree, dict):
+        return values
+    is_integers = isinstance(tree, IntegerNames)
+    return {
+        int(name) if is_integers else name: original_keys(child, values[name])
+        for name, child in tree.items()
+    }
+
+
+def mark_integers(tree: Tree, nodes: Collection[tuple[str, ...]]) -> Tree:
+    """Mark the nodes whose names were integers, given by the names that lead to them."""
+
+    def marked(node: Tree, path: tuple[str, ...]) -> Tree:
+        if isinstance(node, tuple | list):
+            return type(node)(marked(child, (*path, str(i))) for i, child in enumerate(node))
+        if not isinstance(node, dict):
+            return node
+        kind = IntegerNames if path in nodes and all(map(_is_integer, node)) else dict
+        return kind({name: marked(child, (*path, name)) for name, child in node.items()})
+
+    return marked(tree, ()) if nodes else tree
+
+
+def _is_integer(name: str) -> bool:
+    return name.removeprefix("-").isdecimal()
+
+
+def change_leaves(function: Callable[[Leaf], Leaf], tree: Tree) -> Tree:
+    """Replace each leaf of a tree by another leaf."""
+    if isinstance(tree, dict):
+        return type(tree)({name: change_leaves(function, child) for name, child in tree.items()})
+    if isinstance(tree, tuple | list):
+        return type(tree)(change_leaves(function, child) for child in tree)
     return function(tree)
 
 
@@ -134,19 +195,21 @@ def paths_of(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
         yield from paths_of(child, (*path, name))
 
 
-def unbox(tree: Tree) -> Tree:
+def unbox_nodes(tree: Tree) -> Tree:
     """Replace each node that holds nothing but a leaf named ``value`` by that leaf."""
     if isinstance(tree, Leaf):
         return tree
     if isinstance(tree, tuple | list):
-        return type(tree)(map(unbox, tree))
+        return type(tree)(map(unbox_nodes, tree))
     if tree.keys() == {"value"} and isinstance(tree["value"], Leaf):
         return tree["value"]
-    return {name: unbox(child) for name, child in tree.items()}
+    return type(tree)({name: unbox_nodes(child) for name, child in tree.items()})
 
 
 def mount(tree: Tree, root: Root, where: str) -> dict[str, Tree]:
     """Choose which part of a file's tree holds the collections.
+
+    The items of a sequence are collections with the names ``"0"``, ``"1"``, ...
 
     Args:
       tree: the whole file.
@@ -156,14 +219,14 @@ def mount(tree: Tree, root: Root, where: str) -> dict[str, Tree]:
       where: the path of the file, for the error.
 
     Raises:
-      RootNotFoundError: the file has nothing there, or what is there is no mapping of names.
+      RootNotFoundError: the file has nothing there, or a single value.
     """
     if isinstance(root, Mapping):
         return {name: _descend(tree, names, where) for name, names in root.items()}
     mounted = _descend(tree, () if root is None else root, where)
-    if not isinstance(mounted, dict):
-        raise RootNotFoundError(where, () if root is None else root, _describe(mounted))
-    return mounted
+    if isinstance(mounted, Leaf):
+        raise RootNotFoundError(where, () if root is None else root, "a single value")
+    return _children(mounted)
 
 
 def _descend(tree: Tree, root: str | Sequence[str], where: str) -> Tree:
@@ -182,7 +245,3 @@ def _children(tree: Tree) -> dict[str, Tree]:
     if isinstance(tree, tuple | list):
         return {str(index): child for index, child in enumerate(tree)}
     return {}
-
-
-def _describe(tree: Tree) -> str:
-    return "a single value" if isinstance(tree, Leaf) else f"a sequence of {len(tree)}"

@@ -11,39 +11,61 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linen_store import _tree
-from linen_store._checksums import Checksums, damaged_files
+from linen_store._checksums import (
+    FILE_NAME,
+    Checksums,
+    announces_checksums,
+    crc32,
+    damaged_files,
+)
 from linen_store._collector import collector_paused
-from linen_store._layout import METADATA, find_tree, load_tree
+from linen_store._files import place, value_spec
+from linen_store._layout import find_tree, load_tree, names_file
 from linen_store._paths import file_identity
 from linen_store._specs import array_spec, render_spec
-from linen_store._tree import Leaf, Root, map_leaves
-from linen_store.errors import CheckpointReplacedError, ChecksumError, DamagedCheckpointError
+from linen_store._tree import Leaf, Root, change_leaves, mark_integers
+from linen_store.errors import ChecksumError, DamagedCheckpointError, UnknownOptionError
 from linen_store.lazy_store import LazyStore, ShardingLike
 
 if TYPE_CHECKING:
     from linen_store._arrays import ArrayFolder, ArrayMetadata, BadArrayError
 
-__all__ = ["CheckpointStore", "Verify"]
+__all__ = ["CheckpointStore", "Verify", "check_verify"]
 
 Verify: TypeAlias = bool | Literal["files"]
 """False to check nothing, True to check each leaf as it is read, "files" every file at opening."""
 
+_STRINGS = "_strings.json"
+_SMALL_FILES = ("_METADATA", "array_metadatas")
+"""Files, or folders of files, that say what arrays are: they are checked whenever they are read."""
+
+
+def check_verify(verify: Any) -> None:
+    """Refuse what `verify` cannot be.
+
+    Raises:
+      UnknownOptionError: it is neither a bool nor ``"files"``.
+    """
+    if verify not in (True, False, "files"):
+        raise UnknownOptionError("verify", verify, (True, False, "files"))
+
 
 class CheckpointStore(LazyStore):
-    """A read-only store over a checkpoint that `save`, Orbax v0 or Orbax v1 wrote.
+    """A read-only store over a checkpoint that `save`, Orbax v0, Orbax v1 or T5X wrote.
 
     Opening reads names only; shapes are read when they are asked for, and `read` is one batch of
     concurrent reads. What was read is kept in a bounded cache. Arrays come back as jax arrays,
     numpy arrays as numpy arrays, PRNG keys as keys, numbers, strings and None as themselves; a
-    stored tuple, list or named tuple comes back as a tuple.
+    stored tuple, list or named tuple comes back as a tuple. Names of nodes are strings; `snapshot`
+    gives integer keys back where `save` recorded them, which Orbax itself does not.
 
     Args:
       path: a checkpoint, one of its items, or a folder of checkpoints by step.
       root: the part of the checkpoint that holds the collections: None for the whole, a name or
         names that lead to it, or for each collection the names that lead to it; ``{"params": ()}``
         opens a checkpoint of bare parameters.
-      item: which item of a checkpoint that has several.
+      item: which item of a checkpoint that has several; ``"default"`` where there is one of this
+        name, as Orbax's `CheckpointManager` calls the item of a step that is saved as a whole.
       step: which step of a folder of checkpoints; the newest by default.
       dtype: a floating-point dtype that every floating-point array is cast to while it is read.
       sharding: where arrays are put: one sharding, or a function of a leaf's names in the file and
@@ -63,6 +85,7 @@ class CheckpointStore(LazyStore):
       AmbiguousCheckpointError: ``item`` or ``step`` is needed, or there is no such item or step.
       DamagedCheckpointError: a file is damaged, as far as opening can tell.
       RootNotFoundError: the checkpoint has no collections at ``root``.
+      UnknownOptionError: ``verify`` is none of its values.
 
     Example:
       >>> import tempfile, os, numpy as np, linen_store
@@ -90,13 +113,16 @@ class CheckpointStore(LazyStore):
         unbox: bool = False,
         cache_bytes: int = 1 << 30,
     ) -> None:
+        check_verify(verify)
         self._folder = find_tree(path, item=item, step=step)
-        self._identity = self._identify()
+        # Not the folder itself: a system may give a new folder the number of one just removed.
+        names = names_file(self._folder)
+        watched = {names: file_identity(names)}
         with collector_paused():
             found = load_tree(self._folder)
             recorded = Checksums.load(self._folder)
         self._layout = found
-        if recorded is not None and verify:
+        if verify:
             _check_files(self._folder, recorded, sizes_only=verify != "files")
         self._checksums = recorded if verify else None
         self._recorded = {} if recorded is None else recorded.arrays
@@ -105,14 +131,17 @@ class CheckpointStore(LazyStore):
         self._alike: dict[tuple[tuple[int, ...], str], jax.ShapeDtypeStruct] = {}
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
         self._strings: dict[str, str] | None = None
-        is_any_empty = any(0 in shape for shape, _, _ in self._recorded.values())
-        tree = map_leaves(self._restored_kind, found.tree) if is_any_empty else found.tree
+        tree = mark_integers(found.tree, () if recorded is None else set(recorded.integers))
+        if any(0 in shape for shape, _, _ in self._recorded.values()):
+            tree = change_leaves(self._restored_kind, tree)
         super().__init__(
             path,
-            _tree.unbox(tree) if unbox else tree,
+            tree,
+            watched=watched,
             root=root,
             dtype=dtype,
             sharding=sharding,
+            unbox=unbox,
             cache_bytes=cache_bytes,
         )
 
@@ -135,7 +164,10 @@ class CheckpointStore(LazyStore):
         return [self._stored_spec(leaf) for leaf in leaves]
 
     def _is_stored_array(self, leaf: Leaf) -> bool:
-        return leaf.kind in ("array", "numpy", "scalar") and not self._is_empty(leaf.joined)
+        is_array = leaf.kind in ("array", "numpy", "scalar")
+        return (
+            is_array and leaf.names not in self._layout.values and not self._is_empty(leaf.joined)
+        )
 
     def _load_metadata(self, leaves: Sequence[Leaf]) -> None:
         leaves = [leaf for leaf in leaves if leaf.names not in self._metadata]
@@ -164,6 +196,8 @@ class CheckpointStore(LazyStore):
         return self._arrays
 
     def _stored_spec(self, leaf: Leaf) -> Any:
+        if leaf.names in self._layout.values:
+            return value_spec(self._layout.values[leaf.names])
         if leaf.kind == "none":
             return None
         if leaf.kind == "string":
@@ -185,15 +219,26 @@ class CheckpointStore(LazyStore):
         return self._alike[key]
 
     def _string(self, leaf: Leaf) -> str:
-        file = os.path.join(self._folder, "_strings.json")
+        file = os.path.join(self._folder, _STRINGS)
         try:
             if self._strings is None:
-                with open(file, "rb") as stream:
-                    self._strings = json.load(stream)
+                self._strings = json.loads(self._checked_bytes(file, leaf))
             return str(self._strings[leaf.joined])
         except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, DamagedCheckpointError):
+                raise
             reason = f"{type(error).__name__}: {error}"
             raise DamagedCheckpointError(self.path, file, reason, leaf.names) from error
+
+    def _checked_bytes(self, file: str, leaf: Leaf) -> bytes:
+        with open(file, "rb") as stream:
+            raw = stream.read()
+        name = os.path.basename(file)
+        files = {} if self._checksums is None else self._checksums.files
+        if name in files and files[name] != (len(raw), crc32(raw)):
+            self._check_same()
+            raise ChecksumError(self.path, file, "its CRC-32 differs", leaf.names)
+        return raw
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
         stored = [
@@ -208,6 +253,9 @@ class CheckpointStore(LazyStore):
         ]
 
     def _unstored(self, leaf: Leaf, spec: Any) -> Any:
+        if leaf.names in self._layout.values:
+            value = self._layout.values[leaf.names]
+            return place([(value, leaf, spec)])[0] if isinstance(value, np.ndarray) else value
         if not isinstance(spec, jax.ShapeDtypeStruct):
             return spec
         if leaf.kind == "numpy":
@@ -238,27 +286,16 @@ class CheckpointStore(LazyStore):
             )
             for leaf, spec in wanted
         ]
-        self._check_same()
         try:
-            values = read_batch(self._opened_arrays(), requests)
+            return read_batch(self._opened_arrays(), requests)
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
-        self._check_same()
-        return values
 
     def _check_metadata(self, leaf: Leaf) -> None:
         found, saved = self._metadata[leaf.names].spec, self._described(leaf)
         if found is not saved and (found.shape, found.dtype) != (saved.shape, saved.dtype):
             reason = f"it is {render_spec(found)}, {render_spec(saved)} was saved"
             raise DamagedCheckpointError(self.path, self._folder, reason, leaf.names)
-
-    def _check_same(self) -> None:
-        if self._identify() != self._identity:
-            raise CheckpointReplacedError(self.path)
-
-    def _identify(self) -> Any:
-        # Not the folder itself: a system may give a new folder the number of one just removed.
-        return file_identity(os.path.join(self._folder, METADATA))
 
     def _damaged(self, leaf: Leaf, error: BadArrayError) -> DamagedCheckpointError:
         """Say which leaf, and look for the file whose damage explains it.
@@ -274,9 +311,14 @@ class CheckpointStore(LazyStore):
         return kind(self.path, file, reason, leaf.names)
 
 
-def _check_files(folder: str, checksums: Checksums, *, sizes_only: bool) -> None:
-    """Check every file, or sizes and the list of names only."""
-    small = [name for name in checksums.files if os.path.basename(name) == METADATA]
+def _check_files(folder: str, checksums: Checksums | None, *, sizes_only: bool) -> None:
+    """Check every file, or sizes and the files that say what arrays are only."""
+    if checksums is None:
+        if announces_checksums(folder):
+            file = os.path.join(folder, FILE_NAME)
+            raise DamagedCheckpointError(folder, file, "it is missing, and was written")
+        return
+    small = [name for name in checksums.files if name.split(os.sep)[0] in _SMALL_FILES]
     for found in (
         damaged_files(folder, checksums, sizes_only=sizes_only),
         damaged_files(folder, checksums, names=small),

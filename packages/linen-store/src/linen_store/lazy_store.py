@@ -9,19 +9,43 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 
 from linen_core import StoreCapabilities, VariableStore
-from linen_core.errors import StoreClosedError, StorePathError
+from linen_core.errors import StoreClosedError, StoreError, StorePathError
+from linen_core.filters import CollectionFilter
 from linen_store._buffers import is_canonical
-from linen_store._specs import array_spec, cast_spec, floating_dtype, render_spec
+from linen_store._paths import file_identity, local_path
+from linen_store._specs import (
+    Bounds,
+    array_spec,
+    cast_spec,
+    flatten_names,
+    floating_dtype,
+    is_array_spec,
+    is_key,
+    local_regions,
+    nbytes,
+    render_spec,
+)
 from linen_store._texts import counted
-from linen_store._tree import Leaf, Root, Tree, leaves_of, map_leaves, mount, paths_of
-from linen_store.errors import ForkedStoreError
+from linen_store._tree import (
+    Leaf,
+    Root,
+    Tree,
+    has_integers,
+    leaves_of,
+    map_leaves,
+    mount,
+    original_keys,
+    paths_of,
+    unbox_nodes,
+)
+from linen_store.errors import CheckpointReplacedError, ForkedStoreError
 
 __all__ = ["LazyStore", "ShardingLike", "StoreStats"]
 
@@ -49,7 +73,7 @@ class StoreStats:
     """Values that were read from the file."""
 
     bytes: int = 0
-    """Their size in memory."""
+    """Their size as it is stored; of arrays that are split, that of the parts that were read."""
 
     hits: int = 0
     """Values that were given from the cache instead."""
@@ -65,9 +89,11 @@ class LazyStore(VariableStore):
     Args:
       path: the file or folder, for errors and the repr.
       tree: the leaves of the file.
+      watched: files whose replacement makes a read fail, and the identity of each at opening.
       root: which part of the file holds the collections (see `CheckpointStore`).
       dtype: a floating-point dtype that every floating-point array is cast to.
       sharding: where arrays are put.
+      unbox: whether a node that holds nothing but an array named ``value`` is that array.
       cache_bytes: how much is kept in memory of what was read, the most recently used first.
 
     Raises:
@@ -88,13 +114,18 @@ class LazyStore(VariableStore):
         path: str | os.PathLike[str],
         tree: Tree,
         *,
+        watched: Mapping[str, Any] | None = None,
         root: Root = None,
         dtype: Any = None,
         sharding: ShardingLike = None,
+        unbox: bool = False,
         cache_bytes: int = _CACHE_BYTES,
     ) -> None:
-        self.path = os.fspath(path)
-        self._tree = mount(tree, root, self.path)
+        self.path = local_path(path)
+        self._tree = mount(unbox_nodes(tree) if unbox else tree, root, self.path)
+        self._watched = {} if watched is None else watched
+        self._has_integers: bool | None = None
+        self._parts: dict[Any, tuple[int, int]] = {}
         self._dtype = floating_dtype(dtype)
         self._sharding = sharding
         self._cache_bytes = cache_bytes
@@ -105,6 +136,9 @@ class LazyStore(VariableStore):
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._closed = False
+
+    _reads_parts = True
+    """Whether of an array only the parts are read that devices of this process need."""
 
     @abc.abstractmethod
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
@@ -163,6 +197,15 @@ class LazyStore(VariableStore):
         values = self._read_leaves(list(leaves.values()), floating_dtype(dtype), sharding)
         return [map_leaves(lambda leaf: values[leaf.names], node) for node in nodes]
 
+    def snapshot(self, filter: CollectionFilter = True) -> dict[str, Any]:  # noqa: A002 - the protocol's word
+        # Names are strings here; keys that were integers, where the file tells, are so again.
+        found = super().snapshot(filter)
+        if self._has_integers is None:
+            self._has_integers = has_integers(self._tree)
+        if not self._has_integers:
+            return found
+        return {name: original_keys(self._tree[name], values) for name, values in found.items()}
+
     def leaves(self, collection: str, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
         # Names are known since opening: no shape has to be looked up for them.
         return tuple(paths_of(self._find(collection, path), path))
@@ -179,13 +222,17 @@ class LazyStore(VariableStore):
             self._find(collection, path), dict
         )
 
-    def leaf_names(self, collection: str, path: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Tell under which names of the file the value at a path is stored.
+    def inner_names(
+        self, collection: str, path: tuple[str, ...]
+    ) -> dict[tuple[str, ...], tuple[str, ...]]:
+        """Return, for the names in the file of each leaf of a value, its names inside the value.
 
         Raises:
           StorePathError: nothing is stored at ``path``.
         """
-        return tuple(leaf.names for leaf in leaves_of(self._find(collection, path)))
+        value = map_leaves(lambda leaf: leaf, self._find(collection, path))
+        names, leaves, _ = flatten_names(value)
+        return {leaf.names: inner for leaf, inner in zip(leaves, names, strict=True)}
 
     def close(self) -> None:
         """Let go of the cache. Closing twice is fine; to read afterwards is an error."""
@@ -236,34 +283,75 @@ class LazyStore(VariableStore):
         # The lock is held while reading, so that two threads that want the same leaf read it once.
         with self._lock:
             self._check_open()
+            # The cache would hold values of another checkpoint.
+            self._check_same()
             specs = self._placed_specs(leaves, dtype, sharding)
             keys = [
                 (leaf.names, getattr(spec, "dtype", None), getattr(spec, "sharding", None))
                 for leaf, spec in zip(leaves, specs, strict=True)
             ]
             missing = [index for index, key in enumerate(keys) if not self._is_kept(key)]
-            loaded = dict(
-                zip(
-                    missing,
-                    self._load_values([leaves[i] for i in missing], [specs[i] for i in missing])
-                    if missing
-                    else (),
-                    strict=True,
-                )
-            )
+            found = self._load([leaves[i] for i in missing], [specs[i] for i in missing])
+            loaded = dict(zip(missing, found, strict=True))
             values = {
                 leaf.names: loaded[index] if index in loaded else self._recall(keys[index])
                 for index, leaf in enumerate(leaves)
             }
-            sizes = {index: _size(value) for index, value in loaded.items()}
             for index, value in loaded.items():
-                self._keep(keys[index], value, sizes[index])
+                self._keep(keys[index], value)
             self._stats = StoreStats(
                 leaves=self._stats.leaves + len(missing),
-                bytes=self._stats.bytes + sum(sizes.values()),
+                bytes=self._stats.bytes
+                + sum(self._bytes_read(leaves[i], specs[i]) for i in missing),
                 hits=self._stats.hits + len(leaves) - len(missing),
             )
             return values
+
+    def _load(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
+        if not leaves:
+            return []
+        try:
+            values = self._load_values(leaves, specs)
+        except StoreError:
+            # Another checkpoint may have taken the place of this one meanwhile.
+            self._check_same()
+            raise
+        self._check_same()
+        return values
+
+    def _check_same(self) -> None:
+        for file, identity in self._watched.items():
+            if file_identity(file) != identity:
+                raise CheckpointReplacedError(self.path)
+
+    def _bytes_read(self, leaf: Leaf, spec: Any) -> int:
+        stored = self._specs[leaf.names]
+        if leaf.kind not in ("array", "numpy") or not is_array_spec(stored):
+            return 0
+        sharding = getattr(spec, "sharding", None)
+        if not self._reads_parts or sharding is None or is_key(stored):
+            return nbytes(stored)
+        return int(self._local_elements(stored.shape, sharding)[0] * stored.dtype.itemsize)
+
+    def _local_elements(self, shape: tuple[int, ...], sharding: Any) -> tuple[int, int]:
+        """Count the elements of an array that this process reads, and those that its devices hold."""
+        if (shape, sharding) not in self._parts:
+            read = sum(map(_elements, local_regions(shape, sharding)))
+            held = math.prod(sharding.shard_shape(shape)) * len(sharding.addressable_devices)
+            self._parts[shape, sharding] = read, held
+        return self._parts[shape, sharding]
+
+    def _size(self, value: Any) -> int:
+        """Compute the memory that a value takes in this process."""
+        if isinstance(value, np.ndarray):
+            return value.nbytes
+        if not isinstance(value, jax.Array):
+            return 0
+        # Arrays of JAX know their `nbytes` too, after a detour that this saves.
+        elements = math.prod(value.shape)
+        if elements and not isinstance(value.sharding, jax.sharding.SingleDeviceSharding):
+            elements = self._local_elements(value.shape, value.sharding)[1]
+        return elements * int(value.dtype.itemsize)
 
     def _is_kept(self, key: Any) -> bool:
         if key not in self._cache:
@@ -280,7 +368,10 @@ class LazyStore(VariableStore):
         self._cache.move_to_end(key)
         return self._cache[key][0]
 
-    def _keep(self, key: Any, value: Any, size: int) -> None:
+    def _keep(self, key: Any, value: Any) -> None:
+        if isinstance(value, jax.core.Tracer):
+            return  # it belongs to the transformation that it was read in
+        size = self._size(value)
         if size > self._cache_bytes:
             return
         self._cache[key] = value, size
@@ -337,7 +428,5 @@ def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
     return array_spec(spec.shape, spec.dtype, where)
 
 
-def _size(value: Any) -> int:
-    # Arrays of JAX know their `nbytes` too, after a detour that this saves.
-    is_array = isinstance(value, jax.Array | np.ndarray)
-    return math.prod(value.shape) * int(value.dtype.itemsize) if is_array else 0
+def _elements(bounds: Bounds) -> int:
+    return math.prod(stop - start for start, stop in bounds)

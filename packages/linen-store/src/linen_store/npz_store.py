@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import os
 import zipfile
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from linen_store._files import KeyMap, named_tree, place
+from linen_store._files import KeyMap, Layout, check_layout, named_tree, place
+from linen_store._foreign import hint_for_zip
+from linen_store._npy import NPY_ERRORS, SUFFIX, NpyHeader, flat_names, read_npy_header
 from linen_store._paths import file_identity, local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
-from linen_store.errors import (
-    CheckpointNotFoundError,
-    CheckpointReplacedError,
-    DamagedCheckpointError,
-    NotACheckpointError,
-)
+from linen_store.errors import CheckpointNotFoundError, DamagedCheckpointError, NotACheckpointError
 from linen_store.lazy_store import LazyStore, ShardingLike
 
 __all__ = ["NpzStore"]
 
-_BFLOAT16 = np.dtype(jnp.bfloat16)
-_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    ValueError,
-    KeyError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
-_SUFFIX = ".npy"
+_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, *NPY_ERRORS)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MOST_EXPANSION = 1032
 """No byte that is compressed by Deflate, as numpy's are, becomes more bytes than this."""
@@ -45,16 +30,19 @@ _MOST_EXPANSION = 1032
 class NpzStore(LazyStore):
     """A read-only store over an ``.npz`` file, whose names are split at slashes.
 
-    Opening reads headers only, a read the arrays that are asked for; their CRC-32 is checked.
-    Pickled objects are refused, never loaded.
+    Opening reads headers only, a read the arrays that are asked for; their CRC-32 is always
+    checked. Pickled objects are refused, never loaded, and so are the names of a PyTorch model,
+    unless ``layout`` says that the arrays are those of the model.
 
     Args:
       path: the file.
       root: which part of the file holds the collections (see `CheckpointStore`).
       key_map: from each name in the file to the names of the variable, as a mapping or a function;
         to None for arrays that are left out.
+      layout: ``"model"`` where the arrays have the layout that the model wants, whoever wrote them.
       dtype: a floating-point dtype that every floating-point array is cast to.
       sharding: where arrays are put (see `CheckpointStore`).
+      unbox: whether boxes are taken off (see `CheckpointStore`).
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
@@ -62,6 +50,8 @@ class NpzStore(LazyStore):
       CheckpointNotFoundError: nothing is at ``path``.
       NotACheckpointError: the file holds pickled objects.
       DamagedCheckpointError: the file is damaged.
+      TorchNamesError: the names are those of a PyTorch model.
+      UnknownOptionError: ``layout`` is none of its values.
       RootNotFoundError: the file has no collections at ``root``.
 
     Example:
@@ -78,16 +68,18 @@ class NpzStore(LazyStore):
         root: Root = None,
         *,
         key_map: KeyMap = None,
+        layout: Layout = None,
         dtype: Any = None,
         sharding: ShardingLike = None,
+        unbox: bool = False,
         cache_bytes: int = 1 << 30,
     ) -> None:
         where = local_path(path)
+        watched = {where: file_identity(where)}
         try:
             self._archive = zipfile.ZipFile(where)
-            self._file_identity = file_identity(where)
             self._headers = {
-                info.filename.removesuffix(_SUFFIX): self._header(where, info)
+                info.filename.removesuffix(SUFFIX): self._header(where, info)
                 for info in self._archive.infolist()
             }
         except FileNotFoundError as error:
@@ -100,14 +92,24 @@ class NpzStore(LazyStore):
             raise DamagedCheckpointError(
                 where, where, f"{type(error).__name__}: {error}"
             ) from error
+        check_layout(where, flat_names(list(self._headers)), layout)
         tree, self._names = named_tree(where, self._headers, "/", key_map)
         super().__init__(
-            where, tree, root=root, dtype=dtype, sharding=sharding, cache_bytes=cache_bytes
+            where,
+            tree,
+            watched=watched,
+            root=root,
+            dtype=dtype,
+            sharding=sharding,
+            unbox=unbox,
+            cache_bytes=cache_bytes,
         )
 
-    def _header(self, where: str, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        if not info.filename.endswith(_SUFFIX):
-            hint = "An .npz holds files of numpy alone; the file may be one of PyTorch."
+    _reads_parts = False
+
+    def _header(self, where: str, info: zipfile.ZipInfo) -> NpyHeader:
+        if not info.filename.endswith(SUFFIX):
+            hint = hint_for_zip(info.filename)
             raise NotACheckpointError(where, f"a zip file with {info.filename!r} in it", hint)
         if (
             info.compress_type not in _METHODS
@@ -116,51 +118,29 @@ class NpzStore(LazyStore):
             reason = f"{info.filename!r} cannot have {info.file_size:,} bytes, packed as it is"
             raise DamagedCheckpointError(where, where, reason)
         with self._archive.open(info) as stream:
-            version = np.lib.format.read_magic(stream)
-            read: Any = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, _, dtype = read(stream)
-            start = stream.tell()
-        if dtype.hasobject:
-            hint = "Loading them would run code. Save plain arrays instead."
-            raise NotACheckpointError(where, f"pickled objects in {info.filename!r}", hint)
-        if dtype.kind == "V" and dtype.itemsize == _BFLOAT16.itemsize and dtype.names is None:
-            dtype = _BFLOAT16  # numpy does not know its name, and writes two bytes of anything
-        if dtype.kind not in "biufcV" or (dtype.kind == "V" and dtype != _BFLOAT16):
-            raise NotACheckpointError(where, f"an array of {dtype}", "Save arrays of numbers.")
-        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != info.file_size - start:
-            reason = f"{info.filename!r} does not have the size of {dtype}{shape}"
-            raise DamagedCheckpointError(where, where, reason)
-        return shape, dtype.newbyteorder("=")
+            return read_npy_header(where, info.filename, stream, info.file_size)
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
-        return [array_spec(*self._headers[self._names[leaf.names]]) for leaf in leaves]
+        headers = [self._headers[self._names[leaf.names]] for leaf in leaves]
+        return [array_spec(one.shape, one.dtype.newbyteorder("=")) for one in headers]
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
-        self._check_same()
-        arrays = [self._load(leaf) for leaf in leaves]
+        arrays = [self._array(leaf) for leaf in leaves]
         return place(list(zip(arrays, leaves, specs, strict=True)))
 
-    def _load(self, leaf: Leaf) -> np.ndarray[Any, Any]:
+    def _array(self, leaf: Leaf) -> np.ndarray[Any, Any]:
         name = self._names[leaf.names]
         try:
-            with self._archive.open(name + _SUFFIX) as stream:
+            with self._archive.open(name + SUFFIX) as stream:
                 array = np.lib.format.read_array(stream, allow_pickle=False)
         except (OSError, *_ERRORS) as error:
-            self._check_same()
             reason = f"{type(error).__name__}: {error}"
             raise DamagedCheckpointError(self.path, self.path, reason, leaf.names) from error
-        dtype = self._headers[name][1]
+        dtype = self._headers[name].dtype.newbyteorder("=")
         if array.dtype.kind == "V":
             return array.view(dtype)
         native: np.ndarray[Any, Any] = array.astype(dtype, copy=False)
         return native
-
-    def _check_same(self) -> None:
-        if file_identity(self.path) != self._file_identity:
-            raise CheckpointReplacedError(self.path)
 
     def close(self) -> None:
         """Let go of the file and the cache. Closing twice is fine."""

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import os
 import re
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
 
-from linen_store._files import KeyMap
+from linen_core import VariableStore, as_store
+from linen_store._aggregate import AGGREGATE, is_msgpack
+from linen_store._files import KeyMap, Layout, check_layout
+from linen_store._foreign import FOREIGN_SUFFIXES, READABLE, foreign_file
 from linen_store._layout import holds_orbax, holds_steps, listed
 from linen_store._paths import local_path
 from linen_store._tree import Root
-from linen_store.checkpoint_store import CheckpointStore, Verify
+from linen_store.checkpoint_store import CheckpointStore, Verify, check_verify
 from linen_store.errors import (
     AmbiguousCheckpointError,
     KeyMapError,
     NotACheckpointError,
+    StoreOptionsError,
 )
 from linen_store.lazy_store import LazyStore, ShardingLike
+from linen_store.msgpack_store import INDEX as MSGPACK_INDEX
 from linen_store.msgpack_store import FlaxMsgpackStore
+from linen_store.npy_store import NpyFolderStore, holds_npy
 from linen_store.npz_store import NpzStore
 from linen_store.safetensors_store import INDEX, SafetensorsStore
 
-__all__ = ["open_store"]
+__all__ = ["OpenOptions", "open_store", "opened_store"]
 
+_INDICES = (INDEX, MSGPACK_INDEX)
 _SUFFIXES = (".safetensors", ".msgpack", ".npz")
 _FLAX_STEP = re.compile(r"checkpoint_(\d+(?:\.\d+)?)")
-# A map of MessagePack, empty, short, or with a length of 16 or 32 bits, and its first key, a string.
-_MSGPACK = re.compile(rb"\x80\Z|(?:[\x81-\x8f]|\xde.{2}|\xdf.{4})[\xa0-\xbf\xd9-\xdb]", re.DOTALL)
-_PICKLE = re.compile(rb"\x80[\x02-\x05].", re.DOTALL)
-_READABLE = (
-    "Readable are Orbax checkpoints, safetensors, the MessagePack of flax and npz; check the path."
-)
+
+
+class OpenOptions(TypedDict, total=False):
+    """The arguments of `open_store` that say which part of which checkpoint is meant, and how it is read."""
+
+    root: Root
+    item: str | None
+    step: int | None
+    key_map: KeyMap
+    layout: Layout
+    verify: Verify
+    unbox: bool
+    cache_bytes: int
 
 
 def open_store(
@@ -40,6 +57,7 @@ def open_store(
     item: str | None = None,
     step: int | None = None,
     key_map: KeyMap = None,
+    layout: Layout = None,
     dtype: Any = None,
     sharding: ShardingLike = None,
     verify: Verify = True,
@@ -48,20 +66,24 @@ def open_store(
 ) -> LazyStore:
     """Open a checkpoint of any format that can be read.
 
-    These are what Orbax v0 and v1 write (checkpoints, items of them, folders by step), safetensors
-    (a file, or parts with an index), the MessagePack files of flax (``to_bytes``, the old
-    ``checkpoint_N``), and ``.npz``.
+    These are what Orbax v0 and v1 write (checkpoints, items of them, folders by step), what early
+    Orbax and T5X wrote (a file ``checkpoint`` with the values, or with placeholders for arrays of
+    zarr beside it), safetensors (a file, or parts with an index), the MessagePack of flax
+    (``to_bytes``, the old ``checkpoint_N``, or parts with an index), ``.npz``, and folders of
+    ``.npy`` files.
 
     Args:
-      path: a file or a folder.
+      path: a file or a folder; ``~`` is the home folder, and ``file://`` addresses are paths.
       root: which part of it holds the collections (see `CheckpointStore`).
       item: which item of a checkpoint, or which file of a folder, where there are several.
       step: which step of a folder of checkpoints; the newest finished one by default.
       key_map: from flat names to those of variables (see `SafetensorsStore`).
+      layout: ``"model"`` where the arrays of a PyTorch file have the layout that the model wants (see
+        `SafetensorsStore`).
       dtype: a floating-point dtype that every floating-point array is cast to.
       sharding: where arrays are put (see `CheckpointStore`).
-      verify: how checksums are checked (see `CheckpointStore`).
-      unbox: whether the boxes of an Orbax checkpoint are taken off (see `CheckpointStore`).
+      verify: how checksums are checked, where the format has them (see `CheckpointStore`).
+      unbox: whether boxes are taken off (see `CheckpointStore`).
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
@@ -71,6 +93,8 @@ def open_store(
       UnfinishedCheckpointError: the checkpoint was not finished.
       AmbiguousCheckpointError: ``item`` or ``step`` is needed, or there is no such one.
       KeyMapError: ``key_map`` is given for a format that has no flat names.
+      TorchLayoutError: the file is PyTorch's, and ``layout`` is not given.
+      UnknownOptionError: ``layout`` or ``verify`` is none of its values.
       StoreError: the file is damaged, or unsafe.
 
     Example:
@@ -81,41 +105,82 @@ def open_store(
       (3,)
     """
     where = local_path(path)
-    common: dict[str, Any] = {"dtype": dtype, "sharding": sharding, "cache_bytes": cache_bytes}
+    check_layout(where, (), layout)
+    check_verify(verify)
+    common: dict[str, Any] = {
+        "dtype": dtype,
+        "sharding": sharding,
+        "unbox": unbox,
+        "cache_bytes": cache_bytes,
+    }
+    flat: dict[str, Any] = {"key_map": key_map, "layout": layout, **common}
     if os.path.lexists(where) and not os.path.isdir(where):
         for argument, given in (("item", item), ("step", step)):
             if given is not None:
                 raise AmbiguousCheckpointError(where, argument, (), given)
-        return _open_file(where, root, key_map, common)
+        if not _is_aggregate_file(where):
+            return _open_file(where, root, flat, common)
+        where = os.path.dirname(os.path.abspath(where))
     # Where nothing is, the reader of Orbax looks for what a save left beside it.
     names = listed(where) if os.path.isdir(where) else []
     found = _files_of(where, names, item, step)
+    if found == where:
+        return NpyFolderStore(where, root, **flat)
     if found is not None:
         inner = None if item in names else item
-        more = {"key_map": key_map, "verify": verify, "unbox": unbox, **common}
-        return open_store(found, root, item=inner, **more)
+        return open_store(found, root, item=inner, verify=verify, **flat)
     if key_map is not None and names:
         raise KeyMapError(where)
-    return CheckpointStore(where, root, item, step, verify=verify, unbox=unbox, **common)
+    return CheckpointStore(where, root, item, step, verify=verify, **common)
 
 
-def _open_file(where: str, root: Root, key_map: KeyMap, common: dict[str, Any]) -> LazyStore:
+@contextlib.contextmanager
+def opened_store(
+    store: VariableStore | Mapping[str, Any] | str | os.PathLike[str], options: OpenOptions
+) -> Iterator[VariableStore]:
+    """Give the store that an argument means, and close it if it was opened here.
+
+    Raises:
+      StoreOptionsError: there are options, and no path that they could be for.
+      StoreError: the path cannot be opened.
+    """
+    if isinstance(store, str | os.PathLike):
+        with open_store(store, **options) as opened:
+            yield opened
+        return
+    defaults = inspect.signature(open_store).parameters
+    given = [name for name, value in options.items() if value != defaults[name].default]
+    if given:
+        raise StoreOptionsError(given, type(store).__name__)
+    yield as_store(store)
+
+
+def _is_aggregate_file(where: str) -> bool:
+    """Return whether a file is the list of names of a folder that early Orbax or T5X wrote."""
+    return os.path.basename(where) == AGGREGATE and _kind_of_file(where) == "msgpack"
+
+
+def _open_file(where: str, root: Root, flat: dict[str, Any], common: dict[str, Any]) -> LazyStore:
     kind = _kind_of_file(where)
     if kind == "safetensors":
-        return SafetensorsStore(where, root, key_map=key_map, **common)
+        return SafetensorsStore(where, root, **flat)
     if kind == "npz":
-        return NpzStore(where, root, key_map=key_map, **common)
+        return NpzStore(where, root, **flat)
     if kind == "msgpack":
-        if key_map is not None:
+        if flat["key_map"] is not None:
             raise KeyMapError(where)
         return FlaxMsgpackStore(where, root, **common)
-    raise NotACheckpointError(where, kind, _READABLE)
+    raise NotACheckpointError(where, kind, READABLE)
 
 
 def _kind_of_file(where: str) -> str:
-    """Tell a format by its first bytes."""
-    if where.endswith(INDEX):
-        return "safetensors"
+    """Recognise a format by its first bytes.
+
+    Raises:
+      NotACheckpointError: the format is known, but not read.
+    """
+    if where.endswith(_INDICES):
+        return "msgpack" if where.endswith(MSGPACK_INDEX) else "safetensors"
     try:
         with open(where, "rb") as stream:
             head = stream.read(16)
@@ -123,19 +188,20 @@ def _kind_of_file(where: str) -> str:
         return f"a file that cannot be read ({error.strerror})"
     if not head:
         return "an empty file"
+    foreign = foreign_file(where, head)
+    if foreign is not None:
+        raise NotACheckpointError(where, foreign.found, foreign.hint)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the latter where it holds nothing
         return "npz"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
         return "safetensors"
-    if _PICKLE.match(head):
-        return "a pickle, which would run code"
-    if _MSGPACK.match(head):
+    if is_msgpack(head):
         return "msgpack"
     return f"a file that starts with {head!r}"
 
 
 def _files_of(where: str, names: list[str], item: str | None, step: int | None) -> str | None:
-    """Find the file, or the step's folder, that a folder of other formats than Orbax's means."""
+    """Find what a folder of other formats than Orbax's means: a file, a step's folder, or itself."""
     if holds_orbax(where, names):
         return None
     steps = {float(match[1]): name for name in names if (match := _FLAX_STEP.fullmatch(name))}
@@ -147,8 +213,12 @@ def _files_of(where: str, names: list[str], item: str | None, step: int | None) 
         return os.path.join(where, steps[max(steps) if step is None else step])
     if item not in names and holds_steps(where, names):
         return None
-    candidates = [name for name in names if name.endswith(INDEX)]
+    candidates = [name for name in names if name.endswith(_INDICES)]
     candidates = candidates or [name for name in names if name.endswith(_SUFFIXES)]
+    if not candidates and item is None and step is None and holds_npy(where):
+        return where
+    # One file of a format that is not read tells how to convert it.
+    candidates = candidates or [name for name in names if name.endswith(FOREIGN_SUFFIXES)][:1]
     if step is not None and candidates:
         raise AmbiguousCheckpointError(where, "step", (), step)
     if item is not None and candidates:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 import linen_core as nn
-from linen_core import VariableStore, as_store
+from linen_core import VariableStore
 from linen_core.meta import get_partition_spec
-from linen_store._fit import Names, Stored, index_store, match
+from linen_store._fit import Names, Row, Stored, index_store, match, mismatches
 from linen_store._specs import cast_spec, floating_dtype, key_name, nbytes
 from linen_store._texts import counted
 from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
 from linen_store.lazy_store import ShardingLike
-from linen_store.opening import open_store
+from linen_store.opening import OpenOptions, opened_store
 
 __all__ = ["LeafPlan", "MeshLike", "ReadPlan", "Rules", "mesh_sharding", "plan"]
 
@@ -107,6 +106,7 @@ def plan(
     *,
     processes: int = 1,
     dtype: Any = None,
+    **options: Unpack[OpenOptions],
 ) -> ReadPlan:
     """Tell what loading variables onto a mesh will read and hold, without reading a value.
 
@@ -121,8 +121,10 @@ def plan(
       processes: how many processes the devices are divided among, in the order of the mesh; for a
         `jax.sharding.Mesh` its devices tell.
       dtype: a floating-point dtype that every floating-point array is cast to.
+      **options: those of `open_store`, ``item`` or ``root`` for example, where ``store`` is a path.
 
     Raises:
+      StoreOptionsError: there are options, and ``store`` is no path.
       RestoreMismatchError: the store lacks variables that are wanted, or has them in other shapes.
       UnevenShardingError: an axis cannot be split so, or not evenly.
       StoreDtypeError: ``dtype`` is no floating-point dtype.
@@ -136,13 +138,10 @@ def plan(
       >>> found.device_bytes, found.process_bytes
       (32, (128,))
     """
-    with contextlib.ExitStack() as stack:
-        if isinstance(store, str | os.PathLike):
-            store = stack.enter_context(open_store(store))
-        opened = as_store(store)
+    with opened_store(store, options) as opened:
         stored = index_store(opened, {})
         partitions = partition_specs(wanted, rules)
-        chosen = stored if wanted is None else _chosen(partitions, stored, opened)
+        chosen = stored if wanted is None else _chosen(wanted, stored, opened)
     sizes = dict(mesh.shape) if isinstance(mesh, Mesh | AbstractMesh) else dict(mesh)
     owners = _owners(mesh, sizes, processes)
     dtype = floating_dtype(dtype)
@@ -180,17 +179,20 @@ def mesh_sharding(wanted: Any, mesh: Mesh, rules: Rules | None) -> ShardingLike:
 
 def partition_specs(wanted: Any, rules: Rules | None) -> dict[Names, PartitionSpec]:
     """Find the mesh axes of each variable, by its name with and without that of the box."""
-    specs = get_partition_spec(wanted)
     found: dict[Names, PartitionSpec] = {}
-    for keys, spec in jax.tree_util.tree_flatten_with_path(
-        specs, is_leaf=lambda node: isinstance(node, PartitionSpec)
-    )[0]:
+    # Not by the class: the boxes of flax name their axes in the same way.
+    for keys, node in jax.tree_util.tree_flatten_with_path(wanted, is_leaf=_is_box)[0]:
         names = tuple(map(key_name, keys))
+        spec = node.get_partition_spec() if _is_box(node) else get_partition_spec(node)
         partition = spec if isinstance(spec, PartitionSpec) else PartitionSpec()
         if rules is not None:
             partition = nn.logical_to_mesh_axes(tuple(partition), rules) or PartitionSpec()
         found[names] = found[*names, "value"] = partition
     return found
+
+
+def _is_box(node: Any) -> bool:
+    return hasattr(node, "get_partition_spec")
 
 
 def _as_tuple(axes: Any) -> tuple[str, ...]:
@@ -200,15 +202,25 @@ def _as_tuple(axes: Any) -> tuple[str, ...]:
 
 
 def _chosen(
-    partitions: Mapping[Names, PartitionSpec], stored: Mapping[Names, Stored], store: VariableStore
+    wanted: Any, stored: Mapping[Names, Stored], store: VariableStore
 ) -> dict[Names, Stored]:
-    names = [name for name in partitions if name[-1:] != ("value",)]
-    found = {name: match(name, stored) for name in names}
-    missing = [f"{'/'.join(name)}: missing" for name, one in found.items() if one is None]
-    if missing:
+    """Find what is wanted, a box by the name of its variable.
+
+    Raises:
+      RestoreMismatchError: something is not stored, or in another shape.
+    """
+    rows = []
+    for keys, node in jax.tree_util.tree_flatten_with_path(wanted, is_leaf=_is_box)[0]:
+        names = tuple(map(key_name, keys))
+        rows += [Row(names, spec, match(names, stored)) for spec in jax.tree.leaves(node)]
+    used = {row.stored.names for row in rows if row.stored is not None}
+    unused = {name: one for name, one in stored.items() if one.names not in used}
+    missing = [row for row in rows if row.stored is None]
+    problems = mismatches(rows, unused, missing, "the plan")
+    if problems:
         model = "the wanted variables"
-        raise RestoreMismatchError(model, repr(store), missing)
-    return {name: one for name, one in found.items() if one is not None}
+        raise RestoreMismatchError(model, repr(store), problems)
+    return {row.names: row.stored for row in rows if row.stored is not None}
 
 
 def _parts(

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from linen_core import MemoryStore, VariableStore
+import linen_core as nn
+from linen_core import VariableStore
+from linen_store._files import KeyMap, Layout
 from linen_store._fit import Call, Names, Row, Stored, index_store, match, mismatches
-from linen_store._progress import Progress, batches, reporting
-from linen_store._specs import (
-    array_spec,
-    flatten_names,
-    floating_dtype,
-    key_name,
-    nbytes,
-    render_spec,
-)
+from linen_store._progress import Progress
+from linen_store._reading import ModelSharding, Reading, placed, read_rows
+from linen_store._specs import flatten_names, floating_dtype, is_array_spec, nbytes, render_spec
+from linen_store._target import Target
 from linen_store._texts import counted
 from linen_store._tree import Root
-from linen_store.errors import RestoreMismatchError, RngsMissingError
-from linen_store.lazy_store import LazyStore
-from linen_store.opening import open_store
+from linen_store.checkpoint_store import Verify
+from linen_store.errors import RestoreMismatchError, RestoreTargetError
+from linen_store.opening import OpenOptions, opened_store
 from linen_store.placement import Rules, mesh_sharding
 
 __all__ = ["ModelSharding", "RestoreReport", "Restored", "restore"]
-
-ModelSharding: TypeAlias = (
-    jax.sharding.Sharding
-    | Callable[[Names, jax.ShapeDtypeStruct], jax.sharding.Sharding | None]
-    | Mapping[str, Any]
-    | None
-)
-"""One sharding for all, a function of a variable's names and spec, or a tree like the variables."""
 
 _SHOWN = 20
 
@@ -57,10 +44,10 @@ class RestoreReport:
     """Variables that came from the store."""
 
     initialized: tuple[Names, ...]
-    """Variables that the store lacks and that were initialised instead."""
+    """Variables that the store lacks and that were initialised instead, or kept as they were."""
 
     unexpected: tuple[Names, ...]
-    """What the store has in the model's collections and the model does not use."""
+    """Stored arrays that are not used, in the model's collections, or anywhere for a pytree."""
 
     other_dtype: tuple[tuple[Names, str, str], ...]
     """Variables of another width than the model would make: the stored dtype, and the model's."""
@@ -95,8 +82,8 @@ class Restored(NamedTuple):
       Array([[4., 4.]], dtype=float32)
     """
 
-    variables: dict[str, Any]
-    """The variables, in the structure that ``model.init`` gives."""
+    variables: Any
+    """The variables, in the structure that ``model.init`` gives; or the pytree with stored values."""
 
     report: RestoreReport
     """Where they came from."""
@@ -107,11 +94,9 @@ class _Options(NamedTuple):
     rename: Mapping[str, str | None]
     init_missing: bool
     strict: bool
-    dtype: Any
-    sharding: ModelSharding
+    reading: Reading
     mesh: jax.sharding.Mesh | None
     rules: Rules | None
-    progress: Progress
 
 
 def restore(
@@ -124,21 +109,31 @@ def restore(
     init_missing: bool = False,
     strict: bool = True,
     root: Root = None,
+    item: str | None = None,
+    step: int | None = None,
+    key_map: KeyMap = None,
+    layout: Layout = None,
+    verify: Verify = True,
+    unbox: bool = False,
+    cache_bytes: int = 1 << 30,
     dtype: Any = None,
     sharding: ModelSharding = None,
     mesh: jax.sharding.Mesh | None = None,
     rules: Rules | None = None,
     progress: Progress = False,
+    call_kwargs: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> Restored:
-    """Load the variables that a call of a model uses.
+    """Load the variables that a call of a model uses, or the leaves of a pytree.
 
-    The model is traced abstractly to learn its variables; nothing is computed. All that is wrong
-    with the store is told in one error, before a value is read; then the values are read, in one
-    batch for each collection. Values keep the dtype that they are stored in.
+    A model is traced abstractly to learn its variables; nothing is computed. Of a pytree, a train
+    state for example, each leaf is looked up by the names that lead to it. All that is wrong with
+    the store is told in one error, before a value is read; then the values are read, in one batch
+    for each collection. Values keep the dtype that they are stored in.
 
     Args:
-      model: the module.
+      model: the module; or a pytree of arrays, `jax.ShapeDtypeStruct`, numbers and strings, of the
+        structure that was saved.
       store: a store, a mapping of variables, or the path of a checkpoint.
       *args: what the model is called with; `jax.ShapeDtypeStruct` will do for arrays.
       method: which method is called, ``__call__`` by default.
@@ -146,27 +141,41 @@ def restore(
       rename: regular expressions and what replaces them, in the order given, in the name of each
         stored array, written ``collection/module/name``. None instead of a replacement leaves out
         what matches.
-      init_missing: whether to initialise what the store lacks, instead of failing.
-      strict: whether what the model does not use, in the collections that it uses, is an error.
-      root: which part of a checkpoint holds the collections, where ``store`` is a path (see
-        `CheckpointStore`).
+      init_missing: whether to initialise what the store lacks, instead of failing; a pytree keeps
+        its own values.
+      strict: whether what the model does not use, in the collections that it uses, is an error; and
+        anything that a pytree does not have.
+      root: which part of a checkpoint holds the collections (see `CheckpointStore`). This and the
+        arguments down to ``cache_bytes`` are those of `open_store`, for a ``store`` that is a path.
+      item: which item of a checkpoint, or which file of a folder, where there are several.
+      step: which step of a folder of checkpoints; the newest finished one by default.
+      key_map: from flat names to those of variables (see `SafetensorsStore`).
+      layout: ``"model"`` where the arrays of a PyTorch file have the layout of the model.
+      verify: how checksums are checked (see `CheckpointStore`).
+      unbox: whether boxes are taken off (see `CheckpointStore`); a model finds its own without.
+      cache_bytes: the most memory that the cache holds on to.
       dtype: a floating-point dtype that every floating-point array is cast to.
-      sharding: where variables are put.
+      sharding: where variables are put; where those of a pytree were put by default.
       mesh: instead of ``sharding``, the mesh that the axes named in the variables' boxes belong to;
         variables without a box are put whole on each of its devices.
       rules: which mesh axes the names in the boxes stand for; without, they are mesh axes.
       progress: whether to show a progress bar, where rich is installed; or a function that is
         called with the bytes that were read so far and those in all.
+      call_kwargs: keyword arguments of the call that have the name of an argument above, ``step``
+        for example.
       **kwargs: keyword arguments of the call.
 
     Returns:
-      The variables, ready for ``model.apply``, and a report.
+      The variables, ready for ``model.apply``, or the pytree; and a report.
 
     Raises:
       RestoreMismatchError: variables are missing, unexpected, or of another shape or kind.
+      RestoreTargetError: ``model`` is neither a model nor a pytree of arrays, or a pytree is called.
       RngsMissingError: something must be initialised, and no ``rngs`` were given.
       RenameCollisionError: two stored arrays get the same name.
       RenamePatternError: a pattern of ``rename`` is no regular expression.
+      PatternUnmatchedError: a pattern of ``rename`` matches no stored array.
+      StoreOptionsError: an argument of `open_store` is given, and ``store`` is no path.
       UnevenShardingError: an axis cannot be split over the mesh.
       StoreDtypeError: ``dtype`` is no floating-point dtype.
       StoreError: the store cannot be opened or read.
@@ -182,55 +191,70 @@ def restore(
       >>> model.apply(variables, x).shape
       (1, 3)
     """
-    call = Call(model, args, kwargs if method is None else {**kwargs, "method": method})
-    options = _Options(
-        rngs,
-        rename or {},
-        init_missing,
-        strict,
-        floating_dtype(dtype),
-        sharding,
-        mesh,
-        rules,
-        progress,
-    )
-    with contextlib.ExitStack() as stack:
-        if isinstance(store, str | os.PathLike):
-            opened: VariableStore = stack.enter_context(open_store(store, root))
-        else:
-            opened = store if isinstance(store, VariableStore) else MemoryStore(store)
-        return _restore(call, opened, options)
+    given: OpenOptions = {
+        "root": root,
+        "item": item,
+        "step": step,
+        "key_map": key_map,
+        "layout": layout,
+        "verify": verify,
+        "unbox": unbox,
+        "cache_bytes": cache_bytes,
+    }
+    inputs = {**kwargs, **(call_kwargs or {})}
+    wanted = _wanted(model, args, inputs if method is None else {**inputs, "method": method})
+    reading = Reading(floating_dtype(dtype), sharding, progress)
+    options = _Options(rngs, rename or {}, init_missing, strict, reading, mesh, rules)
+    with opened_store(store, given) as opened:
+        return _restore(wanted, opened, options)
 
 
-def _restore(call: Call, store: VariableStore, options: _Options) -> Restored:
+def _wanted(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call | Target:
+    """Distinguish a call of a model from a pytree: to JAX, a model is a single leaf."""
+    if isinstance(model, type):
+        raise RestoreTargetError(model.__name__, "it is the class itself, not an instance")
+    is_leaf = jax.tree_util.all_leaves([model])
+    if isinstance(model, nn.Module) or (is_leaf and callable(getattr(model, "init", None))):
+        return Call(model, args, kwargs)
+    if args or kwargs:
+        raise RestoreTargetError(type(model).__name__, "it is not a model, so it cannot be called")
+    return Target(model)
+
+
+def _restore(call: Call | Target, store: VariableStore, options: _Options) -> Restored:
     expected = call.expected(options.rngs)
+    reading = options.reading
     if options.mesh is not None:
-        sharding: Any = mesh_sharding(expected, options.mesh, options.rules)
-        options = options._replace(sharding=sharding)
+        reading = reading._replace(sharding=mesh_sharding(expected, options.mesh, options.rules))
+    elif reading.sharding is None and isinstance(call, Target):
+        reading = reading._replace(sharding=call.sharding)
     names, wanted, structure = flatten_names(expected)
     stored = index_store(store, options.rename)
     rows = [Row(name, spec, match(name, stored)) for name, spec in zip(names, wanted, strict=True)]
     used = {row.stored.names for row in rows if row.stored is not None}
     unused = {name: one for name, one in stored.items() if one.names not in used}
-    problems = mismatches(rows, unused, init_missing=options.init_missing)
+    missing = [row for row in rows if row.stored is None]
+    if options.init_missing:
+        missing = [row for row in missing if not call.can_initialize(row.names)]
+    problems = mismatches(rows, unused, missing, call.noun)
     if not problems:
         found = [row.wanted if row.stored is None else row.stored.spec for row in rows]
         tree = jax.tree_util.tree_unflatten(structure, found)
         for name in sorted(call.also_reads(tree, unused, options.rngs)):
             one = unused.pop(name)
             rows.append(Row(name, one.spec, one))
-    # Other collections are none of the model's business: the state of an optimiser, say.
-    collections = {row.names[0] for row in rows}
-    unused = {name: one for name, one in unused.items() if name[0] in collections}
+    if not call.wants_all:
+        collections = {row.names[0] for row in rows}
+        unused = {name: one for name, one in unused.items() if name[0] in collections}
     if options.strict:
         problems += [
-            f"{'/'.join(name)}: unexpected {render_spec(one.spec)}, the model does not use it"
+            f"{'/'.join(name)}: unexpected {render_spec(one.spec)}, {call.noun} does not use it"
             for name, one in unused.items()
         ]
     if problems:
         raise RestoreMismatchError(call.name, repr(store), problems)
     report = _report(rows, unused)
-    values = _values(call, store, rows, report, options)
+    values = _values(call, store, rows, report, options.rngs, reading)
     variables = jax.tree_util.tree_unflatten(structure, values[: len(names)])
     for row, value in zip(rows[len(names) :], values[len(names) :], strict=True):
         _insert(variables, row.names, value)
@@ -253,120 +277,30 @@ def _report(rows: Sequence[Row], unused: Mapping[Names, Stored]) -> RestoreRepor
         other_dtype=tuple(
             (row.names, str(spec.dtype), str(row.wanted.dtype))
             for row, spec in pairs
-            if spec.dtype != row.wanted.dtype
+            if is_array_spec(row.wanted) and spec.dtype != row.wanted.dtype
         ),
         bytes=sum(nbytes(spec) for _, spec in pairs),
     )
 
 
 def _values(
-    call: Call, store: VariableStore, rows: Sequence[Row], report: RestoreReport, options: _Options
-) -> list[Any]:
-    if report.initialized and options.rngs is None:
-        raise RngsMissingError(call.name, report.initialized)
-    loaded = _read(store, rows, options)
-    fresh = _initialize(call, set(report.initialized), options) if report.initialized else {}
-    return [fresh[row.names] if row.stored is None else loaded[row.stored.names] for row in rows]
-
-
-def _read(store: VariableStore, rows: Sequence[Row], options: _Options) -> dict[Names, Any]:
-    """Read each collection in one batch, or with a progress bar in several."""
-    variables = {row.stored.names: row.names for row in rows if row.stored is not None}
-    wanted: dict[tuple[str, Names], int] = {}
-    for row in rows:
-        if row.stored is not None:
-            address = (row.stored.collection, row.stored.path)
-            wanted[address] = wanted.get(address, 0) + nbytes(row.stored.spec)
-    values: dict[Names, Any] = {}
-    read = _read_placed if isinstance(store, LazyStore) else _read_and_place
-    with reporting(options.progress, sum(wanted.values())) as report:
-        for collection, paths, size in batches(wanted, in_parts=report is not None):
-            found = read(store, collection, paths, variables, options)
-            for path, value in zip(paths, found, strict=True):
-                inner, leaves, _ = flatten_names(value)
-                for more, leaf in zip(inner, leaves, strict=True):
-                    values[collection, *path, *more] = leaf
-            if report is not None:
-                report(size)
-    return values
-
-
-def _read_placed(
-    store: Any,
-    collection: str,
-    paths: list[Names],
-    variables: Mapping[Names, Names],
-    options: _Options,
-) -> list[Any]:
-    """Let the store put each array where it belongs while it reads."""
-    variable = {
-        in_file: variables.get((collection, *path, *more))
-        for path in paths
-        for in_file, more in zip(
-            store.leaf_names(collection, path),
-            flatten_names(store.spec(collection, path))[0],
-            strict=True,
-        )
-    }
-
-    def where(in_file: Names, spec: jax.ShapeDtypeStruct) -> jax.sharding.Sharding | None:
-        name = variable.get(in_file)
-        return None if name is None else _sharding_of(name, spec, options.sharding)
-
-    sharding = None if options.sharding is None else where
-    placed: list[Any] = store.read_placed(collection, paths, dtype=options.dtype, sharding=sharding)
-    return placed
-
-
-def _read_and_place(
+    call: Call | Target,
     store: VariableStore,
-    collection: str,
-    paths: list[Names],
-    variables: Mapping[Names, Names],
-    options: _Options,
+    rows: Sequence[Row],
+    report: RestoreReport,
+    rngs: Any,
+    reading: Reading,
 ) -> list[Any]:
-    values = store.read(collection, paths)
+    # What cannot be initialised is told before anything is read.
+    fresh = call.initialized(report.initialized, rngs) if report.initialized else {}
+    fresh = {name: placed(leaf, name, reading) for name, leaf in fresh.items()}
+    loaded = read_rows(store, rows, reading)
     return [
-        jax.tree_util.tree_map_with_path(
-            lambda keys, leaf, path=path: _placed(
-                leaf, variables.get((collection, *path, *map(key_name, keys))), options
-            ),
-            value,
-        )
-        for path, value in zip(paths, values, strict=True)
+        fresh[row.names]
+        if row.stored is None
+        else call.finished(row.names, loaded[row.stored.names])
+        for row in rows
     ]
-
-
-def _placed(leaf: Any, name: Names | None, options: _Options) -> Any:
-    if name is None or not hasattr(leaf, "dtype"):
-        return leaf
-    if options.dtype is not None and jnp.issubdtype(leaf.dtype, jnp.floating):
-        leaf = leaf.astype(options.dtype)
-    where = _sharding_of(name, array_spec(leaf.shape, leaf.dtype), options.sharding)
-    return leaf if where is None else jax.device_put(leaf, where)
-
-
-def _sharding_of(name: Names, spec: Any, sharding: ModelSharding) -> jax.sharding.Sharding | None:
-    if not isinstance(sharding, Mapping):
-        return sharding(name, spec) if callable(sharding) else sharding
-    node: Any = sharding
-    for part in name:
-        # A tree of shardings may stand for boxed variables and have no boxes itself.
-        if isinstance(node, jax.sharding.Sharding):
-            break
-        node = node.get(part) if isinstance(node, Mapping) else getattr(node, part, None)
-    return node if isinstance(node, jax.sharding.Sharding) else None
-
-
-def _initialize(call: Call, missing: set[Names], options: _Options) -> dict[Names, Any]:
-    """Initialise the variables that the store lacks; the compiler drops the work for the others."""
-
-    def make(keys: Any, arrays: Sequence[Any]) -> dict[Names, Any]:
-        names, made, _ = flatten_names(call.init(keys, arrays))
-        return {name: leaf for name, leaf in zip(names, made, strict=True) if name in missing}
-
-    fresh = jax.jit(make)(options.rngs, call.concrete())
-    return {name: _placed(leaf, name, options) for name, leaf in fresh.items()}
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[str]:

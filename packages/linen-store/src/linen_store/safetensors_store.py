@@ -18,18 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_store._file_array import FileArray
-from linen_store._files import KeyMap, named_tree, place
+from linen_store._files import KeyMap, Layout, check_layout, named_tree, place
+from linen_store._index import read_index
 from linen_store._paths import file_identity, local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
-from linen_store.errors import (
-    CheckpointNotFoundError,
-    CheckpointReplacedError,
-    DamagedCheckpointError,
-    NotACheckpointError,
-    TorchNamesError,
-    UnsafeNameError,
-)
+from linen_store.errors import CheckpointNotFoundError, DamagedCheckpointError, NotACheckpointError
 from linen_store.lazy_store import LazyStore, ShardingLike
 
 __all__ = ["DTYPE_NAMES", "INDEX", "METADATA", "SafetensorsStore", "read_header"]
@@ -71,25 +65,28 @@ DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 class _Entry(FileArray):
     """One array, and what its file says of itself."""
 
-    of_flax: bool
-    """Whether the file says that flax's users wrote it."""
+    written_by: str | None
+    """Whose arrays these are, as far as the file says so: ``flax``, ``pt``, ``tf``, ..."""
 
 
 class SafetensorsStore(LazyStore):
     """A read-only store over safetensors: one file, or the parts that an ``.index.json`` lists.
 
     Opening reads headers only, and of an array only the parts are read that the devices of this
-    process need. Names are split at dots, as flax's users join them;
-    a file with the names of a PyTorch model is refused, because its arrays are laid out otherwise,
-    unless its metadata name flax as its format, or ``key_map`` says what they are. The format has no checksums.
+    process need. Names are split at dots, as flax's users join them. PyTorch lays arrays out
+    otherwise: a file that says that it is PyTorch's, or says nothing and has the names of a PyTorch
+    model, is refused unless ``layout`` says that its arrays are those of the model. The format has
+    no checksums.
 
     Args:
       path: the file, the ``.index.json``, or the folder of either.
       root: which part of the file holds the collections (see `CheckpointStore`).
       key_map: from each name in the file to the names of the variable, as a mapping or a function;
         to None for arrays that are left out.
+      layout: ``"model"`` where the arrays have the layout that the model wants, whoever wrote them.
       dtype: a floating-point dtype that every floating-point array is cast to.
       sharding: where arrays are put (see `CheckpointStore`).
+      unbox: whether boxes are taken off (see `CheckpointStore`).
       cache_bytes: the most memory that the cache holds on to.
 
     Raises:
@@ -97,7 +94,8 @@ class SafetensorsStore(LazyStore):
       CheckpointNotFoundError: nothing is at ``path``.
       DamagedCheckpointError: a header is damaged or does not fit its file.
       NotACheckpointError: ``path`` is a folder with several such files, or with none.
-      TorchNamesError: the names are those of a PyTorch model.
+      TorchLayoutError: the file is PyTorch's, or its names are (`TorchNamesError`).
+      UnknownOptionError: ``layout`` is none of its values.
       UnsafeNameError: the index names a file outside of its folder.
       RootNotFoundError: the file has no collections at ``root``.
 
@@ -118,20 +116,29 @@ class SafetensorsStore(LazyStore):
         root: Root = None,
         *,
         key_map: KeyMap = None,
+        layout: Layout = None,
         dtype: Any = None,
         sharding: ShardingLike = None,
+        unbox: bool = False,
         cache_bytes: int = 1 << 30,
     ) -> None:
         where = _chosen_file(local_path(path))
-        self._entries = _index(where) if where.endswith(".json") else read_header(where)
-        if key_map is None:
-            _refuse_torch(where, self._entries)
+        watched = {where: file_identity(where)}
+        read = _read_parts if where.endswith(".json") else _read_watched
+        self._entries = read(where, watched)
+        check_layout(
+            where, self._entries, layout, {one.written_by for one in self._entries.values()}
+        )
         tree, self._names = named_tree(where, self._entries, ".", key_map)
-        self._identities = {
-            entry.file: file_identity(entry.file) for entry in self._entries.values()
-        }
         super().__init__(
-            where, tree, root=root, dtype=dtype, sharding=sharding, cache_bytes=cache_bytes
+            where,
+            tree,
+            watched=watched,
+            root=root,
+            dtype=dtype,
+            sharding=sharding,
+            unbox=unbox,
+            cache_bytes=cache_bytes,
         )
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
@@ -139,22 +146,13 @@ class SafetensorsStore(LazyStore):
         return [array_spec(entry.shape, entry.dtype) for entry in entries]
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
-        self._check_same()
         entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
         try:
-            values = place(list(zip(entries, leaves, specs, strict=True)))
+            return place(list(zip(entries, leaves, specs, strict=True)))
         except (OSError, EOFError) as error:
-            self._check_same()
             file = getattr(error, "filename", None) or self.path
             reason = getattr(error, "strerror", None) or str(error)
             raise DamagedCheckpointError(self.path, file, reason) from error
-        self._check_same()
-        return values
-
-    def _check_same(self) -> None:
-        for file, identity in self._identities.items():
-            if file_identity(file) != identity:
-                raise CheckpointReplacedError(self.path)
 
 
 def _chosen_file(path: str) -> str:
@@ -201,7 +199,8 @@ def read_header(file: str) -> dict[str, _Entry]:
 
 def _checked(file: str, fields: Any, size: int, start: int) -> Iterator[tuple[str, _Entry]]:
     """Check that the arrays follow each other without holes, from the header to the end."""
-    is_ours = (fields.get(METADATA) or {}).get("format") == "flax"
+    writer = (fields.get(METADATA) or {}).get("format")
+    written_by = None if writer is None else str(writer)
     end_of_last = start
     entries = sorted(
         (item for item in fields.items() if item[0] != METADATA),
@@ -221,37 +220,21 @@ def _checked(file: str, fields: Any, size: int, start: int) -> Iterator[tuple[st
             msg = f"{name!r} lies at {first}:{last}, expected {dtype}{shape} from {end_of_last} on"
             raise ValueError(msg)
         end_of_last = last
-        yield name, _Entry(file, dtype, shape, first, is_ours)
+        yield name, _Entry(file, dtype, shape, first, written_by)
     if end_of_last != size:
         msg = f"the arrays end at {end_of_last}, the file at {size}"
         raise ValueError(msg)
 
 
-def _index(index: str) -> dict[str, _Entry]:
-    folder = os.path.dirname(index)
-    try:
-        with open(index, "rb") as stream:
-            placed = {
-                str(name): str(file) for name, file in json.load(stream)["weight_map"].items()
-            }
-    except FileNotFoundError as error:
-        raise CheckpointNotFoundError(index) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedCheckpointError(index, index, f"{type(error).__name__}: {error}") from error
-    for name, file in placed.items():
-        if file != os.path.basename(file) or file in ("", ".", "..") or "\0" in file:
-            raise UnsafeNameError(index, (name,))
-    parts = {file: read_header(os.path.join(folder, file)) for file in set(placed.values())}
+def _read_parts(index: str, watched: dict[str, Any]) -> dict[str, _Entry]:
+    placed = read_index(index)
+    parts = {file: _read_watched(file, watched) for file in sorted(set(placed.values()))}
     for name, file in placed.items():
         if name not in parts[file]:
-            raise DamagedCheckpointError(index, os.path.join(folder, file), f"{name!r} is missing")
+            raise DamagedCheckpointError(index, file, f"{name!r} is missing")
     return {name: parts[file][name] for name, file in placed.items()}
 
 
-def _refuse_torch(path: str, entries: dict[str, _Entry]) -> None:
-    if all(entry.of_flax for entry in entries.values()):
-        return
-    last = {name.rpartition(".")[2] for name in entries}
-    if last & {"weight", "running_mean", "in_proj_weight"} and not last & {"kernel", "embedding"}:
-        example = next(name for name in entries if name.endswith(("weight", "running_mean")))
-        raise TorchNamesError(path, example)
+def _read_watched(file: str, watched: dict[str, Any]) -> dict[str, _Entry]:
+    watched[file] = file_identity(file)
+    return read_header(file)

@@ -17,10 +17,10 @@ import numpy as np
 
 from linen_core import VariableStore
 from linen_core.errors import StoreError
-from linen_store._checksums import Checksums, crc_of_array, crc_of_file, list_files
+from linen_store._checksums import ANNOUNCEMENT, Checksums, crc_of_array, crc_of_file, list_files
 from linen_store._layout import NOTHING, is_checkpoint
 from linen_store._paths import local_path, plain_alias
-from linen_store._specs import is_storable, is_text, key_data_spec, key_name
+from linen_store._specs import integer_nodes, is_storable, is_text, key_data_spec, key_name
 from linen_store._swap import publish, sync_files, workshop
 from linen_store._tree import Kind
 from linen_store.errors import (
@@ -220,6 +220,7 @@ class _Job:
         found, self.treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
         self.names = [tuple(key_name(key) for key in keys) for keys, _ in found]
         self.leaves = [leaf for _, leaf in found]
+        self.integers = integer_nodes(keys for keys, _ in found)
         self._check_names()
         self.leaves = [
             _saveable(path, names, leaf)
@@ -268,6 +269,7 @@ class _Job:
             files={name: crc_of_file(os.path.join(item, name)) for name in names},
             arrays=dict(self._arrays()),
             keys=dict(self._empty_keys()),
+            integers=self.integers,
         ).write(item)
 
     def _empty_keys(self) -> Iterator[tuple[str, str]]:
@@ -301,7 +303,8 @@ def _write_with_orbax(folder: str, tree: Any, compression: bool) -> None:
     # Nothing changes the values meanwhile: the caller waits, or they were copied before.
     context.memory_options.deepcopy_host_arrays = False
     with _quiet(), context:
-        v1.save(folder, tree, checkpointable_name=_ITEM)
+        announced = {ANNOUNCEMENT: [_ITEM]}
+        v1.save(folder, tree, checkpointable_name=_ITEM, custom_metadata=announced)
 
 
 @contextlib.contextmanager

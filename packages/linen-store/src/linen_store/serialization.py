@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 
-from linen_core.struct import is_struct
+from linen_core.struct import is_struct_type
 from linen_store._msgpack import msgpack_restore as msgpack_restore
 from linen_store._msgpack import serialize
 from linen_store.errors import (
@@ -24,6 +24,7 @@ from linen_store.errors import (
     StateKeysError,
     StateMismatchError,
     StateShapeError,
+    StateTargetError,
 )
 from linen_store.frozen_dict import FrozenDict
 
@@ -86,13 +87,14 @@ def register_serialization_state(
 
 
 def is_serializable(target: Any) -> bool:
-    """Tell whether a type, or the type of a value, has a state dict of its own.
+    """Return whether a type, or the type of a value, has a state dict of its own.
 
     Example:
       >>> is_serializable({}), is_serializable(set)
       (True, False)
     """
-    return (target if isinstance(target, type) else type(target)) in _registry
+    kind = target if isinstance(target, type) else type(target)
+    return kind in _registry or _is_struct_type(kind)
 
 
 def current_path() -> str:
@@ -128,19 +130,24 @@ def to_state_dict(target: Any) -> Any:
     return state
 
 
-def from_state_dict(target: Any, state: Any, name: str = ".") -> Any:
+def from_state_dict(target: Any, state: Any, name: str = ".", *, strict: bool = False) -> Any:
     """Restore a pytree from its state dict.
+
+    As in flax, what the state has in a dict and the target lacks there is left out, unless
+    ``strict``.
 
     Args:
       target: a pytree of the same structure; of its arrays only the shapes matter.
-      state: what `to_state_dict` gave.
+      state: what `to_state_dict` gave, or the snapshot of a store.
       name: what the state is called in errors.
+      strict: whether names that the target lacks are an error.
 
     Returns:
       A copy of ``target`` with the values of ``state``. Where ``target`` is None or of no
       registered type, the state itself.
 
     Raises:
+      StateTargetError: the target is, or has in it, a class instead of a value.
       StateMismatchError: the state has other names or another length than the target.
       StateShapeError: an array has another shape than the target's.
 
@@ -149,11 +156,15 @@ def from_state_dict(target: Any, state: Any, name: str = ".") -> Any:
       {'layers': [1, 2]}
     """
     with _entered(name):
+        if strict:
+            _check_all_used(to_state_dict(target), state)
+        if isinstance(target, type):
+            raise StateTargetError(current_path(), target.__name__)
         handlers = _handlers_of(target)
         if handlers is None:
             _check_shape(target, state)
             return state
-        return handlers.from_state(target, state)
+        return handlers.from_state(target, _described(target, state))
 
 
 def msgpack_serialize(pytree: Any, in_place: bool = False) -> bytes:
@@ -185,14 +196,19 @@ def to_bytes(target: Any) -> bytes:
     return msgpack_serialize(to_state_dict(target), in_place=True)
 
 
-def from_bytes(target: Any, encoded_bytes: bytes) -> Any:
+def from_bytes(target: Any, encoded_bytes: bytes, *, strict: bool = False) -> Any:
     """Restore a pytree from the bytes that `to_bytes` gave.
+
+    As in flax, what the bytes have in a dict and the target lacks there is left out, unless
+    ``strict``.
 
     Args:
       target: a pytree of the same structure, or None for the state dict itself.
       encoded_bytes: the bytes.
+      strict: whether names that the target lacks are an error.
 
     Raises:
+      StateTargetError: the target is, or has in it, a class instead of a value.
       BadMsgpackError: the bytes are damaged or of another format.
       StateMismatchError: the state has other names or another length than the target.
       StateShapeError: an array has another shape than the target's.
@@ -201,7 +217,7 @@ def from_bytes(target: Any, encoded_bytes: bytes) -> Any:
       >>> from_bytes([0, 0], to_bytes([1, 2]))
       [1, 2]
     """
-    return from_state_dict(target, msgpack_restore(encoded_bytes))
+    return from_state_dict(target, msgpack_restore(encoded_bytes), strict=strict)
 
 
 @contextlib.contextmanager
@@ -218,7 +234,42 @@ def _handlers_of(target: Any) -> _Handlers | None:
         return _NAMED_TUPLE
     if type(target) in _registry:
         return _registry[type(target)]
-    return _STRUCT if is_struct(target) else None
+    if _is_struct_type(type(target)):
+        return _STRUCT
+    return _FROZEN_OF_FLAX if type(target).__module__ == "flax.core.frozen_dict" else None
+
+
+def _is_struct_type(kind: type) -> bool:
+    # Those of flax are known by their mark: their train states are restored here too.
+    return is_struct_type(kind) or "_flax_dataclass" in vars(kind)
+
+
+def _described(target: Any, state: Any) -> Any:
+    """Describe a container in a state by its names: stores give sequences and boxes as they are."""
+    if _is_struct_type(type(target)):
+        return _struct_fields(state) if _is_struct_type(type(state)) else state
+    is_named = hasattr(target, "_fields")
+    if is_named and not target and state is None:
+        return {}  # Orbax has no other word for the empty state of a part of an optimiser
+    if not isinstance(target, list | tuple) or not isinstance(state, list | tuple):
+        return state
+    if is_named and len(state) == len(target):
+        fields_of = state if hasattr(state, "_fields") else target
+        return dict(zip(fields_of._fields, state, strict=True))
+    return {str(index): value for index, value in enumerate(state)}
+
+
+def _check_all_used(expected: Any, found: Any) -> None:
+    """Refuse a state that has more names than what it is restored into."""
+    if not isinstance(expected, Mapping) or not isinstance(found, Mapping):
+        return
+    for name, child in found.items():
+        if str(name) not in expected:
+            raise StateMismatchError(
+                current_path(), "dict", sorted(expected), sorted(map(str, found))
+            )
+        with _entered(str(name)):
+            _check_all_used(expected[str(name)], child)
 
 
 def _check_shape(target: Any, state: Any) -> None:
@@ -276,8 +327,12 @@ def _struct_names(target: Any) -> list[str]:
     return [info.name for info in fields(target) if info.metadata.get("pytree_node", True)]
 
 
+def _struct_fields(target: Any) -> dict[str, Any]:
+    return {name: getattr(target, name) for name in _struct_names(target)}
+
+
 def _struct_to_state(target: Any) -> dict[str, Any]:
-    return {name: to_state_dict(getattr(target, name)) for name in _struct_names(target)}
+    return {name: to_state_dict(value) for name, value in _struct_fields(target).items()}
 
 
 def _struct_from_state(target: Any, state: Mapping[str, Any]) -> Any:
@@ -300,6 +355,9 @@ def _partial_from_state(target: Any, state: Mapping[str, Any]) -> Any:
 
 _NAMED_TUPLE = _Handlers(_named_tuple_to_state, _named_tuple_from_state)
 _STRUCT = _Handlers(_struct_to_state, _struct_from_state)
+_FROZEN_OF_FLAX = _Handlers(
+    _dict_to_state, lambda target, state: type(target)(_dict_from_state(target, state))
+)
 
 register_serialization_state(dict, _dict_to_state, _dict_from_state)
 register_serialization_state(

@@ -16,15 +16,20 @@ from linen_store.errors._reading import NotACheckpointError as NotACheckpointErr
 from linen_store.errors._reading import RemotePathError as RemotePathError
 from linen_store.errors._reading import RootNotFoundError as RootNotFoundError
 from linen_store.errors._reading import StoreDtypeError as StoreDtypeError
+from linen_store.errors._reading import TorchLayoutError as TorchLayoutError
 from linen_store.errors._reading import TorchNamesError as TorchNamesError
 from linen_store.errors._reading import UnfinishedCheckpointError as UnfinishedCheckpointError
+from linen_store.errors._reading import UnknownOptionError as UnknownOptionError
 from linen_store.errors._reading import UnmappedNameError as UnmappedNameError
 from linen_store.errors._reading import UnsafeNameError as UnsafeNameError
 from linen_store.errors._restoring import MeshSizeError as MeshSizeError
+from linen_store.errors._restoring import PatternUnmatchedError as PatternUnmatchedError
 from linen_store.errors._restoring import RenameCollisionError as RenameCollisionError
 from linen_store.errors._restoring import RenamePatternError as RenamePatternError
 from linen_store.errors._restoring import RestoreMismatchError as RestoreMismatchError
+from linen_store.errors._restoring import RestoreTargetError as RestoreTargetError
 from linen_store.errors._restoring import RngsMissingError as RngsMissingError
+from linen_store.errors._restoring import StoreOptionsError as StoreOptionsError
 from linen_store.errors._restoring import UnevenShardingError as UnevenShardingError
 from linen_store.errors._saving import CheckpointExistsError as CheckpointExistsError
 from linen_store.errors._saving import DottedNameError as DottedNameError
@@ -44,6 +49,7 @@ from linen_store.errors._values import NotADictError as NotADictError
 from linen_store.errors._values import StateKeysError as StateKeysError
 from linen_store.errors._values import StateMismatchError as StateMismatchError
 from linen_store.errors._values import StateShapeError as StateShapeError
+from linen_store.errors._values import StateTargetError as StateTargetError
 from linen_store.errors._values import UnsupportedStateError as UnsupportedStateError
 
 __all__ = [
@@ -64,10 +70,12 @@ __all__ = [
     "NameCollisionError",
     "NotACheckpointError",
     "NotADictError",
+    "PatternUnmatchedError",
     "RemotePathError",
     "RenameCollisionError",
     "RenamePatternError",
     "RestoreMismatchError",
+    "RestoreTargetError",
     "RngsMissingError",
     "RootNotFoundError",
     "SaveFailedError",
@@ -76,12 +84,16 @@ __all__ = [
     "StateKeysError",
     "StateMismatchError",
     "StateShapeError",
+    "StateTargetError",
     "StoreDtypeError",
+    "StoreOptionsError",
+    "TorchLayoutError",
     "TorchNamesError",
     "UnencodableNameError",
     "UnevenShardingError",
     "UnfinishedCheckpointError",
     "UnknownFormatError",
+    "UnknownOptionError",
     "UnmappedNameError",
     "UnsafeNameError",
     "UnsupportedLeafError",

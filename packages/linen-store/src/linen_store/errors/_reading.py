@@ -21,8 +21,10 @@ __all__ = [
     "RemotePathError",
     "RootNotFoundError",
     "StoreDtypeError",
+    "TorchLayoutError",
     "TorchNamesError",
     "UnfinishedCheckpointError",
+    "UnknownOptionError",
     "UnmappedNameError",
     "UnsafeNameError",
 ]
@@ -131,7 +133,27 @@ class RootNotFoundError(StoreError, KeyError):
         )
 
 
-class TorchNamesError(StoreError, ValueError):
+class TorchLayoutError(StoreError, ValueError):
+    """The arrays in a file are laid out as PyTorch does: kernels, for example, are transposed.
+
+    Attributes:
+      path: the file.
+      found: what shows it.
+    """
+
+    def __init__(self, path: StrPath, found: str) -> None:
+        self.path = os.fspath(path)
+        self.found = found
+        super().__init__(
+            f"Cannot open {self.path!r}: it has {self.found}, and PyTorch lays arrays out "
+            "otherwise: the kernel of a Linear is transposed. Write a copy with the arrays and names "
+            "of the model, for example by `linen_store.save`. Where the arrays have the model's layout "
+            'already, pass `layout="model"`, and `key_map=` from the names in the file to those of '
+            "the variables."
+        )
+
+
+class TorchNamesError(TorchLayoutError):
     """The names in a file are those of a PyTorch model, whose arrays are laid out otherwise.
 
     Attributes:
@@ -140,11 +162,26 @@ class TorchNamesError(StoreError, ValueError):
     """
 
     def __init__(self, path: StrPath, name: str) -> None:
-        self.path = os.fspath(path)
         self.name = name
+        super().__init__(path, f"the names of a PyTorch model, for example {name!r}")
+
+
+class UnknownOptionError(StoreError, ValueError):
+    """An argument has a value that it cannot have.
+
+    Attributes:
+      argument: the argument.
+      found: its value.
+      known: the values that it can have.
+    """
+
+    def __init__(self, argument: str, found: Any, known: Sequence[Any]) -> None:
+        self.argument = argument
+        self.found = found
+        self.known = tuple(known)
         super().__init__(
-            f"Cannot open {self.path!r}: it has the names of a PyTorch model, for example {name!r}. "
-            "Pass `key_map=` from its names to those of the variables, and transpose kernels."
+            f"Cannot use {argument}={found!r}: expected one of {list(self.known)}. Pass one of them, "
+            "or leave it out."
         )
 
 

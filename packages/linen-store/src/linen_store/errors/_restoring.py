@@ -11,10 +11,13 @@ from linen_store.errors._base import render_leaf
 
 __all__ = [
     "MeshSizeError",
+    "PatternUnmatchedError",
     "RenameCollisionError",
     "RenamePatternError",
     "RestoreMismatchError",
+    "RestoreTargetError",
     "RngsMissingError",
+    "StoreOptionsError",
     "UnevenShardingError",
 ]
 
@@ -95,6 +98,62 @@ class RenamePatternError(StoreError, ValueError):
         super().__init__(
             f"Cannot rename {pattern!r} to {replacement!r}: {reason}. Correct it; `re.escape` makes a "
             "pattern of a name as it stands."
+        )
+
+
+class PatternUnmatchedError(StoreError, ValueError):
+    """A pattern for names of stored arrays matches none of them.
+
+    Attributes:
+      argument: the argument that holds the pattern.
+      pattern: the pattern.
+      closest: the name, or beginning of names, that is closest to it; None where none is close.
+    """
+
+    def __init__(self, argument: str, pattern: str, closest: str | None) -> None:
+        self.argument = argument
+        self.pattern = pattern
+        self.closest = closest
+        hint = "" if closest is None else f" The closest name is {closest!r}."
+        super().__init__(
+            f"Cannot use the pattern {pattern!r} of `{argument}`: it matches the name of no stored "
+            f"array.{hint} Correct the pattern, or leave it out."
+        )
+
+
+class RestoreTargetError(StoreError, TypeError):
+    """`restore` got something that it cannot restore into, or not so.
+
+    Attributes:
+      found: the class name of what it got.
+      reason: why not.
+    """
+
+    def __init__(self, found: str, reason: str) -> None:
+        self.found = found
+        self.reason = reason
+        super().__init__(
+            f"Cannot restore into a value of class {found}: {reason}. Pass a model and what it is called with, or a "
+            "pytree of arrays or `jax.ShapeDtypeStruct` alone."
+        )
+
+
+class StoreOptionsError(StoreError, TypeError):
+    """Arguments that say how a path is opened were given with a store that is open already.
+
+    Attributes:
+      options: the arguments.
+      found: the class name of the store.
+    """
+
+    def __init__(self, options: Sequence[str], found: str) -> None:
+        self.options = tuple(options)
+        self.found = found
+        shown = ", ".join(f"`{name}=`" for name in self.options)
+        super().__init__(
+            f"Cannot use {shown} with a {found}: expected the path of a checkpoint. Pass the path "
+            "instead, or pass them to `open_store` and its store here. If the model itself takes an "
+            "argument of such a name, pass it in `call_kwargs=`."
         )
 
 

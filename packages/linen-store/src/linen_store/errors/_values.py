@@ -16,6 +16,7 @@ __all__ = [
     "StateKeysError",
     "StateMismatchError",
     "StateShapeError",
+    "StateTargetError",
     "UnsupportedStateError",
 ]
 
@@ -141,6 +142,23 @@ class StateShapeError(LinenError, ValueError):
         )
 
 
+class StateTargetError(LinenError, TypeError):
+    """A class was given where a value is needed, into whose structure a state is restored.
+
+    Attributes:
+      path: where in the state.
+      found: the name of the class.
+    """
+
+    def __init__(self, path: str, found: str) -> None:
+        self.path = path
+        self.found = found
+        super().__init__(
+            f"Cannot restore into the class {found} at {path!r}: expected a value with the structure "
+            f"that was saved. Pass an instance of {found}, or None for the bare state dict."
+        )
+
+
 class UnsupportedStateError(LinenError, ValueError, TypeError, OverflowError):
     """A value of a state dict cannot be written as MessagePack, or not so that it can be read again.
 
@@ -148,13 +166,19 @@ class UnsupportedStateError(LinenError, ValueError, TypeError, OverflowError):
 
     Attributes:
       found: what the value is.
+      hint: what to do.
     """
 
-    def __init__(self, found: str) -> None:
+    def __init__(
+        self,
+        found: str,
+        hint: str = "Convert it, or register its type with `register_serialization_state`.",
+    ) -> None:
         self.found = found
+        self.hint = hint
         super().__init__(
             f"Cannot serialize {found}: expected arrays, numbers, strings, bytes, None, dicts and "
-            "lists. Convert it, or register its type with `register_serialization_state`."
+            f"lists. {hint}"
         )
 
 
