@@ -480,9 +480,11 @@ class Module(ModuleVariables):
         """
         fn = resolve_method(self, method)
 
-        def run(flags: Any, streams: Any, args: Any, kwargs: Any) -> Any:
-            all_flags = {**INITIALIZING, **flags}
-            return run_with(fn, self, {}, args, kwargs, streams, mutable, False, all_flags)[1]
+        def run(observer: Any, streams: Any, args: Any, kwargs: Any) -> Any:
+            _, made = run_with(
+                fn, self, {}, args, kwargs, streams, mutable, False, INITIALIZING, observer
+            )
+            return made
 
         return make_lazily(run, as_streams(rngs, type(self).__name__), args, kwargs)
 

@@ -13,6 +13,7 @@ from linen_core.errors import ApplyModuleInvalidMethodError
 from linen_core.filters import CollectionFilter, DenyList, union_filters
 from linen_core.module.state import ModuleBase
 from linen_core.scope.functional import INITIALIZING, as_streams, run_in_scope
+from linen_core.scope.observer import RunObserver
 from linen_core.scope.scope import Scope
 
 __all__ = ["apply", "init", "init_with_output", "resolve_method", "run_with"]
@@ -133,6 +134,7 @@ def run_with(
     mutable: CollectionFilter = False,
     capture_intermediates: CaptureFilter = False,
     flags: Mapping[str, Any] | None = None,
+    observer: RunObserver | None = None,
 ) -> Any:
     """Call ``fn`` with a copy of the module that is bound to variables, and the arguments."""
     capture: Callable[[Any, str], bool] | None = None
@@ -150,7 +152,7 @@ def run_with(
         finally:
             context_var.reset(token)
 
-    return run_in_scope(call_bound, variables, rngs, mutable, flags)
+    return run_in_scope(call_bound, variables, rngs, mutable, flags, observer)
 
 
 def _is_call(_module: Any, method_name: str) -> bool:

@@ -12,7 +12,8 @@ from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module.functional import resolve_method, run_with
 from linen_core.scope.functional import as_streams
-from linen_core.scope.scope import RECORDER, Scope
+from linen_core.scope.observer import RunObserver
+from linen_core.scope.scope import Scope
 from linen_core.store.view import as_store
 from linen_core.typing import Path, PRNGKey, RNGSequences
 
@@ -43,19 +44,21 @@ class Touched:
     """What the call leaves alone, as the store describes it."""
 
 
-class _Recorder:
+class _Recorder(RunObserver):
     """Notes what scopes are asked for."""
+
+    makes_missing = True
 
     def __init__(self) -> None:
         self.read: set[Address] = set()
         self.missing: dict[Address, Any] = {}
 
-    def note_read(self, scope: Scope, col: str, name: str) -> None:
+    def on_read(self, scope: Scope, col: str, name: str) -> None:
         address = (col, (*scope._path, name))
         if address not in self.missing:
             self.read.add(address)
 
-    def note_missing(self, scope: Scope, col: str, name: str, value: Any) -> None:
+    def on_missing(self, scope: Scope, col: str, name: str, value: object) -> None:
         self.missing[col, (*scope._path, name)] = jax.tree.map(_described, value)
 
 
@@ -103,7 +106,7 @@ def touched(
     run = resolve_method(module, method)
 
     def call(values: Any, args: Any, kwargs: Any, streams: Any) -> Any:
-        run_with(run, module, values, args, kwargs, streams, mutable, flags={RECORDER: recorder})
+        run_with(run, module, values, args, kwargs, streams, mutable, observer=recorder)
         return ()
 
     streams = None if rngs is None else _streams(rngs)

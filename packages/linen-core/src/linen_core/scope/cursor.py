@@ -28,7 +28,7 @@ from linen_core.scope.origin import Origin, who_keeps_out, who_keeps_out_stream
 from linen_core.store.view import snapshot_mapping
 from linen_core.typing import PRNGKey
 
-__all__ = ["RECORDER", "Cursor", "merge"]
+__all__ = ["Cursor", "merge"]
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _REQUIRED = object()
@@ -36,9 +36,6 @@ _CHILD = object()
 
 LOOPS = ("scan", "vmap", "while_loop")
 """The transforms whose function is traced once for several steps or elements."""
-
-RECORDER = "recorder"
-"""The flag under which a run carries a note-taker of what is read and missing (see `touched`)."""
 
 
 class Cursor:
@@ -56,13 +53,13 @@ class Cursor:
         "entered_transform",
         "flags",
         "mutable",
+        "observer",
         "origin",
         "parent",
         "reservations",
         "rng_counters",
         "rngs",
         "trace",
-        "traces",
     )
 
     def __init__(
@@ -90,7 +87,7 @@ class Cursor:
         self.reservations: dict[str, set[str | None]] = {}
         self.adopted: Any = parent.adopted if parent is not None else weakref.WeakValueDictionary()
         self._root = parent.root if parent is not None else None
-        self.traces: dict[Any, Any] = {}
+        self.observer: Any = parent.observer if parent is not None else None
         self.origin: Origin | None = None
         self.entered_transform: str | None = None
         self.trace: Any = current_trace() if parent is None else None
@@ -310,7 +307,7 @@ class Cursor:
         scope.adopted = self.adopted
         scope._root = self._root
         if self._root is None:
-            scope.traces, scope.origin, scope.trace = self.traces, self.origin, self.trace
+            scope.origin, scope.trace = self.origin, self.trace
             scope.entered_transform = self.entered_transform
         return scope
 
@@ -320,6 +317,7 @@ class Cursor:
         scope.parent = parent
         scope.mutable = self.mutable
         scope.flags = self.flags
+        scope.observer = self.observer
         scope.reservations = {}
         scope._invalid = False
         return scope
@@ -464,8 +462,8 @@ class Cursor:
         collection = self._collection(col)
         if name not in collection:
             return default
-        if self.flags and RECORDER in self.flags:
-            self.flags[RECORDER].note_read(self, col, name)
+        if self.observer is not None:
+            self.observer.on_read(self, col, name)
         return collection[name]
 
     def put_variable(self, col: str, name: str, value: Any) -> None:

@@ -22,7 +22,8 @@ from linen_core.errors import LazyInitError
 from linen_core.fingerprint import NoFingerprintError
 from linen_core.rng import fold_number
 from linen_core.scope.functional import lazily
-from linen_core.scope.scope import DEFERRED, Scope
+from linen_core.scope.observer import RunObserver
+from linen_core.scope.scope import Scope
 from linen_core.scope.shapes import fingerprint_initializer
 
 __all__ = ["make_lazily"]
@@ -61,14 +62,16 @@ class _Parameter(NamedTuple):
     number: int
 
 
-class _Notes:
+class _Notes(RunObserver):
     """Notes the parameters that a traced run of `init` makes from one key."""
+
+    runs_forward = False
 
     def __init__(self, key: Any) -> None:
         self._key = key
         self._made: dict[int, tuple[_Parameter, int, Any]] = {}
 
-    def note(
+    def on_param(
         self, scope: Scope, init_fn: Callable[..., Any], args: Any, kwargs: Any, value: Any
     ) -> None:
         """Note a parameter that was just made of the newest key of the scope."""
@@ -96,7 +99,7 @@ def _is_tracer(value: Any) -> bool:
 
 
 def make_lazily(
-    run: Callable[[Mapping[str, Any], Mapping[str, Any], Any, Any], Any],
+    run: Callable[[RunObserver | None, Mapping[str, Any], Any, Any], Any],
     streams: Mapping[str, Any],
     args: Any,
     kwargs: Any,
@@ -104,7 +107,7 @@ def make_lazily(
     """Make the variables of a run of `init` without its forward pass.
 
     Args:
-      run: ``run(flags, streams, args, kwargs)`` gives the variables; the flags are to be those of its root scope.
+      run: ``run(observer, streams, args, kwargs)`` gives the variables.
       streams: keys by stream.
       args: arguments of the forward pass; those that are a `jax.ShapeDtypeStruct` have no value.
       kwargs: its keyword arguments, likewise.
@@ -134,7 +137,7 @@ def _make(run: Callable[..., Any], streams: Mapping[str, Any], args: Any, kwargs
         ]
         notes = _Notes(keys.get("params"))
         args, kwargs = jax.tree.unflatten(structure, filled)
-        variables = run({DEFERRED: notes}, keys, args, kwargs)
+        variables = run(notes, keys, args, kwargs)
         values, tree = jax.tree.flatten(variables)
         made[:] = values, tree, jax.tree.leaves(_placements(variables))
         known.update((i, f) for i, value in enumerate(values) if (f := notes.find(value)))
@@ -147,7 +150,7 @@ def _make(run: Callable[..., Any], streams: Mapping[str, Any], args: Any, kwargs
         jax.errors.TracerArrayConversionError,
         jax.errors.TracerIntegerConversionError,
     ):  # the run decides by values, so these must be there while it runs
-        return lazily(lambda *given: run({}, *given))(streams, args, kwargs)
+        return lazily(lambda *given: run(None, *given))(streams, args, kwargs)
     for is_used, leaf in zip(used[len(jax.tree.leaves(streams)) :], absent, strict=True):
         if is_used:
             raise LazyInitError(jax.core.ShapedArray(leaf.shape, leaf.dtype))

@@ -17,6 +17,7 @@ from linen_core.errors import (
 )
 from linen_core.filters import CollectionFilter
 from linen_core.rng import is_valid_rng, is_valid_rngs
+from linen_core.scope.observer import RunObserver
 from linen_core.scope.scope import Scope
 from linen_core.store.view import readable, working_copy
 from linen_core.typing import PRNGKey, RNGSequences
@@ -163,6 +164,7 @@ def run_in_scope(
     rngs: Mapping[str, Any] | None,
     mutable: CollectionFilter,
     flags: Mapping[str, Any] | None,
+    observer: RunObserver | None = None,
 ) -> Any:
     """Call a function with a root scope over variables that is valid during the call.
 
@@ -177,6 +179,7 @@ def run_in_scope(
     if isinstance(params, Mapping) and "params" in params:
         raise ApplyScopeInvalidVariablesStructureError
     root = _root_scope(variables, rngs, mutable, flags)
+    root.observer = observer
     try:
         result = fn(root)
     finally:

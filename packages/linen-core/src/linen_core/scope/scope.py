@@ -18,16 +18,13 @@ from linen_core.errors import (
     UnliftedCollectionError,
 )
 from linen_core.filters import in_filter
-from linen_core.scope.cursor import RECORDER, Cursor, merge
+from linen_core.scope.cursor import Cursor, merge
 from linen_core.scope.origin import who_keeps_out
 from linen_core.scope.shapes import expected_shapes
 from linen_core.scope.variable import Variable
 from linen_core.store.view import StoreView
 
-__all__ = ["DEFERRED", "RECORDER", "Scope"]
-
-DEFERRED = "deferred"
-"""The flag under which a run of `init` carries a note-taker of the parameters it makes (see `deferred`)."""
+__all__ = ["Scope"]
 
 
 class Scope(Cursor):
@@ -48,10 +45,10 @@ class Scope(Cursor):
 
     Attributes:
       adopted: the modules of this run that stand for modules made outside of it, by the latter's id.
+      observer: what looks on while the run reads and makes variables; None for nothing.
       origin: at a root inside of a lifted transform where it comes from.
       entered_transform: at a root the lifted transform that runs its function now, on scopes of its own.
       trace: at a root the JAX trace under which it was made; None where values of any trace may be written.
-      traces: at a root what was traced in this run and may serve again, by what it depends on.
 
     Example:
       >>> scope = Scope({"params": {"w": 1.0}})
@@ -132,8 +129,8 @@ class Scope(Cursor):
         self.reserve(name, "params")
         params = self._collection("params")
         if name in params:
-            if self.flags and RECORDER in self.flags:
-                self.flags[RECORDER].note_read(self, "params", name)
+            if self.observer is not None:
+                self.observer.on_read(self, "params", name)
             expected = expected_shapes(init_fn, init_args, init_kwargs)
             if type(params) is StoreView:
                 self._check_shapes(name, params.spec(name), expected)
@@ -149,8 +146,8 @@ class Scope(Cursor):
             return meta.unbox(value) if unbox else value
         if in_filter(self.mutable, "params"):
             value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
-            if DEFERRED in self.flags:
-                self.flags[DEFERRED].note(self, init_fn, init_args, init_kwargs, value)
+            if self.observer is not None:
+                self.observer.on_param(self, init_fn, init_args, init_kwargs, value)
             self.put_variable("params", name, value)
         else:
             value = self._missing(
@@ -168,11 +165,11 @@ class Scope(Cursor):
 
     def _missing(self, col: str, name: str, make: Callable[[], Any], is_param: bool = False) -> Any:
         """Raise for a variable that is neither there nor may be made; or, if that is noted, make it all the same."""
-        recorder = self.flags.get(RECORDER)
-        if recorder is None:
+        observer = self.observer
+        if observer is None or not observer.makes_missing:
             self._raise_not_found(col, name, is_param)
         value = make()
-        recorder.note_missing(self, col, name, value)
+        observer.on_missing(self, col, name, value)
         merge(self._mutable_collection(col), name, value)
         return value
 

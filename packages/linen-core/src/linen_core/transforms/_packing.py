@@ -116,6 +116,7 @@ class Lifted:
             debug_path=self._debug_path(outer),
             flags=outer.flags,
         )
+        inner.observer = outer.observer
         inner.origin = Origin(self._name, outer, self._in_filters)
         inner.rng_counters = outer.rng_counters  # counting goes on where it was, inside and outside
         return inner
@@ -139,6 +140,12 @@ class Lifted:
         finally:
             for root, name in zip(roots, before, strict=True):
                 root.entered_transform = name
+
+    @property
+    def runs_forward(self) -> bool:
+        """Whether the results of the run are used, and not its variables alone."""
+        observer = self.scopes[0].observer
+        return observer is None or observer.runs_forward
 
     @property
     def where(self) -> str:

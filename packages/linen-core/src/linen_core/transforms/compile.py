@@ -15,7 +15,6 @@ from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.fingerprint import NoFingerprintError, fingerprint
 from linen_core.module.base import Module
 from linen_core.rng import LazyRng
-from linen_core.scope.scope import DEFERRED, RECORDER
 from linen_core.transforms._modules import Target, is_module_class, lift_call, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
 from linen_core.transforms._sharing import Trace
@@ -236,13 +235,8 @@ def _facts_of(module: Module, args: Any, kwargs: Any) -> Any:
       ValueError: something in a module is unhashable.
     """
     context = current_context()
-    flags: Any = () if module.scope is None else module.scope.flags
-    if (
-        context.interceptors
-        or context.capture is not None
-        or RECORDER in flags
-        or DEFERRED in flags
-    ):
+    observed = module.scope is not None and module.scope.observer is not None
+    if context.interceptors or context.capture is not None or observed:
         return None
     modules = [leaf for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, Module)]
     surroundings = context._replace(module=None, labelled=None, watch=None)

@@ -11,7 +11,6 @@ import jax
 
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
-from linen_core.scope.scope import DEFERRED
 from linen_core.transforms._modules import Target, lift_call, lift_transform, make_lifted
 from linen_core.transforms._packing import Lifted, lifts_scopes
 from linen_core.transforms._static import StaticArguments
@@ -142,7 +141,7 @@ def lift_checkpoint(
 
         rematted.__name__ = rematted.__qualname__ = getattr(fn, "__name__", "rematted")
         call: Callable[..., Any] = rematted
-        if DEFERRED not in lifted.scopes[0].flags:  # a deferred init differentiates nothing
+        if lifted.runs_forward:
             call = jax.checkpoint(
                 rematted,
                 static_argnums=jax.tree.map(lambda number: number + 2, static_argnums),
