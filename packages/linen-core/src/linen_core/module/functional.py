@@ -13,7 +13,7 @@ from linen_core.errors import ApplyModuleInvalidMethodError
 from linen_core.filters import CollectionFilter, DenyList, union_filters
 from linen_core.module.state import ModuleBase
 from linen_core.scope.functional import INITIALIZING, as_streams, run_in_scope
-from linen_core.scope.observer import RunObserver
+from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
 
 __all__ = ["apply", "init", "init_with_output", "resolve_method", "run_with"]

@@ -99,9 +99,9 @@ def register_attribute(module: Any, name: str, value: Any) -> None:
         if child.__dict__["_parent_ref"] is None:
             if keep_name:
                 new_name = current_name
-            stand_in = scope.adopted.get(child._id)
+            stand_in = scope.run.adopted.get(child._id)
             if stand_in is None:
-                stand_in = scope.adopted[child._id] = child.clone(name=None)
+                stand_in = scope.run.adopted[child._id] = child.clone(name=None)
             child = stand_in
         if child.__dict__["name"] is None:
             child.__dict__["_parent_ref"] = weakref.ref(module)

@@ -12,7 +12,7 @@ from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module.functional import resolve_method, run_with
 from linen_core.scope.functional import as_streams
-from linen_core.scope.observer import RunObserver
+from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
 from linen_core.store.view import as_store
 from linen_core.typing import Path, PRNGKey, RNGSequences

@@ -1,36 +1,29 @@
-"""Cursor: a place in the tree of modules, with its collections, RNG streams and names."""
+"""Cursor: a place in the tree of modules, with its names, children and RNG streams."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, Self
 
 import jax
 
 from linen_core._context import note_place_read
-from linen_core._jax_compat import current_trace, is_traced_since
 from linen_core.errors import (
     InvalidRngError,
     InvalidScopeError,
     MissingRngSplitError,
-    ModifyScopeVariableError,
-    TracedWriteError,
-    UnliftedWriteError,
 )
-from linen_core.filters import CollectionFilter, in_filter
+from linen_core.filters import CollectionFilter
 from linen_core.rng import LazyRng
-from linen_core.scope.origin import Origin, who_keeps_out, who_keeps_out_stream
-from linen_core.store.view import snapshot_mapping
+from linen_core.scope.origin import who_keeps_out_stream
+from linen_core.scope.run import Run
 from linen_core.typing import PRNGKey
 
-__all__ = ["Cursor", "merge"]
+__all__ = ["Cursor"]
 
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 _REQUIRED = object()
 _CHILD = object()
 
@@ -39,7 +32,7 @@ LOOPS = ("scan", "vmap", "while_loop")
 
 
 class Cursor:
-    """What a `Scope` is apart from making parameters and variables. Its constructor is that of `Scope`."""
+    """The place that a `Scope` has in the tree of modules. Its constructor is that of `Scope`."""
 
     __slots__ = (
         "__weakref__",
@@ -49,17 +42,13 @@ class Cursor:
         "_path",
         "_root",
         "_variables",
-        "adopted",
-        "entered_transform",
         "flags",
         "mutable",
-        "observer",
-        "origin",
         "parent",
         "reservations",
         "rng_counters",
         "rngs",
-        "trace",
+        "run",
     )
 
     def __init__(
@@ -85,12 +74,8 @@ class Cursor:
         self.flags: Mapping[str, Any] = {} if flags is None else flags
         self.rng_counters: dict[Any, Any] = dict.fromkeys(self.rngs, 0)
         self.reservations: dict[str, set[str | None]] = {}
-        self.adopted: Any = parent.adopted if parent is not None else weakref.WeakValueDictionary()
         self._root = parent.root if parent is not None else None
-        self.observer: Any = parent.observer if parent is not None else None
-        self.origin: Origin | None = None
-        self.entered_transform: str | None = None
-        self.trace: Any = current_trace() if parent is None else None
+        self.run: Run = parent.run if parent is not None else Run()
         self._invalid = False
 
     def __eq__(self, other: object) -> bool:
@@ -238,7 +223,6 @@ class Cursor:
         child._path = (*self._path, name)
         child._debug_path = (*self._debug_path, name)
         child.rng_counters = self._counters_of_child(name)
-        child.adopted = self.adopted
         child._root = self if self._root is None else self._root
         return child
 
@@ -304,11 +288,7 @@ class Cursor:
         scope._path = self._path
         scope._debug_path = self._debug_path
         scope.rng_counters = dict.fromkeys(self.rngs, 0) if rewind_rngs else self.rng_counters
-        scope.adopted = self.adopted
         scope._root = self._root
-        if self._root is None:
-            scope.origin, scope.trace = self.origin, self.trace
-            scope.entered_transform = self.entered_transform
         return scope
 
     def _cursor(self, parent: Self | None) -> Self:
@@ -317,73 +297,10 @@ class Cursor:
         scope.parent = parent
         scope.mutable = self.mutable
         scope.flags = self.flags
-        scope.observer = self.observer
+        scope.run = self.run
         scope.reservations = {}
         scope._invalid = False
         return scope
-
-    # Collections
-
-    def is_mutable_collection(self, col: str) -> bool:
-        """Tell whether a collection can be written."""
-        return in_filter(self.mutable, col)
-
-    def is_collection_empty(self, col: str) -> bool:
-        """Tell whether the root has nothing in a collection."""
-        return not self.root._variables.get(col)
-
-    def _collection(self, col: str) -> Mapping[str, Any]:
-        """Return this scope's part of a collection to read from."""
-        found = self._variables.get(col)
-        if found is None:
-            if self.parent is None:
-                return _EMPTY
-            above = self.parent._collection(col)
-            if self._name is None or self._name not in above:
-                return _EMPTY
-            found = self._variables[col] = above[self._name]
-        return found  # type: ignore[no-any-return]
-
-    def _mutable_collection(self, col: str) -> dict[str, Any]:
-        """Return this scope's part of a collection to write to, made on the way down if need be."""
-        found = self._variables.get(col)
-        if found is None:
-            home = self._variables
-            if self.parent is None:
-                found = home[col] = {}
-            else:
-                found = home[col] = self.parent._mutable_collection(col).setdefault(
-                    self._name or "", {}
-                )
-        return found
-
-    def variables(self) -> dict[str, Any]:
-        """Copy all variables at and below this scope, by collection, into nested dicts.
-
-        Changing the copy changes nothing here. What a store holds is read, in one batch per collection.
-
-        Example:
-          >>> nn.Scope({"params": {"a": {"w": 1.0}}}).push("a").variables()
-          {'params': {'w': 1.0}}
-        """
-        self._populate_collections()
-        return {col: snapshot_mapping(values) for col, values in self._variables.items()}
-
-    def mutable_variables(self) -> dict[str, Any]:
-        """Return the mutable collections at this scope.
-
-        Example:
-          >>> nn.Scope({"params": {"w": 1.0}, "state": {"n": 1}}, mutable="state").mutable_variables()
-          {'state': {'n': 1}}
-        """
-        self._populate_collections()
-        return {
-            col: values for col, values in self._variables.items() if in_filter(self.mutable, col)
-        }
-
-    def _populate_collections(self) -> None:
-        for col in list(self.root._variables):
-            self._collection(col)
 
     # RNG streams and flags
 
@@ -418,13 +335,13 @@ class Cursor:
                 raise InvalidRngError(msg)
             name = "params"
         self._check_valid()
-        if self.root.entered_transform in LOOPS:
+        if self.run.entered_transform in LOOPS:
             self._warn_of_same_key(name)
         count = self.rng_counters[name] = self.rng_counters[name] + 1
         return LazyRng.create(self.rngs[name], count).as_jax_rng()
 
     def _warn_of_same_key(self, stream: str) -> None:
-        transform = self.root.entered_transform
+        transform = self.run.entered_transform
         msg = (
             f"A key of stream {stream!r} is drawn in {self.path_text}, which lies outside of the nn.{transform} that "
             "runs: every step gets the same key. Use the module that the function gets as its first argument, and "
@@ -450,53 +367,3 @@ class Cursor:
             msg = f"There is no flag {key!r} in {self.path_text}, only {sorted(self.flags)}."
             raise ValueError(msg)
         return self.flags.get(key, default)
-
-    # Variables
-
-    def has_variable(self, col: str, name: str) -> bool:
-        """Tell whether this scope has a variable."""
-        return name in self._collection(col)
-
-    def get_variable(self, col: str, name: str, default: Any = None) -> Any:
-        """Return a variable's value, boxes and all, or ``default`` if there is none."""
-        collection = self._collection(col)
-        if name not in collection:
-            return default
-        if self.observer is not None:
-            self.observer.on_read(self, col, name)
-        return collection[name]
-
-    def put_variable(self, col: str, name: str, value: Any) -> None:
-        """Write a variable. A mapping is merged into one that is there.
-
-        Raises:
-          InvalidScopeError: the run of this scope has ended.
-          ModifyScopeVariableError: the collection is immutable.
-          TracedWriteError: the value belongs to a JAX transform that was entered after the run of this scope began.
-
-        Example:
-          >>> scope = nn.Scope({"state": {}}, mutable=["state"])
-          >>> scope.put_variable("state", "n", 1)
-          >>> scope.get_variable("state", "n")
-          1
-        """
-        self._check_valid()
-        if not in_filter(self.mutable, col):
-            keeper = who_keeps_out(self, col)
-            if keeper is not None:
-                raise UnliftedWriteError(keeper, col, name, self.path_text)
-            raise ModifyScopeVariableError(col, name, self.path_text)
-        home = self.root.trace
-        if home is not None and current_trace() is not home and is_traced_since(home, value):
-            raise TracedWriteError(col, name, self.path_text)
-        merge(self._mutable_collection(col), name, value)
-
-
-def merge(target: dict[str, Any], name: str, value: Any) -> None:
-    """Put a value into nested dicts; a mapping is merged into the one that is there."""
-    current = target.get(name)
-    if isinstance(current, dict) and isinstance(value, Mapping):
-        for key, item in value.items():
-            merge(current, key, item)
-    else:
-        target[name] = value

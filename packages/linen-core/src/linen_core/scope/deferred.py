@@ -22,7 +22,7 @@ from linen_core.errors import LazyInitError
 from linen_core.fingerprint import NoFingerprintError
 from linen_core.rng import fold_number
 from linen_core.scope.functional import lazily
-from linen_core.scope.observer import RunObserver
+from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
 from linen_core.scope.shapes import fingerprint_initializer
 

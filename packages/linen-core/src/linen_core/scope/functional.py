@@ -17,7 +17,7 @@ from linen_core.errors import (
 )
 from linen_core.filters import CollectionFilter
 from linen_core.rng import is_valid_rng, is_valid_rngs
-from linen_core.scope.observer import RunObserver
+from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
 from linen_core.store.view import readable, working_copy
 from linen_core.typing import PRNGKey, RNGSequences
@@ -66,9 +66,7 @@ def bind(
         msg = f"Expected rngs to map names of streams to keys, found {_describe(rngs)}."
         raise InvalidRngError(msg)
     scope = _root_scope(variables, rngs, mutable, flags)
-    scope.trace = (
-        None  # a bound module may outlive the trace it was made under, and be used under another
-    )
+    scope.run.trace = None  # a bound module may be used under another trace
     return scope
 
 
@@ -179,7 +177,7 @@ def run_in_scope(
     if isinstance(params, Mapping) and "params" in params:
         raise ApplyScopeInvalidVariablesStructureError
     root = _root_scope(variables, rngs, mutable, flags)
-    root.observer = observer
+    root.run.observer = observer
     try:
         result = fn(root)
     finally:

@@ -9,6 +9,7 @@ from linen_core.filters import Filter, in_filter
 
 if TYPE_CHECKING:
     from linen_core.scope.cursor import Cursor
+    from linen_core.scope.scope import Scope
 
 __all__ = ["Origin", "who_keeps_out", "who_keeps_out_stream"]
 
@@ -18,13 +19,13 @@ class Origin(NamedTuple):
 
     transform: str
     """Name of the transform."""
-    outer: Cursor
+    outer: Scope
     """The scope that it was called with."""
     carried: tuple[Filter, ...]
     """Which collections it brought inside."""
 
 
-def who_keeps_out(scope: Cursor, col: str) -> str | None:
+def who_keeps_out(scope: Scope, col: str) -> str | None:
     """Name the transform around a scope that keeps a collection from being read or made there; None if none does."""
     for origin, root in _origins(scope):
         outer = origin.outer
@@ -52,7 +53,7 @@ def who_keeps_out_stream(scope: Cursor, stream: str) -> tuple[str, bool] | None:
 
 
 def _origins(scope: Cursor) -> Iterator[tuple[Origin, Cursor]]:
-    root = scope.root
-    while root.origin is not None:
-        yield root.origin, root
-        root = root.origin.outer.root
+    root: Cursor = scope.root
+    while root.run.origin is not None:
+        yield root.run.origin, root
+        root = root.run.origin.outer.root

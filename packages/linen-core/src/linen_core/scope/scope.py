@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import jax
 import numpy as np
 
 from linen_core import meta
-from linen_core._jax_compat import ArrayImpl, Tracer
+from linen_core._jax_compat import ArrayImpl, Tracer, current_trace, is_traced_since
 from linen_core.errors import (
+    ModifyScopeVariableError,
     ScopeCollectionNotFound,
     ScopeParamNotFoundError,
     ScopeParamShapeError,
     ScopeVariableNotFoundError,
+    TracedWriteError,
     UnliftedCollectionError,
+    UnliftedWriteError,
 )
 from linen_core.filters import in_filter
-from linen_core.scope.cursor import Cursor, merge
+from linen_core.scope.cursor import Cursor
 from linen_core.scope.origin import who_keeps_out
 from linen_core.scope.shapes import expected_shapes
 from linen_core.scope.variable import Variable
-from linen_core.store.view import StoreView
+from linen_core.store.view import StoreView, snapshot_mapping
 
 __all__ = ["Scope"]
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Scope(Cursor):
@@ -44,11 +50,7 @@ class Scope(Cursor):
       flags: facts about the run, for example ``initializing``.
 
     Attributes:
-      adopted: the modules of this run that stand for modules made outside of it, by the latter's id.
-      observer: what looks on while the run reads and makes variables; None for nothing.
-      origin: at a root inside of a lifted transform where it comes from.
-      entered_transform: at a root the lifted transform that runs its function now, on scopes of its own.
-      trace: at a root the JAX trace under which it was made; None where values of any trace may be written.
+      run: what this scope shares with all others of its root.
 
     Example:
       >>> scope = Scope({"params": {"w": 1.0}})
@@ -57,6 +59,111 @@ class Scope(Cursor):
     """
 
     __slots__ = ()
+
+    # Collections
+
+    def is_mutable_collection(self, col: str) -> bool:
+        """Tell whether a collection can be written."""
+        return in_filter(self.mutable, col)
+
+    def is_collection_empty(self, col: str) -> bool:
+        """Tell whether the root has nothing in a collection."""
+        return not self.root._variables.get(col)
+
+    def _collection(self, col: str) -> Mapping[str, Any]:
+        """Return this scope's part of a collection to read from."""
+        found = self._variables.get(col)
+        if found is None:
+            if self.parent is None:
+                return _EMPTY
+            above = self.parent._collection(col)
+            if self._name is None or self._name not in above:
+                return _EMPTY
+            found = self._variables[col] = above[self._name]
+        return found  # type: ignore[no-any-return]
+
+    def _mutable_collection(self, col: str) -> dict[str, Any]:
+        """Return this scope's part of a collection to write to, made on the way down if need be."""
+        found = self._variables.get(col)
+        if found is None:
+            home = self._variables
+            if self.parent is None:
+                found = home[col] = {}
+            else:
+                found = home[col] = self.parent._mutable_collection(col).setdefault(
+                    self._name or "", {}
+                )
+        return found
+
+    def variables(self) -> dict[str, Any]:
+        """Copy all variables at and below this scope, by collection, into nested dicts.
+
+        Changing the copy changes nothing here. What a store holds is read, in one batch per collection.
+
+        Example:
+          >>> nn.Scope({"params": {"a": {"w": 1.0}}}).push("a").variables()
+          {'params': {'w': 1.0}}
+        """
+        self._populate_collections()
+        return {col: snapshot_mapping(values) for col, values in self._variables.items()}
+
+    def mutable_variables(self) -> dict[str, Any]:
+        """Return the mutable collections at this scope.
+
+        Example:
+          >>> nn.Scope({"params": {"w": 1.0}, "state": {"n": 1}}, mutable="state").mutable_variables()
+          {'state': {'n': 1}}
+        """
+        self._populate_collections()
+        return {
+            col: values for col, values in self._variables.items() if in_filter(self.mutable, col)
+        }
+
+    def _populate_collections(self) -> None:
+        for col in list(self.root._variables):
+            self._collection(col)
+
+    # Reading and writing
+
+    def has_variable(self, col: str, name: str) -> bool:
+        """Tell whether this scope has a variable."""
+        return name in self._collection(col)
+
+    def get_variable(self, col: str, name: str, default: Any = None) -> Any:
+        """Return a variable's value, boxes and all, or ``default`` if there is none."""
+        collection = self._collection(col)
+        if name not in collection:
+            return default
+        if self.run.observer is not None:
+            self.run.observer.on_read(self, col, name)
+        return collection[name]
+
+    def put_variable(self, col: str, name: str, value: Any) -> None:
+        """Write a variable. A mapping is merged into one that is there.
+
+        Raises:
+          InvalidScopeError: the run of this scope has ended.
+          ModifyScopeVariableError: the collection is immutable.
+          TracedWriteError: the value belongs to a JAX transform that was entered after the run of this scope began.
+
+        Example:
+          >>> scope = nn.Scope({"state": {}}, mutable=["state"])
+          >>> scope.put_variable("state", "n", 1)
+          >>> scope.get_variable("state", "n")
+          1
+        """
+        self._check_valid()
+        if not in_filter(self.mutable, col):
+            keeper = who_keeps_out(self, col)
+            if keeper is not None:
+                raise UnliftedWriteError(keeper, col, name, self.path_text)
+            raise ModifyScopeVariableError(col, name, self.path_text)
+        home = self.run.trace
+        if home is not None and current_trace() is not home and is_traced_since(home, value):
+            raise TracedWriteError(col, name, self.path_text)
+        merge(self._mutable_collection(col), name, value)
+
+    # Making
 
     def variable(
         self,
@@ -129,8 +236,8 @@ class Scope(Cursor):
         self.reserve(name, "params")
         params = self._collection("params")
         if name in params:
-            if self.observer is not None:
-                self.observer.on_read(self, "params", name)
+            if self.run.observer is not None:
+                self.run.observer.on_read(self, "params", name)
             expected = expected_shapes(init_fn, init_args, init_kwargs)
             if type(params) is StoreView:
                 self._check_shapes(name, params.spec(name), expected)
@@ -146,8 +253,8 @@ class Scope(Cursor):
             return meta.unbox(value) if unbox else value
         if in_filter(self.mutable, "params"):
             value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
-            if self.observer is not None:
-                self.observer.on_param(self, init_fn, init_args, init_kwargs, value)
+            if self.run.observer is not None:
+                self.run.observer.on_param(self, init_fn, init_args, init_kwargs, value)
             self.put_variable("params", name, value)
         else:
             value = self._missing(
@@ -165,7 +272,7 @@ class Scope(Cursor):
 
     def _missing(self, col: str, name: str, make: Callable[[], Any], is_param: bool = False) -> Any:
         """Raise for a variable that is neither there nor may be made; or, if that is noted, make it all the same."""
-        observer = self.observer
+        observer = self.run.observer
         if observer is None or not observer.makes_missing:
             self._raise_not_found(col, name, is_param)
         value = make()
@@ -185,3 +292,13 @@ class Scope(Cursor):
         if is_param:
             raise ScopeParamNotFoundError(name, self.path_text, known)
         raise ScopeVariableNotFoundError(name, col, self.path_text, known)
+
+
+def merge(target: dict[str, Any], name: str, value: Any) -> None:
+    """Put a value into nested dicts; a mapping is merged into the one that is there."""
+    current = target.get(name)
+    if isinstance(current, dict) and isinstance(value, Mapping):
+        for key, item in value.items():
+            merge(current, key, item)
+    else:
+        target[name] = value

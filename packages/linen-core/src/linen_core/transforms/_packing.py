@@ -116,8 +116,8 @@ class Lifted:
             debug_path=self._debug_path(outer),
             flags=outer.flags,
         )
-        inner.observer = outer.observer
-        inner.origin = Origin(self._name, outer, self._in_filters)
+        inner.run.observer = outer.run.observer
+        inner.run.origin = Origin(self._name, outer, self._in_filters)
         inner.rng_counters = outer.rng_counters  # counting goes on where it was, inside and outside
         return inner
 
@@ -131,20 +131,20 @@ class Lifted:
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Let the scopes outside know, inside a `with` block, that the transform runs its function."""
-        roots = [scope.root for scope in self.scopes]
-        before = [root.entered_transform for root in roots]
-        for root in roots:
-            root.entered_transform = self._name
+        runs = [scope.run for scope in self.scopes]
+        before = [run.entered_transform for run in runs]
+        for run in runs:
+            run.entered_transform = self._name
         try:
             yield
         finally:
-            for root, name in zip(roots, before, strict=True):
-                root.entered_transform = name
+            for run, name in zip(runs, before, strict=True):
+                run.entered_transform = name
 
     @property
     def runs_forward(self) -> bool:
         """Whether the results of the run are used, and not its variables alone."""
-        observer = self.scopes[0].observer
+        observer = self.scopes[0].run.observer
         return observer is None or observer.runs_forward
 
     @property

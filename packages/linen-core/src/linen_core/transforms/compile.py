@@ -235,7 +235,7 @@ def _facts_of(module: Module, args: Any, kwargs: Any) -> Any:
       ValueError: something in a module is unhashable.
     """
     context = current_context()
-    observed = module.scope is not None and module.scope.observer is not None
+    observed = module.scope is not None and module.scope.run.observer is not None
     if context.interceptors or context.capture is not None or observed:
         return None
     modules = [leaf for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, Module)]
