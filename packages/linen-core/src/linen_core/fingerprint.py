@@ -70,7 +70,7 @@ def is_of_library(value: Any) -> bool:
 
     Example:
       >>> import jax
-      >>> is_of_library(jax.nn.relu), is_of_library(lambda x: x)
+      >>> is_of_library(jax.nn.relu), is_of_library(len)
       (True, False)
     """
     module = getattr(value, "__module__", None)

@@ -22,7 +22,7 @@ __all__ = ["staged"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def staged(*static: str) -> Callable[[F], F]:
+def staged(*static: str, eager: bool = False) -> Callable[[F], F]:
     """Make a function of arrays replay its recording whenever it is called under a compilation.
 
     Where a static argument cannot be hashed, an epsilon that is an array for example, the function is called as it
@@ -30,6 +30,7 @@ def staged(*static: str) -> Callable[[F], F]:
 
     Args:
       static: names of the arguments that are not arrays.
+      eager: whether the recording, as one compiled program, also serves calls outside of a compilation.
 
     >>> import jax, jax.numpy as jnp
     >>> @staged("power")
@@ -46,7 +47,7 @@ def staged(*static: str) -> Callable[[F], F]:
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if not is_staging():
+            if not (eager or is_staging()):
                 return function(*args, **kwargs)
             try:
                 hash(tuple([args[number] for number in positions if number < len(args)]))

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from jax.nn import gelu, logsumexp, one_hot, softmax
 
 from linen_core._jax_compat import INLINE
-from linen_core.layers._staging import staged
 from linen_core.layers.dense import Dense
 from linen_core.module import Module, compact
 from linen_core.typing import Array, Dtype
@@ -64,7 +63,6 @@ def _is_one(alpha: Any) -> bool:
     return isinstance(alpha, float) and alpha == 1.0
 
 
-@staged()
 def celu(x: Array, alpha: Any = 1.0) -> Array:
     """Compute the continuously differentiable exponential linear unit.
 
@@ -86,7 +84,6 @@ def celu(x: Array, alpha: Any = 1.0) -> Array:
     return jax.nn.celu(x) if _is_one(alpha) else jax.nn.celu(x, alpha)
 
 
-@staged()
 def elu(x: Array, alpha: Any = 1.0) -> Array:
     """Compute the exponential linear unit: `x where x > 0, else alpha * (exp(x) - 1)`.
 
@@ -106,7 +103,6 @@ def elu(x: Array, alpha: Any = 1.0) -> Array:
     return jax.nn.elu(x) if _is_one(alpha) else jax.nn.elu(x, alpha)
 
 
-@staged("axis")
 def glu(x: Array, axis: int = -1) -> Array:
     """Compute the gated linear unit: one half of an axis, gated by the other.
 
@@ -128,7 +124,6 @@ def glu(x: Array, axis: int = -1) -> Array:
     return jax.nn.glu(x, axis)
 
 
-@staged()
 def hard_sigmoid(x: Array) -> Array:
     """Compute a piecewise linear sigmoid: `relu6(x + 3) / 6`.
 
@@ -147,7 +142,6 @@ def hard_sigmoid(x: Array) -> Array:
     return jax.nn.hard_sigmoid(x)
 
 
-@staged()
 def hard_silu(x: Array) -> Array:
     """Compute a piecewise linear SiLU: `x * relu6(x + 3) / 6`.
 
@@ -166,7 +160,6 @@ def hard_silu(x: Array) -> Array:
     return jax.nn.hard_silu(x)
 
 
-@staged()
 def hard_tanh(x: Array) -> Array:
     """Compute a piecewise linear hyperbolic tangent: `min(max(x, -1), 1)`.
 
@@ -185,7 +178,6 @@ def hard_tanh(x: Array) -> Array:
     return jax.nn.hard_tanh(x)
 
 
-@staged()
 def leaky_relu(x: Array, negative_slope: Any = 0.01) -> Array:
     """Compute the rectified linear unit with a small slope below zero.
 
@@ -207,7 +199,6 @@ def leaky_relu(x: Array, negative_slope: Any = 0.01) -> Array:
     return jax.nn.leaky_relu(x, negative_slope)
 
 
-@staged()
 def log_sigmoid(x: Array) -> Array:
     """Compute the logarithm of the sigmoid: `-log(1 + exp(-x))`.
 
@@ -224,7 +215,6 @@ def log_sigmoid(x: Array) -> Array:
     return jax.nn.log_sigmoid(x)
 
 
-@staged("axis")
 def log_softmax(x: Array, axis: Axis = -1, where: Any = None) -> Array:
     """Compute the logarithm of the softmax.
 
@@ -281,7 +271,6 @@ def relu6(x: Array) -> Array:
     return _relu6(x)
 
 
-@staged()
 def selu(x: Array) -> Array:
     """Compute the self-normalizing exponential linear unit: `1.0507 * elu(x, 1.6733)`.
 
@@ -300,7 +289,6 @@ def selu(x: Array) -> Array:
     return jax.nn.selu(x)
 
 
-@staged()
 def sigmoid(x: Array) -> Array:
     """Compute the logistic function: `1 / (1 + exp(-x))`.
 
@@ -317,7 +305,6 @@ def sigmoid(x: Array) -> Array:
     return jax.nn.sigmoid(x)
 
 
-@staged()
 def silu(x: Array) -> Array:
     """Compute the sigmoid linear unit, also called swish: `x * sigmoid(x)`.
 
@@ -336,7 +323,6 @@ def silu(x: Array) -> Array:
     return jax.nn.silu(x)
 
 
-@staged()
 def soft_sign(x: Array) -> Array:
     """Compute the soft sign: `x / (1 + |x|)`.
 
@@ -353,7 +339,6 @@ def soft_sign(x: Array) -> Array:
     return jax.nn.soft_sign(x)
 
 
-@staged()
 def softplus(x: Array) -> Array:
     """Compute the soft plus, a smooth rectifier: `log(1 + exp(x))`.
 
@@ -370,7 +355,6 @@ def softplus(x: Array) -> Array:
     return jax.nn.softplus(x)
 
 
-@staged("axis", "algorithm")
 def standardize(
     x: Array,
     axis: Axis = -1,
@@ -404,7 +388,6 @@ def standardize(
     return jax.nn.standardize(x, axis, mean, variance, epsilon, where, algorithm=algorithm)  # type: ignore[call-arg]
 
 
-@staged()
 def tanh(x: Array, /) -> Array:
     """Compute the hyperbolic tangent: `(exp(x) - exp(-x)) / (exp(x) + exp(-x))`.
 
@@ -430,7 +413,6 @@ def _slope(_: Array, slope: float, dtype: Dtype) -> Array:
     return jnp.asarray(slope, dtype)
 
 
-@staged()
 def _prelu(inputs: Array, slope: Array) -> Array:
     return jnp.where(inputs >= 0, inputs, jnp.asarray(slope, inputs.dtype) * inputs)
 

@@ -8,12 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from linen_core import meta
-from linen_core._jax_compat import INLINE, is_staging
 from linen_core.errors import LayerArgumentError, LayerRankError, LayerShapeError
 from linen_core.layers import initializers
 from linen_core.layers._common import (
@@ -48,26 +46,9 @@ def _affine_steps(
     return y if bias is None else add_bias(y, bias, bias_shape)
 
 
-_affine_replay = jax.jit(
-    _affine_steps,
-    static_argnames=("dimensions", "bias_shape", "dtype", "precision"),
-    inline=INLINE,
-)
-
-
-def _affine(
-    inputs: Array,
-    kernel: Array,
-    bias: Array | None,
-    dimensions: Dimensions,
-    bias_shape: tuple[int, ...],
-    dtype: Any,
-    precision: Any,
-) -> Array:
-    contracted = math.prod(kernel.shape[axis] for axis in dimensions[0][1])
-    whole = is_staging() or rounds_as_one(contracted, dtype, inputs, kernel, bias)
-    run = _affine_replay if whole else _affine_steps
-    return run(inputs, kernel, bias, dimensions, bias_shape, dtype, precision)
+_STATIC = ("dimensions", "bias_shape", "dtype", "precision")
+_affine_staged = staged(*_STATIC)(_affine_steps)
+_affine_whole = staged(*_STATIC, eager=True)(_affine_steps)
 
 
 class Dense(Module):
@@ -148,7 +129,11 @@ def _apply_affine(
     if not hasattr(inputs, "dtype"):
         inputs = jnp.asarray(inputs)
     if dot_general is None and layer.promote_dtype is promote_dtype:
-        return _affine(inputs, kernel, bias, dimensions, bias_shape, layer.dtype, layer.precision)
+        contracted = math.prod(kernel.shape[axis] for axis in dimensions[0][1])
+        # one compiled program where that changes no bit: an eager call then costs half
+        is_whole = rounds_as_one(contracted, layer.dtype, inputs, kernel, bias)
+        affine = _affine_whole if is_whole else _affine_staged
+        return affine(inputs, kernel, bias, dimensions, bias_shape, layer.dtype, layer.precision)
     inputs, kernel, bias = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
     y = (dot_general or lax.dot_general)(inputs, kernel, dimensions, precision=layer.precision)
     return y if bias is None else y + jnp.reshape(bias, bias_shape)

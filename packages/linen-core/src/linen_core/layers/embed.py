@@ -7,23 +7,12 @@ import jax.numpy as jnp
 from linen_core._jax_compat import Tracer
 from linen_core.errors import LayerArgumentError
 from linen_core.layers._common import default_embed_init
-from linen_core.layers._staging import staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module
 from linen_core.typing import Array, Dtype, Initializer
 
 __all__ = ["Embed"]
-
-
-@staged()
-def _take(embedding: Array, indices: Array) -> Array:
-    return jnp.take(embedding, indices, axis=0)
-
-
-@staged()
-def _attend(query: Array, embedding: Array) -> Array:
-    return jnp.dot(query, embedding.T)
 
 
 class Embed(Module):
@@ -82,12 +71,12 @@ class Embed(Module):
         if self.num_embeddings > 1 and is_known:
             # Casting the vectors found gives the same bits as casting the whole table first, and costs less. Under a
             # transform the table is cast: a gradient must be summed in the dtype of the vectors.
-            vectors = _take(self.embedding, inputs)
+            vectors = jnp.take(self.embedding, inputs, axis=0)
             return self.promote_dtype(vectors, dtype=self.dtype, inexact=False)[0]
         (embedding,) = self.promote_dtype(self.embedding, dtype=self.dtype, inexact=False)
         if self.num_embeddings == 1:
             return jnp.broadcast_to(embedding, (*inputs.shape, self.features))
-        return _take(embedding, inputs)
+        return jnp.take(embedding, inputs, axis=0)
 
     def attend(self, query: Array) -> Array:
         """Multiply vectors with all embeddings, as a language model does to get its logits.
@@ -105,4 +94,4 @@ class Embed(Module):
         (2, 5)
         """
         query, embedding = self.promote_dtype(query, self.embedding, dtype=self.dtype)
-        return _attend(query, embedding)
+        return jnp.dot(query, embedding.T)

@@ -17,7 +17,7 @@ import numpy as np
 from jax.nn import initializers as jax_initializers
 from jax.nn.initializers import ones, zeros
 
-from linen_core._jax_compat import INLINE, is_staging
+from linen_core.layers._staging import staged
 from linen_core.typing import Array, Initializer
 
 __all__ = [
@@ -96,12 +96,8 @@ class BuiltInitializer:
           dtype: its dtype; by default the one given to the builder, else JAX's default float.
           out_sharding: how it lies on the devices, as for `jax.nn.initializers`.
         """
-        options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
-        if out_sharding is not None:
-            options["out_sharding"] = out_sharding
-        if self._replayable and is_staging():
-            return _replay(self, key, tuple(shape), **options)
-        return self.draw(key, shape, **options)
+        draw = _draw_staged if self._replayable else _draw
+        return draw(self, key, tuple(shape), dtype=dtype, out_sharding=out_sharding)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BuiltInitializer) and self._identity == other._identity
@@ -121,11 +117,15 @@ def _built(family: str, **arguments: Any) -> BuiltInitializer:
     return BuiltInitializer(family, tuple(frozen))
 
 
-@functools.partial(
-    jax.jit, static_argnames=("built", "shape", "dtype", "out_sharding"), inline=INLINE
-)
-def _replay(built: BuiltInitializer, key: Array, shape: Any, **options: Any) -> Array:
-    return built.draw(key, shape, **options)
+def _draw(
+    built: BuiltInitializer, key: Array, shape: Any, dtype: Any = None, out_sharding: Any = None
+) -> Array:
+    options = {"dtype": dtype, "out_sharding": out_sharding}
+    given = {name: value for name, value in options.items() if value is not None}
+    return built.draw(key, shape, **given)
+
+
+_draw_staged = staged("built", "shape", "dtype", "out_sharding")(_draw)
 
 
 def _identify(value: Any) -> Any:
