@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.core import AbstractValue
-from jax.extend.core import Primitive, get_opaque_trace_state
+from jax.extend.core import jaxpr_as_fun
 from jax.extend.random import threefry_prng_impl
 from jax.interpreters import partial_eval
 
-__all__ = ["AbstractValue", "live_part", "new_primitive", "random_bits_jaxpr", "trace_state"]
+__all__ = ["as_function", "live_part", "random_bits_jaxpr"]
 
 
 def live_part(jaxpr: Any) -> Any:
@@ -25,14 +24,6 @@ def random_bits_jaxpr(bits: int, shape: tuple[int, ...]) -> Any:
     return jax.make_jaxpr(lambda key: threefry_prng_impl.random_bits(key, bits, shape))(key).jaxpr
 
 
-def new_primitive(name: str, abstract_eval: Callable[..., list[Any]]) -> Any:
-    """Make an operation that traces can hold and nothing can run; `abstract_eval` gives the types of its results."""
-    primitive = Primitive(name)
-    primitive.multiple_results = True
-    primitive.def_abstract_eval(abstract_eval)
-    return primitive
-
-
-def trace_state() -> Any:
-    """Return a value that is equal wherever operations become part of the same trace."""
-    return get_opaque_trace_state(convention="flax")
+def as_function(program: Any) -> Callable[..., Any]:
+    """Return a function that runs a closed jaxpr."""
+    return jaxpr_as_fun(program)  # type: ignore[no-any-return]

@@ -13,9 +13,8 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.lax import GatherScatterMode
 
-__all__ = ["FREE", "RULES", "additions", "fits", "granularity", "multiplications"]
+__all__ = ["FREE", "RULES", "fits", "multiplications"]
 
 FREE = """
     broadcast_in_dim concatenate copy copy_p expand_dims iota optimization_barrier pad reshape rev slice squeeze
@@ -29,68 +28,10 @@ _ELEMENTWISE = """
 """
 _REDUCTIONS = "reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum"
 
-_ONE_OPERATION = frozenset(
-    {
-        "random_fold_in",
-        "reduce_window_max",
-        "reduce_window_min",
-        "select_and_scatter_add",
-        "threefry2x32",
-        "while",
-    }
-)
-_SEVERAL_ELEMENTWISE = frozenset(
-    {
-        "clamp",
-        "erf",
-        "erf_inv",
-        "exp2",
-        "integer_pow",
-        "iota_2x32_shape",
-        "logistic",
-        "one_minus_square",
-        "pow",
-    }
-)
-_SCATTERS = frozenset({"scatter", "scatter-add", "scatter_add"})
-_INDEXING = _SCATTERS | {"gather"}
-
 
 def fits(equation: Any) -> bool:
     """Tell whether rules hold for an equation's types: real numbers and booleans, in plain arrays."""
     return all(_is_plain(variable.aval) for variable in (*equation.invars, *equation.outvars))
-
-
-def granularity(equation: Any, flops: int) -> int:
-    """Say what operation counts of an equation without a rule are known to be multiples of.
-
-    Returns:
-      Numbers of FLOPs or of elements, joined by bitwise or: every operation's count is a multiple of the lowest bit.
-    """
-    name = equation.primitive.name
-    if name in _ONE_OPERATION or flops == 0:
-        return flops
-    if name in _SEVERAL_ELEMENTWISE:
-        return _size(equation.outvars[0])
-    if name not in _INDEXING:
-        return 1
-    bits = 0
-    for variable in (*equation.invars[1:], *equation.outvars):
-        bits |= _size(variable) | math.prod(variable.aval.shape[:-1])
-    return bits
-
-
-def additions(equation: Any, flops: int) -> int:
-    """Say how many equal numbers XLA adds up for an equation without a rule; 0 if that is not known."""
-    name = equation.primitive.name
-    if name in _ONE_OPERATION:
-        return 1
-    if name in _SCATTERS:
-        return int(equation.params["mode"] != GatherScatterMode.CLIP)
-    size = _size(equation.outvars[0])
-    operands = sum(not hasattr(variable, "val") for variable in equation.invars)
-    times = flops // size if name in _SEVERAL_ELEMENTWISE and size and not flops % size else 0
-    return times if operands <= 1 or times == 1 else 0
 
 
 def _is_plain(aval: Any) -> bool:

@@ -68,6 +68,7 @@ def tabulate(
             depth=depth,
             show_repeated=show_repeated,
             measures=tuple(name for name, is_asked in asked.items() if is_asked),
+            every_turn=False,
         )
         return render(table, console_kwargs, table_kwargs, column_kwargs)
 
