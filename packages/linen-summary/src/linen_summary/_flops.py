@@ -14,9 +14,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from linen_summary._estimates import called_jaxprs
-from linen_summary._folding import NO_CONSTANT, SOME_CONSTANT, is_certain, may_fold, result_constant
 from linen_summary._jax_compat import as_function, live_part, random_bits_jaxpr
-from linen_summary._operations import RULES, fits
+from linen_summary._operations import (
+    NO_CONSTANT,
+    RULES,
+    SOME_CONSTANT,
+    fits,
+    is_certain,
+    may_fold,
+    result_constant,
+)
 from linen_summary.errors import UnknownCostError
 
 __all__ = ["FlopCounter"]
@@ -43,7 +50,6 @@ class _Cost(NamedTuple):
     """What the further turns of scans add."""
     folds: bool = False
     """Whether some of it might be simplified away."""
-
 
 
 class FlopCounter:

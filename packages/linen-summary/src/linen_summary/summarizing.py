@@ -11,8 +11,7 @@ from linen_core.filters import CollectionFilter, DenyList
 from linen_core.module import Module
 from linen_core.typing import Path, PRNGKey, RNGSequences
 from linen_summary._recording import Call, record_calls
-from linen_summary._values import has_items
-from linen_summary._variables import own_variables
+from linen_summary._values import has_items, own_variables
 from linen_summary.measuring import Measured, Meter
 from linen_summary.table import Row, Table
 
