@@ -128,32 +128,30 @@ class Holding(nn.Module):
         return nn.Dense(4)(x * self.array)
 
 
-def test_nothing_is_kept_of_a_call():
-    held, array = Held(), np.ones((2, 4), np.float32)
-    closed_over = Held()
+def references_of_a_run():
+    """Make tables of a model under an interceptor, and return weak references to what took part."""
+    held, closed_over = Held(), Held()
+    array = np.ones((2, 4), np.float32)
 
     def change(next_fun, args, kwargs, context):
-        assert closed_over is not None
-        return next_fun(*args, **kwargs)
+        return next_fun(*args, **kwargs) if closed_over is not None else None
 
     def capture(module, name):
         return closed_over is not None
 
-    def run():
-        with nn.intercept_methods(change):
-            module = Holding(held, array)
-            table = summarize(module, KEY, X, **EVERYTHING)
-            text = module.tabulate(KEY, X, **FLOPS)
-            kept = [module, table, change, capture]
-            module.apply(module.init(KEY, X), X, capture_intermediates=capture)
-            return list(map(weakref.ref, kept)), text
+    with nn.intercept_methods(change):
+        module = Holding(held, array)
+        table = summarize(module, KEY, X, **EVERYTHING)
+        assert "Holding" in module.tabulate(KEY, X, **FLOPS)
+        table_of_capture = summarize(module, KEY, X, capture_intermediates=capture, **EVERYTHING)
+    parts = (held, closed_over, array, change, capture, module, table, table_of_capture)
+    return [weakref.ref(part) for part in parts]
 
-    refs, text = run()
-    refs += map(weakref.ref, (held, closed_over, array))
-    assert "Holding" in text
-    del held, closed_over, array, change, capture
+
+def test_nothing_is_kept_of_a_call():
+    references = references_of_a_run()
     gc.collect()
-    assert [ref() for ref in refs] == [None] * len(refs)
+    assert [reference() for reference in references] == [None] * len(references)
 
 
 @pytest.mark.parametrize("fails", ["forward", "backward"])
