@@ -46,8 +46,8 @@ def summarize(
       depth: how many levels of submodules get rows; all if None.
       show_repeated: whether further calls of a module that has a row get rows too.
       mutable: which collections are made.
-      compute_flops: whether to count the FLOPs of each row.
-      compute_vjp_flops: whether to count the FLOPs of the vector-Jacobian product of each row.
+      compute_flops: whether to count the FLOPs of each row, the body of a scan once for each turn.
+      compute_vjp_flops: whether to count the FLOPs of the vector-Jacobian product of each row, likewise.
       compute_macs: whether to count the multiply-accumulate operations of each row.
       compute_memory: whether to estimate the memory that activations take in each row, in a forward run and in a
         training step.

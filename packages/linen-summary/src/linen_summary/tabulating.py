@@ -62,8 +62,9 @@ def tabulate(
         has the escape codes of a terminal.
       table_kwargs: for `rich.table.Table`.
       column_kwargs: for each column of the table.
-      compute_flops: whether to show the FLOPs of each row.
-      compute_vjp_flops: whether to show the FLOPs of the vector-Jacobian product of each row.
+      compute_flops: whether to show the FLOPs of each row, as flax does with one turn of each loop: `summarize`
+        counts every turn of a scan.
+      compute_vjp_flops: whether to show the FLOPs of the vector-Jacobian product of each row, likewise.
       **kwargs: keyword arguments of the call, and ``method`` as for `Module.init`.
 
     Returns:
