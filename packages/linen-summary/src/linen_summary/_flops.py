@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from linen_summary._estimates import called_jaxprs
-from linen_summary._jax_compat import as_function, live_part, random_bits_jaxpr
+from linen_summary._jax_compat import as_function, live_part
 from linen_summary._operations import (
     NO_CONSTANT,
     RULES,
@@ -32,7 +32,6 @@ _INLINED = {
     "checkpoint": "jaxpr",
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
-    "random_bits": "",
     "remat": "jaxpr",
     "remat2": "jaxpr",
 }
@@ -63,7 +62,6 @@ class FlopCounter:
         self._every_turn = every_turn
         self._operations: dict[Any, _Cost] = {}
         self._called: dict[Any, tuple[Any, _Cost]] = {}
-        self._drawn: dict[tuple[int, tuple[int, ...]], Any] = {}
 
     def count(self, traced: Any) -> int:
         """Count the FLOPs of a function that ``jax.jit(function).trace(...)`` gave.
@@ -111,13 +109,7 @@ class FlopCounter:
 
     def _called_jaxpr(self, equation: Any) -> Any:
         """Return the jaxpr that an equation runs once as it is; None if it does not."""
-        name = equation.primitive.name
-        if name == "random_bits" and str(equation.invars[0].aval) == "key<fry>[]":
-            drawn = equation.params["bit_width"], tuple(equation.params["shape"])
-            if drawn[1] and drawn not in self._drawn:
-                self._drawn[drawn] = random_bits_jaxpr(*drawn)
-            return self._drawn.get(drawn)
-        called = equation.params.get(_CALLS.get(name))
+        called = equation.params.get(_CALLS.get(equation.primitive.name))
         return getattr(called, "jaxpr", called)
 
     def _operation(self, equation: Any, constants: tuple[Any, ...]) -> _Cost:
@@ -172,8 +164,9 @@ def _constant(variable: Any, known: dict[Any, Any]) -> Any:
     """Return a variable's constant, as `may_fold` takes it."""
     if not hasattr(variable, "val"):
         return known.get(variable, NO_CONSTANT)
-    literal = variable.val
-    return literal.item() if hasattr(literal, "item") else literal
+    if variable.aval.shape:
+        return SOME_CONSTANT
+    return variable.val.item() if hasattr(variable.val, "item") else variable.val
 
 
 def _key_marks(jaxpr: Any) -> int:

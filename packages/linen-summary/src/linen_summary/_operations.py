@@ -1,8 +1,11 @@
-"""FLOPs of single operations, by the rules of XLA's `HloCostAnalysis`.
+"""FLOPs of single operations, by the rules of XLA's `HloCostAnalysis`, and which are simplified away before it.
 
 A rule takes an equation of a jaxpr. Only operations stand here that become one operation of HLO: everything else XLA
 itself is asked for. An operation counts one FLOP for each element that it makes, a transcendental function none, a
 reduction one for each element that it takes in, a product of a dot or a convolution two.
+
+On its way to HLO a function loses operations that constants make superfluous: ``x + 0``, ``x * 1``, the comparison of
+two constants. Where an equation might be one of those, counting it by itself counts too much.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ __all__ = [
     "result_constant",
 ]
 
-FREE = """
+_FREE = """
     broadcast_in_dim concatenate copy copy_p expand_dims iota optimization_barrier pad reshape rev slice squeeze
     stop_gradient transpose cos exp expm1 log log1p rsqrt sin sqrt tanh
 """
@@ -134,7 +137,7 @@ def _meeting(
 Rule = Callable[[Any], int | None]
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(FREE.split(), _free),
+    **dict.fromkeys(_FREE.split(), _free),
     **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
     **dict.fromkeys(_REDUCTIONS.split(), _reduction),
     "conv_general_dilated": _product,
@@ -163,20 +166,9 @@ _IDENTITIES = {
 _UNITS = {"add": 0, "add_any": 0, "sub": 0, "mul": 1}
 """Operations that give their other operand back, and for which constant."""
 _COMPARISONS = frozenset({"eq", "ge", "gt", "le", "lt", "ne"})
-_MOVES = frozenset(
-    (
-        "broadcast_in_dim",
-        "convert_element_type",
-        "copy",
-        "copy_p",
-        "expand_dims",
-        "reshape",
-        "rev",
-        "squeeze",
-        "transpose",
-    )
+_MOVES = (
+    "broadcast_in_dim convert_element_type copy copy_p expand_dims reshape rev squeeze transpose"
 )
-_COSTS_NOTHING = frozenset(FREE.split())
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "mul": operator.mul,
@@ -194,7 +186,7 @@ def may_fold(equation: Any, constants: Sequence[Any]) -> bool:
       constants: for each of its inputs `NO_CONSTANT`, `SOME_CONSTANT` or a number.
     """
     name = equation.primitive.name
-    if name in _COSTS_NOTHING:
+    if RULES.get(name) is _free:
         return False
     known = [constant for constant in constants if constant is not NO_CONSTANT]
     if name not in RULES:
@@ -238,7 +230,7 @@ def result_constant(equation: Any, constants: Sequence[Any]) -> Any:
         )
     if name == "iota_2x32_shape" and max(equation.outvars[0].aval.shape) > 1:
         return NO_CONSTANT
-    if len(constants) == 1 and name in _MOVES:
+    if len(constants) == 1 and name in _MOVES.split():
         return constants[0]
     numbers = SOME_CONSTANT not in constants
     if name in _FUNCTIONS and numbers and _is_float(equation.outvars[0]):

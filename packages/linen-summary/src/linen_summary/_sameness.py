@@ -39,9 +39,11 @@ class Programs:
         places: dict[Any, int] = {}
 
         def operand(variable: Any) -> Hashable:
-            if hasattr(variable, "val"):
-                return variable.aval, repr(variable.val)  # `0.0` is not `-0.0`
-            return places[variable]
+            if not hasattr(variable, "val"):
+                return places[variable]
+            is_number = not variable.aval.shape
+            # by their texts: `0.0` is not `-0.0`
+            return variable.aval, repr(variable.val) if is_number else _Itself(variable.val)
 
         def named(variables: Any) -> Hashable:
             for variable in variables:

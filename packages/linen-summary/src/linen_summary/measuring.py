@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -19,17 +18,7 @@ from linen_summary._sameness import Programs
 from linen_summary._values import as_specs
 from linen_summary.errors import UnknownCostError
 
-__all__ = ["Measured", "Meter"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """A number, or why it is unknown."""
-
-    number: int | None
-    """The number; None if it is unknown."""
-    note: str = ""
-    """Why it is unknown."""
+__all__ = ["Meter"]
 
 
 class Meter:
@@ -45,14 +34,17 @@ class Meter:
     def __init__(self, *, every_turn: bool) -> None:
         self._flops = FlopCounter(every_turn=every_turn)
         self._programs = Programs()
-        self._known: dict[tuple[int, str], Measured] = {}
+        self._known: dict[tuple[int, str], int | str] = {}
 
-    def measure(self, call: Call, names: Sequence[str]) -> dict[str, Measured]:
+    def measure(self, call: Call, names: Sequence[str]) -> dict[str, int | str]:
         """Find numbers of a call.
 
         Args:
           call: the call.
           names: any of ``flops``, ``vjp_flops``, ``macs``, ``activation_bytes`` and ``training_bytes``.
+
+        Returns:
+          Each number, or why it is unknown.
         """
         if not names:
             return {}
@@ -66,26 +58,26 @@ class Meter:
                 self._known[program, name] = self._measured(function, name)
         return {name: self._known[program, name] for name in names}
 
-    def _measured(self, function: _CallFunction, name: str) -> Measured:
+    def _measured(self, function: _CallFunction, name: str) -> int | str:
         """Find one number, or say why it is unknown: a table with a gap is better than none."""
         try:
             backwards = name in ("vjp_flops", "training_bytes")
             traced = function.backward if backwards else function.forward
             if name in ("flops", "vjp_flops"):
-                return Measured(self._flops.count(traced))
+                return self._flops.count(traced)
             jaxpr = live_part(traced.jaxpr.jaxpr)
             if name == "macs":
-                return Measured(macs(jaxpr))
-            return Measured(peak_bytes(jaxpr, with_results=not backwards))
+                return macs(jaxpr)
+            return peak_bytes(jaxpr, with_results=not backwards)
         except Exception as error:  # noqa: BLE001 - as above, for derivatives
             return _unknown(error)
 
 
-def _unknown(error: Exception) -> Measured:
+def _unknown(error: Exception) -> str:
     if isinstance(error, UnknownCostError):
-        return Measured(None, str(error))
+        return str(error)
     text = str(error).strip().split("\n")[0]
-    return Measured(None, f"{type(error).__name__}: {text}")
+    return f"{type(error).__name__}: {text}"
 
 
 class _CallFunction:

@@ -12,7 +12,7 @@ from linen_core.module import Module
 from linen_core.typing import Path, PRNGKey, RNGSequences
 from linen_summary._recording import Call, record_calls
 from linen_summary._values import has_items, own_variables
-from linen_summary.measuring import Measured, Meter
+from linen_summary.measuring import Meter
 from linen_summary.table import Row, Table
 
 __all__ = ["ALL_BUT_INTERMEDIATES", "summarize", "table_of_call"]
@@ -159,9 +159,9 @@ def _rows(
     return rows, hidden
 
 
-def _measured(row: Row, found: Mapping[str, Measured]) -> Row:
-    numbers: dict[str, Any] = {name: measured.number for name, measured in found.items()}
-    unknown = {name: measured.note for name, measured in found.items() if measured.note}
+def _measured(row: Row, found: Mapping[str, int | str]) -> Row:
+    numbers: dict[str, Any] = {name: n for name, n in found.items() if isinstance(n, int)}
+    unknown = {name: why for name, why in found.items() if isinstance(why, str)}
     return dataclasses.replace(row, **numbers, unknown=unknown)
 
 
