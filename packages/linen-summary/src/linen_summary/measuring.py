@@ -113,9 +113,8 @@ class _CallFunction:
     def _inputs(self) -> tuple[Any, ...]:
         arrays = [self._leaves[place] for place in self._places]
         rest = dict(self._call.streams), arrays
-        if self._call.variables is None:
-            return eval_shape(self._init, *rest), *rest
-        return as_specs(self._call.variables), *rest
+        held = self._call.variables
+        return eval_shape(self._init, *rest) if held is None else as_specs(held), *rest
 
     def _init(self, streams: Any, arrays: list[Any]) -> Any:
         call = self._call
