@@ -241,7 +241,7 @@ def _escape(letter: str) -> str:
 
 
 def explicit_key(key: Any) -> bool:
-    """Tell whether a key stands behind a question mark, with its value on a line of its own.
+    """Return whether a key stands behind a question mark, with its value on a line of its own.
 
     Example:
       >>> explicit_key("kernel"), explicit_key(""), explicit_key(("a", "b"))

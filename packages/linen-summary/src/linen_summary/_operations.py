@@ -43,7 +43,7 @@ _REDUCTIONS = "reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum
 
 
 def fits(equation: Any) -> bool:
-    """Tell whether rules hold for an equation's types: real numbers and booleans, in plain arrays."""
+    """Return whether rules hold for an equation's types: real numbers and booleans, in plain arrays."""
     return all(_is_plain(variable.aval) for variable in (*equation.invars, *equation.outvars))
 
 
@@ -179,7 +179,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 def may_fold(equation: Any, constants: Sequence[Any]) -> bool:
-    """Tell whether an operation might be simplified away.
+    """Return whether an operation might be simplified away.
 
     Args:
       equation: the equation of a jaxpr.
@@ -240,7 +240,7 @@ def result_constant(equation: Any, constants: Sequence[Any]) -> Any:
 
 
 def is_certain(equation: Any, constants: Sequence[Any], *, costs: bool) -> bool:
-    """Tell whether an operation that may be simplified is so by itself, whatever stands around it.
+    """Return whether an operation that may be simplified is so by itself, whatever stands around it.
 
     Args:
       equation: the equation of a jaxpr.

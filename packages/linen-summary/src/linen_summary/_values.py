@@ -41,7 +41,7 @@ MEASURE_NAMES = {
 
 
 def is_value(leaf: Any) -> bool:
-    """Tell whether something is shown as one value: None, or an array in a box."""
+    """Return whether something is shown as one value: None, or an array in a box."""
     return leaf is None or isinstance(leaf, Partitioned)
 
 
@@ -141,7 +141,7 @@ def short_number(number: int) -> str:
 
 
 def has_items(tree: Any) -> bool:
-    """Tell whether nested mappings hold anything but empty mappings."""
+    """Return whether nested mappings hold anything but empty mappings."""
     return any(has_items(item) for item in tree.values()) if isinstance(tree, Mapping) else True
 
 
