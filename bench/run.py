@@ -167,9 +167,6 @@ BENCHMARKS = {
     "resnet table with FLOPs": Benchmark(
         lambda: tables.resnet_tables(flops=True), 0.25, base="flax", rounds=2
     ),
-    "nested table with FLOPs": Benchmark(
-        tables.nested_tables, 1.25, base="2 x 40 levels", rounds=3
-    ),
     **stores.BENCHMARKS,
 }
 

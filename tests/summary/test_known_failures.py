@@ -79,6 +79,7 @@ def test_every_format_says_why_a_number_is_unknown():
     rows = list(csv.DictReader(io.StringIO(table.to_csv())))
     assert [row["unknown"] for row in rows] == [f"flops: {why}"] * 2 + ["", ""]
     assert table.to_dict()["rows"][0]["unknown"] == {"flops": why}
+    assert [row.notes for row in table[1:]] == [[f"FLOPs of inner: {why}"], [], []]
     for text in (table.to_markdown(), table.to_html()):
         assert text.count(f"flops: {why}") == 2
     assert "unknown" not in summarize(Sorts(), RNGS, X, compute_flops=True).to_csv()

@@ -12,9 +12,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from linen_core.typing import Path
-from linen_summary._formats import ESTIMATES, MEASURE_NAMES, sentence, unknown_notes
+from linen_summary._formats import ESTIMATES
 from linen_summary._layout import one_line
-from linen_summary._values import bytes_text, short_number
+from linen_summary._values import MEASURE_NAMES, bytes_text, sentence, short_number
 
 if TYPE_CHECKING:
     from linen_summary.table import Row, Table
@@ -190,7 +190,7 @@ def _notes(table: Table, choice: _Choice) -> list[str]:
     for row in table:
         if row.repeated:
             notes.append(f"{row.name or '.'}, call {row.index}: its variables are counted above.")
-        notes += unknown_notes(row)
+        notes += row.notes
     if any(name in ESTIMATES for name in choice.measures):
         notes.append(_ESTIMATED)
     return notes

@@ -7,7 +7,7 @@ from typing import Any
 
 from linen_summary._operations import multiplications
 
-__all__ = ["macs", "peak_bytes"]
+__all__ = ["called_jaxprs", "macs", "peak_bytes"]
 
 
 def macs(jaxpr: Any) -> int:
@@ -18,7 +18,7 @@ def macs(jaxpr: Any) -> int:
     """
     total = 0
     for equation in jaxpr.eqns:
-        inner = [macs(called) for called in _called(equation)]
+        inner = [macs(called) for called in called_jaxprs(equation)]
         if equation.primitive.name == "cond":
             total += max(inner, default=0)
         else:
@@ -66,7 +66,7 @@ def _peak(jaxpr: Any, skipped: Sequence[bool]) -> int:
 def _peak_of_equation(equation: Any, counted: Mapping[Any, int]) -> int:
     """Estimate the peak of what an equation makes, and what is made on the way to it."""
     made = sum(counted.get(variable, 0) for variable in equation.outvars)
-    called = list(_called(equation))
+    called = list(called_jaxprs(equation))
     if len(called) == 1 and equation.primitive.name not in ("scan", "while"):
         return max(made, _peak(called[0], [v not in counted for v in equation.outvars]))
     return made + max((_peak(j, [True] * len(j.outvars)) for j in called), default=0)
@@ -87,7 +87,7 @@ def _counted(jaxpr: Any, skipped: Sequence[bool]) -> dict[Any, int]:
     }
 
 
-def _called(equation: Any) -> Iterator[Any]:
+def called_jaxprs(equation: Any) -> Iterator[Any]:
     """Give the jaxprs that an equation holds; a rule for derivatives is none."""
     for value in equation.params.values():
         for held in value if isinstance(value, tuple | list) else (value,):

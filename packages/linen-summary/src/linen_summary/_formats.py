@@ -14,43 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ESTIMATES",
-    "MEASURE_NAMES",
-    "sentence",
     "to_csv",
     "to_dict",
     "to_html",
     "to_json",
     "to_markdown",
-    "unknown_notes",
 ]
 
 ESTIMATES = ("activation_bytes", "training_bytes")
 """Measures that are estimates, and are called so wherever they are shown."""
-
-MEASURE_NAMES = {
-    "flops": "FLOPs",
-    "vjp_flops": "VJP FLOPs",
-    "macs": "MACs",
-    "activation_bytes": "activation memory",
-    "training_bytes": "activation memory in training",
-}
-"""What measures are called in a sentence."""
-
-
-def sentence(text: str) -> str:
-    """Begin a text with a capital letter, and leave its other letters.
-
-    Example:
-      >>> sentence("activation memory of LSTM")
-      'Activation memory of LSTM'
-    """
-    return text[:1].upper() + text[1:]
-
-
-def unknown_notes(row: Row) -> list[str]:
-    """Say of each number of a row that is unknown why it is."""
-    of = f"of {row.name or row.module_type}"
-    return [sentence(f"{MEASURE_NAMES[name]} {of}: {why}") for name, why in row.unknown.items()]
 
 
 def to_dict(table: Table) -> dict[str, Any]:

@@ -1,23 +1,35 @@
-"""FLOPs of single operations, by the rules of XLA's `HloCostAnalysis`.
+"""FLOPs of single operations, by the rules of XLA's `HloCostAnalysis`, and which are simplified away before it.
 
 A rule takes an equation of a jaxpr. Only operations stand here that become one operation of HLO: everything else XLA
 itself is asked for. An operation counts one FLOP for each element that it makes, a transcendental function none, a
 reduction one for each element that it takes in, a product of a dot or a convolution two.
+
+On its way to HLO a function loses operations that constants make superfluous: ``x + 0``, ``x * 1``, the comparison of
+two constants. Where an equation might be one of those, counting it by itself counts too much.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.lax import GatherScatterMode
 
-__all__ = ["FREE", "RULES", "additions", "fits", "granularity", "multiplications"]
+__all__ = [
+    "NO_CONSTANT",
+    "RULES",
+    "SOME_CONSTANT",
+    "fits",
+    "is_certain",
+    "may_fold",
+    "multiplications",
+    "result_constant",
+]
 
-FREE = """
+_FREE = """
     broadcast_in_dim concatenate copy copy_p expand_dims iota optimization_barrier pad reshape rev slice squeeze
     stop_gradient transpose cos exp expm1 log log1p rsqrt sin sqrt tanh
 """
@@ -29,68 +41,10 @@ _ELEMENTWISE = """
 """
 _REDUCTIONS = "reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum"
 
-_ONE_OPERATION = frozenset(
-    {
-        "random_fold_in",
-        "reduce_window_max",
-        "reduce_window_min",
-        "select_and_scatter_add",
-        "threefry2x32",
-        "while",
-    }
-)
-_SEVERAL_ELEMENTWISE = frozenset(
-    {
-        "clamp",
-        "erf",
-        "erf_inv",
-        "exp2",
-        "integer_pow",
-        "iota_2x32_shape",
-        "logistic",
-        "one_minus_square",
-        "pow",
-    }
-)
-_SCATTERS = frozenset({"scatter", "scatter-add", "scatter_add"})
-_INDEXING = _SCATTERS | {"gather"}
-
 
 def fits(equation: Any) -> bool:
-    """Tell whether rules hold for an equation's types: real numbers and booleans, in plain arrays."""
+    """Return whether rules hold for an equation's types: real numbers and booleans, in plain arrays."""
     return all(_is_plain(variable.aval) for variable in (*equation.invars, *equation.outvars))
-
-
-def granularity(equation: Any, flops: int) -> int:
-    """Say what operation counts of an equation without a rule are known to be multiples of.
-
-    Returns:
-      Numbers of FLOPs or of elements, joined by bitwise or: every operation's count is a multiple of the lowest bit.
-    """
-    name = equation.primitive.name
-    if name in _ONE_OPERATION or flops == 0:
-        return flops
-    if name in _SEVERAL_ELEMENTWISE:
-        return _size(equation.outvars[0])
-    if name not in _INDEXING:
-        return 1
-    bits = 0
-    for variable in (*equation.invars[1:], *equation.outvars):
-        bits |= _size(variable) | math.prod(variable.aval.shape[:-1])
-    return bits
-
-
-def additions(equation: Any, flops: int) -> int:
-    """Say how many equal numbers XLA adds up for an equation without a rule; 0 if that is not known."""
-    name = equation.primitive.name
-    if name in _ONE_OPERATION:
-        return 1
-    if name in _SCATTERS:
-        return int(equation.params["mode"] != GatherScatterMode.CLIP)
-    size = _size(equation.outvars[0])
-    operands = sum(not hasattr(variable, "val") for variable in equation.invars)
-    times = flops // size if name in _SEVERAL_ELEMENTWISE and size and not flops % size else 0
-    return times if operands <= 1 or times == 1 else 0
 
 
 def _is_plain(aval: Any) -> bool:
@@ -183,7 +137,7 @@ def _meeting(
 Rule = Callable[[Any], int | None]
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(FREE.split(), _free),
+    **dict.fromkeys(_FREE.split(), _free),
     **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
     **dict.fromkeys(_REDUCTIONS.split(), _reduction),
     "conv_general_dilated": _product,
@@ -191,3 +145,113 @@ RULES: dict[str, Rule] = {
     "select_n": _select,
 }
 """What counts the FLOPs of an equation, by the name of its primitive; it may say None: not by this rule."""
+
+
+NO_CONSTANT = object()
+"""Stands for a value that is known when the function runs, not before."""
+SOME_CONSTANT = object()
+"""Stands for a constant array; a constant with the same number everywhere is given as that number."""
+
+_ONES = (-1, *(2**bits - 1 for bits in (1, 8, 16, 32, 64)))
+_IDENTITIES = {
+    "add": (0,),
+    "add_any": (0,),
+    "sub": (0,),
+    "mul": (0, 1),
+    "div": (0, 1),
+    "and": (0, *_ONES),
+    "or": (0, *_ONES),
+    "xor": (0, *_ONES),
+}
+_UNITS = {"add": 0, "add_any": 0, "sub": 0, "mul": 1}
+"""Operations that give their other operand back, and for which constant."""
+_COMPARISONS = frozenset({"eq", "ge", "gt", "le", "lt", "ne"})
+_MOVES = (
+    "broadcast_in_dim convert_element_type copy copy_p expand_dims reshape rev squeeze transpose"
+)
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "mul": operator.mul,
+    "sub": operator.sub,
+    "sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
+    "rsqrt": lambda x: 1 / math.sqrt(x) if x > 0 else math.nan,
+}
+
+
+def may_fold(equation: Any, constants: Sequence[Any]) -> bool:
+    """Return whether an operation might be simplified away.
+
+    Args:
+      equation: the equation of a jaxpr.
+      constants: for each of its inputs `NO_CONSTANT`, `SOME_CONSTANT` or a number.
+    """
+    name = equation.primitive.name
+    if RULES.get(name) is _free:
+        return False
+    known = [constant for constant in constants if constant is not NO_CONSTANT]
+    if name not in RULES:
+        return SOME_CONSTANT in known
+    if known and len(known) == len(constants):
+        return name != "convert_element_type" or _changes(equation)
+    variables = [id(variable) for variable in equation.invars if not hasattr(variable, "val")]
+    if name == "not" or len(set(variables)) < len(variables):
+        return name not in ("mul", "add", "add_any", "dot_general")
+    if name == "select_n":
+        return constants[0] is not NO_CONSTANT
+    if name in _COMPARISONS and not _is_unsigned(equation.invars[0]):
+        return False
+    if name in ("max", "min") and _is_float(equation.invars[0]):
+        return False
+    simpler = _IDENTITIES.get(name, known)
+    return any(constant is SOME_CONSTANT or constant in simpler for constant in known)
+
+
+def _changes(equation: Any) -> bool:
+    return bool(equation.invars[0].aval.dtype != equation.outvars[0].aval.dtype)
+
+
+def _is_unsigned(variable: Any) -> bool:
+    dtype = variable.aval.dtype
+    return bool(jnp.issubdtype(dtype, jnp.unsignedinteger) or jnp.issubdtype(dtype, jnp.bool_))
+
+
+def _is_float(variable: Any) -> bool:
+    return bool(jnp.issubdtype(variable.aval.dtype, jnp.floating))
+
+
+def result_constant(equation: Any, constants: Sequence[Any]) -> Any:
+    """Say what constant an equation gives, as `may_fold` takes it."""
+    if any(constant is NO_CONSTANT for constant in constants):
+        return NO_CONSTANT
+    name = equation.primitive.name
+    if name == "iota":
+        return (
+            0 if equation.outvars[0].aval.shape[equation.params["dimension"]] == 1 else NO_CONSTANT
+        )
+    if name == "iota_2x32_shape" and max(equation.outvars[0].aval.shape) > 1:
+        return NO_CONSTANT
+    if len(constants) == 1 and name in _MOVES.split():
+        return constants[0]
+    numbers = SOME_CONSTANT not in constants
+    if name in _FUNCTIONS and numbers and _is_float(equation.outvars[0]):
+        number = _FUNCTIONS[name](*constants)
+        return number if math.isfinite(number) else SOME_CONSTANT
+    return SOME_CONSTANT
+
+
+def is_certain(equation: Any, constants: Sequence[Any], *, costs: bool) -> bool:
+    """Return whether an operation that may be simplified is so by itself, whatever stands around it.
+
+    Args:
+      equation: the equation of a jaxpr.
+      constants: as for `may_fold`.
+      costs: whether anything is left of the operation, for constants with these numbers.
+    """
+    variables = [id(variable) for variable in equation.invars if not hasattr(variable, "val")]
+    if SOME_CONSTANT in constants or len(set(variables)) < len(variables):
+        return False
+    name = equation.primitive.name
+    known = [constant for constant in constants if constant is not NO_CONSTANT]
+    if name == "not":
+        return False
+    return costs or len(known) == len(constants) or known == [_UNITS.get(name)]

@@ -33,44 +33,15 @@ class Call:
     """The keys of the RNG streams, likewise."""
     mutable: CollectionFilter
     """Which collections could be written."""
-    index: int = -1
+    index: int
     """How many calls began before."""
-    path: Path = ()
+    path: Path
     """Names from the root to the module."""
-    outputs: Any = None
+    outputs: Any
     """What the call returned, with specifications for arrays."""
-    variables: Any = None
+    variables: Any
     """What the module's scope held at the end of the call; None if earlier calls may have put something there, or
     something that the call needs may lie elsewhere."""
-
-    @classmethod
-    def of(
-        cls,
-        context: InterceptorContext,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        streams: Mapping[str, Any],
-        **facts: Any,
-    ) -> Call:
-        """Describe a call that an interceptor sees.
-
-        Args:
-          context: what the interceptor is told.
-          args: the arguments.
-          kwargs: the keyword arguments.
-          streams: the keys of the RNG streams.
-          **facts: fields that depend on the run.
-        """
-        module = context.module
-        return cls(
-            module=module.clone(),
-            method=context.method_name,
-            args=as_specs(args),
-            kwargs=as_specs(kwargs),
-            streams=as_specs(dict(streams)),
-            mutable=module.scope.mutable,
-            **facts,
-        )
 
     @property
     def is_method(self) -> bool:
@@ -109,11 +80,13 @@ def record_calls(
             handed.scope is None or handed.path[: len(path)] == path
             for handed in _handed(module, args, kwargs)
         )
-        calls[index] = Call.of(
-            context,
-            args,
-            kwargs,
-            {name: stream.rng for name, stream in module.scope.rngs.items()},
+        calls[index] = Call(
+            module=module.clone(),
+            method=context.method_name,
+            args=as_specs(args),
+            kwargs=as_specs(kwargs),
+            streams=as_specs({name: stream.rng for name, stream in module.scope.rngs.items()}),
+            mutable=module.scope.mutable,
             index=index,
             path=path,
             outputs=as_specs(outputs),

@@ -47,7 +47,7 @@ def current_folder_first() -> Iterator[None]:
 
 
 def is_module_name(target: str) -> bool:
-    """Tell whether a target is written as ``package.module:Name``; a file of that name comes first."""
+    """Return whether a target is written as ``package.module:Name``; a file of that name comes first."""
     return _NAME.fullmatch(target) is not None and not os.path.exists(target)
 
 

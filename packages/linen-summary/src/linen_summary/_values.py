@@ -1,8 +1,8 @@
-"""What becomes of values on their way into a table: specifications that hold no array."""
+"""Values as a table has them: specifications in place of arrays, their sizes, and what belongs to which call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -11,8 +11,10 @@ import numpy as np
 
 from linen_core.meta import Partitioned
 from linen_core.module import Module
+from linen_core.typing import Path
 
 __all__ = [
+    "MEASURE_NAMES",
     "array_text",
     "as_specs",
     "bytes_text",
@@ -20,15 +22,26 @@ __all__ = [
     "has_items",
     "is_value",
     "number_spec",
+    "own_variables",
+    "sentence",
     "short_number",
 ]
 
 _NUMBERS = (bool, int, float, complex)
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
 
+MEASURE_NAMES = {
+    "flops": "FLOPs",
+    "vjp_flops": "VJP FLOPs",
+    "macs": "MACs",
+    "activation_bytes": "activation memory",
+    "training_bytes": "activation memory in training",
+}
+"""What measures are called in a sentence."""
+
 
 def is_value(leaf: Any) -> bool:
-    """Tell whether something is shown as one value: None, or an array in a box."""
+    """Return whether something is shown as one value: None, or an array in a box."""
     return leaf is None or isinstance(leaf, Partitioned)
 
 
@@ -128,5 +141,52 @@ def short_number(number: int) -> str:
 
 
 def has_items(tree: Any) -> bool:
-    """Tell whether nested mappings hold anything but empty mappings."""
+    """Return whether nested mappings hold anything but empty mappings."""
     return any(has_items(item) for item in tree.values()) if isinstance(tree, Mapping) else True
+
+
+def variables_at(path: Path, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what lies at a path, by collection; collections without it are left out."""
+    found = {}
+    for name, collection in variables.items():
+        node = collection
+        for part in path:
+            if not isinstance(node, Mapping) or part not in node:
+                break
+            node = node[part]
+        else:
+            found[name] = node
+    return found
+
+
+def own_variables(
+    path: Path, variables: Mapping[str, Any], owners: Collection[Path]
+) -> dict[str, Any]:
+    """Return what lies at a path without what lies at a path of other owners below it."""
+    return {
+        name: _without(path, node, owners) for name, node in variables_at(path, variables).items()
+    }
+
+
+def _without(path: Path, node: Any, owners: Collection[Path]) -> Any:
+    if not isinstance(node, Mapping):
+        return node
+    kept = {}
+    for name, child in node.items():
+        below = (*path, name)
+        if below in owners and isinstance(child, Mapping):
+            continue
+        rest = _without(below, child, owners)
+        if has_items(rest) or not has_items(child):
+            kept[name] = rest
+    return kept
+
+
+def sentence(text: str) -> str:
+    """Begin a text with a capital letter, and leave its other letters.
+
+    Example:
+      >>> sentence("activation memory of LSTM")
+      'Activation memory of LSTM'
+    """
+    return text[:1].upper() + text[1:]

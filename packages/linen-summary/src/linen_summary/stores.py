@@ -8,8 +8,7 @@ from typing import Any
 
 from linen_core.store import VariableStore, as_store, registered_stores, store_class
 from linen_core.typing import Path
-from linen_summary._values import as_specs
-from linen_summary._variables import own_variables
+from linen_summary._values import as_specs, own_variables
 from linen_summary.table import Row, Table
 
 __all__ = ["Variables", "specs_of", "tabulate_store"]

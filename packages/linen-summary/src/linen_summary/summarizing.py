@@ -11,8 +11,7 @@ from linen_core.filters import CollectionFilter, DenyList
 from linen_core.module import Module
 from linen_core.typing import Path, PRNGKey, RNGSequences
 from linen_summary._recording import Call, record_calls
-from linen_summary._values import has_items
-from linen_summary._variables import own_variables
+from linen_summary._values import has_items, own_variables
 from linen_summary.measuring import Meter
 from linen_summary.table import Row, Table
 
@@ -47,8 +46,8 @@ def summarize(
       depth: how many levels of submodules get rows; all if None.
       show_repeated: whether further calls of a module that has a row get rows too.
       mutable: which collections are made.
-      compute_flops: whether to count the FLOPs of each row.
-      compute_vjp_flops: whether to count the FLOPs of the vector-Jacobian product of each row.
+      compute_flops: whether to count the FLOPs of each row, the body of a scan once for each turn.
+      compute_vjp_flops: whether to count the FLOPs of the vector-Jacobian product of each row, likewise.
       compute_macs: whether to count the multiply-accumulate operations of each row.
       compute_memory: whether to estimate the memory that activations take in each row, in a forward run and in a
         training step.
@@ -92,6 +91,7 @@ def table_of_call(
     depth: int | None,
     show_repeated: bool,
     measures: tuple[str, ...],
+    every_turn: bool = True,
 ) -> Table:
     """Do what `summarize` does for a model whose arguments may have any names.
 
@@ -103,6 +103,7 @@ def table_of_call(
       depth: as for `summarize`.
       show_repeated: as for `summarize`.
       measures: names of the attributes of `Row` that are measured.
+      every_turn: whether FLOPs count the body of a scan once for each turn, or once as XLA and flax count it.
 
     Example:
       >>> x = jax.ShapeDtypeStruct((16, 9), jnp.float32)
@@ -112,9 +113,8 @@ def table_of_call(
     """
     calls, variables = record_calls(module, rngs, args, kwargs)
     shown, hidden = _rows(calls, variables, depth, show_repeated)
-    meter = Meter()
-    # the innermost first: what their calls cost is known then where others hold them
-    rows = [_measured(row, call, meter, measures) for call, row in reversed(shown)][::-1]
+    meter = Meter(every_turn=every_turn)
+    rows = [_measured(row, meter.measure(call, measures)) for call, row in shown]
     return Table(
         module,
         tuple(variables),
@@ -159,10 +159,9 @@ def _rows(
     return rows, hidden
 
 
-def _measured(row: Row, call: Call, meter: Meter, measures: tuple[str, ...]) -> Row:
-    found = {name: meter.measure(call, name) for name in measures}
-    numbers: dict[str, Any] = {name: measured.number for name, measured in found.items()}
-    unknown = {name: measured.note for name, measured in found.items() if measured.note}
+def _measured(row: Row, found: Mapping[str, int | str]) -> Row:
+    numbers: dict[str, Any] = {name: n for name, n in found.items() if isinstance(n, int)}
+    unknown = {name: why for name, why in found.items() if isinstance(why, str)}
     return dataclasses.replace(row, **numbers, unknown=unknown)
 
 

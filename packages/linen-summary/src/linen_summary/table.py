@@ -12,7 +12,7 @@ from linen_summary._compact import Compact
 from linen_summary._formats import to_csv, to_dict, to_html, to_json, to_markdown
 from linen_summary._pictures import picture
 from linen_summary._text import print_text
-from linen_summary._values import count
+from linen_summary._values import MEASURE_NAMES, count, sentence
 
 __all__ = ["Row", "Table"]
 
@@ -74,6 +74,14 @@ class Row:
     def module_type(self) -> str:
         """Name of the module's class; empty in a table of a store."""
         return "" if self.module_copy is None else type(self.module_copy).__name__
+
+    @property
+    def notes(self) -> list[str]:
+        """Why numbers are unknown, in a sentence for each."""
+        of = f"of {self.name or self.module_type}"
+        return [
+            sentence(f"{MEASURE_NAMES[name]} {of}: {why}") for name, why in self.unknown.items()
+        ]
 
     @property
     def flops_note(self) -> str:

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import jax
+from rich.console import Console, ConsoleOptions
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.segment import Segment
+from rich.table import Table as RichTable
+from rich.text import Text
+
 from linen_core.filters import CollectionFilter
+from linen_core.meta import Partitioned
 from linen_core.module import Module
 from linen_core.typing import PRNGKey, RNGSequences
-from linen_summary._rich_table import render
+from linen_summary._layout import (
+    Layout,
+    explicit_key,
+    hanging,
+    key_text,
+    one_line,
+    text_lines,
+)
+from linen_summary._values import array_text, bytes_text
 from linen_summary.summarizing import ALL_BUT_INTERMEDIATES, table_of_call
+from linen_summary.table import Row, Table
 
 __all__ = ["tabulate"]
+
+_UNNAMED_METHODS = ("__call__", "<lambda>", "")
 
 
 def tabulate(
@@ -40,8 +62,9 @@ def tabulate(
         has the escape codes of a terminal.
       table_kwargs: for `rich.table.Table`.
       column_kwargs: for each column of the table.
-      compute_flops: whether to show the FLOPs of each row.
-      compute_vjp_flops: whether to show the FLOPs of the vector-Jacobian product of each row.
+      compute_flops: whether to show the FLOPs of each row, as flax does with one turn of each loop: `summarize`
+        counts every turn of a scan.
+      compute_vjp_flops: whether to show the FLOPs of the vector-Jacobian product of each row, likewise.
       **kwargs: keyword arguments of the call, and ``method`` as for `Module.init`.
 
     Returns:
@@ -68,7 +91,177 @@ def tabulate(
             depth=depth,
             show_repeated=show_repeated,
             measures=tuple(name for name, is_asked in asked.items() if is_asked),
+            every_turn=False,
         )
-        return render(table, console_kwargs, table_kwargs, column_kwargs)
+        return _rendered(table, console_kwargs, table_kwargs, column_kwargs)
 
     return tabulate_inputs
+
+
+def _rendered(
+    table: Table,
+    console_kwargs: Mapping[str, Any] | None,
+    table_kwargs: Mapping[str, Any],
+    column_kwargs: Mapping[str, Any],
+) -> str:
+    """Render a table as text with the escape codes of a terminal, and under it why numbers are unknown."""
+    output = io.StringIO()
+    options = {"force_terminal": True, "force_jupyter": False, **(console_kwargs or {})}
+    console = Console(file=output, **options)
+    console.print(_rich_table(table, table_kwargs, column_kwargs))
+    for row in table:
+        for note in row.notes:
+            console.print(Text(note))
+    return f"\n{output.getvalue()}\n"
+
+
+def _rich_table(
+    table: Table, table_kwargs: Mapping[str, Any], column_kwargs: Mapping[str, Any]
+) -> RichTable:
+    made = RichTable(
+        show_header=True,
+        show_lines=True,
+        show_footer=True,
+        title=table.title,
+        **table_kwargs,
+    )
+    columns = _columns(table)
+    for name in (*columns, *table.collections):
+        made.add_column(escape(name), **column_kwargs)
+    cell = functools.cache(_Cell)
+    for row in table:
+        texts = (text(row) for text in columns.values())
+        made.add_row(*map(cell, (*texts, *_variable_cells(row, table))))
+    totals = table.totals()
+    made.columns[len(columns) - 1].footer = Text("Total", justify="right")
+    for column, name in zip(made.columns[len(columns) :], table.collections, strict=True):
+        column.footer = _size_text(*totals[name])
+    size, total_bytes = (sum(numbers) for numbers in zip((0, 0), *totals.values(), strict=True))
+    made.caption = f"\nTotal Parameters: {_size_text(size, total_bytes)}"
+    made.caption_style = "bold"
+    return made
+
+
+def _columns(table: Table) -> dict[str, Callable[[Row], str]]:
+    columns: dict[str, Callable[[Row], str]] = {
+        "path": lambda row: escape(row.name),
+        "module": _module_text,
+        "inputs": lambda row: _CELLS.write(row.inputs),
+        "outputs": lambda row: _CELLS.write(row.outputs),
+    }
+    if table.has_flops:
+        columns["flops"] = lambda row: _flops_text(row.flops)
+    if table.has_vjp_flops:
+        columns["vjp_flops"] = lambda row: _flops_text(row.vjp_flops)
+    return columns
+
+
+def _module_text(row: Row) -> str:
+    method = "" if row.method in _UNNAMED_METHODS else f" [dim]({escape(row.method)})[/dim]"
+    return row.module_type + method
+
+
+def _flops_text(flops: int | None) -> str:
+    return "unknown" if flops is None else str(flops)
+
+
+def _variable_cells(row: Row, table: Table) -> list[str]:
+    cells = []
+    for name, (size, total_bytes) in row.size_and_bytes(table.collections).items():
+        variables = _CELLS.write(row.module_variables.get(name))
+        gap = "\n\n" if variables else ""
+        cells.append(f"{variables}{gap}[bold]{_size_text(size, total_bytes)}[/bold]")
+    return cells
+
+
+def _size_text(size: int, total_bytes: int) -> str:
+    return f"{size:,} [dim]({bytes_text(total_bytes)})[/dim]" if size else ""
+
+
+class _CellLayout(Layout):
+    """Writes cells as flax does: in YAML, without its single quotation marks, and with markup of rich."""
+
+    def text_lines(self, value: Any, column: int, margin: int) -> Sequence[str]:
+        if isinstance(value, jax.ShapeDtypeStruct | Partitioned):
+            return _unquoted(text_lines(_array_markup(value), column, margin))
+        return _shown(text_lines(repr(value), column, margin))
+
+    def key_text(self, key: Any) -> tuple[str, int]:
+        text = key_text(key)
+        return "\n".join(_shown([text])), len(text)
+
+    def item_lines(self, key: Any, item: Any, margin: int) -> Sequence[str]:
+        if not explicit_key(key):
+            return super().item_lines(key, item, margin)
+        place = margin + 2
+        return [
+            *hanging("? ", _KEYS.lines(key, place, place)),
+            *hanging(": ", self.lines(item, place, place)),
+        ]
+
+
+class _KeyLayout(_CellLayout):
+    """Writes keys that are containers, or long texts."""
+
+    def text_lines(self, value: Any, column: int, margin: int) -> Sequence[str]:
+        is_text = isinstance(value, str)
+        return _shown(text_lines(value, column, margin) if is_text else [key_text(value)])
+
+
+_CELLS = _CellLayout()
+_KEYS = _KeyLayout()
+
+
+def _array_markup(value: jax.ShapeDtypeStruct | Partitioned[Any]) -> str:
+    if isinstance(value, Partitioned):
+        inner = value.value
+        is_array = isinstance(inner, jax.ShapeDtypeStruct)
+        text = _array_markup(inner) if is_array else escape(one_line(inner))
+        return f"{text} [dim]P[/dim]{escape(str(value.names))}"
+    dtype, shape = array_text(value)
+    return f"[dim]{dtype}[/dim]{shape}"
+
+
+def _unquoted(lines: Sequence[str]) -> list[str]:
+    return [line.replace("'", "") for line in lines]
+
+
+def _shown(lines: Sequence[str]) -> list[str]:
+    """Keep rich from reading markup in what a user wrote."""
+    text = "\n".join([*_unquoted(lines), ""])  # `escape` doubles a backslash at the very end
+    return escape(text).split("\n")[:-1]
+
+
+class _Cell:
+    """Text with markup that renders as a plain string would.
+
+    Most of the time of a long table goes into cells that it has many times: those of equal layers. Handing the same
+    object to the table for them spares that.
+
+    Args:
+      markup: the text.
+    """
+
+    def __init__(self, markup: str) -> None:
+        self._markup = markup
+        self._segments: dict[Any, list[Segment]] = {}
+        self._measures: dict[Any, Measurement] = {}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
+        key = (
+            options.max_width,
+            options.justify,
+            options.overflow,
+            options.no_wrap,
+            options.highlight,
+            options.markup,
+        )
+        if key not in self._segments:
+            self._segments[key] = list(console.render(self._markup, options))
+        return self._segments[key]
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        key = (options.max_width, options.markup)
+        if key not in self._measures:
+            self._measures[key] = Measurement.get(console, options, self._markup)
+        return self._measures[key]

@@ -548,7 +548,7 @@ class Module(ModuleVariables):
           console_kwargs: for `rich.console.Console`.
           table_kwargs: for `rich.table.Table`.
           column_kwargs: for each column of the table.
-          compute_flops: whether to show the FLOPs of the forward pass.
+          compute_flops: whether to show the FLOPs of the forward pass, with one turn of each loop.
           compute_vjp_flops: whether to show the FLOPs of its vector-Jacobian product.
           **kwargs: keyword arguments for the forward pass.
 
