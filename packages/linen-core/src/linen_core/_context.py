@@ -14,33 +14,10 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "Context",
-    "PlaceWatch",
     "context_var",
     "current_context",
-    "note_place_read",
     "replaced_context",
 ]
-
-
-class PlaceWatch:
-    """Notes whether code that runs under it asks where it is: for a name, a path or a key of a place.
-
-    Args:
-      outer: the watch around this one, which notes the same.
-
-    Attributes:
-      place_was_read: whether it did.
-    """
-
-    def __init__(self, outer: PlaceWatch | None = None) -> None:
-        self.place_was_read = False
-        self._outer = outer
-
-    def note(self) -> None:
-        """Note that the place was asked for."""
-        self.place_was_read = True
-        if self._outer is not None:
-            self._outer.note()
 
 
 class Context(NamedTuple):
@@ -64,11 +41,12 @@ class Context(NamedTuple):
     axis_rules: Sequence[tuple[str, Any]] = ()
     """Rules from logical axis names to mesh axes."""
 
-    watch: PlaceWatch | None = None
-    """Who notes whether the code that runs asks where it is."""
-
     labelled: Any = None
     """The module whose name the `jax.named_scope` around this code already gives."""
+
+    def inside(self, module: Any) -> Context:
+        """Return what surrounds the code of a method of a module; everything but the module is as here."""
+        return Context(module, *self[1:])
 
 
 context_var: contextvars.ContextVar[Context] = contextvars.ContextVar(
@@ -80,13 +58,6 @@ context_var: contextvars.ContextVar[Context] = contextvars.ContextVar(
 def current_context() -> Context:
     """Return what surrounds the code that runs now."""
     return context_var.get()
-
-
-def note_place_read() -> None:
-    """Note that the code that runs now asks where it is in the tree of modules."""
-    watch = context_var.get().watch
-    if watch is not None:
-        watch.note()
 
 
 @contextlib.contextmanager

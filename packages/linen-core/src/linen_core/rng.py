@@ -9,24 +9,16 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linen_core._context import note_place_read
 from linen_core._jax_compat import fold_in
 from linen_core.typing import PRNGKey
 
-__all__ = ["Drawing", "LazyRng", "fold_in_static", "fold_number", "is_valid_rng", "is_valid_rngs"]
-
-
-class Drawing(Protocol):
-    """Draws the keys of an RNG stream inside of a trace that may serve several places."""
-
-    def draw(self, rng: PRNGKey, suffix: tuple[str | int, ...]) -> PRNGKey:
-        """Return a key with a suffix folded in; see `fold_in_static`."""
+__all__ = ["LazyRng", "fold_in_static", "fold_number", "is_valid_rng", "is_valid_rngs"]
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -36,7 +28,6 @@ class LazyRng:
     Attributes:
       rng: the key.
       suffix: what is to be folded in, from the root scope downwards.
-      drawing: who folds instead, where a trace is to serve other places too.
 
     Example:
       >>> stream = LazyRng.create(jax.random.key(0), "encoder", 1)
@@ -46,26 +37,21 @@ class LazyRng:
       True
     """
 
-    __slots__ = ("drawing", "rng", "suffix")
+    __slots__ = ("rng", "suffix")
 
     def __init__(self, rng: PRNGKey, suffix: tuple[str | int, ...] = ()) -> None:
         self.rng = rng
         self.suffix = suffix
-        self.drawing: Drawing | None = None
 
     @staticmethod
     def create(rng: LazyRng | PRNGKey, *suffix: str | int) -> LazyRng:
         """Add to the suffix of a stream, or make a stream of a key."""
         if isinstance(rng, LazyRng):
-            made = LazyRng(rng.rng, rng.suffix + suffix)
-            made.drawing = rng.drawing
-            return made
+            return LazyRng(rng.rng, rng.suffix + suffix)
         return LazyRng(rng, suffix)
 
     def as_jax_rng(self) -> PRNGKey:
         """Fold the suffix into the key."""
-        if self.drawing is not None:
-            return self.drawing.draw(self.rng, self.suffix)
         return fold_in_static(self.rng, self.suffix)
 
     def clear_suffix(self) -> LazyRng:
@@ -74,8 +60,6 @@ class LazyRng:
 
     def tree_flatten_with_keys(self) -> tuple[Any, Any]:
         """Flatten into the key, with the suffix as structure."""
-        if self.drawing is not None:
-            note_place_read()  # what is folded in is fixed from here on
         return ((jax.tree_util.GetAttrKey("rng"), self.rng),), self.suffix
 
     @classmethod

@@ -10,10 +10,6 @@ from linen_core.module.interceptors import disable_named_call as disable_named_c
 from linen_core.module.interceptors import enable_named_call as enable_named_call
 from linen_core.module.interceptors import intercept_methods as intercept_methods
 from linen_core.module.interceptors import override_named_call as override_named_call
-from linen_core.module.place import PlaceWatch as PlaceWatch
-from linen_core.module.place import place_of as place_of
-from linen_core.module.place import surroundings as surroundings
-from linen_core.module.place import watch_place as watch_place
 from linen_core.module.sharing import compact_name_scope as compact_name_scope
 from linen_core.module.sharing import merge_param as merge_param
 from linen_core.module.sharing import share_scope as share_scope
@@ -28,7 +24,6 @@ from linen_core.scope.variable import Variable as Variable
 __all__ = [
     "InterceptorContext",
     "Module",
-    "PlaceWatch",
     "SetupState",
     "Touched",
     "Variable",
@@ -44,10 +39,7 @@ __all__ = [
     "merge_param",
     "nowrap",
     "override_named_call",
-    "place_of",
     "share_scope",
-    "surroundings",
     "touched",
-    "watch_place",
     "wrap_method_once",
 ]

@@ -31,7 +31,6 @@ from linen_core.module.representation import represent
 from linen_core.module.state import (
     UNSPECIFIED_PARENT,
     ModuleState,
-    NameDescriptor,
     ParentDescriptor,
 )
 from linen_core.module.variables import ModuleVariables
@@ -149,7 +148,7 @@ class Module(ModuleVariables):
         cls.scope = None
         cls._parent_ref = None
         cls.parent = ParentDescriptor()
-        cls.name = NameDescriptor()  # type: ignore[assignment]
+        cls.name = None  # of a module that was made incompletely
 
     def __post_init__(self) -> None:
         attach(self)

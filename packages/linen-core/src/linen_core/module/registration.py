@@ -57,7 +57,7 @@ def _enter_family(module: Any, parent: Any) -> Scope:
     state = parent._state
     if not parent._initialization_allowed:
         raise AssignSubModuleError(type(module).__name__)
-    name = module.__dict__["name"]
+    name = module.name
     if name is None:
         kind = type(module).__name__
         number = state.autoname_cursor.get(kind, 0)
@@ -93,7 +93,7 @@ def register_attribute(module: Any, name: str, value: Any) -> None:
     adopted: list[Any] = []
 
     def adopt(suffix: str, child: Any) -> Any:
-        current_name = child.__dict__["name"]
+        current_name = child.name
         keep_name = getattr(type(module), "preserve_adopted_names", False)
         new_name = None
         if child.__dict__["_parent_ref"] is None:
@@ -103,7 +103,7 @@ def register_attribute(module: Any, name: str, value: Any) -> None:
             if stand_in is None:
                 stand_in = scope.run.adopted[child._id] = child.clone(name=None)
             child = stand_in
-        if child.__dict__["name"] is None:
+        if child.name is None:
             child.__dict__["_parent_ref"] = weakref.ref(module)
             if new_name is None:
                 new_name = current_name if child._keeps_own_name else f"{name}{suffix}"

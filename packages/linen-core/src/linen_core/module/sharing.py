@@ -105,8 +105,8 @@ def share_scope(module: Module, other: Module, /) -> None:
     moved.__dict__["scope"] = kept
     for child in moved._state.children.values():
         if isinstance(child, Module) and child.scope is not None and child.scope.parent == left:
-            if isinstance(child.scope._name, str):
-                kept.reserve(child.scope._name)
+            if isinstance(child.scope.name, str):
+                kept.reserve(child.scope.name)
             child.scope.parent = kept
 
 

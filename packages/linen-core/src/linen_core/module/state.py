@@ -7,8 +7,6 @@ import enum
 import weakref
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
-from linen_core._context import note_place_read
-
 if TYPE_CHECKING:
     from linen_core.scope.scope import Scope
 
@@ -16,7 +14,6 @@ __all__ = [
     "UNSPECIFIED_PARENT",
     "ModuleBase",
     "ModuleState",
-    "NameDescriptor",
     "ParentDescriptor",
     "SetupState",
 ]
@@ -123,37 +120,13 @@ class ModuleBase:
         _parent_ref: Any
 
 
-def _note_if_outermost(parent: Any) -> None:
-    """Note that a module's place is asked for: of all in a trace, only the outermost one's depends on it."""
-    if parent is not None and type(parent) is not weakref.ReferenceType:
-        note_place_read()
-
-
-class NameDescriptor:
-    """Holds a module's name, and notes when it is read where a trace is to serve modules of other names too.
-
-    Inside of Linen names are read from `__dict__`, which is faster and not noted.
-    """
-
-    def __get__(self, module: Any, owner: type | None = None) -> Any:
-        if module is None:
-            return None
-        fields = module.__dict__
-        _note_if_outermost(fields.get("_parent_ref"))
-        return fields.get("name")
-
-    def __set__(self, module: Any, name: str | None) -> None:
-        module.__dict__["name"] = name
-
-
 class ParentDescriptor:
-    """Holds a module's parent without keeping it alive, and notes reads as `NameDescriptor` does."""
+    """Holds a module's parent without keeping it alive."""
 
     def __get__(self, module: Any, owner: type | None = None) -> Any:
         if module is None:
             return None
         parent = module.__dict__["_parent_ref"]
-        _note_if_outermost(parent)
         return parent() if type(parent) is weakref.ReferenceType else parent
 
     def __set__(self, module: Any, parent: Any) -> None:

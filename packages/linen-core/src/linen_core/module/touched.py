@@ -54,12 +54,12 @@ class _Recorder(RunObserver):
         self.missing: dict[Address, Any] = {}
 
     def on_read(self, scope: Scope, col: str, name: str) -> None:
-        address = (col, (*scope._path, name))
+        address = (col, (*scope.path, name))
         if address not in self.missing:
             self.read.add(address)
 
     def on_missing(self, scope: Scope, col: str, name: str, value: object) -> None:
-        self.missing[col, (*scope._path, name)] = jax.tree.map(_described, value)
+        self.missing[col, (*scope.path, name)] = jax.tree.map(_described, value)
 
 
 def _described(leaf: Any) -> Any:

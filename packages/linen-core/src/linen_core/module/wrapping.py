@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from linen_core import _context
-from linen_core._context import Context
 from linen_core._jax_compat import named_scope
 from linen_core.errors import (
     CallCompactUnboundModuleError,
@@ -84,18 +83,7 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
         module: Any = args[0]
         recurrent = enter(module)
         outer = _context.context_var.get()
-        token = _context.context_var.set(
-            Context(
-                module,
-                outer.interceptors,
-                outer.capture,
-                outer.named_calls,
-                outer.store_factory,
-                outer.axis_rules,
-                outer.watch,
-                outer.labelled,
-            )
-        )
+        token = _context.context_var.set(outer.inside(module))
         try:
             run = (
                 functools.partial(run_interceptors, outer.interceptors, fun)
@@ -107,7 +95,7 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
             elif module is outer.labelled:
                 label = own_label
             else:
-                label = (module.__dict__["name"] or type(module).__name__) + suffix
+                label = (module.name or type(module).__name__) + suffix
             if label:
                 with named_scope(label):
                     result = run(*args, **kwargs)

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import jax
 
-from linen_core._context import note_place_read
 from linen_core.errors import (
     InvalidRngError,
     InvalidScopeError,
@@ -36,15 +35,15 @@ class Cursor:
 
     __slots__ = (
         "__weakref__",
-        "_debug_path",
         "_invalid",
-        "_name",
-        "_path",
         "_root",
         "_variables",
+        "debug_path",
         "flags",
         "mutable",
+        "name",
         "parent",
+        "path",
         "reservations",
         "rng_counters",
         "rngs",
@@ -66,11 +65,11 @@ class Cursor:
             variables if isinstance(variables, dict) else dict(variables)
         )
         self.rngs = {stream: LazyRng.create(rng) for stream, rng in rngs.items()} if rngs else {}
-        self._name = name
+        self.name = name
         self.mutable = mutable
         self.parent = parent
-        self._path = tuple(path)
-        self._debug_path = tuple(debug_path) or self._path
+        self.path = tuple(path)
+        self.debug_path = tuple(debug_path) or self.path
         self.flags: Mapping[str, Any] = {} if flags is None else flags
         self.rng_counters: dict[Any, Any] = dict.fromkeys(self.rngs, 0)
         self.reservations: dict[str, set[str | None]] = {}
@@ -84,12 +83,12 @@ class Cursor:
         return (
             isinstance(other, Cursor)
             and self.root._variables is other.root._variables
-            and self._path == other._path
+            and self.path == other.path
             and self.rng_counters is other.rng_counters
         )
 
     def __hash__(self) -> int:
-        return hash((id(self.root._variables), self._path, id(self.rng_counters)))
+        return hash((id(self.root._variables), self.path, id(self.rng_counters)))
 
     def __repr__(self) -> str:
         return (
@@ -102,24 +101,6 @@ class Cursor:
     def root(self) -> Self:
         """The scope at the top."""
         return self if self._root is None else self._root
-
-    @property
-    def name(self) -> str | None:
-        """Name of the scope in its parent."""
-        note_place_read()
-        return self._name
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """Names from the root to this scope."""
-        note_place_read()
-        return self._path
-
-    @property
-    def debug_path(self) -> tuple[str, ...]:
-        """The path for error texts, where lifted transforms name themselves."""
-        note_place_read()
-        return self._debug_path
 
     @property
     def path_text(self) -> str:
@@ -145,7 +126,7 @@ class Cursor:
 
     def _check_valid(self) -> None:
         if self._invalid:
-            raise InvalidScopeError(self._name)
+            raise InvalidScopeError(self.name)
 
     # Names and children
 
@@ -211,7 +192,7 @@ class Cursor:
           1.0
         """
         if self._invalid:
-            raise InvalidScopeError(self._name)
+            raise InvalidScopeError(self.name)
         if name is None:
             name = self.default_name(prefix)
         if not reuse or name not in self.reservations:
@@ -219,9 +200,9 @@ class Cursor:
         child = self._cursor(self)
         child._variables = {}
         child.rngs = {stream: LazyRng.create(rng, name) for stream, rng in self.rngs.items()}
-        child._name = name
-        child._path = (*self._path, name)
-        child._debug_path = (*self._debug_path, name)
+        child.name = name
+        child.path = (*self.path, name)
+        child.debug_path = (*self.debug_path, name)
         child.rng_counters = self._counters_of_child(name)
         child._root = self if self._root is None else self._root
         return child
@@ -284,9 +265,9 @@ class Cursor:
         scope = self._cursor(self.parent)
         scope._variables = self._variables
         scope.rngs = self.rngs
-        scope._name = self._name
-        scope._path = self._path
-        scope._debug_path = self._debug_path
+        scope.name = self.name
+        scope.path = self.path
+        scope.debug_path = self.debug_path
         scope.rng_counters = dict.fromkeys(self.rngs, 0) if rewind_rngs else self.rng_counters
         scope._root = self._root
         return scope

@@ -77,9 +77,9 @@ class Scope(Cursor):
             if self.parent is None:
                 return _EMPTY
             above = self.parent._collection(col)
-            if self._name is None or self._name not in above:
+            if self.name is None or self.name not in above:
                 return _EMPTY
-            found = self._variables[col] = above[self._name]
+            found = self._variables[col] = above[self.name]
         return found  # type: ignore[no-any-return]
 
     def _mutable_collection(self, col: str) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Scope(Cursor):
                 found = home[col] = {}
             else:
                 found = home[col] = self.parent._mutable_collection(col).setdefault(
-                    self._name or "", {}
+                    self.name or "", {}
                 )
         return found
 
@@ -286,7 +286,7 @@ class Scope(Cursor):
             keeper = who_keeps_out(self, col)
             if keeper is not None:
                 raise UnliftedCollectionError(keeper, col, name, self.path_text)
-            unwrapped = col not in top and (*self._path, name)[0] in top
+            unwrapped = col not in top and (*self.path, name)[0] in top
             raise ScopeCollectionNotFound(col, name, self.path_text, found=top, unwrapped=unwrapped)
         known = self._collection(col)
         if is_param:

@@ -123,7 +123,7 @@ class Passage:
 
 def _fields(module: Module) -> dict[str, Any]:
     values = {name: getattr(module, name) for name in module._field_names}
-    return {**values, "name": module.__dict__["name"]}
+    return {**values, "name": module.name}
 
 
 def _run_inside(

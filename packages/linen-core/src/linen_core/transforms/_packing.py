@@ -110,9 +110,9 @@ class Lifted:
         inner = Scope(
             _snapshot(_merged(variables)),
             rngs=_merged(rngs),
-            name=outer._name,
+            name=outer.name,
             mutable=intersect_filters(outer.mutable, writable),
-            path=outer._path,
+            path=outer.path,
             debug_path=self._debug_path(outer),
             flags=outer.flags,
         )
@@ -123,10 +123,10 @@ class Lifted:
 
     def _debug_path(self, outer: Scope) -> tuple[str, ...]:
         if not self._name:
-            return outer._debug_path
-        if not outer._debug_path:
+            return outer.debug_path
+        if not outer.debug_path:
             return (f"{self._name}()",)
-        return (*outer._debug_path[:-1], f"{self._name}({outer._debug_path[-1]})")
+        return (*outer.debug_path[:-1], f"{self._name}({outer.debug_path[-1]})")
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -264,7 +264,7 @@ def _find_tops(scopes: Sequence[Scope]) -> tuple[list[Scope], list[tuple[Scope, 
         names: tuple[str, ...] = ()
         above = scope
         while above.parent is not None:
-            names = (above._name or "", *names)
+            names = (above.name or "", *names)
             above = above.parent
             if above in distinct:
                 top, path = above, names

@@ -239,7 +239,7 @@ def _facts_of(module: Module, args: Any, kwargs: Any) -> Any:
     if context.interceptors or context.capture is not None or observed:
         return None
     modules = [leaf for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, Module)]
-    surroundings = context._replace(module=None, labelled=None, watch=None)
+    surroundings = context._replace(module=None, labelled=None)
     try:
         return fingerprint(module), fingerprint(modules), fingerprint(surroundings)
     except NoFingerprintError as error:

@@ -121,33 +121,25 @@ def lift_scan(
     in_axes: Any = 0,
     out_axes: Any = 0,
     length: int | None = None,
-    reverse: bool = False,
-    unroll: int = 1,
     data_transform: Callable[..., Any] | None = None,
     metadata_params: Mapping[Any, Any] = _NONE,
-    _split_transpose: bool = False,
     check_constancy_invariants: bool = True,
+    **scan_options: Any,
 ) -> Callable[..., Any]:
-    """Lift `jax.lax.scan` to functions of scopes; see `scan`."""
+    """Lift `jax.lax.scan`, with its further options, to functions of scopes; see `scan`."""
     axes_in, axes_out = split_in_out(variable_axes)
     in_filters, variable_in_axes = unzip(axes_in.items())
     out_filters, variable_out_axes = unzip(axes_out.items())
     rng_filters, splits = unzip(split_rngs.items())
     rng_axes = tuple(0 if split else broadcast for split in splits)
     params = dict(metadata_params)
-    has_broadcast_results = any(axis is broadcast for axis in jax.tree.leaves(out_axes))
     _check_axes((*variable_in_axes, *variable_out_axes))
-    if has_broadcast_results and not check_constancy_invariants:
-        msg = f"Broadcast outputs need check_constancy_invariants=True; found out_axes={out_axes}."
-        raise ValueError(msg)
-    options = {"length": length, "reverse": reverse, "unroll": unroll}
+    has_broadcast_results = _has_broadcast(out_axes, check_constancy_invariants)
 
-    @lifts_scopes(
-        (variable_broadcast, variable_carry, *in_filters),
-        (variable_broadcast, variable_carry, *out_filters),
-        rng_filters,
-        "scan",
-    )
+    in_all = (variable_broadcast, variable_carry, *in_filters)
+    out_all = (variable_broadcast, variable_carry, *out_filters)
+
+    @lifts_scopes(in_all, out_all, rng_filters, "scan")
     def run(lifted: Lifted, init: Any, *args: Any) -> Any:
         where = lifted.where
         check_axes("scan", where, "in_axes", in_axes, args)
@@ -177,15 +169,15 @@ def lift_scan(
 
         # Streams count: with them the function is traced once more, as the count of the first trace must be kept.
         makes_constants = has_broadcast_results or lifted.writes(variable_broadcast)
-        draws = bool(jax.tree.leaves(lifted.rng_groups))
+        finds_constants = makes_constants or bool(jax.tree.leaves(lifted.rng_groups))
         loop = scan_axes(
             step,
             in_axes=(variable_in_axes, rng_axes, in_axes),
             out_axes=(out_axes, variable_out_axes),
-            finds_constants=check_constancy_invariants and (makes_constants or draws),
+            finds_constants=check_constancy_invariants and finds_constants,
             where=where,
-            _split_transpose=_split_transpose,
-            **options,
+            length=length,
+            **scan_options,
         )
         with watch.named_errors():
             fixed, (carried, value), (results, scanned_out) = loop(
@@ -198,6 +190,15 @@ def lift_scan(
 
 
 lift_scan.__name__ = "scan"  # the class that a transform makes is named after it: ScanBlock
+
+
+def _has_broadcast(out_axes: Any, check_constancy_invariants: bool) -> bool:
+    """Return whether an output is the same in all steps, which only the check of constancy can find out."""
+    found = any(axis is broadcast for axis in jax.tree.leaves(out_axes))
+    if found and not check_constancy_invariants:
+        msg = f"Broadcast outputs need check_constancy_invariants=True; found out_axes={out_axes}."
+        raise ValueError(msg)
+    return found
 
 
 def _check_axes(variable_axes: tuple[Any, ...]) -> None:

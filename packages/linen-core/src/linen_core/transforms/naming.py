@@ -31,7 +31,7 @@ def label_call(module: Any, fn: Callable[..., Any], cls: type | None) -> Iterato
     if context.labelled is module:
         label = suffix
     else:
-        own = module.__dict__["name"] or (cls or type(module)).__name__
+        own = module.name or (cls or type(module)).__name__
         label = f"{own}.{suffix}" if suffix else own
     with named_scope(label) if label and context.named_calls else contextlib.nullcontext():
         yield

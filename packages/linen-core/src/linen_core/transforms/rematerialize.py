@@ -95,7 +95,7 @@ def _rematerialized(
     skips_absent: bool = False,
 ) -> Callable[..., Any]:
     """Return the method of a module that calls `fn` under `lift_checkpoint`."""
-    static = StaticArguments("remat", fn, options["static_argnums"])
+    static = StaticArguments("remat", fn, options.get("static_argnums", ()))
 
     @functools.wraps(fn)
     def wrapped(self: Module, *args: Any, **kwargs: Any) -> Any:
