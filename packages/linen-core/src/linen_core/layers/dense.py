@@ -409,7 +409,7 @@ def _hidden_axes(term: str, ndim: int) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def _labels(term: str, hidden: int) -> list[str | int]:
-    """List a term's axes: letters, and for an ellipsis numbers that count from its right end."""
+def _labels(term: str, hidden: int) -> tuple[str | int, ...]:
+    """Return a term's axes: letters, and for an ellipsis numbers that count from its right end."""
     head, dots, tail = term.partition("...")
-    return [*head, *(range(hidden - 1, -1, -1) if dots else ()), *tail]
+    return (*head, *(range(hidden - 1, -1, -1) if dots else ()), *tail)

@@ -64,6 +64,16 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
     Called with a module, it runs in that module's scope: submodules made inside become its children, `setup` has
     run before, names start anew after, and interceptors, named scopes and captured intermediates take part.
 
+    The order of events of one call:
+
+    1. `enter` runs `setup` where it has not run, and marks a compact method as running: names and parameters may be
+       made from here on.
+    2. The context changes: modules made now have this module as parent.
+    3. The named scope of the module begins, then the interceptors run, outermost first, then the method.
+    4. What the method returns is sown into 'intermediates' where that is asked for, while the module may still write.
+    5. The old context returns, after an exception too. A compact method frees its names for the next call: its scope
+       is rewound, and its counts of submodules start anew unless an outer call of the same method still runs.
+
     A class of a script or a notebook is pickled by value, with the globals that the inner function reads: it reaches
     the context through its file, because a ContextVar cannot be pickled.
     """

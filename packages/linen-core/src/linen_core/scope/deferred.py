@@ -124,27 +124,59 @@ def make_lazily(
     return made if factory is None else factory(made)
 
 
+class _TracedInit:
+    """One run of `init` that is only traced.
+
+    Args:
+      run: as for `make_lazily`.
+      args: the arguments and keyword arguments of the forward pass, flattened.
+      structure: their structure.
+
+    Attributes:
+      values: the leaves of the variables.
+      structure: the structure of the variables.
+      places: where each leaf is to lie.
+      known: the parameters among the leaves that were noted, by number.
+    """
+
+    def __init__(self, run: Callable[..., Any], args: list[Any], structure: Any) -> None:
+        self._run = run
+        self._args = args
+        self._structure = structure
+        self.values: list[Any] = []
+        self.structure: Any = None
+        self.places: list[_Place] = []
+        self.known: dict[int, tuple[_Parameter, int]] = {}
+
+    def trace(self, keys: Any, absent: Any) -> list[Any]:
+        """Run `init` under a trace, and return the leaves that remain to be computed."""
+        given = iter(absent)
+        filled = [
+            next(given) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf for leaf in self._args
+        ]
+        notes = _Notes(keys.get("params"))
+        args, kwargs = jax.tree.unflatten(self._structure, filled)
+        variables = self._run(notes, keys, args, kwargs)
+        self.values, self.structure = jax.tree.flatten(variables)
+        self.places = jax.tree.leaves(_placements(variables))
+        found = ((i, notes.find(value)) for i, value in enumerate(self.values))
+        self.known = {i: parameter for i, parameter in found if parameter is not None}
+        return [self.values[i] for i in self.remaining]
+
+    @property
+    def remaining(self) -> list[int]:
+        """Numbers of the leaves that were neither noted nor computed while tracing."""
+        return [
+            i for i, value in enumerate(self.values) if _is_tracer(value) and i not in self.known
+        ]
+
+
 def _make(run: Callable[..., Any], streams: Mapping[str, Any], args: Any, kwargs: Any) -> Any:
     leaves, structure = jax.tree.flatten((args, kwargs))
     absent = [leaf for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)]
-    made: list[Any] = []
-    known: dict[int, tuple[_Parameter, int]] = {}
-
-    def traced(keys: Any, absent: Any) -> list[Any]:
-        given = iter(absent)
-        filled = [
-            next(given) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf for leaf in leaves
-        ]
-        notes = _Notes(keys.get("params"))
-        args, kwargs = jax.tree.unflatten(structure, filled)
-        variables = run(notes, keys, args, kwargs)
-        values, tree = jax.tree.flatten(variables)
-        made[:] = values, tree, jax.tree.leaves(_placements(variables))
-        known.update((i, f) for i, value in enumerate(values) if (f := notes.find(value)))
-        return [v for i, v in enumerate(values) if _is_tracer(v) and i not in known]
-
+    traced = _TracedInit(run, leaves, structure)
     try:
-        rest, used = closed_jaxpr_for(traced, streams, absent)
+        rest, used = closed_jaxpr_for(traced.trace, streams, absent)
     except (
         jax.errors.ConcretizationTypeError,
         jax.errors.TracerArrayConversionError,
@@ -154,16 +186,15 @@ def _make(run: Callable[..., Any], streams: Mapping[str, Any], args: Any, kwargs
     for is_used, leaf in zip(used[len(jax.tree.leaves(streams)) :], absent, strict=True):
         if is_used:
             raise LazyInitError(jax.core.ShapedArray(leaf.shape, leaf.dtype))
-    values, tree, places = made
-    results = {**dict(enumerate(values)), **_draw_all(streams.get("params"), known, places)}
-    remaining = [i for i, value in enumerate(values) if _is_tracer(value) and i not in known]
-    if remaining:
-        shardings = [places[i].sharding for i in remaining]
+    drawn = _draw_all(streams.get("params"), traced.known, traced.places)
+    results = {**dict(enumerate(traced.values)), **drawn}
+    if traced.remaining:
+        shardings = [traced.places[i].sharding for i in traced.remaining]
         on_mesh = any(sharding is not None for sharding in shardings)
         # one operation after the other gives the bits of `init`; on a mesh nothing may be whole in between
         compute = jax.jit(rest, out_shardings=shardings) if on_mesh else rest
-        results.update(zip(remaining, compute(jax.tree.leaves(streams)), strict=True))
-    return jax.tree.unflatten(tree, [results[i] for i in range(len(values))])
+        results.update(zip(traced.remaining, compute(jax.tree.leaves(streams)), strict=True))
+    return jax.tree.unflatten(traced.structure, [results[i] for i in range(len(results))])
 
 
 def _draw_all(

@@ -49,6 +49,7 @@ class Lifted:
       variable_groups: the groups to hand to the transform.
       rng_groups: the groups of streams to hand to the transform.
       scopes: the scopes, those left out that lie below another.
+      structure: the structure of the scopes that the transform was called with.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Lifted:
         name: str,
     ) -> None:
         leaves, structure = jax.tree.flatten(scopes)
-        self._structure: Any = structure
+        self.structure: Any = structure
         self.scopes, self._paths = _find_tops(leaves)
         self._in_filters = tuple(in_filters)
         self._out_filters = tuple(out_filters)
@@ -102,7 +103,7 @@ class Lifted:
             for name in path:
                 scope = scope.push(name, reuse=True)
             leaves.append(scope)
-        return jax.tree.unflatten(self._structure, leaves)
+        return jax.tree.unflatten(self.structure, leaves)
 
     def _open_one(
         self, outer: Scope, variables: Iterable[Any], rngs: Iterable[Any], writable: Filter
@@ -178,7 +179,7 @@ class Lifted:
         Raises:
           UnmappedCollectionError: a collection was written that no out filter matches.
         """
-        tops, _ = _find_tops(self._structure.flatten_up_to(scopes))
+        tops, _ = _find_tops(self.structure.flatten_up_to(scopes))
         groups = []
         for scope in tops:
             scope.invalidate()

@@ -327,23 +327,20 @@ def lift_custom_vjp(
     @lifts_scopes((grad_vars, True), (grad_vars, True), (True,), "custom_vjp")
     def run(lifted: Lifted, *args: Any) -> Any:
         by, others = lifted.variable_groups
-        structure: Any = None
 
         def pure(by: Any, *args: Any) -> Any:
             opened = lifted.open((by, others), lifted.rng_groups)
             return fn(opened, *args), lifted.close(opened)
 
         def forward(by: Any, *args: Any) -> Any:
-            nonlocal structure
             opened = lifted.open((by, others), lifted.rng_groups)
-            structure = jax.tree.structure(opened)
             result, residuals = forward_fn(opened, *args)
             return (result, lifted.close(opened)), residuals
 
         def backward(*args: Any) -> Any:
             *static, residuals, (cotangent, _) = args
             variables, *inputs = backward_fn(*static, residuals, cotangent)
-            return tuple(structure.flatten_up_to(variables)), *inputs
+            return tuple(lifted.structure.flatten_up_to(variables)), *inputs
 
         differentiable = jax.custom_vjp(pure, nondiff_argnums=nondiff_argnums)
         differentiable.defvjp(forward, backward)
