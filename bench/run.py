@@ -142,14 +142,16 @@ def depth_apply() -> Any:
 
 
 BENCHMARKS = {
-    "mlp apply": Benchmark(mlp_apply, 1.10),
-    "transformer apply": Benchmark(transformer_apply, 1.10),
-    "resnet apply": Benchmark(resnet_apply, 1.10),
+    "mlp apply": Benchmark(mlp_apply, 0.6),
+    "transformer apply": Benchmark(transformer_apply, 0.7),
+    "resnet apply": Benchmark(resnet_apply, 0.7),
     "mlp eager": Benchmark(mlp_eager, 1.25),
     "mlp init": Benchmark(mlp_init, 1.0),
     "depth apply": Benchmark(depth_apply, 1.25, base="10 x 200 layers", rounds=5),
     "scan apply": Benchmark(scan_apply, 1.25),
-    "remat apply": Benchmark(lambda: wrapped_apply("remat", jax.checkpoint), 1.25),
+    "remat apply": Benchmark(
+        lambda: wrapped_apply("remat", jax.checkpoint), 10, also={"flax": 0.4}
+    ),
     "jit apply": Benchmark(lambda: wrapped_apply("jit", lambda fn: fn), 0.35),
     "mlp table": Benchmark(lambda: tables.mlp_tables(flops=False), 0.5, base="flax", rounds=5),
     "mlp table with FLOPs": Benchmark(
@@ -199,7 +201,7 @@ def import_figures(modules: dict[str, str], over: str) -> dict[str, float]:
 def imports() -> bool:
     """Print what it takes to import Linen, and its peers, over JAX."""
     names = {"linen": "linen_core", "flax": "flax.linen", "equinox": "equinox", "haiku": "haiku"}
-    return show_imports("import over jax", import_figures(names, "jax"), 25)
+    return show_imports("import over jax", import_figures(names, "jax"), 40)
 
 
 def store_imports() -> bool:
@@ -268,7 +270,25 @@ def first_inits() -> bool:
     return kept
 
 
+def cold_traces() -> bool:
+    """Print what the first trace of 100 dense layers takes in a new process; tell whether Linen keeps its bar."""
+    script = pathlib.Path(__file__).with_name("cold_trace.py")
+    times: dict[str, list[float]] = {name: [] for name in ("hand", "linen", "flax")}
+    for _ in range(IMPORT_ROUNDS):
+        for name, taken in times.items():
+            command = [sys.executable, str(script), name, "mlp", "apply"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            taken.append(float(done.stdout))
+    medians = {name: sorted(taken)[len(taken) // 2] for name, taken in times.items()}
+    kept = medians["linen"] <= 0.75 * medians["hand"]
+    print(f"cold mlp apply: Linen at most 0.75 x hand: {'yes' if kept else 'NO'}")
+    for name, taken in medians.items():
+        print(f"  {name:18s} {taken / medians['hand']:6.2f}  ({1000 * taken:.2f} ms)")
+    return kept
+
+
 OTHERS = {
+    "cold mlp apply": cold_traces,
     "import": imports,
     "first init": first_inits,
     "store import": store_imports,
