@@ -113,6 +113,42 @@ CASES = [
         "Cannot save to '/c': No space left on device. What was there before is untouched; free space or check the disk, then save again.",
     ),
     (
+        errors.SaveFailedError("/c", "No space left on device", 28),
+        OSError,
+        {"path": "/c", "reason": "No space left on device", "errno": 28},
+        "Cannot save to '/c': No space left on device. What was there before is untouched; free space or choose another disk, then save again.",
+    ),
+    (
+        errors.UnwritablePathError("/c", "'/': Permission denied", 13),
+        OSError,
+        {"errno": 13},
+        "Cannot save to '/c': '/': Permission denied. Nothing was written; give this user the right to write there or choose another folder.",
+    ),
+    (
+        errors.NestedSaveError("/c"),
+        RuntimeError,
+        {"path": "/c"},
+        "Cannot save to '/c': this thread is already saving, and would wait for itself without end. Pass wait=False; the save then follows the one that runs.",
+    ),
+    (
+        errors.ReadFailedError("/c", "/c/d", 5),
+        OSError,
+        {"path": "/c", "file": "/c/d", "errno": 5, "leaf": None},
+        "Cannot read /c: the system refuses /c/d (Input/output error). Check the disk and try again; if it fails again, restore the files from a copy.",
+    ),
+    (
+        errors.ReadFailedError("/c", "/c/d", 110),
+        OSError,
+        {"errno": 110},
+        "Cannot read /c: the system refuses /c/d (Connection timed out). The checkpoint need not be damaged; try again later.",
+    ),
+    (
+        errors.ReadPermissionError("/c", "/c/d", 13, ["params", "w"]),
+        PermissionError,
+        {"errno": 13, "leaf": ("params", "w")},
+        "Cannot read 'params/w' of /c: the system refuses /c/d (Permission denied). Give this user the right to read it, or run as a user who has it.",
+    ),
+    (
         errors.SaveTimeoutError("/c", 5),
         TimeoutError,
         {"path": "/c", "timeout": 5},

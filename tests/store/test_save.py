@@ -230,7 +230,7 @@ def test_an_error_of_orbax_is_told_as_ours(tmp_path, monkeypatch):
         msg = "disk on fire"
         raise OSError(msg)
 
-    monkeypatch.setattr("linen_store.saving._write_with_orbax", fail)
+    monkeypatch.setattr("linen_store.saving.write_with_orbax", fail)
     with pytest.raises(SaveFailedError) as caught:
         save(tmp_path / "c", TREE)
     assert caught.value.reason == "disk on fire"

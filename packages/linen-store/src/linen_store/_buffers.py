@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import math
+import mmap
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,13 +13,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Scratch", "aligned_empty", "cast", "cast_into", "is_canonical", "map_threads"]
+__all__ = [
+    "Scratch",
+    "aligned_empty",
+    "cast",
+    "cast_into",
+    "is_canonical",
+    "map_threads",
+    "populated_empty",
+]
 
 _ALIGNMENT = 64
 """JAX takes a host buffer of this alignment as a CPU array without a copy."""
 
 _HUGE_PAGE = 1 << 21
 """Memory that begins at a multiple of this is given out by the system in far fewer steps."""
+
+_POPULATED_BYTES = 1 << 18
+"""Smaller buffers come from memory that the process has already."""
 
 
 def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
@@ -78,6 +90,18 @@ class Scratch:
     def reuse(self) -> None:
         """Let the next buffers take the memory of those made so far."""
         self._used = 0
+
+
+def populated_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+    """Like `aligned_empty`, with pages that the system gives out in one call, where it can.
+
+    To fill fresh memory takes half the time then: no page has to be asked for by a fault of its own.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < _POPULATED_BYTES or not hasattr(mmap, "MAP_POPULATE"):
+        return aligned_empty(shape, dtype)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+    return np.frombuffer(mmap.mmap(-1, size, flags), dtype).reshape(shape)
 
 
 def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import logging
 import os
-import threading
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, overload
 
 import jax
@@ -16,19 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_core import VariableStore
-from linen_core.errors import StoreError
 from linen_store._checksums import ANNOUNCEMENT, Checksums, crc_of_array, crc_of_file, list_files
-from linen_store._layout import NOTHING, is_checkpoint
+from linen_store._failures import save_failures
+from linen_store._handles import SaveHandle
+from linen_store._host_copies import host_copies, restored_copy
+from linen_store._layout import NOTHING, is_checkpoint, listed
+from linen_store._orbax import write_with_orbax
 from linen_store._paths import local_path, plain_alias
 from linen_store._specs import integer_nodes, is_storable, is_text, key_data_spec, key_name
 from linen_store._swap import publish, sync_files, workshop
 from linen_store._tree import Kind
+from linen_store._turns import Turn
 from linen_store.errors import (
     CheckpointExistsError,
     NameCollisionError,
     NotACheckpointError,
-    SaveFailedError,
-    SaveTimeoutError,
     SeveralProcessesError,
     UnencodableNameError,
     UnsupportedLeafError,
@@ -40,62 +37,6 @@ __all__ = ["MASKED", "SaveHandle", "check_target", "save"]
 MASKED = "a masked numpy array, whose mask would be lost"
 """What a value is that no format here can hold whole."""
 _ITEM = "state"
-
-
-class SaveHandle:
-    """A save that goes on in the background; the interpreter waits for it before it exits.
-
-    Attributes:
-      path: the path that is saved to.
-
-    Example:
-      >>> import os, tempfile
-      >>> path = os.path.join(tempfile.mkdtemp(), "model")
-      >>> handle = save(path, {"params": {"w": np.ones(2)}}, wait=False)
-      >>> handle.wait()
-      >>> os.path.isdir(path)
-      True
-    """
-
-    def __init__(self, path: str, job: _Job) -> None:
-        self.path = path
-        self._job = job
-        self._error: BaseException | None = None
-        self._told = False
-        self._thread = threading.Thread(target=self._run, name=f"save {path}", daemon=True)
-        _before_exit(self._finish)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._job.run()
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            self._error = error
-
-    def _finish(self) -> None:
-        """Wait at exit, and do not let a failure that nobody waited for go by in silence."""
-        self._thread.join()
-        if self._error is not None and not self._told:
-            traceback.print_exception(self._error)
-
-    @property
-    def done(self) -> bool:
-        """Whether the save has ended, well or not."""
-        return not self._thread.is_alive()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the checkpoint is at its path.
-
-        Raises:
-          SaveTimeoutError: it took longer than ``timeout`` seconds.
-          StoreError: the save failed.
-        """
-        self._thread.join(timeout)
-        if self._thread.is_alive():
-            raise SaveTimeoutError(self.path, timeout)
-        if self._error is not None:
-            self._told = True
-            raise self._error
 
 
 @overload
@@ -131,6 +72,9 @@ def save(
     can be opened at ``path``. Orbax logs while it writes only where the level of the logger
     ``linen_store`` is INFO or lower.
 
+    The saves of a process, from all its threads, are made one at a time and in the order of the
+    calls: the one that was called last stays at a path.
+
     Orbax itself cannot hold arrays without elements: it finds None in their place,
     `CheckpointStore` finds them.
 
@@ -144,8 +88,9 @@ def save(
       wait: whether to return only when the checkpoint is whole.
 
     Returns:
-      None, or with ``wait=False`` a `SaveHandle` (the values are copied first, so they may change
-      at once).
+      None, or with ``wait=False`` a `SaveHandle`. The values are copied to the memory of the host
+      first, so they may be changed, deleted or donated at once. Each save that waits for its turn
+      holds such a copy.
 
     Raises:
       RemotePathError: ``path`` is the address of an object store.
@@ -156,6 +101,7 @@ def save(
       UnencodableNameError: a name cannot be written as UTF-8.
       NameCollisionError: two leaves would have the same name once joined by dots.
       UnsupportedLeafError: a value cannot be saved.
+      NestedSaveError: the same thread is already saving, as in the handler of a signal.
       SaveFailedError: writing failed, for example because the disk is full.
 
     Example:
@@ -176,8 +122,7 @@ def save(
     if wait:
         job.run()
         return None
-    job.copy_values()
-    return SaveHandle(target, job)
+    return job.start()
 
 
 def check_target(target: str, overwrite: bool) -> None:
@@ -191,7 +136,7 @@ def check_target(target: str, overwrite: bool) -> None:
         return
     if not overwrite:
         raise CheckpointExistsError(target)
-    if not is_checkpoint(target) and not (os.path.isdir(target) and not os.listdir(target)):
+    if not is_checkpoint(target) and not (os.path.isdir(target) and not listed(target)):
         raise NotACheckpointError(
             target,
             "something else",
@@ -237,29 +182,34 @@ class _Job:
                 raise NameCollisionError(self.path, joined, seen[joined], names)
             seen[joined] = names
 
-    def copy_values(self) -> None:
-        """Copy what the caller could change or donate while the save goes on."""
-        self.leaves = [_copied(leaf) for leaf in self.leaves]
+    def start(self) -> SaveHandle:
+        """Save in the background, what the values are now."""
+        self.leaves = host_copies(self.leaves)
+        turn = Turn(self.path)
+        try:
+            return SaveHandle(self.path, lambda: self.run(turn))
+        except BaseException:
+            turn.leave()
+            raise
 
-    def run(self) -> None:
-        """Write, and move into place."""
-        with workshop(self.path) as folder:
-            finished = os.path.join(folder, "checkpoint")
-            try:
+    def run(self, turn: Turn | None = None) -> None:
+        """Write, and move into place, when it is this save's turn."""
+        with turn or Turn(self.path):
+            # An earlier save may have put something at the path meanwhile.
+            check_target(self.path, self.overwrite)
+            with save_failures(self.path), workshop(self.path) as folder:
+                self.leaves = [restored_copy(leaf) for leaf in self.leaves]
+                finished = os.path.join(folder, "checkpoint")
                 self._write(finished)
                 publish(finished, self.path, overwrite=self.overwrite)
-            except StoreError:
-                raise
-            except Exception as error:
-                reason = " ".join(str(error).split())[:300] or type(error).__name__
-                raise SaveFailedError(self.path, reason) from error
 
     def _write(self, folder: str) -> None:
         kept = [None if _is_empty(leaf) else leaf for leaf in self.leaves]
         tree = jax.tree_util.tree_unflatten(self.treedef, kept)
         parent, name = os.path.split(folder)
+        announced = {ANNOUNCEMENT: [_ITEM]}
         with plain_alias(parent) as alias:
-            _write_with_orbax(os.path.join(alias, name), tree, self.compression)
+            write_with_orbax(os.path.join(alias, name), tree, _ITEM, self.compression, announced)
         item = os.path.join(folder, _ITEM)
         # Orbax waited for its data files; the rest of them and the folders are ours to wait for.
         sync_files(folder)
@@ -291,40 +241,6 @@ class _Job:
             data = _host_values(leaf)
             if data is not None:
                 yield ".".join(names), crc_of_array(data)
-
-
-def _write_with_orbax(folder: str, tree: Any, compression: bool) -> None:
-    from orbax.checkpoint import v1  # type: ignore[import-untyped]
-
-    context = v1.Context()
-    context.array.saving.use_compression = compression
-    # Without a chunk inside a shard inside a value, many small arrays are read a sixth faster.
-    context.array.saving.use_zarr3 = False
-    # Nothing changes the values meanwhile: the caller waits, or they were copied before.
-    context.memory_options.deepcopy_host_arrays = False
-    with _quiet(), context:
-        announced = {ANNOUNCEMENT: [_ITEM]}
-        v1.save(folder, tree, checkpointable_name=_ITEM, custom_metadata=announced)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Orbax from logging, unless the user has asked for it; errors are raised anyway."""
-    if logging.getLogger("linen_store").isEnabledFor(logging.INFO):
-        yield
-        return
-    logger = logging.getLogger("absl")
-    silence = _Silence()
-    logger.addFilter(silence)
-    try:
-        yield
-    finally:
-        logger.removeFilter(silence)
-
-
-class _Silence(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname
 
 
 def _is_none(value: Any) -> bool:
@@ -361,12 +277,6 @@ def _is_empty(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0
 
 
-def _copied(leaf: Any) -> Any:
-    if isinstance(leaf, np.ndarray):
-        return leaf.copy()
-    return leaf.copy() if isinstance(leaf, jax.Array) else leaf
-
-
 def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
     """Give the stored values of a leaf; None for what has none."""
     if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -374,15 +284,3 @@ def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
     if isinstance(leaf, jax.Array | np.ndarray | bool | int | float):
         return np.asarray(leaf)
     return None
-
-
-def _before_exit(function: Callable[[], None]) -> None:
-    """Call a function when the interpreter ends, while thread pools still take work."""
-    # Orbax works in thread pools, whose module closes them at exit. Functions registered later are
-    # called first, so that module has to be imported by now.
-    import concurrent.futures.thread  # noqa: F401
-
-    register: Any = getattr(threading, "_register_atexit", atexit.register)
-    # The interpreter is already ending: then the thread that asks is itself waited for.
-    with contextlib.suppress(RuntimeError):
-        register(function)

@@ -34,13 +34,16 @@ from linen_store.errors._restoring import UnevenShardingError as UnevenShardingE
 from linen_store.errors._saving import CheckpointExistsError as CheckpointExistsError
 from linen_store.errors._saving import DottedNameError as DottedNameError
 from linen_store.errors._saving import NameCollisionError as NameCollisionError
-from linen_store.errors._saving import SaveFailedError as SaveFailedError
+from linen_store.errors._saving import NestedSaveError as NestedSaveError
 from linen_store.errors._saving import SaveTimeoutError as SaveTimeoutError
 from linen_store.errors._saving import SeveralProcessesError as SeveralProcessesError
 from linen_store.errors._saving import UnencodableNameError as UnencodableNameError
 from linen_store.errors._saving import UnknownFormatError as UnknownFormatError
 from linen_store.errors._saving import UnsupportedLeafError as UnsupportedLeafError
-from linen_store.errors._saving import UnwritablePathError as UnwritablePathError
+from linen_store.errors._system import ReadFailedError as ReadFailedError
+from linen_store.errors._system import ReadPermissionError as ReadPermissionError
+from linen_store.errors._system import SaveFailedError as SaveFailedError
+from linen_store.errors._system import UnwritablePathError as UnwritablePathError
 from linen_store.errors._values import AmbiguousKeysError as AmbiguousKeysError
 from linen_store.errors._values import BadMsgpackError as BadMsgpackError
 from linen_store.errors._values import FrozenDictSetError as FrozenDictSetError
@@ -68,9 +71,12 @@ __all__ = [
     "KeyMapError",
     "MeshSizeError",
     "NameCollisionError",
+    "NestedSaveError",
     "NotACheckpointError",
     "NotADictError",
     "PatternUnmatchedError",
+    "ReadFailedError",
+    "ReadPermissionError",
     "RemotePathError",
     "RenameCollisionError",
     "RenamePatternError",

@@ -12,13 +12,12 @@ __all__ = [
     "CheckpointExistsError",
     "DottedNameError",
     "NameCollisionError",
-    "SaveFailedError",
+    "NestedSaveError",
     "SaveTimeoutError",
     "SeveralProcessesError",
     "UnencodableNameError",
     "UnknownFormatError",
     "UnsupportedLeafError",
-    "UnwritablePathError",
 ]
 
 
@@ -30,37 +29,18 @@ class CheckpointExistsError(StoreError, AlreadyExistsError):
     """
 
 
-class UnwritablePathError(StoreError, OSError):
-    """The folder that is saved into cannot be made or written.
+class NestedSaveError(StoreError, RuntimeError):
+    """`save` was called where the same thread is already saving, as in the handler of a signal.
 
     Attributes:
       path: the path that is saved to.
-      reason: why.
     """
 
-    def __init__(self, path: StrPath, reason: str) -> None:
+    def __init__(self, path: StrPath) -> None:
         self.path = os.fspath(path)
-        self.reason = reason
         super().__init__(
-            f"Cannot save to {self.path!r}: {reason}. Nothing was written; choose a folder that "
-            "can be written."
-        )
-
-
-class SaveFailedError(StoreError, OSError):
-    """Writing a checkpoint failed half-way; what was at the path before is untouched.
-
-    Attributes:
-      path: the path that was saved to.
-      reason: why.
-    """
-
-    def __init__(self, path: StrPath, reason: str) -> None:
-        self.path = os.fspath(path)
-        self.reason = reason
-        super().__init__(
-            f"Cannot save to {self.path!r}: {reason}. What was there before is untouched; free "
-            "space or check the disk, then save again."
+            f"Cannot save to {self.path!r}: this thread is already saving, and would wait for itself "
+            "without end. Pass wait=False; the save then follows the one that runs."
         )
 
 

@@ -1,0 +1,123 @@
+"""Failures of the system, not of a checkpoint: permissions, full disks, limits."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from linen_core.errors import StoreError
+from linen_store.errors._base import StrPath, render_leaf
+
+__all__ = [
+    "ReadFailedError",
+    "ReadPermissionError",
+    "SaveFailedError",
+    "UnwritablePathError",
+]
+
+_READ_LATER = "The checkpoint need not be damaged; try again later."
+_READ_ADVICE = {
+    errno.EACCES: "Give this user the right to read it, or run as a user who has it.",
+    errno.EPERM: "Give this user the right to read it, or run as a user who has it.",
+    errno.EMFILE: "Close files and stores that are no longer used, or raise the limit (`ulimit -n`).",
+    errno.ENFILE: "Close programs that hold many files, or raise the system's limit.",
+    errno.EIO: "Check the disk and try again; if it fails again, restore the files from a copy.",
+    errno.ESTALE: "The file server has replaced it; open the store again.",
+    errno.ENOMEM: "Free memory, then try again.",
+}
+_SAVE_ADVICE = {
+    errno.ENOSPC: "free space or choose another disk",
+    errno.EDQUOT: "free some of your quota or choose another disk",
+    errno.EACCES: "give this user the right to write there or choose another folder",
+    errno.EPERM: "give this user the right to write there or choose another folder",
+    errno.EROFS: "choose a folder on a disk that can be written",
+    errno.EFBIG: "raise the limit on the size of files (`ulimit -f`) or choose another disk",
+    errno.EMFILE: "close files that are no longer used or raise the limit (`ulimit -n`)",
+    errno.ENFILE: "close programs that hold many files or raise the system's limit",
+    errno.EIO: "check the disk or choose another one",
+    errno.ESTALE: "mount the file server again or choose another disk",
+    errno.ENOMEM: "free memory",
+}
+
+
+class _NumberedError(StoreError, OSError):
+    """An error of a store with the system's number, which is no entry of its `__dict__`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__, self.errno)
+
+
+def _rebuild(
+    kind: type[_NumberedError], args: tuple[Any, ...], state: dict[str, Any], number: int | None
+) -> _NumberedError:
+    error = kind.__new__(kind)
+    error.args, error.errno = args, number
+    error.__dict__.update(state)
+    return error
+
+
+class ReadFailedError(_NumberedError):
+    """The system does not let a checkpoint be read, which says nothing about the checkpoint itself.
+
+    Attributes:
+      path: the checkpoint.
+      file: the file that the system refuses.
+      errno: the system's number of the error, as in `OSError`.
+      leaf: names of the leaf that was read; None where it concerns the whole checkpoint.
+    """
+
+    def __init__(
+        self, path: StrPath, file: StrPath, number: int, leaf: Sequence[str] | None = None
+    ) -> None:
+        self.path = os.fspath(path)
+        self.file = os.fspath(file)
+        self.leaf = None if leaf is None else tuple(leaf)
+        what = self.path if leaf is None else f"{render_leaf(leaf)!r} of {self.path}"
+        advice = _READ_ADVICE.get(number, _READ_LATER)
+        super().__init__(
+            f"Cannot read {what}: the system refuses {self.file} ({os.strerror(number)}). {advice}"
+        )
+        self.errno = number
+
+
+class ReadPermissionError(ReadFailedError, PermissionError):
+    """This user may not read a file or folder of a checkpoint."""
+
+
+class UnwritablePathError(_NumberedError):
+    """The folder that is saved into cannot be made or written.
+
+    Attributes:
+      path: the path that is saved to.
+      reason: why.
+      errno: the system's number of the error, as in `OSError`; None where it is another reason.
+    """
+
+    def __init__(self, path: StrPath, reason: str, number: int | None = None) -> None:
+        self.path = os.fspath(path)
+        self.reason = reason
+        advice = _SAVE_ADVICE.get(number or 0, "choose a folder that can be written")
+        super().__init__(f"Cannot save to {self.path!r}: {reason}. Nothing was written; {advice}.")
+        self.errno = number
+
+
+class SaveFailedError(_NumberedError):
+    """Writing a checkpoint failed half-way; what was at the path before is untouched.
+
+    Attributes:
+      path: the path that was saved to.
+      reason: why.
+      errno: the system's number of the error, as in `OSError`; None where it is another reason.
+    """
+
+    def __init__(self, path: StrPath, reason: str, number: int | None = None) -> None:
+        self.path = os.fspath(path)
+        self.reason = reason
+        advice = _SAVE_ADVICE.get(number or 0, "free space or check the disk")
+        super().__init__(
+            f"Cannot save to {self.path!r}: {reason}. What was there before is untouched; {advice}, "
+            "then save again."
+        )
+        self.errno = number
