@@ -243,7 +243,7 @@ def test_plan(path, run):
 
 def test_a_format_that_is_not_written(path, tmp_path):
     with pytest.raises(linen_store.errors.UnknownFormatError):
-        linen_store.convert(path, tmp_path / "m", "npz")
+        linen_store.convert(path, tmp_path / "m", "h5")
 
 
 def test_a_file_that_another_writer_made_meanwhile_is_not_replaced(tmp_path, path, monkeypatch):

@@ -38,7 +38,7 @@ CASES = [
         errors.UnfinishedCheckpointError("/c", "it has no _METADATA"),
         ValueError,
         {"path": "/c", "found": "it has no _METADATA"},
-        "Cannot open '/c': the checkpoint is unfinished (it has no _METADATA). Wait for the process that writes it, or open an earlier checkpoint.",
+        "Cannot open '/c': the checkpoint is unfinished (it has no _METADATA). Wait for the process that writes it; if it has died, open an earlier checkpoint or save again.",
     ),
     (
         errors.AmbiguousCheckpointError("/c", "item", ["a", "b"]),
@@ -171,6 +171,24 @@ CASES = [
         TypeError,
         {"path": "/c", "leaf": ("a", "b"), "found": "a set"},
         "Cannot save 'a/b' to '/c': found a set, expected an array, a number, a string or None. Convert or remove it.",
+    ),
+    (
+        errors.UnsupportedLeafError("/c", ["a", 1], "a str", "npz"),
+        TypeError,
+        {"leaf": ("a", 1), "found": "a str", "format": "npz"},
+        "Cannot save 'a/1' to '/c': found a str, expected a value that npz can hold. Convert or remove it, or save as an Orbax checkpoint.",
+    ),
+    (
+        errors.UncompressedFormatError("/c", "msgpack", ["orbax", "npz"]),
+        ValueError,
+        {"path": "/c", "format": "msgpack", "compressible": ("orbax", "npz")},
+        "Cannot compress '/c': msgpack has no compression. Leave `compression=` out, or pass `to=` one of ['orbax', 'npz'].",
+    ),
+    (
+        errors.DottedNameError("/c", ["a/b"], "npz", "/"),
+        ValueError,
+        {"path": "/c", "leaf": ("a/b",), "format": "npz"},
+        "Cannot save ('a/b',) to '/c': npz joins names by slashes, so a name must be without any and not empty. Rename it, or save as an Orbax checkpoint.",
     ),
     (
         errors.RestoreMismatchError("Net", "MemoryStore()", ["params/a: missing"]),

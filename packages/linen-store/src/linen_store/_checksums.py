@@ -18,6 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from linen_store._failures import read_failure
 from linen_store._specs import is_storable
 from linen_store._tree import Kind
 from linen_store.errors import DamagedCheckpointError
@@ -86,7 +87,7 @@ class Checksums:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
+            raise read_failure(folder, file, error) from error
         body = rest[:-1]
         if rest[-1:] != b"\n" or head != b"%08x" % crc32(body):
             raise DamagedCheckpointError(folder, file, "its own CRC-32 differs")
@@ -210,6 +211,9 @@ def damaged_files(
       checksums: what was recorded.
       names: the files to look at, by relative path; all by default.
       sizes_only: read no file.
+
+    Raises:
+      ReadFailedError: the system does not let a file be read.
     """
     for name in checksums.files if names is None else names:
         size, crc = checksums.files[name]
@@ -221,4 +225,7 @@ def damaged_files(
             elif not sizes_only and crc_of_file(file)[1] != crc:
                 yield file, "its CRC-32 differs"
         except OSError as error:
-            yield file, error.strerror or str(error)
+            failure = read_failure(folder, file, error)
+            if not isinstance(failure, DamagedCheckpointError):
+                raise failure from error
+            yield file, failure.reason

@@ -16,7 +16,7 @@ from linen_store.errors import (
     SaveFailedError,
 )
 
-__all__ = ["read_failure", "save_failures", "system_errno"]
+__all__ = ["exists", "read_failure", "save_failures", "system_errno"]
 
 _TENSORSTORE_CODE = re.compile(r"os_error_code='(\d+)'")
 _TENSORSTORE_FILE = re.compile(r'(?:local file|Error \w+:?|opening:?) "([^"]+)"')
@@ -52,18 +52,35 @@ def read_failure(
     return DamagedCheckpointError(path, file, reason, leaf)
 
 
-@contextlib.contextmanager
-def save_failures(path: str) -> Iterator[None]:
-    """Report what goes wrong while a path is written as `SaveFailedError`.
+def exists(path: str) -> bool:
+    """Tell whether something is at a path, a broken link too.
 
     Raises:
-      SaveFailedError: the block raised something that is no error of a store.
+      ReadFailedError: the system does not say, for example because a folder above may not be searched.
+    """
+    try:
+        os.lstat(path)
+    except ValueError:  # there is a null character in it
+        return False
+    except OSError as error:
+        if error.errno in _DAMAGE:
+            return False
+        raise read_failure(path, path, error) from error
+    return True
+
+
+@contextlib.contextmanager
+def save_failures(path: str, kind: type[Exception] = OSError) -> Iterator[None]:
+    """Report failures while a path is written as `SaveFailedError`.
+
+    Raises:
+      SaveFailedError: the block raised an error of that kind, and not one of a store.
     """
     try:
         yield
     except StoreError:
         raise
-    except Exception as error:
+    except kind as error:
         number = system_errno(error)
         reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
         raise SaveFailedError(

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from linen_store._aggregate import AGGREGATE, is_aggregate, load_aggregate
+from linen_store._failures import exists, read_failure
 from linen_store._paths import local_path
-from linen_store._swap import backup_path
+from linen_store._swap import backup_path, is_staging, original_name, staging_folders
 from linen_store._tree import Kind, Leaf, Tree, build_tree, leaves_of
 from linen_store.errors import (
     AmbiguousCheckpointError,
@@ -102,8 +103,8 @@ def find_tree(
       AmbiguousCheckpointError: it holds several items, or no such item or step.
     """
     folder = local_path(path)
-    if not os.path.lexists(folder):
-        if os.path.lexists(backup_path(folder)):
+    if not exists(folder):
+        if exists(backup_path(folder)):
             return find_tree(backup_path(folder), item=item, step=step)
         _check_half_saved(folder)
         raise CheckpointNotFoundError(folder)
@@ -141,13 +142,13 @@ def is_checkpoint(folder: str) -> bool:
     """Return whether a folder is one Orbax checkpoint, or one item of it."""
     if not os.path.isdir(folder):
         return False
-    return bool({METADATA, *_MARKERS} & set(os.listdir(folder))) or is_aggregate(folder)
+    return bool({METADATA, *_MARKERS} & set(listed(folder))) or is_aggregate(folder)
 
 
 def _check_half_saved(folder: str) -> None:
     unfinished = os.path.normpath(folder) + UNFINISHED
-    if os.path.isdir(unfinished):
-        raise UnfinishedCheckpointError(folder, f"only {unfinished!r} is there")
+    for found in (*filter(os.path.isdir, [unfinished]), *staging_folders(folder)):
+        raise UnfinishedCheckpointError(folder, f"only {found!r} is there")
 
 
 def holds_steps(folder: str, names: list[str]) -> bool:
@@ -161,20 +162,23 @@ def listed(folder: str) -> list[str]:
     """List the names in a folder, sorted.
 
     Raises:
-      DamagedCheckpointError: the folder cannot be read.
+      ReadFailedError: the folder cannot be read.
+      DamagedCheckpointError: it is none.
     """
     try:
         return sorted(os.listdir(folder))
     except OSError as error:
-        raise DamagedCheckpointError(folder, folder, error.strerror or str(error)) from error
+        raise read_failure(folder, folder, error) from error
 
 
 def _steps(folder: str, names: list[str]) -> dict[int, list[str]]:
     """Find the folders by step: there may be several of one step, under different prefixes."""
     found: dict[int, list[str]] = {}
-    for name in names:
+    # The old folder of a step may still wait beside the place that a new one was to take.
+    waiting = {original for name in names if (original := original_name(name))} - set(names)
+    for name in sorted({*names, *waiting}):
         match = _STEP.fullmatch(name)
-        if match and os.path.isdir(os.path.join(folder, name)):
+        if match and (name in waiting or os.path.isdir(os.path.join(folder, name))):
             found.setdefault(int(match[1]), []).append(name)
     return found
 
@@ -214,7 +218,7 @@ def _choose_item(folder: str, names: list[str], item: str | None) -> str:
 
 
 def _no_items(folder: str, names: list[str]) -> Exception:
-    unfinished = [name for name in names if UNFINISHED in name]
+    unfinished = [name for name in names if UNFINISHED in name or is_staging(name)]
     if unfinished:
         return UnfinishedCheckpointError(folder, f"it holds only {unfinished[0]!r}")
     if set(names) & {*_MARKERS, "manifest.ocdbt", "array_metadatas"}:
@@ -270,7 +274,7 @@ def _load_metadata(folder: str) -> tuple[Tree, bool, int]:
             fields = json.load(stream)
         tree = build_tree(_entries(fields["tree_metadata"]))
     except OSError as error:
-        raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
+        raise read_failure(folder, file, error) from error
     except _BAD_METADATA as error:
         raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
     in_database = fields.get("use_ocdbt")
@@ -313,9 +317,7 @@ def _key_impls(folder: str) -> dict[str, str]:
                     if array.get("ext_metadata"):
                         impls[array["param_name"]] = array["ext_metadata"]["random_key_impl"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedCheckpointError(
-                folder, file, f"{type(error).__name__}: {error}"
-            ) from error
+            raise read_failure(folder, file, error) from error
     return impls
 
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -13,9 +14,20 @@ from collections.abc import Callable, Iterator
 
 from linen_store.errors import CheckpointExistsError, UnwritablePathError
 
-__all__ = ["backup_path", "publish", "sync_files", "workshop"]
+__all__ = [
+    "backup_path",
+    "is_staging",
+    "original_name",
+    "publish",
+    "staging_folders",
+    "sync_files",
+    "workshop",
+]
 
 _PREFIX = ".linen-saving-"
+_RANDOM = 8
+"""How many random characters `tempfile` puts behind the prefix."""
+_BACKUP = re.compile(r"\.(.+)\.linen-old", re.DOTALL)
 _NAME_BYTES = 100
 _INNER_BYTES = 300
 """No path inside of the temporary folder is longer than its parent's by more than this."""
@@ -28,6 +40,36 @@ def backup_path(path: str) -> str:
     """Name where the old folder waits, on systems that cannot exchange two folders in one step."""
     parent, name = os.path.split(os.path.normpath(path))
     return os.path.join(parent, f".{name}.linen-old")
+
+
+def original_name(name: str) -> str | None:
+    """Return whose old folder waits under a name; None where it is another name."""
+    match = _BACKUP.fullmatch(name)
+    return None if match is None else match[1]
+
+
+def is_staging(name: str) -> bool:
+    """Tell whether a name is that of a folder in which something is being saved, or was."""
+    return name.startswith(_PREFIX)
+
+
+def staging_folders(path: str) -> list[str]:
+    """List the folders in which saves to a path are going on, or were when their process died."""
+    parent, name = os.path.split(os.path.abspath(path))
+    prefix = _prefix(name)
+    try:
+        found = sorted(os.listdir(parent))
+    except OSError:
+        return []
+    whole = len(prefix) + _RANDOM
+    return [
+        os.path.join(parent, one) for one in found if one.startswith(prefix) and len(one) == whole
+    ]
+
+
+def _prefix(name: str) -> str:
+    """Return how the names of folders begin in which something of a name is saved."""
+    return f"{_PREFIX}{os.fsencode(name)[:_NAME_BYTES].decode(errors='ignore')}-"
 
 
 @contextlib.contextmanager
@@ -43,21 +85,21 @@ def workshop(path: str) -> Iterator[str]:
     """
     _check_path(path)
     parent, name = os.path.split(path)
-    prefix = f"{_PREFIX}{os.fsencode(name)[:_NAME_BYTES].decode(errors='ignore')}-"
+    prefix = _prefix(name)
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(parent, exist_ok=True)
             _remove_abandoned(parent, prefix)
-            folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
-            while not (stack.enter_context(_locked(folder)) and os.path.isdir(folder)):
-                # Another writer took the new folder for an abandoned one, before it was locked.
+            is_ours = False
+            while not is_ours:
                 folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                # Another writer may take the new folder for an abandoned one, before it is locked.
+                is_ours = stack.enter_context(_locked(folder)) and os.path.isdir(folder)
         except OSError as error:
-            raise UnwritablePathError(path, f"{parent!r}: {error.strerror or error}") from error
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            reason = f"{parent!r}: {error.strerror or error}"
+            raise UnwritablePathError(path, reason, error.errno) from error
+        yield folder
 
 
 def _check_path(path: str) -> None:
@@ -93,7 +135,7 @@ def _locked(folder: str) -> Iterator[bool]:
 
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # it is gone, or another user's
         yield False
         return
     try:
@@ -108,7 +150,11 @@ def _locked(folder: str) -> Iterator[bool]:
 
 
 def _remove_abandoned(parent: str, prefix: str) -> None:
-    for name in os.listdir(parent):
+    try:
+        names = os.listdir(parent)
+    except PermissionError:  # one may be allowed to write there, and not to look
+        return
+    for name in names:
         folder = os.path.join(parent, name)
         if name.startswith(prefix) and sys.platform != "win32":
             with _locked(folder) as free:
@@ -123,7 +169,9 @@ def publish(finished: str, path: str, *, overwrite: bool) -> None:
       CheckpointExistsError: something is at the path, and is not to be overwritten.
     """
     try:
-        if overwrite and os.path.lexists(path):
+        if overwrite and os.path.isfile(finished):
+            os.replace(finished, path)
+        elif overwrite and os.path.lexists(path):
             _exchange(finished, path)
         elif os.path.isfile(finished):
             # Renaming a file would replace one that another writer has put there meanwhile.

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+from collections.abc import Mapping
 from typing import Any, BinaryIO, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linen_core import VariableStore
-from linen_store._fit import Names, Stored, arrays_of, read_array
+from linen_core import VariableStore, as_store
+from linen_store._failures import save_failures
+from linen_store._fit import Names, arrays_of
 from linen_store._paths import local_path
-from linen_store._specs import is_array_spec, is_text, nbytes, render_spec
+from linen_store._progress import Progress, reporting
+from linen_store._specs import nbytes
 from linen_store._swap import publish, workshop
+from linen_store._writers import FileWriter, Tell, write_msgpack, write_npz, write_safetensors
 from linen_store.errors import (
     CheckpointExistsError,
-    DottedNameError,
     NotACheckpointError,
-    UnencodableNameError,
+    UncompressedFormatError,
     UnknownFormatError,
-    UnsupportedLeafError,
 )
 from linen_store.opening import open_store
-from linen_store.safetensors_store import DTYPE_NAMES, METADATA
-from linen_store.saving import MASKED, check_target, save
+from linen_store.saving import check_target, save
 
 __all__ = ["Format", "convert"]
 
@@ -34,64 +34,144 @@ _STAGED_BYTES = 1 << 20
 """Arrays from this size on are staged in a file."""
 
 _ALIGNMENT = 64
-_BYTE = np.dtype(np.uint8)
 
-Format = Literal["orbax", "safetensors"]
-_FORMATS: tuple[Format, ...] = ("orbax", "safetensors")
+Format = Literal["orbax", "safetensors", "npz", "msgpack"]
+_WRITERS: dict[str, FileWriter] = {
+    "safetensors": write_safetensors,
+    "npz": write_npz,
+    "msgpack": write_msgpack,
+}
+_FORMATS = ("orbax", *_WRITERS)
+_COMPRESSIBLE = ("orbax", "npz")
+# Nobody who ends a name so means a folder of Orbax.
+_FOREIGN = (
+    ".bin",
+    ".eqx",
+    ".gguf",
+    ".h5",
+    ".hdf5",
+    ".json",
+    ".npy",
+    ".onnx",
+    ".pickle",
+    ".pkl",
+    ".pt",
+    ".pth",
+    ".zip",
+)
 
 
 def convert(
-    source: VariableStore | str | os.PathLike[str],
+    source: VariableStore | Mapping[str, Any] | str | os.PathLike[str],
     path: str | os.PathLike[str],
     to: Format | None = None,
     *,
     overwrite: bool = False,
     compression: bool = False,
+    progress: Progress = False,
 ) -> None:
-    """Write what a store holds as an Orbax checkpoint or as safetensors.
+    """Write what a store holds in another format, one array in memory at a time.
+
+    An Orbax checkpoint holds everything. The other formats have no PRNG keys; safetensors and ``.npz``
+    have arrays and numbers only, and neither keeps a node without any. Safetensors joins names by dots,
+    ``.npz`` by slashes.
 
     Args:
-      source: a store, or the path of anything that `open_store` opens.
+      source: a store, a mapping of variables, or the path of anything that `open_store` opens.
       path: where to write.
-      to: the format; told from the ending of ``path`` by default.
+      to: ``"orbax"``, ``"safetensors"``, ``"npz"`` or ``"msgpack"`` (that of flax). By default the ending
+        of ``path`` tells, ``.safetensors``, ``.npz`` or ``.msgpack``; any other path becomes an Orbax
+        checkpoint, except one that ends as a file of another program does.
       overwrite: whether what is at ``path`` is replaced.
-      compression: whether an Orbax checkpoint is compressed.
+      compression: whether an Orbax checkpoint or an ``.npz`` is compressed.
+      progress: whether to show a progress bar, where rich is installed; or a function that is called with
+        the number of bytes read so far and in all.
 
     Raises:
-      UnknownFormatError: ``to`` is no format that can be written.
+      UnknownFormatError: ``to``, or the ending of ``path``, is no format that can be written.
+      UncompressedFormatError: ``compression`` is given for a format without any.
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
-      DottedNameError: safetensors would split a name at its dot.
+      DottedNameError: the format would split a name.
       UnsupportedLeafError: the format cannot hold a value.
+      SaveFailedError: writing failed, for example because the disk is full.
       StoreError: the source cannot be read, or the target not be written.
 
     Example:
-      >>> import tempfile, linen_core as nn
+      >>> import tempfile
       >>> folder = tempfile.mkdtemp()
-      >>> store = nn.MemoryStore({"params": {"bias": np.zeros(3, np.float32)}})
-      >>> convert(store, os.path.join(folder, "model.safetensors"))
+      >>> variables = {"params": {"bias": np.zeros(3, np.float32)}}
+      >>> convert(variables, os.path.join(folder, "model.safetensors"))
       >>> convert(os.path.join(folder, "model.safetensors"), os.path.join(folder, "model"))
       >>> open_store(os.path.join(folder, "model")).get("params", ("bias",))
       Array([0., 0., 0.], dtype=float32)
     """
     target = os.path.abspath(local_path(path))
-    if to is not None and to not in _FORMATS:
-        raise UnknownFormatError(to, _FORMATS)
-    chosen = to or ("safetensors" if target.endswith(".safetensors") else "orbax")
+    chosen = _chosen_format(target, to)
+    if compression and chosen not in _COMPRESSIBLE:
+        raise UncompressedFormatError(target, chosen, _COMPRESSIBLE)
     with contextlib.ExitStack() as stack:
         if isinstance(source, str | os.PathLike):
             # Nothing is read twice: a cache would only keep arrays in memory.
-            source = stack.enter_context(open_store(source, cache_bytes=0))
-        if chosen == "safetensors":
-            _write_safetensors(source, target, overwrite)
-            return
-        check_target(target, overwrite)
-        with workshop(target) as folder:
-            with open(os.path.join(folder, "arrays"), "w+b") as stream:
-                staged = {name: _staged(source, name, (), stream) for name in source.collections()}
-            save(target, staged, overwrite, compression=compression)
+            store: VariableStore = stack.enter_context(open_store(source, cache_bytes=0))
+        else:
+            store = as_store(source)
+        total = sum(nbytes(one.spec) for one in arrays_of(store)) if progress else 0
+        tell = stack.enter_context(reporting(progress, total)) or _tell_nobody
+        if chosen == "orbax":
+            _write_orbax(store, target, overwrite, compression, tell)
+        else:
+            _write_file(store, target, overwrite, compression, _WRITERS[chosen], tell)
 
 
-def _staged(store: VariableStore, collection: str, path: Names, stream: BinaryIO) -> Any:
+def _tell_nobody(_size: int) -> None:
+    """Take the place of a report that nobody wants."""
+
+
+def _chosen_format(target: str, to: str | None) -> str:
+    if to is not None:
+        if to not in _FORMATS:
+            raise UnknownFormatError(to, _FORMATS)
+        return to
+    ending = os.path.splitext(target)[1].lower()
+    if ending in _FOREIGN:
+        raise UnknownFormatError(ending, _FORMATS)
+    return ending[1:] if ending[1:] in _WRITERS else "orbax"
+
+
+def _write_orbax(
+    store: VariableStore, target: str, overwrite: bool, compression: bool, tell: Tell
+) -> None:
+    check_target(target, overwrite)
+    with save_failures(target), workshop(target) as folder:
+        with open(os.path.join(folder, "arrays"), "w+b") as stream:
+            staged = {name: _staged(store, name, (), stream, tell) for name in store.collections()}
+        save(target, staged, overwrite, compression=compression)
+
+
+def _write_file(
+    store: VariableStore,
+    target: str,
+    overwrite: bool,
+    compression: bool,
+    write: FileWriter,
+    tell: Tell,
+) -> None:
+    if os.path.lexists(target) and not overwrite:
+        raise CheckpointExistsError(target)
+    if os.path.isdir(target):
+        raise NotACheckpointError(target, "a folder", "Only a file is overwritten by a file.")
+    with save_failures(target), workshop(target) as folder:
+        finished = os.path.join(folder, "file")
+        with open(finished, "wb") as stream:
+            write(store, target, stream, compression, tell)
+            stream.flush()
+            os.fsync(stream.fileno())
+        publish(finished, target, overwrite=overwrite)
+
+
+def _staged(
+    store: VariableStore, collection: str, path: Names, stream: BinaryIO, tell: Tell
+) -> Any:
     """Copy a node into a file, array by array, and give it back with the arrays mapped from there.
 
     Orbax wants all arrays at once. Mapped from a file, they take no memory that the system could
@@ -99,8 +179,10 @@ def _staged(store: VariableStore, collection: str, path: Names, stream: BinaryIO
     """
     spec = store.spec(collection, path)
     if isinstance(spec, dict):
-        return {name: _staged(store, collection, (*path, name), stream) for name in spec}
-    return jax.tree.map(lambda leaf: _mapped(leaf, stream), store.get(collection, path))
+        return {name: _staged(store, collection, (*path, name), stream, tell) for name in spec}
+    value = jax.tree.map(lambda leaf: _mapped(leaf, stream), store.get(collection, path))
+    tell(sum(map(nbytes, jax.tree.leaves(spec))))
+    return value
 
 
 def _mapped(leaf: Any, stream: BinaryIO) -> Any:
@@ -118,64 +200,3 @@ def _mapped(leaf: Any, stream: BinaryIO) -> Any:
     mapped: Any = raw.view(array.dtype).reshape(array.shape)
     # On a CPU, JAX takes memory of this alignment over as it is.
     return jax.device_put(mapped, jax.devices("cpu")[0]) if isinstance(leaf, jax.Array) else mapped
-
-
-def _write_safetensors(store: VariableStore, target: str, overwrite: bool) -> None:
-    if os.path.lexists(target) and not overwrite:
-        raise CheckpointExistsError(target)
-    if os.path.isdir(target):
-        raise NotACheckpointError(target, "a folder", "Only a file is overwritten by safetensors.")
-    # Large numbers first, so that all are aligned; the format has no None and no empty containers.
-    found = sorted(
-        arrays_of(store, nones=True), key=lambda one: -getattr(one.spec, "dtype", _BYTE).itemsize
-    )
-    header: dict[str, Any] = {METADATA: {"format": "flax"}}
-    offset = 0
-    for one in found:
-        size = nbytes(one.spec)
-        header[_flat_name(target, one)] = {
-            "dtype": _dtype_name(target, one),
-            "shape": list(one.spec.shape),
-            "data_offsets": [offset, offset + size],
-        }
-        offset += size
-    with workshop(target) as folder:
-        finished = os.path.join(folder, "file")
-        with open(finished, "wb") as stream:
-            _write_header(stream, header)
-            for one in found:
-                stream.write(_bytes_of(store, one, target))
-            stream.flush()
-            os.fsync(stream.fileno())
-        publish(finished, target, overwrite=overwrite)
-
-
-def _flat_name(target: str, one: Stored) -> str:
-    for name in one.names:
-        if "." in name or not name:
-            raise DottedNameError(target, one.names)
-        if not is_text(name):
-            raise UnencodableNameError(target, one.names)
-    return ".".join(one.names)
-
-
-def _dtype_name(target: str, one: Stored) -> str:
-    name = DTYPE_NAMES.get(str(one.spec.dtype)) if is_array_spec(one.spec) else None
-    if name is None:
-        found = str(one.spec.dtype) if is_array_spec(one.spec) else render_spec(one.spec)
-        raise UnsupportedLeafError(target, one.names, f"{found}, which safetensors cannot hold")
-    return name
-
-
-def _write_header(stream: BinaryIO, header: dict[str, Any]) -> None:
-    raw = json.dumps(header, separators=(",", ":")).encode()
-    # The arrays start at a multiple of eight bytes, as the format asks.
-    raw += b" " * (-len(raw) % 8)
-    stream.write(len(raw).to_bytes(8, "little") + raw)
-
-
-def _bytes_of(store: VariableStore, one: Stored, target: str) -> memoryview:
-    value = read_array(store, one)
-    if isinstance(value, np.ma.MaskedArray):
-        raise UnsupportedLeafError(target, one.names, MASKED)
-    return np.ascontiguousarray(value).reshape(-1).view(np.uint8).data

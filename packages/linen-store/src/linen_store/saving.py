@@ -197,7 +197,7 @@ class _Job:
         with turn or Turn(self.path):
             # An earlier save may have put something at the path meanwhile.
             check_target(self.path, self.overwrite)
-            with save_failures(self.path), workshop(self.path) as folder:
+            with save_failures(self.path, Exception), workshop(self.path) as folder:
                 self.leaves = [restored_copy(leaf) for leaf in self.leaves]
                 finished = os.path.join(folder, "checkpoint")
                 self._write(finished)

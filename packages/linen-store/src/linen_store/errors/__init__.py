@@ -37,6 +37,7 @@ from linen_store.errors._saving import NameCollisionError as NameCollisionError
 from linen_store.errors._saving import NestedSaveError as NestedSaveError
 from linen_store.errors._saving import SaveTimeoutError as SaveTimeoutError
 from linen_store.errors._saving import SeveralProcessesError as SeveralProcessesError
+from linen_store.errors._saving import UncompressedFormatError as UncompressedFormatError
 from linen_store.errors._saving import UnencodableNameError as UnencodableNameError
 from linen_store.errors._saving import UnknownFormatError as UnknownFormatError
 from linen_store.errors._saving import UnsupportedLeafError as UnsupportedLeafError
@@ -95,6 +96,7 @@ __all__ = [
     "StoreOptionsError",
     "TorchLayoutError",
     "TorchNamesError",
+    "UncompressedFormatError",
     "UnencodableNameError",
     "UnevenShardingError",
     "UnfinishedCheckpointError",

@@ -84,7 +84,7 @@ class UnfinishedCheckpointError(StoreError, ValueError):
         self.found = found
         super().__init__(
             f"Cannot open {self.path!r}: the checkpoint is unfinished ({found}). Wait for the "
-            "process that writes it, or open an earlier checkpoint."
+            "process that writes it; if it has died, open an earlier checkpoint or save again."
         )
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from linen_core.errors import AlreadyExistsError, StoreError
-from linen_store.errors._base import StrPath, render_leaf
+from linen_store.errors._base import StrPath
 
 __all__ = [
     "CheckpointExistsError",
@@ -15,6 +15,7 @@ __all__ = [
     "NestedSaveError",
     "SaveTimeoutError",
     "SeveralProcessesError",
+    "UncompressedFormatError",
     "UnencodableNameError",
     "UnknownFormatError",
     "UnsupportedLeafError",
@@ -118,19 +119,28 @@ class UnencodableNameError(StoreError, ValueError):
 
 
 class DottedNameError(StoreError, ValueError):
-    """A name holds a dot, or is empty, where a format joins names by dots.
+    """A name holds the dot or slash by which a format joins names, or is empty.
 
     Attributes:
       path: the path that is saved to.
       leaf: names of the leaf.
+      format: the format.
     """
 
-    def __init__(self, path: StrPath, leaf: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: StrPath,
+        leaf: Sequence[str],
+        format: str = "safetensors",  # noqa: A002 - what users call it
+        separator: str = ".",
+    ) -> None:
         self.path = os.fspath(path)
         self.leaf = tuple(leaf)
+        self.format = format
+        joined_by = "dots" if separator == "." else "slashes"
         super().__init__(
-            f"Cannot save {self.leaf} to {self.path!r}: safetensors joins names by dots, so a name "
-            "must be without any and not empty. Rename it, or save as an Orbax checkpoint."
+            f"Cannot save {self.leaf} to {self.path!r}: {format} joins names by {joined_by}, so a "
+            "name must be without any and not empty. Rename it, or save as an Orbax checkpoint."
         )
 
 
@@ -151,6 +161,25 @@ class UnknownFormatError(StoreError, ValueError):
         )
 
 
+class UncompressedFormatError(StoreError, ValueError):
+    """Compression was asked for, of a format that has none.
+
+    Attributes:
+      path: the path that is saved to.
+      format: the format.
+      compressible: the formats that can be compressed.
+    """
+
+    def __init__(self, path: StrPath, format: str, compressible: Sequence[str]) -> None:  # noqa: A002 - as above
+        self.path = os.fspath(path)
+        self.format = format
+        self.compressible = tuple(compressible)
+        super().__init__(
+            f"Cannot compress {self.path!r}: {format} has no compression. Leave `compression=` out, or "
+            f"pass `to=` one of {list(self.compressible)}."
+        )
+
+
 class UnsupportedLeafError(StoreError, TypeError):
     """A value cannot be saved.
 
@@ -158,13 +187,25 @@ class UnsupportedLeafError(StoreError, TypeError):
       path: the path that is saved to.
       leaf: names of the leaf.
       found: what the value is.
+      format: the format that cannot hold it; None for an Orbax checkpoint.
     """
 
-    def __init__(self, path: StrPath, leaf: Sequence[str], found: str) -> None:
+    def __init__(
+        self,
+        path: StrPath,
+        leaf: Sequence[str],
+        found: str,
+        format: str | None = None,  # noqa: A002 - what users call it
+    ) -> None:
         self.path = os.fspath(path)
         self.leaf = tuple(leaf)
         self.found = found
+        self.format = format
+        expected, advice = "an array, a number, a string or None", "Convert or remove it."
+        if format is not None:
+            expected = f"a value that {format} can hold"
+            advice = "Convert or remove it, or save as an Orbax checkpoint."
         super().__init__(
-            f"Cannot save {render_leaf(leaf)!r} to {self.path!r}: found {found}, expected an "
-            "array, a number, a string or None. Convert or remove it."
+            f"Cannot save {'/'.join(map(str, leaf))!r} to {self.path!r}: found {found}, expected "
+            f"{expected}. {advice}"
         )
