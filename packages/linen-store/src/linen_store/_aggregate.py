@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from linen_store._failures import read_failure
 from linen_store._msgpack import msgpack_restore
 from linen_store._tree import IntegerNames, Leaf, Tree
 from linen_store.errors import BadMsgpackError, DamagedCheckpointError
@@ -70,7 +71,7 @@ def load_aggregate(folder: str) -> Aggregate:
         with open(file, "rb") as stream:
             restored = msgpack_restore(stream.read())
     except OSError as error:
-        raise DamagedCheckpointError(folder, file, error.strerror or str(error)) from error
+        raise read_failure(folder, file, error) from error
     except BadMsgpackError as error:
         raise DamagedCheckpointError(folder, file, error.reason) from error
     values: dict[tuple[str, ...], Any] = {}

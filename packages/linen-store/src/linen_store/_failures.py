@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from linen_core.errors import StoreError
 from linen_store.errors import (
@@ -16,7 +16,7 @@ from linen_store.errors import (
     SaveFailedError,
 )
 
-__all__ = ["exists", "read_failure", "save_failures", "system_errno"]
+__all__ = ["check_readable", "exists", "read_failure", "save_failures", "system_errno"]
 
 _TENSORSTORE_CODE = re.compile(r"os_error_code='(\d+)'")
 _TENSORSTORE_FILE = re.compile(r'(?:local file|Error \w+:?|opening:?) "([^"]+)"')
@@ -49,6 +49,8 @@ def read_failure(
         kind = ReadPermissionError if number in _PERMISSION else ReadFailedError
         return kind(path, file, number, leaf)
     reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    if isinstance(error, EOFError):
+        reason = str(error)
     return DamagedCheckpointError(path, file, reason, leaf)
 
 
@@ -67,6 +69,24 @@ def exists(path: str) -> bool:
             return False
         raise read_failure(path, path, error) from error
     return True
+
+
+def check_readable(folder: str, names: Iterable[str]) -> None:
+    """Check that the files and folders in a folder may be read.
+
+    Raises:
+      ReadFailedError: the system refuses one of them.
+    """
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            if os.path.isdir(path):
+                os.listdir(path)
+            elif os.path.isfile(path):
+                with open(path, "rb"):
+                    pass
+        except OSError as error:
+            raise read_failure(folder, path, error) from error
 
 
 @contextlib.contextmanager
@@ -101,5 +121,5 @@ def system_errno(error: BaseException | None) -> int | None:
         code = _TENSORSTORE_CODE.search(str(error))
         if code:
             return int(code[1])
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return None

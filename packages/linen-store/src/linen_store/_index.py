@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from linen_store.errors import CheckpointNotFoundError, DamagedCheckpointError, UnsafeNameError
+from linen_store._failures import read_failure
+from linen_store.errors import CheckpointNotFoundError, UnsafeNameError
 
 __all__ = ["read_index"]
 
@@ -26,7 +27,7 @@ def read_index(index: str) -> dict[str, str]:
     except FileNotFoundError as error:
         raise CheckpointNotFoundError(index) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedCheckpointError(index, index, f"{type(error).__name__}: {error}") from error
+        raise read_failure(index, index, error) from error
     for name, file in placed.items():
         if file != os.path.basename(file) or file in ("", ".", "..") or "\0" in file:
             raise UnsafeNameError(index, (name,))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from linen_store._aggregate import AGGREGATE, is_aggregate, load_aggregate
-from linen_store._failures import exists, read_failure
+from linen_store._failures import check_readable, exists, read_failure
 from linen_store._paths import local_path
 from linen_store._swap import backup_path, is_staging, original_name, staging_folders
 from linen_store._tree import Kind, Leaf, Tree, build_tree, leaves_of
@@ -208,6 +208,7 @@ def _choose_item(folder: str, names: list[str], item: str | None) -> str:
     ]
     if item is not None:
         if item not in items:
+            check_readable(folder, [item])
             raise AmbiguousCheckpointError(folder, "item", items, item)
         return os.path.join(folder, item)
     if not items:
@@ -218,6 +219,7 @@ def _choose_item(folder: str, names: list[str], item: str | None) -> str:
 
 
 def _no_items(folder: str, names: list[str]) -> Exception:
+    check_readable(folder, names)
     unfinished = [name for name in names if UNFINISHED in name or is_staging(name)]
     if unfinished:
         return UnfinishedCheckpointError(folder, f"it holds only {unfinished[0]!r}")

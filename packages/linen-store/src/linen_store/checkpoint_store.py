@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linen_core.errors import StoreError
 from linen_store._checksums import (
     FILE_NAME,
     Checksums,
@@ -19,12 +20,20 @@ from linen_store._checksums import (
     damaged_files,
 )
 from linen_store._collector import collector_paused
+from linen_store._failures import read_failure
 from linen_store._files import place, value_spec
-from linen_store._layout import find_tree, load_tree, names_file
-from linen_store._paths import file_identity
+from linen_store._layout import OrbaxTree, find_tree, load_tree, names_file
+from linen_store._paths import file_identity, local_path
+from linen_store._replaced import opened_whole
 from linen_store._specs import array_spec, render_spec
 from linen_store._tree import Leaf, Root, change_leaves, mark_integers
-from linen_store.errors import ChecksumError, DamagedCheckpointError, UnknownOptionError
+from linen_store.errors import (
+    CheckpointReplacedError,
+    ChecksumError,
+    DamagedCheckpointError,
+    ReadFailedError,
+    UnknownOptionError,
+)
 from linen_store.lazy_store import LazyStore, ShardingLike
 
 if TYPE_CHECKING:
@@ -84,6 +93,7 @@ class CheckpointStore(LazyStore):
       UnfinishedCheckpointError: the checkpoint was not finished.
       AmbiguousCheckpointError: ``item`` or ``step`` is needed, or there is no such item or step.
       DamagedCheckpointError: a file is damaged, as far as opening can tell.
+      ReadFailedError: the system does not let a file be read (`ReadPermissionError`, for example).
       RootNotFoundError: the checkpoint has no collections at ``root``.
       UnknownOptionError: ``verify`` is none of its values.
 
@@ -114,16 +124,10 @@ class CheckpointStore(LazyStore):
         cache_bytes: int = 1 << 30,
     ) -> None:
         check_verify(verify)
-        self._folder = find_tree(path, item=item, step=step)
-        # Not the folder itself: a system may give a new folder the number of one just removed.
-        names = names_file(self._folder)
-        watched = {names: file_identity(names)}
-        with collector_paused():
-            found = load_tree(self._folder)
-            recorded = Checksums.load(self._folder)
+        where = local_path(path)
+        opened = opened_whole(where, lambda: _open(where, item, step, verify))
+        self._folder, watched, found, recorded = opened
         self._layout = found
-        if verify:
-            _check_files(self._folder, recorded, sizes_only=verify != "files")
         self._checksums = recorded if verify else None
         self._recorded = {} if recorded is None else recorded.arrays
         self._key_impls = found.key_impls | ({} if recorded is None else recorded.keys)
@@ -225,18 +229,18 @@ class CheckpointStore(LazyStore):
                 self._strings = json.loads(self._checked_bytes(file, leaf))
             return str(self._strings[leaf.joined])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, DamagedCheckpointError):
+            if isinstance(error, StoreError):
                 raise
-            reason = f"{type(error).__name__}: {error}"
-            raise DamagedCheckpointError(self.path, file, reason, leaf.names) from error
+            self._check_same()
+            raise read_failure(self.path, file, error, leaf.names) from error
 
     def _checked_bytes(self, file: str, leaf: Leaf) -> bytes:
         with open(file, "rb") as stream:
             raw = stream.read()
+        self._check_same()
         name = os.path.basename(file)
         files = {} if self._checksums is None else self._checksums.files
         if name in files and files[name] != (len(raw), crc32(raw)):
-            self._check_same()
             raise ChecksumError(self.path, file, "its CRC-32 differs", leaf.names)
         return raw
 
@@ -297,18 +301,46 @@ class CheckpointStore(LazyStore):
             reason = f"it is {render_spec(found)}, {render_spec(saved)} was saved"
             raise DamagedCheckpointError(self.path, self._folder, reason, leaf.names)
 
-    def _damaged(self, leaf: Leaf, error: BadArrayError) -> DamagedCheckpointError:
+    def _damaged(self, leaf: Leaf, error: BadArrayError) -> StoreError:
         """Say which leaf, and look for the file whose damage explains it.
 
         Raises:
           CheckpointReplacedError: it is no damage, another checkpoint is there.
         """
         self._check_same()
+        failure = read_failure(self.path, self._folder, error, leaf.names)
+        if isinstance(failure, ReadFailedError):
+            return failure
         file, reason = self._folder, error.reason
         if self._checksums is not None:
             file, reason = next(damaged_files(self._folder, self._checksums), (file, reason))
         kind = ChecksumError if "CRC-32" in reason else DamagedCheckpointError
         return kind(self.path, file, reason, leaf.names)
+
+
+class _Opened(NamedTuple):
+    """What is read of a checkpoint when it is opened."""
+
+    folder: str
+    watched: dict[str, Any]
+    """The file that tells whether another checkpoint has taken this one's place, and its identity."""
+    layout: OrbaxTree
+    checksums: Checksums | None
+
+
+def _open(path: str, item: str | None, step: int | None, verify: Verify) -> _Opened:
+    folder = find_tree(path, item=item, step=step)
+    # Not the folder itself: a system may give a new folder the number of one just removed.
+    names = names_file(folder)
+    identity = file_identity(names)
+    with collector_paused():
+        layout = load_tree(folder)
+        recorded = Checksums.load(folder)
+    if verify:
+        _check_files(folder, recorded, sizes_only=verify != "files")
+    if file_identity(names) != identity:
+        raise CheckpointReplacedError(path)
+    return _Opened(folder, {names: identity}, layout, recorded)
 
 
 def _check_files(folder: str, checksums: Checksums | None, *, sizes_only: bool) -> None:

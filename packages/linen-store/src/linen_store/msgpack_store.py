@@ -8,6 +8,7 @@ from typing import Any
 
 from linen_core import StoreCapabilities
 from linen_store._aggregate import leaf_of, tree_of
+from linen_store._failures import read_failure
 from linen_store._files import place, value_spec
 from linen_store._index import read_index
 from linen_store._msgpack import msgpack_restore
@@ -119,7 +120,7 @@ def _read(file: str) -> Any:
     except FileNotFoundError as error:
         raise CheckpointNotFoundError(file) from error
     except OSError as error:
-        raise DamagedCheckpointError(file, file, error.strerror or str(error)) from error
+        raise read_failure(file, file, error) from error
     except BadMsgpackError as error:
         raise DamagedCheckpointError(file, file, error.reason) from error
 

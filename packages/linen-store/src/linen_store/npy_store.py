@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from linen_store._failures import read_failure
 from linen_store._file_array import FileArray
 from linen_store._files import KeyMap, Layout, check_layout, named_tree, place
 from linen_store._npy import NPY_ERRORS, SUFFIX, NpyHeader, flat_names, read_npy_header
@@ -103,8 +104,7 @@ class NpyFolderStore(LazyStore):
             )
         except (OSError, EOFError) as error:
             file = getattr(error, "filename", None) or self.path
-            reason = getattr(error, "strerror", None) or str(error)
-            raise DamagedCheckpointError(self.path, file, reason) from error
+            raise read_failure(self.path, file, error) from error
 
     def _array(self, leaf: Leaf) -> np.ndarray[Any, Any] | FileArray:
         name = self._names[leaf.names]
@@ -136,7 +136,7 @@ def _read_header(where: str, file: str) -> NpyHeader:
         with open(file, "rb") as stream:
             return read_npy_header(where, os.path.basename(file), stream, os.path.getsize(file))
     except OSError as error:
-        raise DamagedCheckpointError(where, file, error.strerror or str(error)) from error
+        raise read_failure(where, file, error) from error
     except NPY_ERRORS as error:
         if isinstance(error, NotACheckpointError | DamagedCheckpointError):
             raise

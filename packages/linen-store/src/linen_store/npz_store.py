@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from linen_store._failures import read_failure
 from linen_store._files import KeyMap, Layout, check_layout, named_tree, place
 from linen_store._foreign import hint_for_zip
 from linen_store._npy import NPY_ERRORS, SUFFIX, NpyHeader, flat_names, read_npy_header
@@ -85,7 +86,7 @@ class NpzStore(LazyStore):
         except FileNotFoundError as error:
             raise CheckpointNotFoundError(where) from error
         except OSError as error:
-            raise DamagedCheckpointError(where, where, error.strerror or str(error)) from error
+            raise read_failure(where, where, error) from error
         except _ERRORS as error:
             if isinstance(error, NotACheckpointError | DamagedCheckpointError):
                 raise
@@ -134,8 +135,7 @@ class NpzStore(LazyStore):
             with self._archive.open(name + SUFFIX) as stream:
                 array = np.lib.format.read_array(stream, allow_pickle=False)
         except (OSError, *_ERRORS) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise DamagedCheckpointError(self.path, self.path, reason, leaf.names) from error
+            raise read_failure(self.path, self.path, error, leaf.names) from error
         dtype = self._headers[name].dtype.newbyteorder("=")
         if array.dtype.kind == "V":
             return array.view(dtype)

@@ -11,10 +11,12 @@ from typing import Any, TypedDict
 
 from linen_core import VariableStore, as_store
 from linen_store._aggregate import AGGREGATE, is_msgpack
+from linen_store._failures import read_failure
 from linen_store._files import KeyMap, Layout, check_layout
 from linen_store._foreign import FOREIGN_SUFFIXES, READABLE, foreign_file
 from linen_store._layout import holds_orbax, holds_steps, listed
 from linen_store._paths import local_path
+from linen_store._replaced import opened_whole
 from linen_store._tree import Root
 from linen_store.checkpoint_store import CheckpointStore, Verify, check_verify
 from linen_store.errors import (
@@ -95,6 +97,7 @@ def open_store(
       KeyMapError: ``key_map`` is given for a format that has no flat names.
       TorchLayoutError: the file is PyTorch's, and ``layout`` is not given.
       UnknownOptionError: ``layout`` or ``verify`` is none of its values.
+      ReadFailedError: the system does not let a file be read (`ReadPermissionError`, for example).
       StoreError: the file is damaged, or unsafe.
 
     Example:
@@ -114,6 +117,18 @@ def open_store(
         "cache_bytes": cache_bytes,
     }
     flat: dict[str, Any] = {"key_map": key_map, "layout": layout, **common}
+    return opened_whole(where, lambda: _open(where, root, item, step, verify, flat, common))
+
+
+def _open(
+    where: str,
+    root: Root,
+    item: str | None,
+    step: int | None,
+    verify: Verify,
+    flat: dict[str, Any],
+    common: dict[str, Any],
+) -> LazyStore:
     if os.path.lexists(where) and not os.path.isdir(where):
         for argument, given in (("item", item), ("step", step)):
             if given is not None:
@@ -129,7 +144,7 @@ def open_store(
     if found is not None:
         inner = None if item in names else item
         return open_store(found, root, item=inner, verify=verify, **flat)
-    if key_map is not None and names:
+    if flat["key_map"] is not None and names:
         raise KeyMapError(where)
     return CheckpointStore(where, root, item, step, verify=verify, **common)
 
@@ -178,6 +193,7 @@ def _kind_of_file(where: str) -> str:
 
     Raises:
       NotACheckpointError: the format is known, but not read.
+      ReadFailedError: the system does not let the file be read.
     """
     if where.endswith(_INDICES):
         return "msgpack" if where.endswith(MSGPACK_INDEX) else "safetensors"
@@ -185,7 +201,7 @@ def _kind_of_file(where: str) -> str:
         with open(where, "rb") as stream:
             head = stream.read(16)
     except OSError as error:
-        return f"a file that cannot be read ({error.strerror})"
+        raise read_failure(where, where, error) from error
     if not head:
         return "an empty file"
     foreign = foreign_file(where, head)

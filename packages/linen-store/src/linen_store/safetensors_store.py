@@ -17,9 +17,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from linen_store._failures import read_failure
 from linen_store._file_array import FileArray
 from linen_store._files import KeyMap, Layout, check_layout, named_tree, place
 from linen_store._index import read_index
+from linen_store._layout import listed
 from linen_store._paths import file_identity, local_path
 from linen_store._specs import array_spec
 from linen_store._tree import Leaf, Root
@@ -151,15 +153,14 @@ class SafetensorsStore(LazyStore):
             return place(list(zip(entries, leaves, specs, strict=True)))
         except (OSError, EOFError) as error:
             file = getattr(error, "filename", None) or self.path
-            reason = getattr(error, "strerror", None) or str(error)
-            raise DamagedCheckpointError(self.path, file, reason) from error
+            raise read_failure(self.path, file, error) from error
 
 
 def _chosen_file(path: str) -> str:
     """Find the file that a folder of one file, or of one index, means."""
     if not os.path.isdir(path):
         return path
-    names = sorted(os.listdir(path))
+    names = listed(path)
     found = [name for name in names if name.endswith(INDEX)]
     found = found or [name for name in names if name.endswith(".safetensors")]
     if len(found) != 1:
@@ -176,8 +177,8 @@ def read_header(file: str) -> dict[str, _Entry]:
       DamagedCheckpointError: the header is damaged or does not fit the file.
     """
     try:
-        size = os.path.getsize(file)
         with open(file, "rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
             if length > min(_MAX_HEADER, size - 8):
                 raise DamagedCheckpointError(
@@ -188,7 +189,7 @@ def read_header(file: str) -> dict[str, _Entry]:
     except FileNotFoundError as error:
         raise CheckpointNotFoundError(file) from error
     except OSError as error:
-        raise DamagedCheckpointError(file, file, error.strerror or str(error)) from error
+        raise read_failure(file, file, error) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, DamagedCheckpointError):
             raise
