@@ -210,7 +210,8 @@ class ArrayFolder:
             except Exception as error:  # noqa: BLE001 - raised below, once all have ended
                 failed = failed or (members, error)
         if failed is not None:
-            raise _blamed(parts, regions, *failed)
+            blamed, cause = _blamed(parts, regions, *failed)
+            raise blamed from cause
         return [buffers[index] for index in range(len(parts))]
 
 
@@ -229,14 +230,14 @@ def _alike(parts: Sequence[ArrayPart], regions: Sequence[Any]) -> Iterator[list[
 
 def _blamed(
     parts: Sequence[ArrayPart], regions: Sequence[Any], members: list[int], error: Exception
-) -> BadArrayError:
-    """Find out which of several regions that were read as one is damaged."""
+) -> tuple[BadArrayError, Exception]:
+    """Find out which of several regions that were read as one is damaged, and what reading it raised."""
     for index in members:
         try:
             regions[index].read().result()
         except Exception as its_own:  # noqa: BLE001 - returned
-            return BadArrayError(parts[index].number, _reason(its_own))
-    return BadArrayError(parts[members[0]].number, _reason(error))
+            return BadArrayError(parts[index].number, _reason(its_own)), its_own
+    return BadArrayError(parts[members[0]].number, _reason(error)), error
 
 
 def _prefix(name: str) -> str:

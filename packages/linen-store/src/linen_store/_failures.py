@@ -19,7 +19,7 @@ from linen_store.errors import (
 __all__ = ["check_readable", "exists", "read_failure", "save_failures", "system_errno"]
 
 _TENSORSTORE_CODE = re.compile(r"os_error_code='(\d+)'")
-_TENSORSTORE_FILE = re.compile(r'(?:local file|Error \w+:?|opening:?) "([^"]+)"')
+_TENSORSTORE_FILE = re.compile(r'"(/[^"]+)"')
 _LONGEST_REASON = 300
 
 # Of a file that is missing, or is a folder or a link to itself, the checkpoint is to blame.
@@ -47,11 +47,22 @@ def read_failure(
     number = system_errno(error)
     if number is not None and number not in _DAMAGE:
         kind = ReadPermissionError if number in _PERMISSION else ReadFailedError
-        return kind(path, file, number, leaf)
+        return kind(path, _refused_file(error) or file, number, leaf)
     reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
     if isinstance(error, EOFError):
         reason = str(error)
     return DamagedCheckpointError(path, file, reason, leaf)
+
+
+def _refused_file(error: BaseException | None) -> str | None:
+    """Find the file that the system refused, where the error names it; tensorstore's names it last."""
+    while error is not None:
+        named = [getattr(error, "filename", None), *_TENSORSTORE_FILE.findall(str(error))[::-1]]
+        for file in named:
+            if isinstance(file, str) and os.path.lexists(file):
+                return file
+        error = error.__cause__
+    return None
 
 
 def exists(path: str) -> bool:
