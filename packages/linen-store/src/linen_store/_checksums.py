@@ -177,13 +177,15 @@ def crc_of_array(array: np.ndarray[Any, Any]) -> int:
     return crc32(flat.view(np.uint8).data) if flat.size else 0
 
 
-def crc_of_file(file: str) -> tuple[int, int]:
-    """Compute the size and the CRC-32 of a file."""
+def crc_of_file(file: str, tell: Callable[[int], None] | None = None) -> tuple[int, int]:
+    """Compute the size and the CRC-32 of a file, and tell how many bytes were read each time."""
     with open(file, "rb") as stream:
         size = crc = 0
         while block := stream.read(_BLOCK):
             size += len(block)
             crc = crc32(block, crc)
+            if tell is not None:
+                tell(len(block))
     return size, crc
 
 
@@ -203,6 +205,7 @@ def damaged_files(
     *,
     names: Sequence[str] | None = None,
     sizes_only: bool = False,
+    tell: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Find the files that are not as they were saved: the path of each, and what is wrong with it.
 
@@ -211,6 +214,7 @@ def damaged_files(
       checksums: what was recorded.
       names: the files to look at, by relative path; all by default.
       sizes_only: read no file.
+      tell: is called with the numbers of bytes that were read.
 
     Raises:
       ReadFailedError: the system does not let a file be read.
@@ -222,7 +226,7 @@ def damaged_files(
             found = os.stat(file).st_size
             if found != size:
                 yield file, f"it has {found} bytes, expected {size}"
-            elif not sizes_only and crc_of_file(file)[1] != crc:
+            elif not sizes_only and crc_of_file(file, tell)[1] != crc:
                 yield file, "its CRC-32 differs"
         except OSError as error:
             failure = read_failure(folder, file, error)

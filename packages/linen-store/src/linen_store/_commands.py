@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,9 @@ import numpy as np
 from linen_core import Partitioned
 from linen_store._checksums import Checksums, damaged_files
 from linen_store._fit import Names, Stored, arrays_of, check_matched, read_array
+from linen_store._listing import entries
+from linen_store._parser import Split, root_of
+from linen_store._progress import in_terminal
 from linen_store._render import Outcome
 from linen_store._specs import is_array_spec, nbytes, render_spec
 from linen_store._texts import counted
@@ -24,15 +26,13 @@ from linen_store.lazy_store import LazyStore
 from linen_store.opening import open_store
 from linen_store.placement import plan
 
-__all__ = ["COMMANDS", "Outcome", "Split"]
-
-Split: TypeAlias = tuple[re.Pattern[str], str]
-"""Which arrays are split, by a pattern for their names, and over which axes of the mesh."""
+__all__ = ["COMMANDS", "Outcome"]
 
 
 def _open(options: argparse.Namespace, path: str, **more: Any) -> LazyStore:
     # Each array is looked at once: a cache would only keep them all in memory.
-    return open_store(path, item=options.item, step=options.step, cache_bytes=0, **more)
+    chosen = {name: getattr(options, name) for name in ("item", "step", "key_map", "layout")}
+    return open_store(path, root_of(options.root), cache_bytes=0, **chosen, **more)
 
 
 def _numbers(value: Any) -> np.ndarray[Any, Any]:
@@ -74,6 +74,18 @@ def list_arrays(options: argparse.Namespace) -> Outcome:
             for row in leaves
         ],
         summary=f"{_leaves(len(leaves))}, {counted(total, 'byte')}",
+    )
+
+
+def list_items(options: argparse.Namespace) -> Outcome:
+    """List the steps and items that a folder holds."""
+    found = entries(options.path)
+    steps = len({entry.step for entry in found if entry.step is not None})
+    return Outcome(
+        data={"items": [entry._asdict() for entry in found]},
+        columns=("step", "item", "state"),
+        rows=[(entry.step or "", entry.item or "", entry.state) for entry in found],
+        summary=f"{counted(steps, 'step')}, {counted(len(found), 'item')}",
     )
 
 
@@ -123,11 +135,13 @@ def diff(options: argparse.Namespace) -> Outcome:
         rows = [("/".join(name), "only in the first", "") for name in ours if name not in theirs]
         rows += [("/".join(name), "only in the second", "") for name in theirs if name not in ours]
         same = 0
-        for name, one in ours.items():
-            if name in theirs:
+        both = {name: one for name, one in ours.items() if name in theirs}
+        with in_terminal(sum(nbytes(one.spec) for one in both.values())) as tell:
+            for name, one in both.items():
                 found = _difference(first, one, second, theirs[name], options)
                 same += found is None
                 rows += [] if found is None else [("/".join(name), *found)]
+                tell(nbytes(one.spec))
     return Outcome(
         data={
             "same": same,
@@ -176,9 +190,12 @@ def verify(options: argparse.Namespace) -> Outcome:
         held = _verify_files(options, problems)
         if not problems:
             with _open(options, options.path) as store:
-                for one in arrays_of(store):
-                    count += 1
-                    _verify_array(store, one, problems)
+                found = arrays_of(store)
+                with in_terminal(sum(nbytes(one.spec) for one in found)) as tell:
+                    for one in found:
+                        count += 1
+                        _verify_array(store, one, problems)
+                        tell(nbytes(one.spec))
     except DamagedCheckpointError as error:
         problems.append((error.file, error.reason))
     except UnfinishedCheckpointError as error:
@@ -204,8 +221,11 @@ def _verify_files(options: argparse.Namespace, problems: list[tuple[str, str]]) 
         if not isinstance(store, CheckpointStore):
             return False
         checksums = Checksums.load(store.folder)
-        problems += [] if checksums is None else damaged_files(store.folder, checksums)
-        return checksums is not None
+        if checksums is None:
+            return False
+        with in_terminal(sum(size for size, _ in checksums.files.values())) as tell:
+            problems += damaged_files(store.folder, checksums, tell=tell)
+        return True
 
 
 def _verify_array(store: LazyStore, one: Stored, problems: list[tuple[str, str]]) -> None:
@@ -218,19 +238,33 @@ def _verify_array(store: LazyStore, one: Stored, problems: list[tuple[str, str]]
 def convert_to(options: argparse.Namespace) -> Outcome:
     """Write what a path holds in another format."""
     with _open(options, options.path) as store:
-        convert(
-            store,
-            options.target,
-            options.to,
-            overwrite=options.overwrite,
-            compression=options.compression,
-        )
+        with in_terminal(sum(nbytes(one.spec) for one in arrays_of(store))) as tell:
+            convert(
+                store,
+                options.target,
+                options.to,
+                overwrite=options.overwrite,
+                compression=options.compression,
+                progress=_differences(tell),
+            )
         written = store.stats
     return Outcome(
         data={"target": options.target, "leaves": written.leaves, "bytes": written.bytes},
         summary=f"wrote {_leaves(written.leaves)}, {counted(written.bytes, 'byte')}, "
         f"to {options.target}",
     )
+
+
+def _differences(tell: Callable[[int], None]) -> Callable[[int, int], None]:
+    """Make of what takes each number of bytes what takes their sum."""
+    before = 0
+
+    def report(done: int, _total: int) -> None:
+        nonlocal before
+        tell(done - before)
+        before = done
+
+    return report
 
 
 def plan_read(options: argparse.Namespace) -> Outcome:
@@ -274,6 +308,7 @@ def _insert(tree: dict[str, Any], names: Names, value: Any) -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "ls": list_arrays,
+    "items": list_items,
     "show": show,
     "diff": diff,
     "verify": verify,

@@ -26,11 +26,14 @@ from linen_store.errors import (
 __all__ = [
     "METADATA",
     "NOTHING",
+    "STEP",
+    "UNFINISHED",
     "OrbaxTree",
     "find_tree",
     "holds_orbax",
     "holds_steps",
     "is_checkpoint",
+    "is_tree",
     "listed",
     "load_tree",
     "names_file",
@@ -43,7 +46,8 @@ UNFINISHED = ".orbax-checkpoint-tmp"
 _MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
 _ONLY_ITEM = "default"
 """The name that Orbax's `CheckpointManager` gives the item of a step that is saved as a whole."""
-_STEP = re.compile(r"(?:.*_)?(\d+)")
+STEP = re.compile(r"(?:.*_)?(\d+)")
+"""The name of the folder of a step."""
 _SEQUENCE_KEY = 1
 _KINDS: dict[str, Kind] = {
     "jax.Array": "array",
@@ -116,12 +120,12 @@ def find_tree(
         raise UnfinishedCheckpointError(folder, f"its name holds {UNFINISHED!r}")
     names = listed(folder)
     steps = _steps(folder, names)
-    is_tree = _is_tree(folder)
-    if not is_tree and steps and not set(names) & set(_MARKERS):
+    is_whole = is_tree(folder)
+    if not is_whole and steps and not set(names) & set(_MARKERS):
         return _find_in_steps(folder, steps, item, step)
     if step is not None:
         raise AmbiguousCheckpointError(folder, "step", (), step)
-    if is_tree and item is None:
+    if is_whole and item is None:
         return folder
     return _choose_item(folder, names, item)
 
@@ -129,11 +133,11 @@ def find_tree(
 def holds_orbax(folder: str, names: list[str]) -> bool:
     """Return whether a folder is an Orbax checkpoint, an item of it, or holds items."""
     return bool({METADATA, *_MARKERS} & set(names)) or any(
-        _is_tree(os.path.join(folder, name)) for name in ("", *names) if not _STEP.fullmatch(name)
+        is_tree(os.path.join(folder, name)) for name in ("", *names) if not STEP.fullmatch(name)
     )
 
 
-def _is_tree(folder: str) -> bool:
+def is_tree(folder: str) -> bool:
     """Return whether a folder is one tree of arrays, of today's Orbax or of an early one."""
     return os.path.isfile(os.path.join(folder, METADATA)) or is_aggregate(folder)
 
@@ -153,9 +157,7 @@ def _check_half_saved(folder: str) -> None:
 
 def holds_steps(folder: str, names: list[str]) -> bool:
     """Return whether a folder has Orbax checkpoints in it by step."""
-    return any(
-        _STEP.fullmatch(name) and is_checkpoint(os.path.join(folder, name)) for name in names
-    )
+    return any(STEP.fullmatch(name) and is_checkpoint(os.path.join(folder, name)) for name in names)
 
 
 def listed(folder: str) -> list[str]:
@@ -177,7 +179,7 @@ def _steps(folder: str, names: list[str]) -> dict[int, list[str]]:
     # The old folder of a step may still wait beside the place that a new one was to take.
     waiting = {original for name in names if (original := original_name(name))} - set(names)
     for name in sorted({*names, *waiting}):
-        match = _STEP.fullmatch(name)
+        match = STEP.fullmatch(name)
         if match and (name in waiting or os.path.isdir(os.path.join(folder, name))):
             found.setdefault(int(match[1]), []).append(name)
     return found
@@ -204,7 +206,7 @@ def _find_in_steps(
 
 def _choose_item(folder: str, names: list[str], item: str | None) -> str:
     items = [
-        name for name in names if UNFINISHED not in name and _is_tree(os.path.join(folder, name))
+        name for name in names if UNFINISHED not in name and is_tree(os.path.join(folder, name))
     ]
     if item is not None:
         if item not in items:

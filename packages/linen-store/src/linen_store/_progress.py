@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
-__all__ = ["Progress", "batches", "reporting"]
+__all__ = ["Progress", "batches", "in_terminal", "reporting"]
 
 Progress: TypeAlias = bool | Callable[[int, int], None]
 """Whether to show a bar, or what to call with the bytes read so far and those in all."""
+
+_SECONDS = 0.1
+"""How often the line in the terminal is written anew."""
 
 _PART_BYTES = 1 << 28
 """How much is read between two reports."""
@@ -34,6 +39,36 @@ def batches(
         size += nbytes
     if paths:
         yield collection, paths, size
+
+
+@contextlib.contextmanager
+def in_terminal(total: int) -> Iterator[Callable[[int], None]]:
+    """Show in the terminal how far a command is, in a line that is gone at the end.
+
+    It is written to the standard error, and only if that is a terminal.
+
+    Args:
+      total: how many bytes there are.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _size: None
+        return
+    done, shown = 0, 0.0
+
+    def tell(size: int) -> None:
+        nonlocal done, shown
+        done += size
+        if done >= total or time.monotonic() - shown >= _SECONDS:
+            shown = time.monotonic()
+            part = f"{100 * done // max(total, 1):3} %" if done < total else "finishing,"
+            sys.stderr.write(f"\r{part} of {total / 2**20:,.1f} MiB\x1b[K")
+            sys.stderr.flush()
+
+    try:
+        yield tell
+    finally:
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
 
 
 @contextlib.contextmanager

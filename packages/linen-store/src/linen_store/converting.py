@@ -28,7 +28,7 @@ from linen_store.errors import (
 from linen_store.opening import open_store
 from linen_store.saving import check_target, save
 
-__all__ = ["Format", "convert"]
+__all__ = ["FORMATS", "Format", "convert"]
 
 _STAGED_BYTES = 1 << 20
 """Arrays from this size on are staged in a file."""
@@ -41,7 +41,7 @@ _WRITERS: dict[str, FileWriter] = {
     "npz": write_npz,
     "msgpack": write_msgpack,
 }
-_FORMATS = ("orbax", *_WRITERS)
+FORMATS = ("orbax", *_WRITERS)
 _COMPRESSIBLE = ("orbax", "npz")
 # Nobody who ends a name so means a folder of Orbax.
 _FOREIGN = (
@@ -129,12 +129,12 @@ def _tell_nobody(_size: int) -> None:
 
 def _chosen_format(target: str, to: str | None) -> str:
     if to is not None:
-        if to not in _FORMATS:
-            raise UnknownFormatError(to, _FORMATS)
+        if to not in FORMATS:
+            raise UnknownFormatError(to, FORMATS)
         return to
     ending = os.path.splitext(target)[1].lower()
     if ending in _FOREIGN:
-        raise UnknownFormatError(ending, _FORMATS)
+        raise UnknownFormatError(ending, FORMATS)
     return ending[1:] if ending[1:] in _WRITERS else "orbax"
 
 

@@ -32,11 +32,12 @@ from linen_store.npy_store import NpyFolderStore, holds_npy
 from linen_store.npz_store import NpzStore
 from linen_store.safetensors_store import INDEX, SafetensorsStore
 
-__all__ = ["OpenOptions", "open_store", "opened_store"]
+__all__ = ["FLAX_STEP", "OpenOptions", "item_files", "open_store", "opened_store"]
 
 _INDICES = (INDEX, MSGPACK_INDEX)
 _SUFFIXES = (".safetensors", ".msgpack", ".npz")
-_FLAX_STEP = re.compile(r"checkpoint_(\d+(?:\.\d+)?)")
+FLAX_STEP = re.compile(r"checkpoint_(\d+(?:\.\d+)?)")
+"""The name of the file, or folder, of a step as flax called it."""
 
 
 class OpenOptions(TypedDict, total=False):
@@ -216,11 +217,17 @@ def _kind_of_file(where: str) -> str:
     return f"a file that starts with {head!r}"
 
 
+def item_files(names: list[str]) -> list[str]:
+    """Return those names of a folder that are files to open: the indices of several, or each."""
+    indices = [name for name in names if name.endswith(_INDICES)]
+    return indices or [name for name in names if name.endswith(_SUFFIXES)]
+
+
 def _files_of(where: str, names: list[str], item: str | None, step: int | None) -> str | None:
     """Find what a folder of other formats than Orbax's means: a file, a step's folder, or itself."""
     if holds_orbax(where, names):
         return None
-    steps = {float(match[1]): name for name in names if (match := _FLAX_STEP.fullmatch(name))}
+    steps = {float(match[1]): name for name in names if (match := FLAX_STEP.fullmatch(name))}
     if steps:
         if step is not None and step not in steps:
             raise AmbiguousCheckpointError(
@@ -229,8 +236,7 @@ def _files_of(where: str, names: list[str], item: str | None, step: int | None) 
         return os.path.join(where, steps[max(steps) if step is None else step])
     if item not in names and holds_steps(where, names):
         return None
-    candidates = [name for name in names if name.endswith(_INDICES)]
-    candidates = candidates or [name for name in names if name.endswith(_SUFFIXES)]
+    candidates = item_files(names)
     if not candidates and item is None and step is None and holds_npy(where):
         return where
     # One file of a format that is not read tells how to convert it.
