@@ -42,7 +42,8 @@ class VariableStore(abc.ABC):
 
     A subclass gives `capabilities`, `collections`, `children`, `spec` and `read`; a writable one also `put`
     and `delete`. A path is a tuple of names; a *leaf* is a stored value, every other path that exists is a
-    *node*. Prove a new store by subclassing `linen_core.testing.StoreTests`.
+    *node*. A collection is a node, with the path ``()``. Nodes may be empty, and are kept. Prove a new store
+    by subclassing `linen_core.testing.StoreTests`.
 
     Example:
       >>> import linen_core as nn, numpy as np
@@ -140,19 +141,56 @@ class VariableStore(abc.ABC):
         }
 
     def put(self, collection: str, path: Path, value: Any) -> None:
-        """Store a value, making the nodes above it.
+        """Store one leaf, and make the nodes above it that are missing.
+
+        The order of names is part of what a store keeps:
+
+        - A leaf that is replaced keeps its place among its siblings. Its shape and dtype may change;
+          `spec` of the leaf, and of every node above it, says so at once.
+        - A new name comes last among its siblings. So do the nodes that are made, and the collection.
+        - A leaf put where a node is takes the node's place; what was below the node is gone.
+
+        Nothing lies below a leaf: a path through one is refused, and the store stays as it was. Where
+        `capabilities` say ``thread_safe``, threads that put different leaves below one node, which may be
+        missing before, all find theirs there afterwards.
+
+        Args:
+          collection: name of the collection; it is made if it is missing.
+          path: the names that lead to the leaf, at least one.
+          value: an array, or a pytree of arrays that is no mapping: a mapping would be a node.
 
         Raises:
-          StoreReadOnlyError: the store is not writable (the default).
+          StoreReadOnlyError: the store is not writable (the default), whatever the path.
+          StorePathError: ``path`` is empty (a collection is a node, no leaf), or leads through a leaf. Its
+            ``path`` is that leaf's, or the one that was asked for.
+
+        Example:
+          >>> import linen_core as nn
+          >>> store = nn.MemoryStore({"params": {"kernel": 1.0, "bias": 2.0}})
+          >>> store.put("params", ("kernel",), 3.0)
+          >>> store.put("params", ("inner", "scale"), 4.0)
+          >>> store.snapshot()
+          {'params': {'kernel': 3.0, 'bias': 2.0, 'inner': {'scale': 4.0}}}
         """
         raise StoreReadOnlyError(type(self).__name__, collection, path)
 
     def delete(self, collection: str, path: Path) -> None:
-        """Remove a leaf, or a node with all below it.
+        """Remove a leaf, a node with all below it, or with the path ``()`` a whole collection.
+
+        The node above stays, even if it is empty then, and so does the order of the other names. A name
+        that is put again later comes last: it leaves no trace of its place.
 
         Raises:
-          StoreReadOnlyError: the store is not writable (the default).
-          StorePathError: nothing is stored at ``path``.
+          StoreReadOnlyError: the store is not writable (the default), whatever the path.
+          StorePathError: nothing is stored at ``path``; then nothing is removed.
+
+        Example:
+          >>> import linen_core as nn
+          >>> store = nn.MemoryStore({"params": {"inner": {"scale": 4.0}}, "cache": {}})
+          >>> store.delete("params", ("inner", "scale"))
+          >>> store.delete("cache", ())
+          >>> store.snapshot()
+          {'params': {'inner': {}}}
         """
         raise StoreReadOnlyError(type(self).__name__, collection, path)
 
