@@ -4,10 +4,12 @@ import contextlib
 import errno
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 
 import numpy as np
@@ -80,8 +82,10 @@ def nobody():
 @pytest.fixture
 def public(tmp_path):
     """A folder that any user may search, and whose files any user may read."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
+    top = pathlib.Path(tempfile.gettempdir())
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.is_relative_to(top) and folder != top:
+            folder.chmod(0o755)
     return tmp_path
 
 

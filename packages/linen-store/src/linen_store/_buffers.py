@@ -121,7 +121,7 @@ def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[An
 
 
 def is_canonical(dtype: Any) -> bool:
-    """Tell whether JAX keeps a dtype: without `jax_enable_x64` it makes 64-bit numbers 32-bit."""
+    """Return whether JAX keeps a dtype: without `jax_enable_x64` it makes 64-bit numbers 32-bit."""
     if jnp.issubdtype(dtype, jax.dtypes.extended):
         return True  # PRNG keys have one width only
     return bool(jax.dtypes.canonicalize_dtype(dtype) == dtype)

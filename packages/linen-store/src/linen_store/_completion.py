@@ -135,4 +135,4 @@ SHELLS: dict[str, Callable[[argparse.ArgumentParser], str]] = {
     "fish": _fish,
     "zsh": _zsh,
 }
-"""What makes the script, by shell."""
+"""The function that makes the script of each shell."""

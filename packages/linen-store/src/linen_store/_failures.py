@@ -66,7 +66,7 @@ def _refused_file(error: BaseException | None) -> str | None:
 
 
 def exists(path: str) -> bool:
-    """Tell whether something is at a path, a broken link too.
+    """Return whether something is at a path, a broken link too.
 
     Raises:
       ReadFailedError: the system does not say, for example because a folder above may not be searched.

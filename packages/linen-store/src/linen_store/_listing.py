@@ -23,7 +23,7 @@ class Entry(NamedTuple):
     """The number of the step; None in a folder that is none of steps."""
 
     item: str | None
-    """What `open_store` takes as ``item``; None for the only one, without a name."""
+    """The value of ``item`` for `open_store`; None for the only item, without a name."""
 
     state: str
     """``"finished"``, ``"unfinished"``, or why it cannot be opened."""

@@ -49,7 +49,7 @@ def original_name(name: str) -> str | None:
 
 
 def is_staging(name: str) -> bool:
-    """Tell whether a name is that of a folder in which something is being saved, or was."""
+    """Return whether a name is that of a folder in which something is being saved, or was."""
     return name.startswith(_PREFIX)
 
 

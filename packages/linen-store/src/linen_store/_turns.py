@@ -48,7 +48,7 @@ class Turn:
         return _line[0] is self
 
     def leave(self) -> None:
-        """Give the place up, so that the next save may start."""
+        """Leave the line, and wake the save that is next."""
         with contextlib.suppress(ValueError):  # in a forked child the line is empty
             _line.remove(self)
         with contextlib.suppress(IndexError):

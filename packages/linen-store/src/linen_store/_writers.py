@@ -104,7 +104,7 @@ def write_npz(
 
 
 def _is_numpy_dtype(dtype: Any) -> bool:
-    """Tell whether a file of numpy says what the dtype is; of bfloat16 `NpzStore` knows it."""
+    """Return whether a file of numpy says what the dtype is; of bfloat16 `NpzStore` knows it."""
     if not isinstance(dtype, np.dtype):
         return False
     is_jax_only = dtype.isbuiltin == 2
@@ -162,7 +162,7 @@ def _named(
     kind: str,
     separator: str,
 ) -> Iterator[tuple[str, Stored]]:
-    """Give each array the one name that a format without nesting has for it.
+    """Yield each array with its one name in a format without nesting.
 
     Raises:
       DottedNameError: a name would be split when it is read.

@@ -155,7 +155,7 @@ class CheckpointStore(LazyStore):
         return self._folder
 
     def _is_empty(self, joined: str) -> bool:
-        """Tell whether something is an array without elements, which Orbax holds as None."""
+        """Return whether something is an array without elements, which Orbax holds as None."""
         return joined in self._recorded and 0 in self._recorded[joined][0]
 
     def _restored_kind(self, leaf: Leaf) -> Leaf:

@@ -109,7 +109,7 @@ class VariableStore(abc.ABC):
         return self.read(collection, [path])[0]
 
     def contains(self, collection: str, path: Path = ()) -> bool:
-        """Tell whether a leaf or a node lies at ``path``, without reading a value."""
+        """Return whether a leaf or a node lies at ``path``, without reading a value."""
         if not path:
             return collection in self.collections()
         try:
@@ -118,7 +118,7 @@ class VariableStore(abc.ABC):
             return False
 
     def is_leaf(self, collection: str, path: Path) -> bool:
-        """Tell whether a stored value, not a node, lies at ``path``, without reading it."""
+        """Return whether a stored value, not a node, lies at ``path``, without reading it."""
         if not self.contains(collection, path) or self.children(collection, path):
             return False
         return not isinstance(self.spec(collection, path), dict)

@@ -43,7 +43,7 @@ _SAVE_ADVICE = {
 
 
 class _NumberedError(StoreError, OSError):
-    """An error of a store with the system's number, which is no entry of its `__dict__`."""
+    """An error of a store with the system's number, which a pickle would lose."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__, self.errno)
