@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import math
-import mmap
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -98,7 +97,11 @@ def populated_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     To fill fresh memory takes half the time then: no page has to be asked for by a fault of its own.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size < _POPULATED_BYTES or not hasattr(mmap, "MAP_POPULATE"):
+    if size < _POPULATED_BYTES:
+        return aligned_empty(shape, dtype)
+    import mmap
+
+    if not hasattr(mmap, "MAP_POPULATE"):
         return aligned_empty(shape, dtype)
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
     return np.frombuffer(mmap.mmap(-1, size, flags), dtype).reshape(shape)

@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
-__all__ = ["Progress", "batches", "in_terminal", "reporting"]
+__all__ = ["Progress", "Tell", "batches", "in_terminal", "reporting"]
 
 Progress: TypeAlias = bool | Callable[[int, int], None]
 """Whether to show a bar, or what to call with the bytes read so far and those in all."""
+
+Tell: TypeAlias = Callable[[int], None]
+"""A function that is called with the size, in bytes, of each part that was read."""
 
 _SECONDS = 0.1
 """How often the line in the terminal is written anew."""
@@ -42,7 +45,7 @@ def batches(
 
 
 @contextlib.contextmanager
-def in_terminal(total: int) -> Iterator[Callable[[int], None]]:
+def in_terminal(total: int) -> Iterator[Tell]:
     """Show in the terminal how far a command is, in a line that is gone at the end.
 
     It is written to the standard error, and only if that is a terminal.
@@ -72,7 +75,7 @@ def in_terminal(total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextlib.contextmanager
-def reporting(progress: Progress, total: int) -> Iterator[Callable[[int], None] | None]:
+def reporting(progress: Progress, total: int) -> Iterator[Tell | None]:
     """Give a function that takes how many bytes came, or None where nobody wants to know."""
     if callable(progress):
         done = 0

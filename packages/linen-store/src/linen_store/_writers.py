@@ -16,6 +16,7 @@ import numpy as np
 
 from linen_core import VariableStore
 from linen_store._fit import Names, Stored, arrays_of, read_array
+from linen_store._progress import Tell
 from linen_store._specs import is_array_spec, is_text, nbytes, render_spec
 from linen_store.errors import (
     DottedNameError,
@@ -28,10 +29,7 @@ from linen_store.safetensors_store import DTYPE_NAMES, METADATA
 from linen_store.saving import MASKED
 from linen_store.serialization import to_bytes
 
-__all__ = ["FileWriter", "Tell", "write_msgpack", "write_npz", "write_safetensors"]
-
-Tell: TypeAlias = Callable[[int], None]
-"""Is called with the size of each array, in bytes, when it was read."""
+__all__ = ["FileWriter", "write_msgpack", "write_npz", "write_safetensors"]
 
 FileWriter: TypeAlias = Callable[[VariableStore, str, BinaryIO, bool, Tell], None]
 """Writes a store to an open file; the path is for errors, the flag says whether to compress."""

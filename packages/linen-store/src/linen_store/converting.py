@@ -15,10 +15,9 @@ from linen_core import VariableStore, as_store
 from linen_store._failures import save_failures
 from linen_store._fit import Names, arrays_of
 from linen_store._paths import local_path
-from linen_store._progress import Progress, reporting
+from linen_store._progress import Progress, Tell, reporting
 from linen_store._specs import nbytes
 from linen_store._swap import publish, workshop
-from linen_store._writers import FileWriter, Tell, write_msgpack, write_npz, write_safetensors
 from linen_store.errors import (
     CheckpointExistsError,
     NotACheckpointError,
@@ -36,12 +35,7 @@ _STAGED_BYTES = 1 << 20
 _ALIGNMENT = 64
 
 Format = Literal["orbax", "safetensors", "npz", "msgpack"]
-_WRITERS: dict[str, FileWriter] = {
-    "safetensors": write_safetensors,
-    "npz": write_npz,
-    "msgpack": write_msgpack,
-}
-FORMATS = ("orbax", *_WRITERS)
+FORMATS = ("orbax", "safetensors", "npz", "msgpack")
 _COMPRESSIBLE = ("orbax", "npz")
 # Nobody who ends a name so means a folder of Orbax.
 _FOREIGN = (
@@ -120,7 +114,7 @@ def convert(
         if chosen == "orbax":
             _write_orbax(store, target, overwrite, compression, tell)
         else:
-            _write_file(store, target, overwrite, compression, _WRITERS[chosen], tell)
+            _write_file(store, target, overwrite, compression, chosen, tell)
 
 
 def _tell_nobody(_size: int) -> None:
@@ -135,7 +129,7 @@ def _chosen_format(target: str, to: str | None) -> str:
     ending = os.path.splitext(target)[1].lower()
     if ending in _FOREIGN:
         raise UnknownFormatError(ending, FORMATS)
-    return ending[1:] if ending[1:] in _WRITERS else "orbax"
+    return ending[1:] if ending[1:] in FORMATS else "orbax"
 
 
 def _write_orbax(
@@ -153,13 +147,16 @@ def _write_file(
     target: str,
     overwrite: bool,
     compression: bool,
-    write: FileWriter,
+    chosen: str,
     tell: Tell,
 ) -> None:
     if os.path.lexists(target) and not overwrite:
         raise CheckpointExistsError(target)
     if os.path.isdir(target):
         raise NotACheckpointError(target, "a folder", "Only a file is overwritten by a file.")
+    from linen_store import _writers
+
+    write: _writers.FileWriter = getattr(_writers, f"write_{chosen}")
     with save_failures(target), workshop(target) as folder:
         finished = os.path.join(folder, "file")
         with open(finished, "wb") as stream:

@@ -14,7 +14,6 @@ from linen_core import VariableStore
 from linen_store._checksums import ANNOUNCEMENT, Checksums, crc_of_array, crc_of_file, list_files
 from linen_store._failures import save_failures
 from linen_store._handles import SaveHandle
-from linen_store._host_copies import host_copies, restored_copy
 from linen_store._layout import NOTHING, is_checkpoint, listed
 from linen_store._orbax import write_with_orbax
 from linen_store._paths import local_path, plain_alias
@@ -184,6 +183,8 @@ class _Job:
 
     def start(self) -> SaveHandle:
         """Save in the background, what the values are now."""
+        from linen_store._host_copies import host_copies
+
         self.leaves = host_copies(self.leaves)
         turn = Turn(self.path)
         try:
@@ -194,6 +195,8 @@ class _Job:
 
     def run(self, turn: Turn | None = None) -> None:
         """Write, and move into place, when it is this save's turn."""
+        from linen_store._host_copies import restored_copy
+
         with turn or Turn(self.path):
             # An earlier save may have put something at the path meanwhile.
             check_target(self.path, self.overwrite)
