@@ -262,3 +262,9 @@ def test_progress_in_a_terminal_only(tmp_path, command, terminal):
     assert child.returncode == 0
     assert re.search(rb"\r( *\d+ %|finishing,) of 7\.6 MiB", shown)
     assert shown.endswith(b"\r\x1b[K")
+
+
+def test_the_package_runs_as_the_command():
+    command = [sys.executable, "-m", "linen_store", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("linen-store ")

@@ -282,3 +282,11 @@ def test_what_lies_under_the_literal_path_is_taken(tmp_path, made, monkeypatch):
     assert os.path.isdir(tmp_path / "~" / "c" / "state")
     with pytest.raises(RemotePathError):
         open_store("file://elsewhere/c")
+
+
+def test_names_of_key_map_may_be_joined_as_variables_are(tmp_path):
+    path = str(tmp_path / "model.safetensors")
+    safetensors.numpy.save_file({"fc.weight": np.eye(2, dtype=np.float32)}, path)
+    for name in ("params/fc/kernel", "params.fc.kernel", ("params", "fc", "kernel")):
+        store = open_store(path, key_map={"fc.weight": name}, layout="model")
+        assert store.children("params", ("fc",)) == ("kernel",)

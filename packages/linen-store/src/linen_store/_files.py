@@ -88,7 +88,7 @@ def named_tree(
             raise UnmappedNameError(path, name) from error
         if mapped is None:
             continue
-        parts = tuple(mapped.split(separator)) if isinstance(mapped, str) else tuple(mapped)
+        parts = _parts(mapped, separator) if isinstance(mapped, str) else tuple(mapped)
         if parts in found:
             reason = f"{found[parts]!r} and {name!r} are both {parts}"
             raise DamagedCheckpointError(path, path, reason)
@@ -98,6 +98,11 @@ def named_tree(
     except ValueError as error:
         raise DamagedCheckpointError(path, path, str(error)) from error
     return tree, found
+
+
+def _parts(name: str, separator: str) -> tuple[str, ...]:
+    """Split a name as the file does; where it has no such separator, at "/", as variables are written elsewhere."""
+    return tuple(name.split(separator if separator in name else "/"))
 
 
 def _mapped(name: str, key_map: KeyMap) -> str | Sequence[str] | None:

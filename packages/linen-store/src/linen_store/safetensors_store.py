@@ -83,8 +83,8 @@ class SafetensorsStore(LazyStore):
     Args:
       path: the file, the ``.index.json``, or the folder of either.
       root: which part of the file holds the collections (see `CheckpointStore`).
-      key_map: from each name in the file to the names of the variable, as a mapping or a function;
-        to None for arrays that are left out.
+      key_map: from each name in the file to that of the variable, as a mapping or a function: names as a tuple, or
+        joined by "/"; None leaves the array out.
       layout: ``"model"`` where the arrays have the layout that the model wants, whoever wrote them.
       dtype: a floating-point dtype that every floating-point array is cast to.
       sharding: where arrays are put (see `CheckpointStore`).
