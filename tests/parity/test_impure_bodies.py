@@ -6,10 +6,11 @@ import re
 import flax.linen as flax_nn
 import jax
 import jax.numpy as jnp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import linen_core as nn
+from parity._compare import parity_settings
 
 X = jnp.arange(6.0).reshape(2, 3)
 KEYS = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
@@ -108,9 +109,7 @@ def jitted(lib, cls):
 
 VARIABLES = model_of(nn, (), plain)[0].init(KEYS, X)
 READS = st.lists(st.sampled_from(sorted(IMPURE)), max_size=3)
-FEW = settings(
-    max_examples=max(6, settings().max_examples // 3)
-)  # each draw compiles programs of its own
+FEW = parity_settings(share=3)
 
 
 @FEW
