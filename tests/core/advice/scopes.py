@@ -17,6 +17,11 @@ NORM = nn.BatchNorm(use_running_average=False)
 NORM_VARIABLES = NORM.init(KEY, X)
 
 
+def made_by_apply():
+    _, made = Counter().apply({"state": {"other": 1}}, X, mutable=["state"])
+    return float(made["state"]["count"])
+
+
 class Counter(nn.Module):
     has_initializer: bool = True
 
@@ -50,16 +55,13 @@ def draw(**options):
 
 
 class Noisy(nn.Module):
-    def setup(self):
-        self.inner = nn.Dropout(0.5, deterministic=False)
-
     def __call__(self, x):
-        return self.inner(x), self
+        return x + jax.random.uniform(self.make_rng("noise")), self
 
 
 def use_after_apply():
-    _, module = Noisy().apply({}, X, rngs={"dropout": KEY})
-    return module.inner(X)
+    _, module = Noisy().apply({}, X, rngs={"noise": KEY})
+    return module(X)
 
 
 class Nested(nn.Module):
@@ -178,11 +180,7 @@ CASES = [
         errors.ScopeVariableNotFoundError,
         "To create it in `apply`, give it an initializer and pass mutable=['state']",
         lambda: Counter(has_initializer=False).apply({"state": {"other": 1}}, X),
-        lambda: (
-            Counter()
-            .apply({"state": {"other": 1}}, X, mutable=["state"])[1]["state"]["count"]
-            .item()
-        ),
+        made_by_apply,
         1.0,
     ),
     Case(
@@ -247,7 +245,7 @@ CASES = [
         errors.InvalidScopeError,
         "Use `module.bind(variables)` for a module that lives on",
         use_after_apply,
-        lambda: Noisy().bind({}, rngs={"dropout": KEY}).inner(X).shape,
+        lambda: Noisy().bind({}, rngs={"noise": KEY})(X)[0].shape,
         (1, 2),
     ),
     Case(

@@ -230,8 +230,8 @@ class ModifyScopeVariableError(LinenError, ValueError):
         self.scope_path = scope_path
         super().__init__(
             f"Cannot write {variable_name!r} at {col}{below(scope_path)}: the collection {col!r} is immutable. "
-            f"Pass mutable=[{col!r}] to `apply` and take the updated variables from what it returns, or pass it to `bind` "
-            "and take them from the bound module."
+            f"Pass mutable=[{col!r}] to `apply` and take the updated variables from what it returns, or pass it to "
+            "`bind` and take them from the bound module."
         )
 
 
