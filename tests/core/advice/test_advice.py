@@ -2,9 +2,9 @@
 
 import pytest
 
-from core.advice import modules, scopes
+from core.advice import modules, scopes, transforms
 
-CASES = [*modules.CASES, *scopes.CASES]
+CASES = [*modules.CASES, *scopes.CASES, *transforms.CASES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.error.__name__)
