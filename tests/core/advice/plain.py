@@ -110,8 +110,8 @@ class Opaque:
 
 
 def common_axis(x, y):
-    pair = nn.vmap(lambda module, x, y: x + y, split_rngs={"noise": True})
-    return model_of(lambda module, _: pair(module, x, y)).apply({}, X, rngs={"noise": KEY}).shape
+    pair = nn.vmap(lambda module, x, y: x + y, in_axes=(0, 0))
+    return model_of(lambda module, _: pair(module, x, y)).apply({}, X).shape
 
 
 def repeated(**options):
