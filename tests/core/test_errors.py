@@ -31,7 +31,7 @@ CASES = [
         errors.ApplyScopeInvalidVariablesTypeError("a tuple"),
         TypeError,
         "Invalid variables: expected a dict of collections, each a dict with string keys, such as "
-        "{'params': {...}}, found a tuple.",
+        "{'params': {...}}, found a tuple. Parameters alone are passed as {'params': parameters}.",
     ),
     (
         errors.ApplyScopeInvalidVariablesStructureError(),
@@ -43,7 +43,8 @@ CASES = [
         errors.ScopeParamNotFoundError("kernel", "/a/b", ["kernl", "bias"]),
         KeyError,
         "Cannot find parameter 'kernel' at params/a/b: found 'bias', 'kernl' there. Did you mean 'kernl'? "
-        "Parameters are created by `init`, or by `apply` with mutable=['params'].",
+        "Parameters are created by `init`, or by `apply` with mutable=['params'] and rngs={'params': "
+        "jax.random.key(...)}.",
     ),
     (
         errors.ScopeVariableNotFoundError("mean", "stats", "/", []),
@@ -55,7 +56,7 @@ CASES = [
         errors.ScopeCollectionNotFound("params", "w", "/a", ["stats"]),
         KeyError,
         "Cannot read 'w' at params/a: there is no collection 'params' in the variables (found 'stats'). Pass it, or "
-        "let `apply` create it with mutable=['params'].",
+        "let `apply` create it with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
     ),
     (
         errors.ScopeCollectionNotFound("params", "w", "/a", ["param"]),
@@ -89,7 +90,7 @@ CASES = [
         errors.ModifyScopeVariableError("stats", "mean", "/bn"),
         ValueError,
         "Cannot write 'mean' at stats/bn: the collection 'stats' is immutable. Pass mutable=['stats'] to `apply` and "
-        "take the updated variables from what it returns.",
+        "take the updated variables from what it returns, or pass it to `bind` and take them from the bound module.",
     ),
     (
         errors.PartitioningUnspecifiedError(nn.Partitioned(1, names=("a",))),
@@ -129,7 +130,8 @@ CASES = [
     (
         errors.ReservedModuleAttributeError({"parent": int}),
         TypeError,
-        "Cannot annotate `parent` or `name` in a module: every module has them. Found {'parent': <class 'int'>}.",
+        "Cannot annotate `parent` or `name` in a module: every module has them. Found {'parent': <class 'int'>}. "
+        "Leave the annotation out, or give the field another name.",
     ),
     (
         errors.ApplyModuleInvalidMethodError(3),
@@ -218,8 +220,8 @@ CASES = [
         errors.MissingRngSplitError("vmap", "dropout", "/a", passed=False),
         errors.InvalidRngError,
         "Cannot draw a key of stream 'dropout' in /a: no key was passed for it, and nn.vmap does not bring the stream "
-        "'params' inside, which would serve in its place. Pass rngs={'dropout': jax.random.key(...)} to `apply` or "
-        "`init`. Pass split_rngs={'dropout': True} for keys of their own, or False for the same keys.",
+        "'params' inside, which would serve in its place. Pass rngs={'dropout': jax.random.key(...)} to `apply`, "
+        "`init` or `bind`. Pass split_rngs={'dropout': True} for keys of their own, or False for the same keys.",
     ),
     (
         errors.TracedWriteError("state", "n", "/a"),
@@ -358,10 +360,10 @@ def test_four_mistakes_read_differently():
     ]
     assert texts == [
         "Cannot read 'kernel' at params/inner: there is no collection 'params' in the variables (found nothing). "
-        "Pass it, or let `apply` create it with mutable=['params'].",
+        "Pass it, or let `apply` create it with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
         "Cannot read 'kernel' at params/inner: there is no collection 'params', only 'parms'. Did you mean 'parms'?",
         "Cannot read 'kernel' at params/inner: the variables hold 'inner' at the top, which belongs into a "
         "collection. Pass {'params': variables}.",
         "Cannot find parameter 'kernel' at params/inner: found 'bias' there. Parameters are created by `init`, or by "
-        "`apply` with mutable=['params'].",
+        "`apply` with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
     ]

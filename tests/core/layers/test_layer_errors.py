@@ -338,8 +338,9 @@ FUNCTIONS = {
         lambda: nn.dot_product_attention_weights(QUERY, QUERY, precision="high", einsum=jnp.einsum),
         errors.LayerArgumentError,
         (
-            "Cannot apply dot_product_attention_weights: `einsum` is given, expected either these or `precision` and "
-            "`einsum_dot_general`, not both."
+            "Cannot apply dot_product_attention_weights: `einsum` is given together with `precision`, expected one of the "
+            "two. Leave out `precision`: a stand-in for einsum sets its own, for example functools.partial(jnp.einsum, "
+            "precision=...)."
         ),
     ),
     "ranks of masks": (
@@ -379,8 +380,9 @@ FUNCTIONS = {
         lambda: nn.dtypes.promote_dtype(X, dtype="int32"),
         errors.InexactDtypeError,
         (
-            "Cannot compute in dtype int32: expected a floating-point or complex dtype. Pass another `dtype`, or `inexact=False` where "
-            "integers are meant."
+            "Cannot compute in dtype int32: expected a floating-point or complex dtype. Pass a floating-point "
+            "`dtype`. Where integers are meant, use nn.dtypes.promote_dtype with inexact=False; Dense, Conv and others take "
+            "a function like it as the field `promote_dtype`."
         ),
     ),
     "padding": (

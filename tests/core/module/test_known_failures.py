@@ -33,7 +33,7 @@ MISREAD = {
         {"params": {"head": {"bias": jnp.zeros(2)}}},
         errors.ScopeParamNotFoundError,
         "Cannot find parameter 'kernel' at params/head: found 'bias' there. "
-        "Parameters are created by `init`, or by `apply` with mutable=['params'].",
+        "Parameters are created by `init`, or by `apply` with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
     ),
     "a mistyped collection": (
         {"param": VARIABLES["params"]},
@@ -50,7 +50,7 @@ MISREAD = {
         {},
         errors.ScopeCollectionNotFound,
         "Cannot read 'kernel' at params/head: there is no collection 'params' in the variables (found nothing). "
-        "Pass it, or let `apply` create it with mutable=['params'].",
+        "Pass it, or let `apply` create it with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
     ),
 }
 

@@ -30,7 +30,8 @@ class InexactDtypeError(LinenError, ValueError):
         self.dtype = dtype
         super().__init__(
             f"Cannot compute in dtype {dtype}: expected a floating-point or complex dtype. "
-            "Pass another `dtype`, or `inexact=False` where integers are meant."
+            "Pass a floating-point `dtype`. Where integers are meant, use nn.dtypes.promote_dtype with inexact=False; "
+            "Dense, Conv and others take a function like it as the field `promote_dtype`."
         )
 
 

@@ -102,7 +102,8 @@ class ReservedModuleAttributeError(LinenError, TypeError):
     def __init__(self, annotations: Any) -> None:
         self.annotations = str(annotations)
         super().__init__(
-            f"Cannot annotate `parent` or `name` in a module: every module has them. Found {annotations}."
+            f"Cannot annotate `parent` or `name` in a module: every module has them. Found {annotations}. Leave the "
+            "annotation out, or give the field another name."
         )
 
 

@@ -67,7 +67,7 @@ class ApplyScopeInvalidVariablesTypeError(LinenError, TypeError):
         self.found = found
         super().__init__(
             "Invalid variables: expected a dict of collections, each a dict with string keys, such as "
-            f"{{'params': {{...}}}}, found {found}."
+            f"{{'params': {{...}}}}, found {found}. Parameters alone are passed as {{'params': parameters}}."
         )
 
 
@@ -98,7 +98,7 @@ class ScopeParamNotFoundError(LinenError, KeyError):
         super().__init__(
             f"Cannot find parameter {param_name!r} at params{below(scope_path)}: found {listing(self.known)} "
             f"there.{did_you_mean(param_name, self.known)} Parameters are created by `init`, or by `apply` with "
-            "mutable=['params']."
+            f"{_creating('params')}."
         )
 
 
@@ -168,7 +168,7 @@ class ScopeCollectionNotFound(LinenError, KeyError):  # noqa: N818 - flax's name
             return f"there is no collection {self.col_name!r}, only {listing(self.found)}.{hint}"
         return (
             f"there is no collection {self.col_name!r} in the variables (found {listing(self.found)}). "
-            f"Pass it, or let `apply` create it with mutable=[{self.col_name!r}]."
+            f"Pass it, or let `apply` create it with {_creating(self.col_name)}."
         )
 
 
@@ -230,8 +230,15 @@ class ModifyScopeVariableError(LinenError, ValueError):
         self.scope_path = scope_path
         super().__init__(
             f"Cannot write {variable_name!r} at {col}{below(scope_path)}: the collection {col!r} is immutable. "
-            f"Pass mutable=[{col!r}] to `apply` and take the updated variables from what it returns."
+            f"Pass mutable=[{col!r}] to `apply` and take the updated variables from what it returns, or pass it to "
+            "`bind` and take them from the bound module."
         )
+
+
+def _creating(col: str) -> str:
+    """Render the arguments with which `apply` creates variables of a collection."""
+    key = " and rngs={'params': jax.random.key(...)}" if col == "params" else ""
+    return f"mutable=[{col!r}]{key}"
 
 
 class ImmutableVariableError(LinenError):

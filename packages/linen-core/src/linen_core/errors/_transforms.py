@@ -297,7 +297,7 @@ class MissingRngSplitError(InvalidRngError):
         if not passed:
             reason = (
                 f"no key was passed for it, and nn.{transform} does not bring the stream 'params' inside, which would "
-                f"serve in its place. Pass rngs={{{stream!r}: jax.random.key(...)}} to `apply` or `init`"
+                f"serve in its place. Pass rngs={{{stream!r}: jax.random.key(...)}} to `apply`, `init` or `bind`"
             )
         super().__init__(
             f"Cannot draw a key of stream {stream!r} in {scope_path}: {reason}. "

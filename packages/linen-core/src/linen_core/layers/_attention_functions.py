@@ -141,12 +141,17 @@ def check_mask(owner: Module | str, mask: Array | None, query: Array, key: Array
 
 
 def _exclusive(where: str, precision: Any, dot_general: Any, **einsums: Any) -> None:
-    if (precision or dot_general) and any(einsums.values()):
+    options = {"precision": precision, "einsum_dot_general": dot_general}
+    given, beside = ([name for name in group if group[name]] for group in (einsums, options))
+    if given and beside:
+        others = "` and `".join(beside)
         raise LayerArgumentError(
             where,
-            " and ".join(name for name, given in einsums.items() if given),
-            "given",
-            "either these or `precision` and `einsum_dot_general`, not both",
+            "` and `".join(given),
+            f"given together with `{others}`",
+            "one of the two",
+            f"Leave out `{others}`: a stand-in for einsum sets its own, for example functools.partial(jnp.einsum, "
+            "precision=...).",
         )
 
 
@@ -280,7 +285,7 @@ def dot_product_attention(
         "attn_weights_value_einsum": attn_weights_value_einsum,
     }
     if bool(qk_attn_weights_einsum) != bool(attn_weights_value_einsum):
-        given = " ".join(key for key, einsum in einsums.items() if einsum)
+        given = next(key for key, einsum in einsums.items() if einsum)
         raise LayerArgumentError(name, given, "given alone", f"both of {' and '.join(einsums)}")
     _exclusive(name, precision, einsum_dot_general, **einsums)
     _check_shapes(query=query, key=key, value=value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax.numpy as jnp
@@ -46,6 +46,20 @@ def _zero_index() -> Array:
     return jnp.array(0, dtype=jnp.int32)
 
 
+def _warn_of_ignored(layer: Module, arguments: dict[str, Any], taken: Iterable[str]) -> None:
+    """Warn of what an attention function does not take, although the result should depend on it."""
+    names = ["mask", "qk_attn_weights_einsum", "attn_weights_value_einsum"]
+    if arguments["dropout_rate"] > 0.0 and not arguments["deterministic"]:
+        names.append("dropout_rate")
+    lost = [name for name in names if name not in taken and arguments[name] is not None]
+    if lost:
+        msg = (
+            f"{where(layer)} ignores {', '.join(lost)}: its `attention_fn` has no parameter of that name. Name it in "
+            "the function's signature; **kwargs do not receive it."
+        )
+        warnings.warn(msg, RuntimeWarning, stacklevel=3)
+
+
 class MultiHeadDotProductAttention(Module):
     """Attend in several heads: project to queries, keys and values, attend in each, project back.
 
@@ -69,7 +83,9 @@ class MultiHeadDotProductAttention(Module):
       bias_init: initializer of the biases.
       out_bias_init: initializer of the last bias; by default `bias_init`.
       use_bias: whether there are biases.
-      attention_fn: what attends, with the arguments of `dot_product_attention`, or some of them.
+      attention_fn: what attends, with the arguments of `dot_product_attention`, or some of them. It is given those that
+        are named in its signature; `**kwargs` does not count. A RuntimeWarning says so where that drops a mask, dropout
+        or a stand-in for einsum; `dtype` and `precision` may be missing without a word.
       decode: attend to one position after another, and keep keys and values in the collection
         `cache`. `init` with an input of full length makes the cache. Decoding beyond that length overwrites the
         last position; outside of JAX transforms, where the position is known, a RuntimeWarning says so.
@@ -79,8 +95,9 @@ class MultiHeadDotProductAttention(Module):
       qkv_dot_general: a stand-in for `jax.lax.dot_general` in the first projections.
       out_dot_general: such a stand-in in the last projection.
       qkv_dot_general_cls: called without arguments, gives such a stand-in for the first
-        projections.
-      out_dot_general_cls: called without arguments, gives such a stand-in for the last projection.
+        projections; it goes before `qkv_dot_general`.
+      out_dot_general_cls: called without arguments, gives such a stand-in for the last projection; it goes
+        before `out_dot_general`.
       qk_attn_weights_einsum_cls: called without arguments, gives a stand-in for `jax.numpy.einsum`
         in the weights.
       attn_weights_value_einsum_cls: called without arguments, gives such a stand-in in the sum of
@@ -325,6 +342,7 @@ class MultiHeadDotProductAttention(Module):
         }
         if self.attention_fn is not dot_product_attention:
             taken = inspect.signature(self.attention_fn).parameters
+            _warn_of_ignored(self, arguments, taken)
             arguments = {name: given for name, given in arguments.items() if name in taken}
         if sow_weights:
             arguments["module"] = self

@@ -58,7 +58,8 @@ class BatchNorm(Module):
       scale_init: initializer of the scale.
       axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
         variance.
-      axis_index_groups: groups of devices along that axis; by default all of them.
+      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
+        `axis_name`.
       use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
         is large.
       force_float32_reductions: compute mean and variance in float32 or wider, and keep the averages
@@ -101,7 +102,8 @@ class BatchNorm(Module):
           x: an array of any shape that has the feature axes.
           use_running_average: normalize by the running averages, if the layer was made without
             saying so.
-          mask: a boolean array that broadcasts to `x`: which elements count for mean and variance.
+          mask: a boolean array that broadcasts to `x`: which elements count for mean and variance. Without effect on
+            running averages.
 
         Returns:
           An array of the same shape.

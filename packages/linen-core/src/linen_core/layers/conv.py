@@ -391,7 +391,8 @@ class Conv(_Conv):
       bias_init: initializer of the bias.
       promote_dtype: what casts (inputs, kernel, bias) to one dtype.
       conv_general_dilated: a stand-in for `jax.lax.conv_general_dilated`.
-      conv_general_dilated_cls: called without arguments, gives such a stand-in.
+      conv_general_dilated_cls: called without arguments, gives such a stand-in; it goes before
+        `conv_general_dilated`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.Conv(features=4, kernel_size=(3, 3), strides=2)
@@ -413,7 +414,8 @@ class ConvLocal(_Conv):
     of shape (space..., features), where space is the output's. The computation is
     `jax.lax.conv_general_dilated_local`'s.
 
-    The fields are those of `Conv`; `feature_group_count` must be 1.
+    The fields are those of `Conv`; `feature_group_count` must be 1, and a stand-in for
+    `jax.lax.conv_general_dilated` gives only the output's shape.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.ConvLocal(features=4, kernel_size=(3,), padding="VALID")

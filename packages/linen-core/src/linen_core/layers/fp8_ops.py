@@ -109,6 +109,13 @@ class Fp8DotGeneralBase(Module):
     @nowrap
     def _scaled_dot_general(self, compute_dtype: Any) -> Any:
         """Give the product with this layer's scales and histories."""
+        dtypes = [jnp.dtype(dtype) for dtype in (self.e4m3_dtype, self.e5m2_dtype)]
+        if dtypes != [jnp.float8_e4m3fn, jnp.float8_e5m2]:
+            msg = (
+                f"{where(self)} multiplies in float8_e4m3fn and float8_e5m2, and ignores its fields e4m3_dtype and "
+                "e5m2_dtype. Leave them out, or use NANOOFp8DotGeneralOp, which rounds to other 8-bit dtypes."
+            )
+            warnings.warn(msg, RuntimeWarning, stacklevel=3)
         return functools.partial(
             fp8_scaled_dot_general,
             lhs_scale=self.input_scale.value,
@@ -121,8 +128,16 @@ class Fp8DotGeneralBase(Module):
         )
 
 
-def _operands(layer: Module, args: tuple[Any, ...]) -> tuple[Array, Array, Any]:
+def _operands(
+    layer: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Array, Array, Any]:
     """Take the arguments of `jax.lax.dot_general`, with the input cast to the kernel's dtype."""
+    if kwargs.get("precision") not in (None, "default", lax.Precision.DEFAULT):
+        msg = (
+            f"{where(layer)} sets its own precision, and ignores {kwargs['precision']!r}. Leave `precision` out of the "
+            "layer that it multiplies for."
+        )
+        warnings.warn(msg, RuntimeWarning, stacklevel=3)
     if len(args) != 3:
         raise LayerArgumentError(
             where(layer),
@@ -160,7 +175,7 @@ class Fp8DotGeneralOp(Fp8DotGeneralBase):
 
         Args:
           *args: input, kernel and dimension numbers, as for `jax.lax.dot_general`.
-          **kwargs: what else `jax.lax.dot_general` takes; without effect.
+          **kwargs: what else `jax.lax.dot_general` takes; without effect. A RuntimeWarning says so of a precision.
 
         Returns:
           The product, in the kernel's dtype.
@@ -168,7 +183,7 @@ class Fp8DotGeneralOp(Fp8DotGeneralBase):
         Raises:
           LayerArgumentError: there are not three positional arguments.
         """
-        x, kernel, dimension_numbers = _operands(self, args)
+        x, kernel, dimension_numbers = _operands(self, args, kwargs)
         dtype = kernel.dtype
         x = in_qdq(dtype, self.e4m3_dtype, x, self.input_scale.value, self.input_amax_history.value)
         kernel = in_qdq(
@@ -188,8 +203,8 @@ class Fp8DirectDotGeneralOp(Fp8DotGeneralBase):
 
     Attributes:
       amax_history_length: over how many steps the largest elements are remembered.
-      e4m3_dtype: dtype of the operands.
-      e5m2_dtype: dtype of the gradients.
+      e4m3_dtype: without effect: operands are float8_e4m3fn. A RuntimeWarning says so of another dtype.
+      e5m2_dtype: without effect: gradients are float8_e5m2.
 
     >>> import jax, linen_core as nn
     >>> layer = nn.Dense(4, dot_general_cls=nn.Fp8DirectDotGeneralOp)
@@ -203,7 +218,7 @@ class Fp8DirectDotGeneralOp(Fp8DotGeneralBase):
 
         Args:
           *args: input, kernel and dimension numbers, as for `jax.lax.dot_general`.
-          **kwargs: what else `jax.lax.dot_general` takes; without effect.
+          **kwargs: what else `jax.lax.dot_general` takes; without effect. A RuntimeWarning says so of a precision.
 
         Returns:
           The product, in the kernel's dtype.
@@ -211,7 +226,7 @@ class Fp8DirectDotGeneralOp(Fp8DotGeneralBase):
         Raises:
           LayerArgumentError: there are not three positional arguments.
         """
-        x, kernel, dimension_numbers = _operands(self, args)
+        x, kernel, dimension_numbers = _operands(self, args, kwargs)
         dot_general = self._scaled_dot_general(kernel.dtype)
         product: Array = dot_general(
             x, kernel, dimension_numbers, precision=None, preferred_element_type=x.dtype
@@ -243,8 +258,8 @@ class Fp8Einsum(Fp8DotGeneralBase):
 
     Attributes:
       amax_history_length: over how many steps the largest elements are remembered.
-      e4m3_dtype: dtype of the operands.
-      e5m2_dtype: dtype of the gradients.
+      e4m3_dtype: without effect: operands are float8_e4m3fn. A RuntimeWarning says so of another dtype.
+      e5m2_dtype: without effect: gradients are float8_e5m2.
 
     >>> import jax, linen_core as nn
     >>> layer, x, w = nn.Fp8Einsum(), jnp.ones((2, 3)), jnp.ones((3, 4))

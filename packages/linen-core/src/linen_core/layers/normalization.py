@@ -75,7 +75,8 @@ class LayerNorm(Module):
       feature_axes: the axes that scale and bias span.
       axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
         variance.
-      axis_index_groups: groups of devices along that axis; by default all of them.
+      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
+        `axis_name`.
       use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
         is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
@@ -137,7 +138,8 @@ class RMSNorm(Module):
       feature_axes: the axes that the scale spans.
       axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share the mean
         square.
-      axis_index_groups: groups of devices along that axis; by default all of them.
+      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
+        `axis_name`.
       use_fast_variance: without effect, as no mean is subtracted.
       force_float32_reductions: compute the mean square in float32 or wider.
 
@@ -205,7 +207,8 @@ class GroupNorm(Module):
         default all but the first.
       axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
         variance.
-      axis_index_groups: groups of devices along that axis; by default all of them.
+      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
+        `axis_name`.
       use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
         is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
@@ -304,7 +307,8 @@ class InstanceNorm(Module):
         but the first.
       axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
         variance.
-      axis_index_groups: groups of devices along that axis; by default all of them.
+      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
+        `axis_name`.
       use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
         is large.
       force_float32_reductions: compute mean and variance in float32 or wider.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
+from linen_core.layers._where import where
 from linen_core.layers.activation import sigmoid, tanh
 from linen_core.layers.gated_cells import GRUCell, MGUCell, SimpleCell
 from linen_core.layers.lstm_cells import ConvLSTMCell, DenseParams, LSTMCell, OptimizedLSTMCell
@@ -51,7 +53,7 @@ class RNN(Module):
       time_major: the time axis comes first.
       return_carry: return the last carry before the outputs.
       reverse: run from the end to the start, and return the outputs in that order.
-      keep_order: return the outputs of a reversed run in the order of the inputs.
+      keep_order: return the outputs of a reversed run in the order of the inputs; without effect on other runs.
       unroll: how many steps to put into one iteration of the compiled loop.
       variable_axes: collections that have a time axis, and where; as for `nn.scan`.
       variable_broadcast: collections that all steps share; as for `nn.scan`.
@@ -93,7 +95,7 @@ class RNN(Module):
         Args:
           inputs: a sequence.
           initial_carry: the carry of the first step; by default the cell makes one.
-          init_key: the key for that; by default `jax.random.key(0)`.
+          init_key: the key for that; by default `jax.random.key(0)`. Without effect beside `initial_carry`.
           seq_lengths: integers of shape (batch...): how many steps of each sequence count, while
             the others are padding at its end. A reversed run starts at the last that counts, and
             the carry returned is the one after the last step that counts. Outputs of padding are
@@ -261,12 +263,19 @@ class Bidirectional(Module):
           seq_lengths: integers of shape (batch...): how many steps of each sequence count.
           return_carry: in place of the field.
           time_major: in place of the field.
-          reverse: unused.
-          keep_order: unused.
+          reverse: without effect, as both directions are run; a RuntimeWarning says so.
+          keep_order: without effect, as outputs have the order of the inputs; a RuntimeWarning says so if it is False.
 
         Returns:
           The merged outputs, or with `return_carry` the tuple (carries, outputs).
         """
+        if reverse or keep_order is False:
+            name = "reverse=True" if reverse else "keep_order=False"
+            msg = (
+                f"{where(self)} ignores {name}: it runs both directions, and returns outputs in the order of the "
+                "inputs. Leave the argument out, and reverse the inputs or the outputs where that is meant."
+            )
+            warnings.warn(msg, RuntimeWarning, stacklevel=2)
         time_major = self.time_major if time_major is None else time_major
         return_carry = self.return_carry if return_carry is None else return_carry
         keys = (None, None) if init_key is None else tuple(random.split(init_key))

@@ -149,7 +149,10 @@ def hash_fields(self: Any) -> int:
 def _hash_unbound_only(hash_fn: Callable[[Any], int] | None) -> Callable[[Any], int]:
     def wrapped(self: Any) -> int:
         if self.scope is not None:
-            msg = f"Cannot hash a {type(self).__name__} that holds variables. Hash the unbound module."
+            msg = (
+                f"Cannot hash a {type(self).__name__} that holds variables. Hash the unbound module; in place of a JAX "
+                "transform of a bound module use the one of linen_core (nn.jit, nn.vmap, ...)."
+            )
             raise TypeError(msg)
         if hash_fn is None:
             msg = (

@@ -311,7 +311,7 @@ class Cursor:
                     )
                 msg = (
                     f"Cannot draw a key of stream {name!r} in {self.path_text}: found the streams "
-                    f"{sorted(self.rngs)}. Pass rngs={{{name!r}: jax.random.key(...)}} to `apply` or `init`."
+                    f"{sorted(self.rngs)}. Pass rngs={{{name!r}: jax.random.key(...)}} to `apply`, `init` or `bind`."
                 )
                 raise InvalidRngError(msg)
             name = "params"

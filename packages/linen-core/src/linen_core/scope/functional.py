@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import jax
+
 from linen_core._context import context_var
 from linen_core._jax_compat import UnknownValueError, partial_evaluate
 from linen_core.errors import (
@@ -87,13 +89,17 @@ def _check_collections(collections: Mapping[str, Any]) -> None:
             found = f"a collection named {name!r}, a {type(name).__name__}"
             raise ApplyScopeInvalidVariablesTypeError(found)
         if not isinstance(collection, Mapping):
-            found = f"a {type(collection).__name__} as collection {name!r}"
+            found = f"{_kind_of(collection)} as collection {name!r}"
             raise ApplyScopeInvalidVariablesTypeError(found)
         if type(collection) is dict:
             for key in collection:
                 if not isinstance(key, str):
                     found = f"the key {key!r} in collection {name!r}"
                     raise ApplyScopeInvalidVariablesTypeError(found)
+
+
+def _kind_of(value: Any) -> str:
+    return "an array" if isinstance(value, jax.Array) else f"a {type(value).__name__}"
 
 
 def _describe(value: Any) -> str:
