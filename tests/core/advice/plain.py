@@ -298,7 +298,7 @@ TRANSFORMS = [
     ),
     Case(
         ValueError,
-        "nothing is mapped. Pass axis_size",
+        "tells the size of the axis. Pass axis_size",
         repeated,
         lambda: repeated(axis_size=4),
         (4,),

@@ -31,6 +31,7 @@ NEVER_RAISED = {
 # A transform lets nothing be written that it does not bring out: UnliftedWriteError comes before.
 GUARDS = {"UnmappedCollectionError"}
 FOLLOWED_ELSEWHERE = {
+    "PaddingWordError": "layers/test_misuse.py",
     "ScanCarryError": "transforms/test_carried_variables.py",
     "StaticArgumentError": "transforms/test_static_arguments.py",
     "StoreTracedError": "store/test_stores_in_transforms.py",

@@ -185,3 +185,26 @@ def test_gradients_of_a_cast_embedding_are_summed_in_the_cast_dtype():
 
     ours, theirs = gradient(nn), gradient(flax_nn)
     assert jax.tree.all(jax.tree.map(jnp.array_equal, ours, theirs))
+
+
+LINE, IMAGE = jnp.ones((1, 6, 2)), jnp.ones((1, 6, 6, 2))
+PADDINGS = {
+    "Conv (the outermost module)": (lambda word: nn.Conv(2, (3,), padding=word).init_with_output(KEY, LINE)[0], "CIRCULAR"),
+    "ConvLocal (the outermost module)": (lambda word: nn.ConvLocal(2, (3,), padding=word).init_with_output(KEY, LINE)[0], "CIRCULAR"),
+    "ConvTranspose (the outermost module)": (lambda word: nn.ConvTranspose(2, (3,), padding=word).init_with_output(KEY, LINE)[0], "CIRCULAR"),
+    "pooling": (lambda word: nn.max_pool(IMAGE, (2, 2), padding=word), "SAME"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PADDINGS)
+def test_a_padding_that_is_not_known_is_named_with_those_that_are(name):
+    call, known = PADDINGS[name]
+    with pytest.raises(errors.PaddingWordError) as caught:
+        call("circular")
+    assert isinstance(caught.value, RuntimeError)
+    assert str(caught.value).startswith(
+        f"Cannot apply {name}: `padding` is 'circular', expected one of 'SAME', 'SAME_LOWER', 'VALID'"
+    )
+    assert known in str(caught.value)
+    assert call(known).shape[1] == 6
+    assert call("same").shape[1] == 6

@@ -204,3 +204,38 @@ def test_a_name_without_a_rule():
         "Cannot shard an array with axes ('bach', None) in Constrained at inner: no rule maps 'bach', only 'batch'. "
         "Did you mean 'batch'? Add a rule, with None for an axis that is not sharded."
     )
+
+
+class Adds(nn.Module):
+    def __call__(self, x, y=0.0):
+        return x["a"] + x["b"] + y
+
+
+class AddsInSteps(Adds):
+    def __call__(self, carry, x):
+        return carry, super().__call__(x)
+
+
+SIZES = {"a": jnp.ones(3), "b": jnp.ones(4)}
+
+
+def test_sizes_that_differ_within_one_argument_are_named_with_the_module():
+    for model, args, path in (
+        (nn.vmap(Adds), (SIZES,), "vmap /vmap(inner)"),
+        (nn.scan(AddsInSteps), (0.0, SIZES), "scan /scan(inner)"),
+    ):
+        with pytest.raises(ValueError, match="different sizes") as caught:
+            below(model, *args[1:]).apply({}, args[0])
+        assert str(caught.value) == (
+            f"Cannot {path} over axes of different sizes: found [3, 4]. Check in_axes and variable_axes."
+        )
+
+
+def test_a_size_that_nothing_tells_is_asked_for():
+    with pytest.raises(ValueError, match="Pass axis_size") as caught:
+        below(nn.vmap(Adds, in_axes=None)).apply({}, {"a": 1.0, "b": 2.0})
+    assert str(caught.value) == (
+        "Cannot vmap /vmap(inner): nothing that is mapped tells the size of the axis. Pass axis_size."
+    )
+    model = below(nn.vmap(Adds, in_axes=None, axis_size=2))
+    assert model.apply({}, {"a": 1.0, "b": 2.0}).tolist() == [3.0, 3.0]

@@ -29,6 +29,7 @@ from linen_core.errors._layers import LayerArgumentError as LayerArgumentError
 from linen_core.errors._layers import LayerRankError as LayerRankError
 from linen_core.errors._layers import LayerShapeError as LayerShapeError
 from linen_core.errors._layers import MaskShapeError as MaskShapeError
+from linen_core.errors._layers import PaddingWordError as PaddingWordError
 from linen_core.errors._layers import UnboundAxisError as UnboundAxisError
 from linen_core.errors._layers import UnsupportedArgumentError as UnsupportedArgumentError
 from linen_core.errors._modules import (
@@ -143,6 +144,7 @@ __all__ = [
     "ModifyScopeVariableError",
     "MultipleMethodsCompactError",
     "NameInUseError",
+    "PaddingWordError",
     "PartitioningUnspecifiedError",
     "ReservedModuleAttributeError",
     "ScanCarryError",

@@ -14,6 +14,7 @@ __all__ = [
     "LayerRankError",
     "LayerShapeError",
     "MaskShapeError",
+    "PaddingWordError",
     "UnboundAxisError",
     "UnsupportedArgumentError",
 ]
@@ -78,6 +79,10 @@ class UnsupportedArgumentError(LayerArgumentError, NotImplementedError):
 
 class MaskShapeError(LayerArgumentError, TypeError):
     """A mask has not the shape of what it masks, nor one that broadcasts to it."""
+
+
+class PaddingWordError(LayerArgumentError, RuntimeError):
+    """A padding is a word that the layer does not know."""
 
 
 class UnboundAxisError(LayerArgumentError, NameError):

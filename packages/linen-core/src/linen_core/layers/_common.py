@@ -10,6 +10,7 @@ import jax
 from jax import lax
 
 from linen_core._jax_compat import INLINE
+from linen_core.errors import PaddingWordError
 from linen_core.layers import initializers
 from linen_core.typing import Array, Axes
 
@@ -17,11 +18,14 @@ __all__ = [
     "add_bias",
     "canonicalize_axes",
     "canonicalize_tuple",
+    "check_padding_word",
     "default_embed_init",
     "default_kernel_init",
     "normalize_axes",
     "rounds_as_one",
 ]
+
+_PADDINGS = ("SAME", "SAME_LOWER", "VALID")
 
 default_kernel_init = initializers.lecun_normal()
 default_embed_init = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
@@ -30,6 +34,13 @@ default_embed_init = initializers.variance_scaling(1.0, "fan_in", "normal", out_
 def canonicalize_tuple(x: Sequence[int] | int) -> tuple[int, ...]:
     """Make a tuple of one integer or of several."""
     return tuple(x) if isinstance(x, Iterable) else (x,)
+
+
+def check_padding_word(where: str, padding: Any, words: Iterable[str] = ()) -> None:
+    """Raise where a padding is a word that is neither one of `jax.lax`, in any case, nor one of ``words``."""
+    if isinstance(padding, str) and padding.upper() not in _PADDINGS and padding not in words:
+        known = ", ".join(map(repr, (*_PADDINGS, *words)))
+        raise PaddingWordError(where, "padding", repr(padding), f"one of {known}, or numbers")
 
 
 def normalize_axes(axes: Iterable[int], ndim: int) -> tuple[int, ...]:

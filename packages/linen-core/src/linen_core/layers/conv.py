@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +19,12 @@ from linen_core.errors import (
     UnsupportedArgumentError,
 )
 from linen_core.layers import initializers
-from linen_core.layers._common import add_bias, canonicalize_tuple, default_kernel_init
+from linen_core.layers._common import (
+    add_bias,
+    canonicalize_tuple,
+    check_padding_word,
+    default_kernel_init,
+)
 from linen_core.layers._staging import staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
@@ -81,8 +86,15 @@ def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
     return parsed
 
 
-def layer_padding(layer: Any, rank: int) -> LaxPadding:
-    """Write a layer's padding as `jax.lax` takes it; where it has no meaning, raise in the layer's name."""
+def layer_padding(layer: Any, rank: int, words: Iterable[str]) -> LaxPadding:
+    """Write a layer's padding as `jax.lax` takes it; where it has no meaning, raise in the layer's name.
+
+    Args:
+      layer: the layer.
+      rank: how many spatial axes there are.
+      words: those that the layer knows besides `jax.lax`'s.
+    """
+    check_padding_word(where(layer), layer.padding, words)
     parsed = _parse_padding(layer.padding, rank)
     if parsed is None:
         raise _padding_error(where(layer), layer.padding, rank)
@@ -300,7 +312,7 @@ class _Conv(Module):
             spread_option(self, name, rank)
             for name in ("strides", "kernel_dilation", "input_dilation")
         )
-        padding: Any = layer_padding(self, rank)
+        padding: Any = layer_padding(self, rank, PAD_MODES)
         pads: tuple[tuple[int, int], ...] = ()
         mode = PAD_MODES.get(padding, "") if isinstance(padding, str) else ""
         if padding == "CAUSAL":

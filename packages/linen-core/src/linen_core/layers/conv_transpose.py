@@ -176,7 +176,7 @@ class ConvTranspose(Module):
 
     @nowrap
     def _window(self, rank: int) -> _Window:
-        padding: Any = layer_padding(self, rank)
+        padding: Any = layer_padding(self, rank, ("CIRCULAR",))
         circular = padding == "CIRCULAR"
         if circular:
             padding = "VALID"

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from linen_core.errors import LayerRankError, LayerShapeError
+from linen_core.layers._common import check_padding_word
 from linen_core.layers._staging import staged
 from linen_core.typing import Array
 
@@ -73,6 +74,7 @@ def _check(inputs: Array, window_shape: Any, strides: Any, padding: Any) -> None
         )
     if len(strides) != rank:
         raise LayerShapeError(name, "strides", strides, f"{rank} numbers, as the window")
+    check_padding_word(name, padding)
     if not isinstance(padding, str) and [len(pair) for pair in padding] != [2] * rank:
         raise LayerShapeError(name, "padding", padding, f"{rank} pairs, as the window")
 

@@ -101,11 +101,14 @@ def check_results(
     check_axes(transform, scope_path, "variable_axes", variable_axes, groups, makes_axis=True)
 
 
-def common_size(transform: str, given: int | None, unmapped: Any, axes: Any, values: Any) -> int:
+def common_size(
+    transform: str, where: str, given: int | None, unmapped: Any, axes: Any, values: Any
+) -> int:
     """Find the size of the axis that a transform maps over.
 
     Args:
       transform: its name, for the errors.
+      where: path of the module, for the errors.
       given: the size, if it was given.
       unmapped: stands for no axis.
       axes: the axis of each value.
@@ -116,13 +119,13 @@ def common_size(transform: str, given: int | None, unmapped: Any, axes: Any, val
     """
 
     def size(axis: Any, value: Any) -> Any:
-        leaves = jax.tree.leaves(value)
-        return leaves[0].shape[axis] if axis is not unmapped and leaves else ()
+        leaves = () if axis is unmapped else jax.tree.leaves(value)
+        return [np.shape(leaf)[axis] for leaf in leaves]
 
     found = set(jax.tree.leaves(jax.tree.map(size, axes, values, is_leaf=lambda x: x is None)))
     if len(found) > 1:
         msg = (
-            f"Cannot {transform} over axes of different sizes: found {sorted(found)}. "
+            f"Cannot {transform} {where} over axes of different sizes: found {sorted(found)}. "
             "Check in_axes and variable_axes."
         )
         raise ValueError(msg)
@@ -130,7 +133,7 @@ def common_size(transform: str, given: int | None, unmapped: Any, axes: Any, val
         return given
     if not found:
         argument = "length" if transform == "scan" else "axis_size"
-        msg = f"Cannot tell the size of the axis to {transform} over: nothing is mapped. Pass {argument}."
+        msg = f"Cannot {transform} {where}: nothing that is mapped tells the size of the axis. Pass {argument}."
         raise ValueError(msg)
     return int(found.pop())
 

@@ -143,7 +143,7 @@ def lift_scan(
     def run(lifted: Lifted, init: Any, *args: Any) -> Any:
         where = lifted.where
         check_axes("scan", where, "in_axes", in_axes, args)
-        steps = common_size("scan", length, broadcast, in_axes, args)
+        steps = common_size("scan", where, length, broadcast, in_axes, args)
         rng_groups = split_keys(lifted.rng_groups, splits, lambda key: jax.random.split(key, steps))
         fixed, carried, *scanned = lifted.variable_groups
         fixed, carried = lifted.share_immutable(fixed, carried)

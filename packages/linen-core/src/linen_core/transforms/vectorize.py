@@ -113,7 +113,7 @@ def lift_vmap(
         check_axes("vmap", where, "variable_axes", variable_in_axes, variable_groups)
         check_axes("vmap", where, "in_axes", in_axes, args)
         size = common_size(
-            "vmap", axis_size, None, (variable_in_axes, in_axes), (variable_groups, args)
+            "vmap", where, axis_size, None, (variable_in_axes, in_axes), (variable_groups, args)
         )
         reshard = _shards_over(spmd_axis_name, in_axes, args)
 
