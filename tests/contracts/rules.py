@@ -179,21 +179,12 @@ def declared_names(source: Source, modules: Mapping[str, Source]) -> list[str] |
     if source.stub is not None:
         return list(_reexported(ast.parse(source.stub), modules))
     for node in source.tree.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and _assigned(node) == ["__all__"]:
-            return [str(name) for name in ast.literal_eval(node.value)]
-        if isinstance(node, ast.Assign) and "__all__" in _assigned(node):
-            return []  # the names of a folder are listed in the stub
+        match node:
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                return [str(name) for name in ast.literal_eval(value)]
+            case ast.AnnAssign(target=ast.Name(id="__all__"), value=ast.expr() as value):
+                return [str(name) for name in ast.literal_eval(value)]
     return list(_reexported(source.tree, modules)) or None
-
-
-def _assigned(node: ast.Assign | ast.AnnAssign) -> list[str]:
-    """The plain names that a statement assigns to, in a tuple or not."""
-    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-    return [
-        part.id
-        for part in (target.elts if isinstance(target, ast.Tuple) else [target])
-        if isinstance(part, ast.Name)
-    ]
 
 
 def _reexported(tree: ast.Module, modules: Mapping[str, Source]) -> Iterator[str]:
@@ -204,8 +195,8 @@ def _reexported(tree: ast.Module, modules: Mapping[str, Source]) -> Iterator[str
                 yield from declared_names(modules[module], modules) or ()
             case ast.ImportFrom(names=names):
                 yield from (alias.name for alias in names if alias.asname == alias.name)
-            case ast.Assign(targets=[ast.Name(id=name)]) if not name.startswith("_"):
-                yield name
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name()) if name != "__all__":
+                yield name  # a module under another name: `summary = linen_summary`
 
 
 def declares_names(source: Source, modules: Mapping[str, Source]) -> Iterator[str]:
@@ -218,11 +209,14 @@ def face_defines_nothing(source: Source) -> Iterator[str]:
     if not source.is_face:
         return
     for node in source.tree.body[1:]:
-        is_names = isinstance(node, ast.Assign) and all(
-            name.startswith("__") for name in _assigned(node) or [""]
-        )
+        is_names = isinstance(node, ast.Assign) and _are_dunders(node.targets[0])
         if not isinstance(node, ast.Import | ast.ImportFrom) and not is_names:
             yield f"{source.module}:{node.lineno} defines something in the face"
+
+
+def _are_dunders(target: ast.expr) -> bool:
+    targets = target.elts if isinstance(target, ast.Tuple) else [target]
+    return all(ast.unparse(name).startswith("__") for name in targets)
 
 
 def short_file(source: Source) -> Iterator[str]:

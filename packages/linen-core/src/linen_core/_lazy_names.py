@@ -1,13 +1,14 @@
 """Public names, imported on first use.
 
-The stub `__init__.pyi` is the one list of what `linen_core` offers. Type checkers read it, and this file reads it at
-run time: its line `from linen_core.layers.dense import Dense as Dense` says which file to import when `Dense` is first
-used. Making all layer classes at once would take longer than the rest of `import linen_core`.
+The stub `__init__.pyi` beside an `__init__.py` is the one list of the names of that package. Type checkers read it, and
+this file reads it at run time: its line `from linen_core.layers.dense import Dense as Dense` says which file to import
+when `Dense` is first used. Making all layer classes at once would take longer than the rest of `import linen_core`.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import pkgutil
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from linen_core._optional_packages import import_optional
 
@@ -23,12 +24,19 @@ __all__ = ["lazy_names"]
 
 _ROOT = "linen_core"
 
+Home: TypeAlias = tuple[str, str | None]
+"""A module, and the name to take from it; None for the module itself."""
 
-def _read_stub() -> dict[str, tuple[str, str | None]]:
-    """Return where each public name comes from: a module and a name in it, None for the module itself."""
-    homes: dict[str, tuple[str, str | None]] = {}
-    for line in ast.parse(pkgutil.get_data(_ROOT, "__init__.pyi") or b"").body:
+
+@functools.cache
+def _homes(package: str) -> dict[str, Home]:
+    """Return where each name of a package comes from, as its stub says."""
+    homes: dict[str, Home] = {}
+    stub = "/".join([*package.split(".")[1:], "__init__.pyi"])
+    for line in ast.parse(pkgutil.get_data(_ROOT, stub) or b"").body:
         match line:
+            case ast.ImportFrom(module=str(module), names=[ast.alias(name="*")]):
+                homes |= _homes(module)
             case ast.ImportFrom(module=str(module), names=names):
                 homes |= {alias.name: (module, alias.name) for alias in names}
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=module)):
@@ -36,44 +44,32 @@ def _read_stub() -> dict[str, tuple[str, str | None]]:
     return homes
 
 
-_HOMES = _read_stub()
+def _is_ours(home: Home) -> bool:
+    return home[0].partition(".")[0] == _ROOT
 
 
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] == _ROOT
-
-
-def _load(name: str) -> Any:
-    module, attribute = _HOMES[name]
-    if not _is_ours(module):
-        return import_optional(module, attribute)
+def _load(home: Home) -> Any:
+    module, name = home
+    if name is None or not _is_ours(home):
+        return import_optional(module, name)
     if module == _ROOT:
-        return importlib.import_module(f"{_ROOT}.{name}")
+        return importlib.import_module(f"{module}.{name}")
     # As the statement `from module import name` does: a name that `module` lacks may be a file of its folder.
     return getattr(__import__(module, fromlist=[name]), name)
 
 
 def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], Sequence[str]]:
-    """Return `__getattr__`, `__dir__` and `__all__` of a package whose names are imported on first use.
-
-    Args:
-      package: ``linen_core``, or a folder of it: then the names that come from its files.
-    """
-    names = {
-        name
-        for name, (module, _) in _HOMES.items()
-        if package == _ROOT or module.startswith(f"{package}.")
-    }
+    """Return `__getattr__`, `__dir__` and `__all__` of a package that has a stub."""
+    homes = _homes(package)
+    declared = sorted(name for name, home in homes.items() if _is_ours(home))
 
     def __getattr__(name: str) -> Any:  # noqa: N807
-        if name not in names:
+        if name not in homes:
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg, name=name, obj=sys.modules[package])
-        value = _load(name)
+        value = _load(homes[name])
         setattr(sys.modules[package], name, value)  # found at once from now on
         return value
-
-    declared = sorted(name for name in names if _is_ours(_HOMES[name][0]))
 
     def __dir__() -> list[str]:  # noqa: N807
         return sorted({*vars(sys.modules[package]), *declared})
@@ -82,19 +78,22 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
 
 
 class _PathFinder(MetaPathFinder, Loader):
-    """Imports a module by its name in the stub: `linen_core.linear` for `linen_core.layers.linear`.
+    """Imports `linen_core.linear`, the path that programs know from flax, as `linen_core.layers.linear`.
 
-    These are the paths that programs know from flax. Both paths give the same module object.
+    The rule: a module that the stub lists under another name than its own can be imported by both. There is one module
+    object.
     """
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
         package, _, name = fullname.rpartition(".")
-        if package != _ROOT or _HOMES.get(name, (_ROOT, name))[0] == _ROOT:
+        home = _homes(_ROOT).get(name)
+        if package != _ROOT or home is None or home[0] == _ROOT:
             return None
-        return ModuleSpec(fullname, self) if isinstance(_load(name), ModuleType) else None
+        return ModuleSpec(fullname, self) if isinstance(_load(home), ModuleType) else None
 
     def exec_module(self, module: ModuleType) -> None:
-        sys.modules[module.__name__] = _load(module.__name__.rpartition(".")[2])
+        # As a file that says `sys.modules[__name__] = ...`: the import system takes the module that it finds there.
+        sys.modules[module.__name__] = _load(_homes(_ROOT)[module.__name__.rpartition(".")[2]])
 
 
 sys.meta_path.append(_PathFinder())

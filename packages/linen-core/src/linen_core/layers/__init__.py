@@ -1,6 +1,6 @@
 """The standard layers, the functions between them, and the initializers of their parameters.
 
-A file of this folder is imported when a name of it is first used. `linen_core/__init__.pyi` lists the names.
+The names are listed in `__init__.pyi`. A file is imported when a name of it is first used.
 """
 
 from linen_core._lazy_names import lazy_names
