@@ -95,6 +95,11 @@ def test_the_package_has_what_its_stub_says(package):
     assert [name for name in names if getattr(package, name) is not said[name]] == []
 
 
+@pytest.mark.parametrize("package", [nn.transforms, nn.spmd], ids=lambda package: package.__name__)
+def test_a_folder_has_the_names_that_its_files_declare(package):
+    assert package.__all__ == sorted(rules.declared_names(CORE[package.__name__], CORE))
+
+
 def test_every_name_of_the_face_is_found():
     for name in nn.__all__:
         assert getattr(nn, name) is not None

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 from linen_core._optional_packages import import_optional
 
-__all__ = ["lazy_names"]
+__all__ = ["declare_imported", "lazy_names"]
 
 _ROOT = "linen_core"
 
@@ -75,6 +75,16 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
         return sorted({*vars(sys.modules[package]), *declared})
 
     return __getattr__, __dir__, declared
+
+
+def declare_imported(package: str) -> None:
+    """Set `__all__` of a package to the public names that it imported from its files, the files themselves left out."""
+    names = vars(sys.modules[package])
+    names["__all__"] = sorted(
+        name
+        for name, value in names.items()
+        if not (name.startswith("_") or isinstance(value, ModuleType))
+    )
 
 
 class _PathFinder(MetaPathFinder, Loader):

@@ -3,6 +3,7 @@
 The names are those that its files declare.
 """
 
+from linen_core import _lazy_names
 from linen_core.transforms._modules import Target as Target
 from linen_core.transforms._modules import lift_transform as lift_transform
 from linen_core.transforms.axes import *
@@ -16,3 +17,5 @@ from linen_core.transforms.rematerialize import *
 from linen_core.transforms.vectorize import *
 from linen_core.typing import In as In
 from linen_core.typing import Out as Out
+
+_lazy_names.declare_imported(__name__)
