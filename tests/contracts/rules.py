@@ -32,6 +32,9 @@ class Source:
     is_face: bool = False
     """Whether it is the `__init__` of its package's root."""
 
+    stub: str | None = None
+    """The text of the stub that type checkers read in its place."""
+
     @property
     def package(self) -> str:
         return self.module.partition(".")[0]
@@ -159,7 +162,7 @@ def _is_public(dotted: str, modules: Mapping[str, Source]) -> bool:
     if dotted in _submodules(modules):
         return True
     module, _, name = dotted.rpartition(".")
-    return module in modules and name in (declared_names(modules[module].tree) or ())
+    return module in modules and name in (declared_names(modules[module], modules) or ())
 
 
 def _submodules(modules: Mapping[str, Source]) -> set[str]:
@@ -171,45 +174,49 @@ def _submodules(modules: Mapping[str, Source]) -> set[str]:
     }
 
 
-def declared_names(tree: ast.Module) -> list[str] | None:
-    """What `__all__` lists, None where there is none."""
-    for node in tree.body:
+def declared_names(source: Source, modules: Mapping[str, Source]) -> list[str] | None:
+    """The names of the stub, else those that `__all__` lists, else those re-exported; None where there is none."""
+    if source.stub is not None:
+        return list(_reexported(ast.parse(source.stub), modules))
+    for node in source.tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
                 return [str(name) for name in ast.literal_eval(value)]
             case ast.AnnAssign(target=ast.Name(id="__all__"), value=ast.expr() as value):
                 return [str(name) for name in ast.literal_eval(value)]
-    return None
+    return list(_reexported(source.tree, modules)) or None
 
 
-def is_another_path(tree: ast.Module) -> bool:
-    """Whether the file, once imported, is replaced by the file that it is another path of."""
-    last = tree.body[-1] if tree.body else None
-    return isinstance(last, ast.Assign) and ast.unparse(last.targets[0]) == "sys.modules[__name__]"
+def _reexported(tree: ast.Module, modules: Mapping[str, Source]) -> Iterator[str]:
+    """The names that a type checker takes as imported for others: `as` the same name, or with a star."""
+    for item in tree.body:
+        match item:
+            case ast.ImportFrom(module=str(module), names=[ast.alias(name="*")]):
+                yield from declared_names(modules[module], modules) or ()
+            case ast.ImportFrom(names=names):
+                yield from (alias.name for alias in names if alias.asname == alias.name)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name()) if name != "__all__":
+                yield name  # a module under another name: `summary = linen_summary`
 
 
-def declares_names(source: Source) -> Iterator[str]:
-    if declared_names(source.tree) is None and not is_another_path(source.tree):
+def declares_names(source: Source, modules: Mapping[str, Source]) -> Iterator[str]:
+    if declared_names(source, modules) is None:
         yield f"{source.module} has no __all__"
 
 
 def face_defines_nothing(source: Source) -> Iterator[str]:
-    """The root's `__init__` imports and says `__all__`: no function, no class, no other statement.
-
-    It may import other things for a type checker than at run time.
-    """
+    """The root's `__init__` imports and says `__all__`: no function, no class, no other statement."""
     if not source.is_face:
         return
-    body = [inner for node in source.tree.body[1:] for inner in _unfold_type_checking(node)]
-    for node in body:
-        is_names = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("__")
+    for node in source.tree.body[1:]:
+        is_names = isinstance(node, ast.Assign) and _are_dunders(node.targets[0])
         if not isinstance(node, ast.Import | ast.ImportFrom) and not is_names:
             yield f"{source.module}:{node.lineno} defines something in the face"
 
 
-def _unfold_type_checking(node: ast.stmt) -> list[ast.stmt]:
-    is_check = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    return [*node.body, *node.orelse] if is_check else [node]
+def _are_dunders(target: ast.expr) -> bool:
+    targets = target.elts if isinstance(target, ast.Tuple) else [target]
+    return all(ast.unparse(name).startswith("__") for name in targets)
 
 
 def short_file(source: Source) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -129,6 +130,17 @@ def test_core_wheel_runs_a_model_and_names_what_is_missing(core_python):
         "Module.tabulate": table,
         "nn.FrozenDict": frozen,
     }
+
+
+def test_core_wheel_is_typed_without_the_sister_packages(core_python, tmp_path):
+    program = tmp_path / "program.py"
+    names = ("Dense", "FrozenDict", "tabulate", "summary")
+    lines = [f"reveal_type(nn.{name})" for name in names]
+    program.write_text("\n".join(["import linen_core as nn", *lines]))
+    command = (sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary")
+    cache = ("--python-executable", core_python, f"--cache-dir={tmp_path / 'cache'}")
+    found = re.findall(r'note: Revealed type is "(.*?)[("]', run(*command, *cache, str(program)))
+    assert found == ["def ", "Any", "Any", "Any"]
 
 
 def test_three_wheels_work_together(tmp_path):

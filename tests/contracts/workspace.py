@@ -34,7 +34,13 @@ def read_source(path: Path, folder: Path) -> Source:
     parts = path.relative_to(folder).with_suffix("").parts
     is_init = parts[-1] == "__init__"
     module = ".".join(parts[:-1] if is_init else parts)
-    return Source(module, path.read_text("utf-8"), is_face=is_init and len(parts) == 2)
+    stub = path.with_suffix(".pyi")
+    return Source(
+        module,
+        path.read_text("utf-8"),
+        is_face=is_init and len(parts) == 2,
+        stub=stub.read_text("utf-8") if stub.exists() else None,
+    )
 
 
 @functools.cache

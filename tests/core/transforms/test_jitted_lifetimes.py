@@ -135,7 +135,7 @@ def test_a_recorded_run_is_not_kept():
     assert used.read
     del used
     gc.collect()
-    assert not [o for o in gc.get_objects() if type(o).__module__ == "linen_core.module.touched"]
+    assert not [o for o in gc.get_objects() if type(o).__module__ == nn.Touched.__module__]
 
 
 def test_a_new_interceptor_compiles_nothing(caplog):

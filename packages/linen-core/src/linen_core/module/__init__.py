@@ -14,8 +14,8 @@ from linen_core.module.sharing import compact_name_scope as compact_name_scope
 from linen_core.module.sharing import merge_param as merge_param
 from linen_core.module.sharing import share_scope as share_scope
 from linen_core.module.state import SetupState as SetupState
-from linen_core.module.touched import Touched as Touched
-from linen_core.module.touched import touched as touched
+from linen_core.module.usage import Touched as Touched
+from linen_core.module.usage import touched as touched
 from linen_core.module.wrapping import compact as compact
 from linen_core.module.wrapping import nowrap as nowrap
 from linen_core.module.wrapping import wrap_method_once as wrap_method_once

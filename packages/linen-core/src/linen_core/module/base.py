@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
-from linen_core._doorways import resolve_sister
 from linen_core._jax_compat import api_boundary
+from linen_core._optional_packages import import_optional
 from linen_core.errors import (
     CallUnbindOnUnboundModuleError,
     IncorrectPostInitOverrideError,
@@ -560,7 +560,7 @@ class Module(ModuleVariables):
           >>> "Total Parameters: 8" in table
           True
         """
-        tabulate = resolve_sister("linen_summary", "tabulate")
+        tabulate = import_optional("linen_summary", "tabulate")
         return tabulate(  # type: ignore[no-any-return]
             self,
             rngs,

@@ -22,7 +22,6 @@ __all__ = [
     "LogicallyPartitioned",
     "RulesFallback",
     "get_logical_axis_rules",
-    "is_logical_spec",
     "logical_axis_rules",
     "logical_to_mesh",
     "logical_to_mesh_axes",

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_core.errors import LazyStoreTracedError, ScopeParamNotFoundError
-from linen_core.layers import BatchNorm, Dense, Dropout
+from linen_core.layers.batch_norm import BatchNorm
+from linen_core.layers.dense import Dense
+from linen_core.layers.stochastic import Dropout
 from linen_core.module import Module, compact
 from linen_core.testing._cases import Variables
 from linen_core.testing._expect import expect, expect_error, expect_values, leaf_paths, value_at

@@ -11,15 +11,7 @@ import numpy as np
 from linen_core.errors import TransformAxisError
 from linen_core.typing import In, Out
 
-__all__ = [
-    "broadcast",
-    "change_boxes",
-    "check_axes",
-    "check_results",
-    "common_size",
-    "split_in_out",
-    "split_keys",
-]
+__all__ = ["broadcast"]
 
 
 class _Broadcast:

@@ -13,7 +13,7 @@ from linen_core._context import current_context
 from linen_core._jax_compat import named_scope
 from linen_core.module.interceptors import method_name
 
-__all__ = ["label_call", "named_call"]
+__all__ = ["named_call"]
 
 
 @contextlib.contextmanager

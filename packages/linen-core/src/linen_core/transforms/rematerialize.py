@@ -16,7 +16,7 @@ from linen_core.transforms._packing import Lifted, lifts_scopes
 from linen_core.transforms._static import StaticArguments
 from linen_core.transforms.loop import lift_scan
 
-__all__ = ["checkpoint", "remat", "remat_scan", "rematerialize"]
+__all__ = ["checkpoint", "remat", "remat_scan"]
 
 _ALL_AXES: Mapping[Any, Any] = MappingProxyType({True: 0})
 _ALL_SPLIT: Mapping[Any, bool] = MappingProxyType({True: True})
