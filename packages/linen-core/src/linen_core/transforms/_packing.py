@@ -28,6 +28,7 @@ from linen_core.filters import (
 from linen_core.scope.origin import Origin
 from linen_core.scope.scope import Scope
 from linen_core.store.view import snapshot_mapping
+from linen_core.typing import PyTree
 
 __all__ = ["Groups", "Lifted", "lifts_scopes", "unzip"]
 
@@ -54,7 +55,7 @@ class Lifted:
 
     def __init__(
         self,
-        scopes: Any,
+        scopes: PyTree,
         in_filters: Sequence[CollectionFilter],
         out_filters: Sequence[CollectionFilter],
         rng_filters: Sequence[Filter],
@@ -159,7 +160,9 @@ class Lifted:
             is_filter_empty(intersect_filters(scope.mutable, collections)) for scope in self.scopes
         )
 
-    def share_immutable(self, shared: Any, carried: Any) -> tuple[Any, Any]:
+    def share_immutable(
+        self, shared: tuple[dict[str, Any], ...], carried: tuple[dict[str, Any], ...]
+    ) -> tuple[Any, Any]:
         """Move collections that a loop cannot write from its carried variables to those that all steps share.
 
         Args:
@@ -173,7 +176,7 @@ class Lifted:
             pairs.append(({**fixed, **others}, writable))
         return unzip(pairs)
 
-    def close(self, scopes: Any) -> Groups:
+    def close(self, scopes: PyTree) -> Groups:
         """End the use of opened scopes and return what was written, in groups of the out filters.
 
         Raises:
@@ -225,7 +228,7 @@ def lifts_scopes(
     """
 
     def decorate(run: Callable[..., Any]) -> Callable[..., Any]:
-        def lifted_run(scopes: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def lifted_run(scopes: PyTree, /, *args: PyTree, **kwargs: object) -> Any:
             if kwargs and not takes_kwargs:
                 msg = f"{name} takes no keyword arguments: {', '.join(kwargs)} is ignored. Pass it by position."
                 warnings.warn(msg, RuntimeWarning, stacklevel=2)
