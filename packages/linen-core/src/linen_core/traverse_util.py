@@ -455,7 +455,7 @@ def _by_path(item: tuple[tuple[str, ...], Any]) -> tuple[str, ...]:
     return item[0]
 
 
-def _checked(inputs: PyTree) -> Mapping[str, Any]:
+def _checked(inputs: object) -> Mapping[str, Any]:
     if not isinstance(inputs, Mapping):
         msg = f"Can pick values of nested dicts only, found {type(inputs).__name__}."
         raise ValueError(msg)

@@ -137,7 +137,7 @@ class PromoteDtypeFn(Protocol):
     """A stand-in for `linen_core.dtypes.promote_dtype`, as layers take it."""
 
     def __call__(
-        self, args: PromotedT, /, *, dtype: Dtype | None = None, inexact: bool = True
+        self, args: PromotedT, /, *, dtype: Any = None, inexact: bool = True
     ) -> PromotedT: ...
 
 

@@ -58,7 +58,7 @@ def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
     return y + lax.reshape(bias, shape)
 
 
-def rounds_as_one(contracted: int, dtype: Dtype, *arrays: object) -> bool:
+def rounds_as_one(contracted: int, dtype: Dtype | None, *arrays: object) -> bool:
     """Tell whether a product plus a bias has the same bits compiled as one program and as two.
 
     So it is in float32, where the product is rounded before the sum either way, unless the product

@@ -158,7 +158,7 @@ def _operand_gradient(
     contract: tuple[Sequence[int], Sequence[int]],
     batch: tuple[Sequence[int], Sequence[int]],
     is_left: bool,
-    preferred_element_type: Dtype,
+    preferred_element_type: Dtype | None,
 ) -> Array:
     """Give the gradient of one operand of a product: the result's gradient times the other operand.
 
@@ -238,7 +238,7 @@ def _quantized_dot_fwd(
     out_grad_scale: Array,
     out_grad_amax_history: Array,
     dimension_numbers: DotDimensionNumbers,
-    preferred_element_type: Dtype,
+    preferred_element_type: Dtype | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     res = (q_lhs, lhs_scale, q_rhs, rhs_scale, out_grad_scale, out_grad_amax_history)
     out = quantized_dot(
@@ -258,7 +258,7 @@ def _quantized_dot_fwd(
 
 def _quantized_dot_bwd(
     dimension_numbers: DotDimensionNumbers,
-    preferred_element_type: Dtype,
+    preferred_element_type: Dtype | None,
     res: tuple[Array, ...],
     g: Array,
 ) -> tuple[Any, ...]:
@@ -373,7 +373,7 @@ def dot_general_with_precision(
 def _dot_general_with_precision_jvp(
     dimension_numbers: DotDimensionNumbers,
     precision: PrecisionLike,
-    preferred_element_type: Dtype,
+    preferred_element_type: Dtype | None,
     primals: tuple[Array, Array],
     tangents: tuple[Array, Array],
 ) -> tuple[Array, Array]:

@@ -194,7 +194,7 @@ def _convolve(
     mask: Array | None,
     window: Window,
     groups: int,
-    dtype: Dtype,
+    dtype: Dtype | None,
     precision: PrecisionLike,
     shared: bool,
     promote: PromoteDtypeFn = promote_dtype,

@@ -42,9 +42,9 @@ def _convolve(
     bias: Array | None,
     mask: Array | None,
     window: _Window,
-    dtype: Dtype,
+    dtype: Dtype | None,
     precision: PrecisionLike,
-    preferred_element_type: Dtype,
+    preferred_element_type: Dtype | None,
     promote: PromoteDtypeFn = promote_dtype,
 ) -> Array:
     batch = inputs.shape[: inputs.ndim - (window.rank + 1)]

@@ -38,7 +38,7 @@ def _affine_steps(
     bias: Array | None,
     dimensions: Dimensions,
     bias_shape: tuple[int, ...],
-    dtype: Dtype,
+    dtype: Dtype | None,
     precision: PrecisionLike,
 ) -> Array:
     inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=dtype)
@@ -281,7 +281,7 @@ def _einsum(
     bias: Array | None,
     equation: str,
     bias_shape: tuple[int, ...],
-    dtype: Dtype,
+    dtype: Dtype | None,
     options: tuple[Any, Any],
 ) -> Array:
     inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=dtype)

@@ -29,9 +29,7 @@ class PromoteDtypeFn(Protocol):
     2
     """
 
-    def __call__(
-        self, *args: ArrayLike | None, dtype: Dtype | None = None, inexact: bool = True
-    ) -> list[Any]: ...
+    def __call__(self, *args: Any, dtype: Any = None, inexact: bool = True) -> list[Any]: ...
 
 
 def canonicalize_dtype(
@@ -90,7 +88,7 @@ def promote_dtype(
     return [None if x is None else jnp.asarray(x, dtype) for x in args]
 
 
-def _agree(args: tuple[Any, ...], dtype: Dtype, inexact: bool) -> bool:
+def _agree(args: tuple[Any, ...], dtype: Dtype | None, inexact: bool) -> bool:
     """Tell whether all values are arrays of the wanted dtype already, so that nothing is to do."""
     common = None if dtype is None else np.dtype(dtype)
     for x in args:

@@ -17,7 +17,7 @@ from linen_core.layers._where import where
 from linen_core.layers.dtypes import canonicalize_dtype
 from linen_core.module import Module, compact, nowrap
 from linen_core.transforms import map_variables
-from linen_core.typing import Array, Axes, Dtype, Initializer, PyTree
+from linen_core.typing import Array, Axes, Collections, Dtype, Initializer
 
 __all__ = ["SpectralNorm", "WeightNorm"]
 
@@ -78,7 +78,7 @@ class SpectralNorm(Module):
         def forward(layer: Module) -> Any:
             return layer(*args, **kwargs)
 
-        def normalized(variables: PyTree) -> Any:
+        def normalized(variables: Collections) -> Any:
             return jax.tree_util.tree_map_with_path(
                 lambda path, value: self._spectral_normalize(path, value, update_stats), variables
             )
@@ -185,7 +185,7 @@ class WeightNorm(Module):
         def forward(layer: Module) -> Any:
             return layer(*args, **kwargs)
 
-        def normalized(variables: PyTree) -> Any:
+        def normalized(variables: Collections) -> Any:
             return jax.tree_util.tree_map_with_path(self._l2_normalize, variables)
 
         lifted = map_variables(forward, trans_in_fn=normalized, init=self.is_initializing())

@@ -18,10 +18,10 @@ from linen_core.errors import UnknownAxisError
 from linen_core.typing import (
     Array,
     ArrayPytree,
+    AxisName,
     LogicalPartitionSpec,
     LogicalPartitionSpecPytree,
     LogicalRules,
-    PyTree,
 )
 
 __all__ = [
@@ -122,7 +122,7 @@ def _assign(
     return assigned
 
 
-def _taken(axes: PyTree) -> set[Any]:
+def _taken(axes: AxisName | Sequence[object]) -> set[Any]:
     return set(jax.tree.leaves(axes)) - {_UNASSIGNED, PartitionSpec.UNCONSTRAINED, None}
 
 

@@ -198,7 +198,7 @@ def lift_call(
         name = getattr(method, "__name__", type(module).__name__)
 
         @functools.wraps(method)
-        def run(scopes: PyTree, /, *args: PyTree, **kwargs: object) -> Any:
+        def run(scopes: PyTree, /, *args: object, **kwargs: object) -> Any:
             opened = scopes if multi_scope else [scopes]
             return _run_inside(
                 module, passage, method, name, opened, args, kwargs, state, cls, named

@@ -30,10 +30,13 @@ from linen_core.scope.scope import Scope
 from linen_core.store.view import snapshot_mapping
 from linen_core.typing import PyTree
 
-__all__ = ["Groups", "Lifted", "lifts_scopes", "unzip"]
+__all__ = ["Group", "Groups", "Lifted", "lifts_scopes", "unzip"]
 
-Groups: TypeAlias = tuple[tuple[dict[str, Any], ...], ...]
-"""Collections, or RNG streams: for each filter, for each scope, by name."""
+Group: TypeAlias = tuple[dict[str, Any], ...]
+"""Collections, or RNG streams: for each scope, by name."""
+
+Groups: TypeAlias = tuple[Group, ...]
+"""The same for each filter."""
 
 
 class Lifted:
@@ -160,9 +163,7 @@ class Lifted:
             is_filter_empty(intersect_filters(scope.mutable, collections)) for scope in self.scopes
         )
 
-    def share_immutable(
-        self, shared: tuple[dict[str, Any], ...], carried: tuple[dict[str, Any], ...]
-    ) -> tuple[Any, Any]:
+    def share_immutable(self, shared: Group, carried: Group) -> tuple[Any, Any]:
         """Move collections that a loop cannot write from its carried variables to those that all steps share.
 
         Args:
@@ -228,7 +229,7 @@ def lifts_scopes(
     """
 
     def decorate(run: Callable[..., Any]) -> Callable[..., Any]:
-        def lifted_run(scopes: PyTree, /, *args: PyTree, **kwargs: object) -> Any:
+        def lifted_run(scopes: PyTree, /, *args: object, **kwargs: object) -> Any:
             if kwargs and not takes_kwargs:
                 msg = f"{name} takes no keyword arguments: {', '.join(kwargs)} is ignored. Pass it by position."
                 warnings.warn(msg, RuntimeWarning, stacklevel=2)
@@ -281,7 +282,7 @@ def _snapshot(collections: dict[str, Any]) -> dict[str, Any]:
     return {col: snapshot_mapping(values) for col, values in collections.items()}
 
 
-def _split(values: dict[str, Any], filters: Sequence[Filter]) -> tuple[dict[str, Any], ...]:
+def _split(values: dict[str, Any], filters: Sequence[Filter]) -> Group:
     return group_collections(values, filters)
 
 

@@ -17,7 +17,6 @@ from linen_core import traverse_util
 from linen_core.module.base import Module
 from linen_core.scope.scope import Scope
 from linen_core.transforms._packing import Groups, Lifted
-from linen_core.typing import PyTree
 
 __all__ = ["Trace"]
 
@@ -49,7 +48,7 @@ class Trace:
         self._has_run = False
 
     def run(
-        self, variable_groups: Groups, rng_groups: Groups, /, *args: PyTree, **kwargs: object
+        self, variable_groups: Groups, rng_groups: Groups, /, *args: object, **kwargs: object
     ) -> Any:
         """Call the function, for JAX to trace; return the result, the groups written and the effects."""
         self._has_run = True

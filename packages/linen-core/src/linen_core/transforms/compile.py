@@ -19,7 +19,7 @@ from linen_core.transforms._modules import Target, is_module_class, lift_call, m
 from linen_core.transforms._packing import Groups, Lifted, lifts_scopes
 from linen_core.transforms._sharing import Trace
 from linen_core.transforms._static import StaticArguments
-from linen_core.typing import Methods, PyTree
+from linen_core.typing import Methods
 
 __all__ = ["fold_rngs", "jit"]
 
@@ -34,7 +34,7 @@ def jit(
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
     donate_argnums: int | Iterable[int] = (),
-    device: object = None,
+    device: jax.Device | None = None,
     backend: str | None = None,
     methods: Methods | None = None,
 ) -> Target:
@@ -173,7 +173,7 @@ def lift_jit(
         _variable_groups: Groups,
         _rng_groups: Groups,
         /,
-        *_args: PyTree,
+        *_args: object,
         **_kwargs: object,
     ) -> Any:
         # JAX confuses keyword arguments with parameters of these names, positional or not
@@ -182,7 +182,7 @@ def lift_jit(
 
     def lift(fn: Callable[..., Any], facts: Hashable | None, module: Module) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "jit", takes_kwargs=True)
-        def run(lifted: Lifted, /, *args: PyTree, **kwargs: object) -> Any:
+        def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
             if facts is None:
                 return _run_inline(fn, lifted, args, kwargs)
             trace = Trace(fn, lifted, module)
@@ -215,7 +215,7 @@ def lift_fold_rngs(
         del facts, module
 
         @lifts_scopes((variables,), (variables,), (rngs,), "fold_rngs", takes_kwargs=True)
-        def run(lifted: Lifted, /, *args: PyTree, **kwargs: object) -> Any:
+        def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
             return _run_inline(fn, lifted, args, kwargs)
 
         return run
@@ -283,7 +283,7 @@ def _lift_forked(
         lift = transform(**options)
 
         @functools.wraps(fn)
-        def wrapped(self: Module, *args: PyTree, **kwargs: object) -> Any:
+        def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
             def lift_one(core_fn: Callable[..., Any]) -> Callable[..., Any]:
                 return lift(core_fn, facts, self)  # type: ignore[no-any-return]
 

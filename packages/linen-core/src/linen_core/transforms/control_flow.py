@@ -13,7 +13,7 @@ from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.transforms._loop_carry import CarryWatch
 from linen_core.transforms._modules import lift_direct
-from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
+from linen_core.transforms._packing import Group, Lifted, lifts_scopes, unzip
 from linen_core.typing import Array, PyTree
 
 __all__ = ["cond", "switch", "while_loop"]
@@ -201,12 +201,12 @@ def while_loop(
                     for group, split in zip(lifted.rng_groups, splits, strict=True)
                 )
 
-            def goes_on(loop: PyTree) -> Any:
+            def goes_on(loop: tuple[Array, Group, PyTree]) -> Any:
                 step, carried, value = loop
                 opened = lifted.open((carried, fixed), streams(-step), mutable=False)
                 return cond_core(opened, value)
 
-            def body(loop: PyTree) -> Any:
+            def body(loop: tuple[Array, Group, PyTree]) -> Any:
                 step, carried, value = loop
                 opened = lifted.open((carried, fixed), streams(step))
                 value = body_core(opened, value)

@@ -13,7 +13,7 @@ from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.module.wrapping import wrap_method_once
 from linen_core.transforms._modules import lift_call, lift_direct
-from linen_core.transforms._packing import Lifted, lifts_scopes
+from linen_core.transforms._packing import Group, Lifted, lifts_scopes
 from linen_core.typing import PyTree
 
 __all__ = ["custom_vjp", "grad", "jvp", "value_and_grad", "vjp"]
@@ -71,7 +71,7 @@ def vjp(
             def run(lifted: Lifted, *args: PyTree) -> Any:
                 by, others = lifted.variable_groups
 
-                def pure(by: PyTree, *args: PyTree) -> Any:
+                def pure(by: Group, *args: PyTree) -> Any:
                     opened = lifted.open((by, others), lifted.rng_groups)
                     result = core_fn(opened, *args)
                     result, aux = result if has_aux else (result, ())
@@ -257,7 +257,7 @@ def jvp(
             def run(lifted: Lifted, *args: PyTree) -> Any:
                 by, others = lifted.variable_groups
 
-                def pure(by: PyTree, args: tuple[Any, ...]) -> Any:
+                def pure(by: Group, args: tuple[Any, ...]) -> Any:
                     opened = lifted.open((by, others), lifted.rng_groups)
                     return core_fn(opened, *args), lifted.close(opened)
 
@@ -317,7 +317,7 @@ def custom_vjp(
         return lift_custom_vjp(core_fn, core_forward, backward_fn, grad_vars, nondiff_argnums)
 
     @functools.wraps(fn)
-    def wrapped(self: Module, *args: PyTree, **kwargs: object) -> Any:
+    def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
         return lift_call(transform, methods, self, args, kwargs, multi_scope=False)
 
     return wrapped
@@ -336,11 +336,11 @@ def lift_custom_vjp(
     def run(lifted: Lifted, *args: PyTree) -> Any:
         by, others = lifted.variable_groups
 
-        def pure(by: PyTree, *args: PyTree) -> Any:
+        def pure(by: Group, *args: PyTree) -> Any:
             opened = lifted.open((by, others), lifted.rng_groups)
             return fn(opened, *args), lifted.close(opened)
 
-        def forward(by: PyTree, *args: PyTree) -> Any:
+        def forward(by: Group, *args: PyTree) -> Any:
             opened = lifted.open((by, others), lifted.rng_groups)
             result, residuals = forward_fn(opened, *args)
             return (result, lifted.close(opened)), residuals

@@ -12,7 +12,7 @@ from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.transforms._loop_carry import CarryWatch
 from linen_core.transforms._modules import Target, lift_transform
-from linen_core.transforms._packing import Groups, Lifted, lifts_scopes, unzip
+from linen_core.transforms._packing import Group, Groups, Lifted, lifts_scopes, unzip
 from linen_core.transforms._scan_axes import scan_axes
 from linen_core.transforms.axes import (
     broadcast,
@@ -151,14 +151,12 @@ def lift_scan(
         scanned_in = change_boxes(meta.remove_axis, scanned, variable_in_axes, params)
         check_axes("scan", where, "variable_axes", variable_in_axes, scanned_in)
 
-        def step(
-            fixed: PyTree, carry: PyTree, scanned: PyTree, rng_groups: Groups, args: tuple[Any, ...]
-        ) -> Any:
+        def step(fixed: Group, carry: PyTree, scanned: Groups, rngs: Groups, args: PyTree) -> Any:
             carried, value = carry
             groups = (fixed, carried, *scanned)
             if data_transform is not None:
-                groups, rng_groups = data_transform(groups, rng_groups)
-            scopes = lifted.open(groups, rng_groups)
+                groups, rngs = data_transform(groups, rngs)
+            scopes = lifted.open(groups, rngs)
             value, results = fn(scopes, value, *args)
             fixed_out, written, *scanned_out = lifted.close(scopes)
             watch.step(carried, written)

@@ -10,14 +10,14 @@ from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter, subtract_filters
 from linen_core.transforms._modules import Target, lift_transform
 from linen_core.transforms._packing import Lifted, lifts_scopes
-from linen_core.typing import Axis, Methods, PyTree
+from linen_core.typing import Axis, Collections, Methods
 
 __all__ = ["add_metadata_axis", "map_variables"]
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
-def _same(variables: PyTree) -> Any:
+def _same(variables: Collections) -> Any:
     return variables
 
 
@@ -91,7 +91,7 @@ def lift_map_variables(
     @lifts_scopes(
         (mapped_collections, variables), out_filters, (rngs,), "map_variables", takes_kwargs=True
     )
-    def run(lifted: Lifted, /, *args: PyTree, **kwargs: object) -> Any:
+    def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
         mapped, others = lifted.variable_groups
         if init and lifted.writes(True):
             scopes = lifted.open((mapped, others), lifted.rng_groups)

@@ -13,7 +13,6 @@ from linen_core._context import current_context
 from linen_core._jax_compat import named_scope
 from linen_core.module.base import Module
 from linen_core.module.interceptors import method_name
-from linen_core.typing import PyTree
 
 __all__ = ["label_call", "named_call"]
 
@@ -65,7 +64,7 @@ def named_call(class_fn: Callable[..., Any], force: bool = True) -> Callable[...
     suffix = "" if name == "__call__" else f".{name}"
 
     @functools.wraps(class_fn)
-    def wrapped(self: Module, *args: PyTree, **kwargs: object) -> Any:
+    def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
         if self._state.in_setup or not (force or current_context().named_calls):
             return class_fn(self, *args, **kwargs)
         label = (self.name or type(self).__name__) + suffix

@@ -15,7 +15,7 @@ from linen_core.transforms._modules import Target, lift_call, lift_transform, ma
 from linen_core.transforms._packing import Groups, Lifted, lifts_scopes
 from linen_core.transforms._static import StaticArguments
 from linen_core.transforms.loop import lift_scan
-from linen_core.typing import Methods, PyTree
+from linen_core.typing import Methods
 
 __all__ = ["checkpoint", "remat", "remat_scan", "rematerialize"]
 
@@ -103,7 +103,7 @@ def _rematerialized(
     static = StaticArguments("remat", fn, options.get("static_argnums", ()))
 
     @functools.wraps(fn)
-    def wrapped(self: Module, *args: PyTree, **kwargs: object) -> Any:
+    def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
         present = static.present(args) if skips_absent else static.positions(self, args)
         call_options = {**options, "static_argnums": present, "static_argnames": static.names}
 
@@ -135,12 +135,12 @@ def lift_checkpoint(
         raise NotImplementedError(msg)
 
     @lifts_scopes((variables,), (variables,), (rngs,), "remat", takes_kwargs=True)
-    def run(lifted: Lifted, /, *args: PyTree, **kwargs: object) -> Any:
+    def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
         static = {name: value for name, value in kwargs.items() if name in static_argnames}
         traced = {name: value for name, value in kwargs.items() if name not in static}
 
         def rematted(
-            variable_groups: Groups, rng_groups: Groups, /, *args: PyTree, **kwargs: object
+            variable_groups: Groups, rng_groups: Groups, /, *args: object, **kwargs: object
         ) -> Any:
             scopes = lifted.open(variable_groups, rng_groups)
             result = fn(scopes, *args, **kwargs, **static)
