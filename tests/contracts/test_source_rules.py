@@ -12,6 +12,7 @@ from contracts import rules, workspace
 
 ALL_SOURCES = [source for package in workspace.PACKAGES for source in workspace.sources(package)]
 CORE = workspace.modules("linen-core")
+MAX_SHARE_OF_ANY = 0.08
 FLOORS = workspace.project_file("")["tool"]["linen"]["floors"]["linen_core"]
 
 
@@ -35,6 +36,12 @@ def each(*sources):
 )
 def test_file_keeps(rule, source):
     assert list(rule(source)) == []
+
+
+def test_few_parameters_of_core_are_typed_any():
+    found = [parameter for source in CORE.values() for parameter in rules.parameters(source)]
+    untold = [where for where, annotation in found if annotation in (None, "Any")]
+    assert len(untold) <= len(found) * MAX_SHARE_OF_ANY, untold
 
 
 @pytest.mark.parametrize("package", workspace.PACKAGES)
