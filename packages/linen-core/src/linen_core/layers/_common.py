@@ -35,7 +35,7 @@ def canonicalize_tuple(x: Sequence[int] | int) -> tuple[int, ...]:
     return tuple(x) if isinstance(x, Iterable) else (x,)
 
 
-def check_padding_word(where: str, padding: Any, words: Iterable[str] = ()) -> None:
+def check_padding_word(where: str, padding: object, words: Iterable[str] = ()) -> None:
     """Raise where a padding is a word that is neither one of `jax.lax`, in any case, nor one of ``words``."""
     if isinstance(padding, str) and padding.upper() not in _PADDINGS and padding not in words:
         known = ", ".join(map(repr, (*_PADDINGS, *words)))
