@@ -236,6 +236,19 @@ def short_functions(source: Source) -> Iterator[str]:
             yield f"{source.module}:{node.lineno} {node.name} has {lines} lines, more than {MAX_FUNCTION_LINES}"
 
 
+def parameters(source: Source) -> Iterator[tuple[str, str | None]]:
+    """Where each parameter of each function is, and its annotation; `self` and `cls` without one are left out."""
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        args = node.args
+        given = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
+        for arg in filter(None, given):
+            if arg.annotation is not None or arg.arg not in ("self", "cls"):
+                text = None if arg.annotation is None else ast.unparse(arg.annotation)
+                yield f"{source.module}:{arg.lineno} {node.name}({arg.arg})", text
+
+
 def public_docstrings(source: Source) -> Iterator[str]:
     """The module and its public functions and classes; methods are looked at in their classes."""
     if ast.get_docstring(source.tree) is None:

@@ -189,6 +189,19 @@ def test_long_function():
     assert not list(rules.short_functions(core(f"def f():\n{doc}{body * 60}")))
 
 
+def test_parameters():
+    text = (
+        "class A:\n  def f(self, x: Any, *y: int, z=1, **w: Any): ...\ndef g(cls: Any, self): ..."
+    )
+    assert list(rules.parameters(core(text))) == [
+        ("linen_core.scope:3 g(cls)", "Any"),
+        ("linen_core.scope:2 f(x)", "Any"),
+        ("linen_core.scope:2 f(z)", None),
+        ("linen_core.scope:2 f(y)", "int"),
+        ("linen_core.scope:2 f(w)", "Any"),
+    ]
+
+
 def test_missing_docstring():
     text = "@overload\ndef a(): ...\ndef b(): ...\nclass C: ...\ndef _d(): ..."
     assert list(rules.public_docstrings(core(text))) == [

@@ -13,6 +13,7 @@ from contracts import rules, workspace
 ALL_SOURCES = [source for package in workspace.PACKAGES for source in workspace.sources(package)]
 CORE = workspace.modules("linen-core")
 MODULES = {source.module: source for source in ALL_SOURCES}
+MAX_SHARE_OF_ANY = 0.08
 FLOORS = workspace.project_file("")["tool"]["linen"]["floors"]["linen_core"]
 
 
@@ -40,6 +41,12 @@ def test_file_keeps(rule, source):
 @each(*ALL_SOURCES)
 def test_file_declares_names(source):
     assert list(rules.declares_names(source, MODULES)) == []
+
+
+def test_few_parameters_of_core_are_typed_any():
+    found = [parameter for source in CORE.values() for parameter in rules.parameters(source)]
+    untold = [where for where, annotation in found if annotation in (None, "Any")]
+    assert len(untold) <= len(found) * MAX_SHARE_OF_ANY, untold
 
 
 @pytest.mark.parametrize("package", workspace.PACKAGES)

@@ -70,6 +70,31 @@ variables = block.init(jax.random.key(0), jnp.ones((1, 2)))
 block.init()  # error: call-arg
 block.apply(variables, rng=jax.random.key(0), mutables=["state"])
 block.apply(variables, jnp.ones((1, 2)), rngs={"dropout": jax.random.key(1)}, mutable=["state"])
+block.apply([jnp.ones(2)], jnp.ones((1, 2)))  # error: arg-type
+block.bind(3)  # error: arg-type
+nn.apply(Encoder.__call__, Encoder)  # error: arg-type
+
+assert_type(nn.jit(Block), type[Block])
+nn.jit(Block, methods=["__call__"])
+nn.remat(Block, methods={"__call__": {"static_argnums": (1,)}})
+nn.remat(Block, methods="__call__")  # error: arg-type
+nn.vmap(Block, in_axes=(0, None), methods=3)  # error: arg-type
+nn.initializers.normal("wide")  # error: arg-type
+nn.initializers.normal(jnp.ones(()), jnp.float32)
+nn.initializers.variance_scaling(1.0, 3, "normal")  # error: arg-type
+nn.leaky_relu(jnp.ones(2), "steep")  # error: arg-type
+
+
+def keep(*args: jax.Array | None, dtype: Any = None, inexact: bool = True) -> list[Any]:
+    return list(args)
+
+
+nn.Dense(2, promote_dtype=keep)
+
+
+class Doubled(nn.Sequential):
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x * 2
 
 
 @struct.dataclass
@@ -90,6 +115,7 @@ assert_type(store.collections(), tuple[str, ...])
 assert_type(store.children("params"), tuple[str, ...])
 assert_type(store.snapshot(), dict[str, Any])
 store.get("params", "bias")  # error: arg-type
+block.apply(store, jnp.ones((1, 2)))
 with store as entered:
     assert_type(entered, nn.MemoryStore)
 

@@ -44,7 +44,7 @@ class Context(NamedTuple):
     labelled: Any = None
     """The module whose name the `jax.named_scope` around this code already gives."""
 
-    def inside(self, module: Any) -> Context:
+    def inside(self, module: object) -> Context:
         """Return what surrounds the code of a method of a module; everything but the module is as here."""
         return Context(module, *self[1:])
 

@@ -23,6 +23,8 @@ from jax._src.random import core as random_core
 from jax._src.random import prng
 from jax.interpreters import partial_eval
 
+from linen_core.typing import Array, PyTree
+
 __all__ = [
     "INLINE",
     "ArrayImpl",
@@ -71,7 +73,9 @@ ExtendedDType = dtypes.ExtendedDType
 """Base of dtypes that numpy does not know."""
 
 
-def wrap_physical_arrays(aval: Any, sharding: Any, committed: bool) -> Callable[[Any], Any]:
+def wrap_physical_arrays(
+    aval: core.AbstractValue, sharding: jax.sharding.Sharding, committed: bool
+) -> Callable[[Any], Any]:
     """Give the function that makes arrays of an extended dtype from the buffers that hold them."""
     handler = pxla.global_result_handlers[core.ShapedArray]
     physical = handler(core.physical_aval(aval), sharding, committed)
@@ -88,7 +92,7 @@ def current_trace() -> Any:
     return core.trace_ctx.trace
 
 
-def is_traced_since(outer: Any, value: Any) -> bool:
+def is_traced_since(outer: object, value: PyTree) -> bool:
     """Return whether a tree has a leaf that belongs to a trace that was entered after ``outer``."""
     inner = []
     trace: Any = core.trace_ctx.trace
@@ -137,7 +141,7 @@ class UnknownValueError(ValueError):
       path: the keys that lead to the result.
     """
 
-    def __init__(self, aval: Any, path: tuple[Any, ...] = ()) -> None:
+    def __init__(self, aval: object, path: tuple[Any, ...] = ()) -> None:
         self.aval = aval
         self.path = path
         super().__init__(
@@ -157,7 +161,7 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(fun)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: PyTree, **kwargs: PyTree) -> Any:
         leaves, in_tree = jax.tree.flatten((args, kwargs))
         debug_info = jax.api_util.debug_info("partial_evaluate", fun, (in_tree,), {})
         wrapped = linear_util.wrap_init(fun, debug_info=debug_info)
@@ -176,7 +180,7 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def closed_jaxpr_for(
-    fun: Callable[..., list[Any]], *args: Any
+    fun: Callable[..., list[Any]], *args: PyTree
 ) -> tuple[Callable[[list[Any]], list[Any]], list[bool]]:
     """Trace a function, and keep only what its results need.
 
@@ -201,7 +205,7 @@ def closed_jaxpr_for(
     return compute, list(used[count:])
 
 
-def evaluate_apart(fun: Callable[..., Any], *args: Any, minus_zero: Any) -> Any:
+def evaluate_apart(fun: Callable[..., Any], *args: PyTree, minus_zero: Array) -> Any:
     """Call a function so that a compiler rounds after each operation, as if they were run one by one.
 
     What the function itself has under `jax.jit` is one operation.
@@ -215,7 +219,7 @@ def evaluate_apart(fun: Callable[..., Any], *args: Any, minus_zero: Any) -> Any:
     known: dict[Any, Any] = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
     known.update(zip(closed.jaxpr.invars, jax.tree.leaves(args), strict=True))
 
-    def read(atom: Any) -> Any:
+    def read(atom: core.Atom) -> Any:
         if not isinstance(atom, core.Literal):
             return known[atom]
         aval: Any = atom.aval
@@ -232,7 +236,7 @@ def evaluate_apart(fun: Callable[..., Any], *args: Any, minus_zero: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(shapes), map(read, closed.jaxpr.outvars))
 
 
-def _rounded(value: Any, minus_zero: Any) -> Any:
+def _rounded(value: Array, minus_zero: Array) -> Any:
     if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return value
     if value.dtype in (jnp.float32, jnp.float64):
@@ -242,7 +246,7 @@ def _rounded(value: Any, minus_zero: Any) -> Any:
     return jax.lax.optimization_barrier(value)
 
 
-def unknown_like(value: Any, drop_leading_axis: bool = False) -> Any:
+def unknown_like(value: Array, drop_leading_axis: bool = False) -> Any:
     """Describe an array, or a slice of it along its first axis, to `partial_evaluate` as having no value."""
     aval = jax.typeof(value)
     if not drop_leading_axis:
@@ -255,7 +259,7 @@ def unknown_like(value: Any, drop_leading_axis: bool = False) -> Any:
     return aval.update(shape=aval.shape[1:], sharding=sharding.update(spec=spec))
 
 
-def _partial_value(leaf: Any) -> Any:
+def _partial_value(leaf: object) -> Any:
     if isinstance(leaf, core.ShapedArray):
         return partial_eval.PartialVal.unknown(leaf)
     if isinstance(leaf, jax.ShapeDtypeStruct):

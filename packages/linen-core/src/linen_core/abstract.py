@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from linen_core.typing import PyTree
+
 __all__ = ["eval_shape"]
 
 
-def eval_shape(fun: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def eval_shape(fun: Callable[..., Any], /, *args: PyTree, **kwargs: PyTree) -> Any:
     """Trace a function, and describe its result without running a FLOP.
 
     Unlike for `jax.eval_shape` only leaves that are a `jax.ShapeDtypeStruct` become tracers. Everything else comes

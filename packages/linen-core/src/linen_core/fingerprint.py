@@ -41,7 +41,7 @@ class NoFingerprintError(Exception):
         super().__init__(f"{'/'.join(path)}: {reason}")
 
 
-def fingerprint(value: Any) -> Hashable:
+def fingerprint(value: object) -> Hashable:
     """Return a hashable value that is equal only for values that behave alike.
 
     Numbers, strings, dtypes, types, enum members and numpy arrays are compared by type and content; containers,
@@ -65,7 +65,7 @@ def fingerprint(value: Any) -> Hashable:
     return _Fingerprinting().of(value, ())
 
 
-def is_of_library(value: Any) -> bool:
+def is_of_library(value: object) -> bool:
     """Return whether the module that defines a function or class is one of JAX, numpy or Linen.
 
     Example:
@@ -82,7 +82,7 @@ class _Same:
 
     __slots__ = ("_hash", "_reference")
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: object) -> None:
         self._hash = id(value)
         try:
             self._reference: Any = weakref.ref(value)
@@ -110,10 +110,10 @@ class _Fingerprinting:
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
 
-    def of(self, value: Any, path: tuple[str, ...]) -> Hashable:
+    def of(self, value: object, path: tuple[str, ...]) -> Hashable:
         kind = type(value)
         if kind in _PLAIN:
-            return value  # type: ignore[no-any-return]
+            return value
         if isinstance(value, enum.Enum):
             return _of_type(kind), value.name
         if isinstance(value, type):
@@ -139,12 +139,14 @@ class _Fingerprinting:
         parts = value.__fingerprint_parts__()
         return kind, *[(name, self.of(part, (*path, name))) for name, part in parts]
 
-    def _of_array(self, value: Any, path: tuple[str, ...]) -> Hashable:
+    def _of_array(
+        self, value: np.ndarray[Any, Any] | np.generic, path: tuple[str, ...]
+    ) -> Hashable:
         if value.dtype.hasobject or isinstance(value, np.ma.MaskedArray):
             raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
         return _of_type(type(value)), value.dtype, value.shape, value.tobytes()
 
-    def _of_object(self, value: Any, path: tuple[str, ...]) -> Hashable:
+    def _of_object(self, value: object, path: tuple[str, ...]) -> Hashable:
         if isinstance(value, jax.Array):
             raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
         if isinstance(value, types.FunctionType) and is_of_library(value) and value.__closure__:
@@ -160,10 +162,10 @@ class _Fingerprinting:
             hash(value)
         except TypeError as error:
             raise NoFingerprintError(path, str(error)) from None
-        return value  # type: ignore[no-any-return]
+        return value
 
 
-def _parts(value: Any) -> Iterable[tuple[str, Any]] | None:
+def _parts(value: object) -> Iterable[tuple[str, Any]] | None:
     """Return the named parts of a value that is what its parts are; None for any other value."""
     if isinstance(value, tuple | list):
         return [(str(number), item) for number, item in enumerate(value)]

@@ -15,6 +15,7 @@ from linen_core import struct
 from linen_core._context import current_context
 from linen_core._jax_compat import ArrayImpl, Tracer, has_legacy_mesh
 from linen_core.errors import PartitioningUnspecifiedError, UnknownMeshAxisError
+from linen_core.typing import LogicalPartitionSpec, PyTree
 
 __all__ = [
     "PARTITION_NAME",
@@ -69,7 +70,7 @@ class AxisMetadata(abc.ABC, Generic[_A]):
         """Return the boxed value."""
 
     @abc.abstractmethod
-    def replace_boxed(self, val: Any) -> AxisMetadata[Any]:
+    def replace_boxed(self, val: PyTree) -> AxisMetadata[Any]:
         """Box another value with the same metadata."""
 
     @abc.abstractmethod
@@ -81,7 +82,7 @@ class AxisMetadata(abc.ABC, Generic[_A]):
         """Tell the metadata that the axis at ``index``, added by such a transform, goes."""
 
 
-def is_axis_metadata(val: Any) -> bool:
+def is_axis_metadata(val: object) -> bool:
     """Tell whether a value is a box.
 
     Example:
@@ -91,7 +92,7 @@ def is_axis_metadata(val: Any) -> bool:
     return isinstance(val, AxisMetadata)
 
 
-def map_axis_meta(fn: Callable[[AxisMetadata[Any]], Any], tree: Any) -> Any:
+def map_axis_meta(fn: Callable[[AxisMetadata[Any]], Any], tree: PyTree) -> Any:
     """Replace each box of a tree by what ``fn`` makes of it; leave the rest.
 
     Example:
@@ -105,7 +106,7 @@ def map_axis_meta(fn: Callable[[AxisMetadata[Any]], Any], tree: Any) -> Any:
     )
 
 
-def add_axis(tree: Any, index: int, params: dict[Any, Any]) -> Any:
+def add_axis(tree: PyTree, index: int, params: dict[Any, Any]) -> Any:
     """Add an axis to the metadata of each box of a tree.
 
     Example:
@@ -115,7 +116,7 @@ def add_axis(tree: Any, index: int, params: dict[Any, Any]) -> Any:
     return map_axis_meta(lambda box: box.add_axis(index, params), tree)
 
 
-def remove_axis(tree: Any, index: int, params: dict[Any, Any]) -> Any:
+def remove_axis(tree: PyTree, index: int, params: dict[Any, Any]) -> Any:
     """Remove an axis from the metadata of each box of a tree.
 
     Example:
@@ -125,7 +126,7 @@ def remove_axis(tree: Any, index: int, params: dict[Any, Any]) -> Any:
     return map_axis_meta(lambda box: box.remove_axis(index, params), tree)
 
 
-def unbox(tree: Any) -> Any:
+def unbox(tree: PyTree) -> Any:
     """Replace each box of a tree by its value, boxes inside boxes too.
 
     Example:
@@ -137,7 +138,7 @@ def unbox(tree: Any) -> Any:
     return map_axis_meta(lambda box: unbox(box.unbox()), tree)
 
 
-def replace_boxed(tree: Any, updates: Any) -> Any:
+def replace_boxed(tree: PyTree, updates: PyTree) -> Any:
     """Put new values into a tree's boxes; take them as they are where the tree has no box.
 
     Args:
@@ -149,7 +150,7 @@ def replace_boxed(tree: Any, updates: Any) -> Any:
       {'b': 4.0, 'w': Partitioned(value=3.0, names=('in',), mesh=None)}
     """
 
-    def update(node: Any, value: Any) -> Any:
+    def update(node: PyTree, value: PyTree) -> Any:
         if isinstance(node, AxisMetadata):
             return node.replace_boxed(replace_boxed(node.unbox(), value))
         return value
@@ -212,7 +213,7 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
         sharding = spec if self.mesh is None else NamedSharding(self.mesh, spec)
         return jax.lax.with_sharding_constraint(self.value, sharding)  # type: ignore[no-any-return]
 
-    def replace_boxed(self, val: Any) -> Partitioned[Any]:
+    def replace_boxed(self, val: PyTree) -> Partitioned[Any]:
         """Box another value with the same names and mesh."""
         return self.replace(value=val)
 
@@ -266,7 +267,7 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
         check_mesh_axes(self.names, spec, mesh)
         return NamedSharding(mesh, spec)
 
-    def _placement(self, mesh: Any) -> NamedSharding:
+    def _placement(self, mesh: jax.sharding.Mesh) -> NamedSharding:
         """Return where `Module.lazy_init` puts the value on a mesh."""
         return self.get_sharding(mesh)
 
@@ -286,7 +287,9 @@ def whereabouts() -> str:
     return f"{kind} at {path}" if path else kind
 
 
-def check_mesh_axes(names: Any, spec: PartitionSpec, mesh: Any) -> None:
+def check_mesh_axes(
+    names: LogicalPartitionSpec, spec: PartitionSpec, mesh: jax.sharding.Mesh | None
+) -> None:
     """Raise where a partition spec names an axis that a mesh does not have.
 
     Args:
@@ -334,7 +337,7 @@ class BoxedInitializer:
     options: tuple[tuple[str, Any], ...] = ()
     """Further arguments for ``box``."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Call the initializer and box the result."""
         value = self.fn(*args, **kwargs)
         return self.box(value, self.names, mesh=self.mesh, **dict(self.options))
@@ -368,7 +371,7 @@ def with_partitioning(
     return BoxedInitializer(fn, Partitioned, names, mesh)
 
 
-def get_partition_spec(tree: Any) -> Any:
+def get_partition_spec(tree: PyTree) -> Any:
     """Return the tree with a partition spec for each box or array, and None for anything else.
 
     Example:
@@ -378,7 +381,7 @@ def get_partition_spec(tree: Any) -> Any:
     return jax.tree.map(_leaf_spec, tree, is_leaf=is_axis_metadata)
 
 
-def get_sharding(tree: Any, mesh: jax.sharding.Mesh) -> Any:
+def get_sharding(tree: PyTree, mesh: jax.sharding.Mesh) -> Any:
     """Return the tree with a sharding over ``mesh`` for each box or array, and None for anything else.
 
     Example:
@@ -387,7 +390,7 @@ def get_sharding(tree: Any, mesh: jax.sharding.Mesh) -> Any:
       P('data',)
     """
 
-    def leaf_sharding(leaf: Any) -> Any:
+    def leaf_sharding(leaf: object) -> Any:
         if hasattr(leaf, "get_sharding"):
             return leaf.get_sharding(mesh)
         spec = _leaf_spec(leaf)
@@ -396,7 +399,7 @@ def get_sharding(tree: Any, mesh: jax.sharding.Mesh) -> Any:
     return jax.tree.map(leaf_sharding, tree, is_leaf=is_axis_metadata)
 
 
-def _leaf_spec(leaf: Any) -> PartitionSpec | None:
+def _leaf_spec(leaf: object) -> PartitionSpec | None:
     if hasattr(leaf, "get_partition_spec"):
         return leaf.get_partition_spec()  # type: ignore[no-any-return]
     return PartitionSpec() if hasattr(leaf, "shape") else None

@@ -107,7 +107,7 @@ def fold_number(data: tuple[str | int, ...]) -> int:
     return int.from_bytes(digest.digest()[:4], "big")
 
 
-def is_valid_rng(rng: Any) -> bool:
+def is_valid_rng(rng: object) -> bool:
     """Tell whether a value is one key: of `jax.random.key`, or raw as `jax.random.PRNGKey` gives it.
 
     Example:
@@ -130,7 +130,7 @@ def _raw_key_shape(impl: str) -> tuple[int, ...]:
     return tuple(jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=impl))).shape)
 
 
-def is_valid_rngs(rngs: Any) -> bool:
+def is_valid_rngs(rngs: object) -> bool:
     """Tell whether a value maps names of streams to keys.
 
     Example:

@@ -87,12 +87,12 @@ def dataclass(
     return made  # type: ignore[no-any-return]
 
 
-def _replace(self: _T, **updates: Any) -> _T:
+def _replace(self: _T, **updates: object) -> _T:
     """Copy the dataclass with some fields changed."""
     return dataclasses.replace(self, **updates)  # type: ignore[type-var]
 
 
-def is_struct(value: Any) -> bool:
+def is_struct(value: object) -> bool:
     """Tell whether a value is an instance of a class made by `dataclass`.
 
     Example:
@@ -128,10 +128,10 @@ class PyTreeNode:
         super().__init_subclass__()
         dataclass(cls, **kwargs)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: Any) -> None:
         raise NotImplementedError  # the dataclass of each subclass brings its own
 
-    def replace(self, **overrides: Any) -> Self:
+    def replace(self, **overrides: object) -> Self:
         """Copy the node with some fields changed.
 
         Example:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from linen_core import struct
-from linen_core.typing import OVERWRITE_WITH_GRADIENT
+from linen_core.typing import OVERWRITE_WITH_GRADIENT, PyTree
 
 __all__ = ["TrainState"]
 
@@ -37,7 +37,7 @@ class TrainState(struct.PyTreeNode):
     opt_state: Any = struct.field(pytree_node=True)
     """The optimiser's state."""
 
-    def apply_gradients(self, *, grads: Any, **kwargs: Any) -> Self:
+    def apply_gradients(self, *, grads: PyTree, **kwargs: object) -> Self:
         """Return the state after one step of the optimiser.
 
         Args:
@@ -62,7 +62,7 @@ class TrainState(struct.PyTreeNode):
 
     @classmethod
     def create(
-        cls, *, apply_fn: Callable[..., Any] | None, params: Any, tx: Any, **kwargs: Any
+        cls, *, apply_fn: Callable[..., Any] | None, params: PyTree, tx: Any, **kwargs: object
     ) -> Self:
         """Make the state at step 0, with a new optimiser state.
 
@@ -82,9 +82,9 @@ class TrainState(struct.PyTreeNode):
         return cls(step=0, apply_fn=apply_fn, params=params, tx=tx, opt_state=opt_state, **kwargs)
 
 
-def _is_none(value: Any) -> bool:
+def _is_none(value: object) -> bool:
     return value is None
 
 
-def _add(param: Any, update: Any) -> Any:
+def _add(param: PyTree, update: PyTree) -> Any:
     return None if param is None else jnp.asarray(param + update).astype(jnp.asarray(param).dtype)

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from linen_core import struct
+from linen_core.typing import PyTree
 
 __all__ = [
     "ModelParamTraversal",
@@ -71,7 +72,7 @@ def flatten_dict(
 
 
 def _walk(
-    node: Any,
+    node: PyTree,
     path: tuple[Any, ...],
     keep_empty_nodes: bool,
     is_leaf: Callable[[tuple[Any, ...], Any], bool] | None,
@@ -140,7 +141,7 @@ class Traversal(abc.ABC):
     """
 
     @abc.abstractmethod
-    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+    def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
         """Return a copy of ``inputs`` with ``fn`` applied to each picked part.
 
         Example:
@@ -149,7 +150,7 @@ class Traversal(abc.ABC):
         """
 
     @abc.abstractmethod
-    def iterate(self, inputs: Any) -> Iterator[Any]:
+    def iterate(self, inputs: PyTree) -> Iterator[Any]:
         """Yield the picked parts of ``inputs``.
 
         Example:
@@ -157,7 +158,7 @@ class Traversal(abc.ABC):
           [1, 2]
         """
 
-    def set(self, values: list[Any], inputs: Any) -> Any:
+    def set(self, values: list[Any], inputs: PyTree) -> Any:
         """Return a copy of ``inputs`` with ``values`` in place of the picked parts; the list is used up.
 
         Raises:
@@ -169,7 +170,7 @@ class Traversal(abc.ABC):
         """
         wanted = len(values)
 
-        def replace(_: Any) -> Any:
+        def replace(_: object) -> Any:
             if not values:
                 msg = f"Not enough values: found {wanted}, and the traversal picks more parts."
                 raise ValueError(msg)
@@ -232,7 +233,7 @@ class Traversal(abc.ABC):
             raise AttributeError(attr)
         return self.compose(TraverseAttr(attr))
 
-    def __getitem__(self, key: Any) -> Traversal:
+    def __getitem__(self, key: object) -> Traversal:
         return self.compose(TraverseItem(key))
 
 
@@ -244,10 +245,10 @@ class TraverseId(Traversal):
       [[1, 2]]
     """
 
-    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+    def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
         return fn(inputs)
 
-    def iterate(self, inputs: Any) -> Iterator[Any]:
+    def iterate(self, inputs: PyTree) -> Iterator[Any]:
         yield inputs
 
 
@@ -266,12 +267,12 @@ class TraverseMerge(Traversal):
     def __init__(self, *traversals: Traversal) -> None:
         self._traversals = traversals
 
-    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+    def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
         for traversal in self._traversals:
             inputs = traversal.update(fn, inputs)
         return inputs
 
-    def iterate(self, inputs: Any) -> Iterator[Any]:
+    def iterate(self, inputs: PyTree) -> Iterator[Any]:
         for traversal in self._traversals:
             yield from traversal.iterate(inputs)
 
@@ -288,10 +289,10 @@ class TraverseCompose(Traversal):
         self._x = x
         self._y = y
 
-    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+    def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
         return self._x.update(lambda part: self._y.update(fn, part), inputs)
 
-    def iterate(self, inputs: Any) -> Iterator[Any]:
+    def iterate(self, inputs: PyTree) -> Iterator[Any]:
         for part in self._x.iterate(inputs):
             yield from self._y.iterate(part)
 
@@ -307,10 +308,10 @@ class TraverseFilter(Traversal):
     def __init__(self, fn: Callable[[Any], bool]) -> None:
         self._fn = fn
 
-    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+    def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
         return fn(inputs) if self._fn(inputs) else inputs
 
-    def iterate(self, inputs: Any) -> Iterator[Any]:
+    def iterate(self, inputs: PyTree) -> Iterator[Any]:
         if self._fn(inputs):
             yield inputs
 
@@ -326,7 +327,7 @@ class TraverseAttr(Traversal):
     def __init__(self, attr: str) -> None:
         self._attr = attr
 
-    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+    def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
         changed = {self._attr: fn(getattr(inputs, self._attr))}
         if isinstance(inputs, tuple) and hasattr(inputs, "_replace"):
             return inputs._replace(**changed)
@@ -336,7 +337,7 @@ class TraverseAttr(Traversal):
         setattr(result, self._attr, changed[self._attr])
         return result
 
-    def iterate(self, inputs: Any) -> Iterator[Any]:
+    def iterate(self, inputs: PyTree) -> Iterator[Any]:
         yield getattr(inputs, self._attr)
 
 
@@ -348,10 +349,10 @@ class TraverseItem(Traversal):
       (1, 0, 0)
     """
 
-    def __init__(self, key: Any) -> None:
-        self._key = key
+    def __init__(self, key: object) -> None:
+        self._key: Any = key
 
-    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+    def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
         if not isinstance(inputs, tuple):
             result = copy.copy(inputs)
             result[self._key] = fn(result[self._key])
@@ -361,7 +362,7 @@ class TraverseItem(Traversal):
         items = [fn(item) if i in indices else item for i, item in enumerate(inputs)]
         return type(inputs)(*items) if hasattr(inputs, "_fields") else type(inputs)(items)
 
-    def iterate(self, inputs: Any) -> Iterator[Any]:
+    def iterate(self, inputs: PyTree) -> Iterator[Any]:
         if isinstance(self._key, slice):
             yield from inputs[self._key]
         else:
@@ -379,7 +380,7 @@ class TraverseEach(Traversal):
       (2, 3)
     """
 
-    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+    def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
         if type(inputs) is dict:
             return {key: fn(value) for key, value in inputs.items()}
         if type(inputs) not in (list, tuple):
@@ -387,7 +388,7 @@ class TraverseEach(Traversal):
             raise ValueError(msg)
         return type(inputs)(fn(item) for item in inputs)
 
-    def iterate(self, inputs: Any) -> Iterator[Any]:
+    def iterate(self, inputs: PyTree) -> Iterator[Any]:
         yield from inputs.values() if isinstance(inputs, dict) else inputs
 
 
@@ -399,10 +400,10 @@ class TraverseTree(Traversal):
       {'a': [2, 3]}
     """
 
-    def update(self, fn: Callable[[Any], Any], inputs: Any) -> Any:
+    def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
         return jax.tree_util.tree_map(fn, inputs)
 
-    def iterate(self, inputs: Any) -> Iterator[Any]:
+    def iterate(self, inputs: PyTree) -> Iterator[Any]:
         yield from jax.tree_util.tree_leaves(inputs)
 
 
@@ -445,7 +446,7 @@ class ModelParamTraversal(Traversal):
         updated = unflatten_dict({path: self._updated(fn, path, value) for path, value in flat})
         return updated if isinstance(inputs, dict) else type(inputs)(updated)  # type: ignore[call-arg]
 
-    def _updated(self, fn: Callable[[Any], Any], path: tuple[str, ...], value: Any) -> Any:
+    def _updated(self, fn: Callable[[Any], Any], path: tuple[str, ...], value: PyTree) -> Any:
         picked = value is not empty_node and self._filter_fn("/" + "/".join(path), value)
         return fn(value) if picked else value
 
@@ -454,7 +455,7 @@ def _by_path(item: tuple[tuple[str, ...], Any]) -> tuple[str, ...]:
     return item[0]
 
 
-def _checked(inputs: Any) -> Mapping[str, Any]:
+def _checked(inputs: object) -> Mapping[str, Any]:
     if not isinstance(inputs, Mapping):
         msg = f"Can pick values of nested dicts only, found {type(inputs).__name__}."
         raise ValueError(msg)

@@ -14,11 +14,13 @@ __all__ = [
     "Array",
     "ArrayPytree",
     "Axes",
+    "AxesPytree",
     "Axis",
     "AxisName",
     "Collection",
     "Collections",
     "ConvGeneralDilatedT",
+    "DotDimensionNumbers",
     "DotGeneralT",
     "Dtype",
     "EinsumT",
@@ -32,6 +34,7 @@ __all__ = [
     "LogicalPartitionSpec",
     "LogicalPartitionSpecPytree",
     "LogicalRules",
+    "Methods",
     "MutableCollection",
     "MutableVariableDict",
     "Out",
@@ -42,6 +45,7 @@ __all__ = [
     "Path",
     "PrecisionLike",
     "PromoteDtypeFn",
+    "PyTree",
     "RNGSequences",
     "ScanAxis",
     "Shape",
@@ -54,6 +58,10 @@ OVERWRITE_WITH_GRADIENT = "_overwrite_with_gradient"
 
 Array: TypeAlias = jax.Array | Any
 """A jax array, a tracer or a numpy array."""
+
+PyTree: TypeAlias = Any
+"""Any tree of containers that JAX knows, a bare leaf among them. Python has no type for these; only functions that
+take every such tree say so."""
 
 PRNGKey: TypeAlias = jax.Array
 """A key of `jax.random.key` or a raw uint32 key of `jax.random.PRNGKey`."""
@@ -101,6 +109,11 @@ PrecisionLike: TypeAlias = (
     str | jax.lax.Precision | tuple[str, str] | tuple[jax.lax.Precision, jax.lax.Precision] | None
 )
 """Whatever `jax.lax.dot_general` takes as its precision."""
+
+DotDimensionNumbers: TypeAlias = tuple[
+    tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]
+]
+"""The contracted axes of both operands of `jax.lax.dot_general`, then their batch axes."""
 
 DotGeneralT: TypeAlias = Callable[..., Any]
 """A stand-in for `jax.lax.dot_general`."""
@@ -167,6 +180,12 @@ ScanAxis: TypeAlias = int
 InOutScanAxis: TypeAlias = ScanAxis | In[ScanAxis] | Out[ScanAxis]
 """The axis of a collection under `scan`."""
 
+AxesPytree: TypeAlias = PyTree
+"""The axes to map over: one for all arguments or results, or a tree of axes that is a prefix of theirs."""
+
+Methods: TypeAlias = list[str] | tuple[str, ...] | dict[str, Any]
+"""The methods that a transform changes: their names, or the options of each by name."""
+
 LogicalNames: TypeAlias = tuple[str | None, ...]
 """A logical name, or None, for each axis of an array."""
 
@@ -179,7 +198,7 @@ LogicalRules: TypeAlias = Sequence[tuple[str, AxisName]]
 Sharding: TypeAlias = tuple[AxisName, ...]
 """Mesh axes for each axis of an array."""
 
-ArrayPytree: TypeAlias = Any
+ArrayPytree: TypeAlias = PyTree
 """A tree of arrays."""
 
 LogicalPartitionSpec: TypeAlias = Any

@@ -41,7 +41,9 @@ class _Options(NamedTuple):
     dropout_rate: float
 
 
-def _einsum(precision: Any, dot_general: Callable[..., Any] | None) -> Callable[..., Array]:
+def _einsum(
+    precision: PrecisionLike, dot_general: Callable[..., Any] | None
+) -> Callable[..., Array]:
     return functools.partial(
         jnp.einsum, precision=precision, _dot_general=dot_general or lax.dot_general
     )
@@ -140,7 +142,9 @@ def check_mask(owner: Module | str, mask: Array | None, query: Array, key: Array
         ) from None
 
 
-def _exclusive(where: str, precision: Any, dot_general: Any, **einsums: Any) -> None:
+def _exclusive(
+    where: str, precision: PrecisionLike, dot_general: object, **einsums: object
+) -> None:
     options = {"precision": precision, "einsum_dot_general": dot_general}
     given, beside = ([name for name in group if group[name]] for group in (einsums, options))
     if given and beside:

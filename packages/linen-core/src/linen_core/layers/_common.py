@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import jax
 from jax import lax
@@ -12,7 +11,7 @@ from jax import lax
 from linen_core._jax_compat import INLINE
 from linen_core.errors import PaddingWordError
 from linen_core.layers import initializers
-from linen_core.typing import Array, Axes
+from linen_core.typing import Array, Axes, Dtype
 
 __all__ = [
     "add_bias",
@@ -36,7 +35,7 @@ def canonicalize_tuple(x: Sequence[int] | int) -> tuple[int, ...]:
     return tuple(x) if isinstance(x, Iterable) else (x,)
 
 
-def check_padding_word(where: str, padding: Any, words: Iterable[str] = ()) -> None:
+def check_padding_word(where: str, padding: object, words: Iterable[str] = ()) -> None:
     """Raise where a padding is a word that is neither one of `jax.lax`, in any case, nor one of ``words``."""
     if isinstance(padding, str) and padding.upper() not in _PADDINGS and padding not in words:
         known = ", ".join(map(repr, (*_PADDINGS, *words)))
@@ -59,7 +58,7 @@ def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
     return y + lax.reshape(bias, shape)
 
 
-def rounds_as_one(contracted: int, dtype: Any, *arrays: Any) -> bool:
+def rounds_as_one(contracted: int, dtype: Dtype | None, *arrays: object) -> bool:
     """Tell whether a product plus a bias has the same bits compiled as one program and as two.
 
     So it is in float32, where the product is rounded before the sum either way, unless the product

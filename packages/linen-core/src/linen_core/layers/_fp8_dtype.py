@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from linen_core._jax_compat import ExtendedDType, wrap_physical_arrays
+from linen_core.typing import Array, Dtype, Shape
 
 __all__ = ["fm32", "fp32_max_grad", "to_float32"]
 
@@ -24,37 +26,39 @@ class _MaxRules:
     """What JAX asks about the dtype."""
 
     @staticmethod
-    def physical_element_aval(dtype: Any) -> Any:
+    def physical_element_aval(dtype: _MaxFloat) -> Any:
         return jax.core.ShapedArray((), dtype.float_dtype)
 
     @staticmethod
-    def convert_from(max_dtype: Any, other: Any) -> bool:
+    def convert_from(max_dtype: _MaxFloat, other: Dtype) -> bool:
         return bool(max_dtype.float_dtype == other)
 
     @staticmethod
-    def convert_to(other: Any, max_dtype: Any) -> bool:
+    def convert_to(other: Dtype, max_dtype: _MaxFloat) -> bool:
         return bool(max_dtype.float_dtype == other)
 
     @staticmethod
-    def add(dtype: Any, x: Any, y: Any) -> Any:
+    def add(dtype: _MaxFloat, x: Array, y: Array) -> Any:
         numbers = (lax.convert_element_type(value, dtype.float_dtype) for value in (x, y))
         return lax.convert_element_type(lax.max(*numbers), dtype)
 
     @staticmethod
-    def zero(dtype: Any) -> Any:
+    def zero(dtype: _MaxFloat) -> Any:
         return lax.convert_element_type(np.array(-np.inf, dtype.float_dtype), dtype)
 
     @staticmethod
-    def tangent_dtype(dtype: Any) -> Any:
+    def tangent_dtype(dtype: _MaxFloat) -> Any:
         return dtype
 
     @staticmethod
-    def full(shape: Any, fill_value: Any, dtype: Any) -> Any:
+    def full(shape: Shape, fill_value: ArrayLike, dtype: _MaxFloat) -> Any:
         number = lax.convert_element_type(fill_value, dtype.float_dtype)
         return lax.convert_element_type(lax.full(shape, number, dtype.float_dtype), dtype)
 
     @staticmethod
-    def global_sharded_result_handler(aval: Any, out_sharding: Any, committed: bool) -> Any:
+    def global_sharded_result_handler(
+        aval: jax.core.ShapedArray, out_sharding: jax.sharding.Sharding, committed: bool
+    ) -> Any:
         return wrap_physical_arrays(aval, out_sharding, committed)
 
 
@@ -82,6 +86,6 @@ fm32 = _MaxFloat(jnp.float32)
 fp32_max_grad = fm32
 
 
-def to_float32(value: Any) -> Any:
+def to_float32(value: Array) -> Any:
     """Convert a value of dtype `fm32` to float32, and leave any other as it is."""
     return lax.convert_element_type(value, jnp.float32) if value.dtype == fm32 else value

@@ -20,7 +20,7 @@ from linen_core.layers._fp8_scaling import (
     quantize_dequantize_update,
     update_fp8_meta,
 )
-from linen_core.typing import Array
+from linen_core.typing import Array, DotDimensionNumbers, Dtype, PrecisionLike
 
 __all__ = [
     "dot_general_with_precision",
@@ -35,7 +35,7 @@ __all__ = [
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def in_qdq(
-    compute_dtype: Any, q_dtype: Any, inp: Array, scale: Array, amax_history: Array
+    compute_dtype: Dtype, q_dtype: Dtype, inp: Array, scale: Array, amax_history: Array
 ) -> Array:
     """Round an operand to what 8 bits can hold; its gradient passes through.
 
@@ -48,13 +48,15 @@ def in_qdq(
 
 
 def _in_qdq_fwd(
-    compute_dtype: Any, q_dtype: Any, inp: Array, scale: Array, amax_history: Array
+    compute_dtype: Dtype, q_dtype: Dtype, inp: Array, scale: Array, amax_history: Array
 ) -> tuple[Array, tuple[Array, Array]]:
     rounded, *updated = quantize_dequantize_update(inp, q_dtype, scale, amax_history, compute_dtype)
     return rounded, (updated[0], updated[1])
 
 
-def _in_qdq_bwd(compute_dtype: Any, q_dtype: Any, res: Any, g: Array) -> tuple[Any, ...]:
+def _in_qdq_bwd(
+    compute_dtype: Dtype, q_dtype: Dtype, res: tuple[Array, Array], g: Array
+) -> tuple[Any, ...]:
     return g, *res
 
 
@@ -63,7 +65,7 @@ in_qdq.defvjp(_in_qdq_fwd, _in_qdq_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def out_qdq(
-    compute_dtype: Any, q_dtype: Any, out: Array, scale: Array, amax_history: Array
+    compute_dtype: Dtype, q_dtype: Dtype, out: Array, scale: Array, amax_history: Array
 ) -> Array:
     """Pass a result through, and round its gradient to what 8 bits can hold.
 
@@ -76,12 +78,14 @@ def out_qdq(
 
 
 def _out_qdq_fwd(
-    compute_dtype: Any, q_dtype: Any, out: Array, scale: Array, amax_history: Array
+    compute_dtype: Dtype, q_dtype: Dtype, out: Array, scale: Array, amax_history: Array
 ) -> tuple[Array, tuple[Array, Array]]:
     return out, (scale, amax_history)
 
 
-def _out_qdq_bwd(compute_dtype: Any, q_dtype: Any, res: Any, g: Array) -> tuple[Any, ...]:
+def _out_qdq_bwd(
+    compute_dtype: Dtype, q_dtype: Dtype, res: tuple[Array, Array], g: Array
+) -> tuple[Any, ...]:
     scale, amax_history = res
     return quantize_dequantize_update(g, q_dtype, scale, amax_history, compute_dtype)
 
@@ -91,7 +95,7 @@ out_qdq.defvjp(_out_qdq_fwd, _out_qdq_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def in_q(
-    compute_dtype: Any, q_dtype: Any, inp: Array, scale: Array, amax_history: Array
+    compute_dtype: Dtype, q_dtype: Dtype, inp: Array, scale: Array, amax_history: Array
 ) -> tuple[Array, Array]:
     """Quantize an operand; it gets no gradient from here.
 
@@ -108,14 +112,16 @@ def in_q(
 
 
 def _in_q_fwd(
-    compute_dtype: Any, q_dtype: Any, inp: Array, scale: Array, amax_history: Array
+    compute_dtype: Dtype, q_dtype: Dtype, inp: Array, scale: Array, amax_history: Array
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     new_scale, new_history = update_fp8_meta(inp, q_dtype, scale, amax_history)
     quantized = quantize(inp, q_dtype, to_float32(new_scale), compute_dtype)
     return (quantized, new_scale), (new_scale, new_history)
 
 
-def _in_q_bwd(compute_dtype: Any, q_dtype: Any, res: Any, g: Any) -> tuple[Any, ...]:
+def _in_q_bwd(
+    compute_dtype: Dtype, q_dtype: Dtype, res: tuple[Array, Array], g: object
+) -> tuple[Any, ...]:
     return None, *res
 
 
@@ -123,7 +129,7 @@ in_q.defvjp(_in_q_fwd, _in_q_bwd)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def out_dq(dq_type: Any, lhs_scale: Array, rhs_scale: Array, out: Array) -> Array:
+def out_dq(dq_type: Dtype, lhs_scale: Array, rhs_scale: Array, out: Array) -> Array:
     """Scale back a product of two quantized operands; its gradient passes through.
 
     >>> print(out_dq(jnp.float32, jnp.full(1, 2.0), jnp.full(1, 3.0), jnp.ones(1)))
@@ -132,11 +138,13 @@ def out_dq(dq_type: Any, lhs_scale: Array, rhs_scale: Array, out: Array) -> Arra
     return dequantize(out, dq_type, to_float32(lhs_scale) * to_float32(rhs_scale))
 
 
-def _out_dq_fwd(dq_type: Any, lhs_scale: Array, rhs_scale: Array, out: Array) -> tuple[Array, None]:
+def _out_dq_fwd(
+    dq_type: Dtype, lhs_scale: Array, rhs_scale: Array, out: Array
+) -> tuple[Array, None]:
     return out_dq(dq_type, lhs_scale, rhs_scale, out), None
 
 
-def _out_dq_bwd(dq_type: Any, res: None, g: Array) -> tuple[None, None, Array]:
+def _out_dq_bwd(dq_type: Dtype, res: None, g: Array) -> tuple[None, None, Array]:
     return None, None, g
 
 
@@ -150,7 +158,7 @@ def _operand_gradient(
     contract: tuple[Sequence[int], Sequence[int]],
     batch: tuple[Sequence[int], Sequence[int]],
     is_left: bool,
-    preferred_element_type: Any,
+    preferred_element_type: Dtype | None,
 ) -> Array:
     """Give the gradient of one operand of a product: the result's gradient times the other operand.
 
@@ -191,8 +199,8 @@ def quantized_dot(
     rhs_scale: Array,
     out_grad_scale: Array,
     out_grad_amax_history: Array,
-    dimension_numbers: Any,
-    preferred_element_type: Any = None,
+    dimension_numbers: DotDimensionNumbers,
+    preferred_element_type: Dtype | None = None,
 ) -> Array:
     """Multiply two quantized operands, and quantize the gradient too.
 
@@ -229,8 +237,8 @@ def _quantized_dot_fwd(
     rhs_scale: Array,
     out_grad_scale: Array,
     out_grad_amax_history: Array,
-    dimension_numbers: Any,
-    preferred_element_type: Any,
+    dimension_numbers: DotDimensionNumbers,
+    preferred_element_type: Dtype | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     res = (q_lhs, lhs_scale, q_rhs, rhs_scale, out_grad_scale, out_grad_amax_history)
     out = quantized_dot(
@@ -249,7 +257,10 @@ def _quantized_dot_fwd(
 
 
 def _quantized_dot_bwd(
-    dimension_numbers: Any, preferred_element_type: Any, res: tuple[Array, ...], g: Array
+    dimension_numbers: DotDimensionNumbers,
+    preferred_element_type: Dtype | None,
+    res: tuple[Array, ...],
+    g: Array,
 ) -> tuple[Any, ...]:
     q_lhs, lhs_scale, q_rhs, rhs_scale, scale, history = res
     new_scale, new_history = update_fp8_meta(g, jnp.float8_e5m2, scale, history)
@@ -273,17 +284,17 @@ quantized_dot.defvjp(_quantized_dot_fwd, _quantized_dot_bwd)
 def fp8_scaled_dot_general(
     lhs: Array,
     rhs: Array,
-    dimension_numbers: Any,
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    dimension_numbers: DotDimensionNumbers,
+    precision: PrecisionLike | None = None,
+    preferred_element_type: Dtype | None = None,
     *,
-    lhs_scale: Any = None,
-    rhs_scale: Any = None,
-    grad_scale: Any = None,
-    lhs_amax_history: Any = None,
-    rhs_amax_history: Any = None,
-    grad_amax_history: Any = None,
-    quantize_compute_type: Any = jnp.float32,
+    lhs_scale: Array | None = None,
+    rhs_scale: Array | None = None,
+    grad_scale: Array | None = None,
+    lhs_amax_history: Array | None = None,
+    rhs_amax_history: Array | None = None,
+    grad_amax_history: Array | None = None,
+    quantize_compute_type: Dtype = jnp.float32,
 ) -> Array:
     """Multiply two arrays in 8 bits, forwards and backwards.
 
@@ -332,9 +343,9 @@ def fp8_scaled_dot_general(
 def dot_general_with_precision(
     lhs: Array,
     rhs: Array,
-    dimension_numbers: Any,
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    dimension_numbers: DotDimensionNumbers,
+    precision: PrecisionLike | None = None,
+    preferred_element_type: Dtype | None = None,
 ) -> Array:
     """Multiply two arrays with the lowest precision forwards and the highest backwards.
 
@@ -360,9 +371,9 @@ def dot_general_with_precision(
 
 @dot_general_with_precision.defjvp
 def _dot_general_with_precision_jvp(
-    dimension_numbers: Any,
-    precision: Any,
-    preferred_element_type: Any,
+    dimension_numbers: DotDimensionNumbers,
+    precision: PrecisionLike,
+    preferred_element_type: Dtype | None,
     primals: tuple[Array, Array],
     tangents: tuple[Array, Array],
 ) -> tuple[Array, Array]:

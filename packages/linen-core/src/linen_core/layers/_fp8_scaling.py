@@ -7,10 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from linen_core.errors import Fp8DtypeError
 from linen_core.layers._fp8_dtype import fm32, fp32_max_grad, to_float32
-from linen_core.typing import Array
+from linen_core.typing import Array, Dtype
 
 __all__ = [
     "compute_amax_history",
@@ -34,7 +35,7 @@ _FP8_DTYPES = tuple(
 _FP8_LARGEST: dict[Any, Any] = {dtype: jnp.finfo(dtype).max for dtype in _FP8_DTYPES}  # type: ignore[no-untyped-call]
 
 
-def get_fp8_max(fp8_dtype: Any, out_dtype: Any) -> Any:
+def get_fp8_max(fp8_dtype: Dtype, out_dtype: Dtype) -> Any:
     """Give the largest number of an 8-bit dtype, in another dtype.
 
     Raises:
@@ -51,7 +52,7 @@ def get_fp8_max(fp8_dtype: Any, out_dtype: Any) -> Any:
     return _FP8_LARGEST[np.dtype(fp8_dtype)].astype(out_dtype)
 
 
-def quantize(x: Array, q_dtype: Any, scale: Array, compute_dtype: Any) -> Array:
+def quantize(x: Array, q_dtype: Dtype, scale: Array, compute_dtype: Dtype) -> Array:
     """Divide by a scale and cast to 8 bits, cutting off what is too large.
 
     Args:
@@ -68,7 +69,7 @@ def quantize(x: Array, q_dtype: Any, scale: Array, compute_dtype: Any) -> Array:
     return jnp.clip(scaled, -largest, largest).astype(q_dtype)
 
 
-def dequantize(x: Array, dq_dtype: Any, scale: Array) -> Array:
+def dequantize(x: Array, dq_dtype: Dtype, scale: Array) -> Array:
     """Cast to a wider dtype and multiply by a scale: what `quantize` did, backwards.
 
     >>> print(dequantize(jnp.ones(2, jnp.float8_e4m3fn), jnp.float32, jnp.full(1, 3.0)))
@@ -77,7 +78,7 @@ def dequantize(x: Array, dq_dtype: Any, scale: Array) -> Array:
     return x.astype(dq_dtype) * jnp.broadcast_to(scale.astype(dq_dtype), x.shape)
 
 
-def qdq(x: Array, q_dtype: Any, scale: Array, compute_dtype: Any) -> Array:
+def qdq(x: Array, q_dtype: Dtype, scale: Array, compute_dtype: Dtype) -> Array:
     """Round to what 8 bits can hold, in the dtype at hand: `quantize`, then `dequantize`.
 
     >>> print(qdq(jnp.array([1.01]), jnp.float8_e4m3fn, jnp.ones(1), jnp.float32))
@@ -86,7 +87,7 @@ def qdq(x: Array, q_dtype: Any, scale: Array, compute_dtype: Any) -> Array:
     return dequantize(quantize(x, q_dtype, scale, compute_dtype), x.dtype, scale)
 
 
-def compute_scale(amax: Array, scale: Array, fp8_max: Any, margin: int = 0) -> Array:
+def compute_scale(amax: Array, scale: Array, fp8_max: ArrayLike, margin: int = 0) -> Array:
     """Find the scale that maps the largest element onto the largest 8-bit number.
 
     Args:
@@ -116,7 +117,7 @@ def compute_amax_history(x: Array, amax_history: Array) -> Array:
 
 
 def update_fp8_meta(
-    x: Array, q_dtype: Any, scale: Array, amax_history: Array
+    x: Array, q_dtype: Dtype, scale: Array, amax_history: Array
 ) -> tuple[Array, Array]:
     """Find the scale for `x` from the history, then put `x` into the history.
 
@@ -147,7 +148,7 @@ def update_fp8_meta(
 
 
 def quantize_dequantize_update(
-    x: Array, q_dtype: Any, scale: Array, amax_history: Array, compute_dtype: Any
+    x: Array, q_dtype: Dtype, scale: Array, amax_history: Array, compute_dtype: Dtype
 ) -> tuple[Array, Array, Array]:
     """Round to what 8 bits can hold, by the scale that the history gives.
 

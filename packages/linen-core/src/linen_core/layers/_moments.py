@@ -14,7 +14,7 @@ from linen_core.layers._staging import staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import canonicalize_dtype
 from linen_core.module import Module
-from linen_core.typing import Array, Dtype
+from linen_core.typing import Array, Axes, AxisName, Dtype
 
 __all__ = [
     "Plan",
@@ -80,7 +80,7 @@ def _stats_dtype(x: Array, dtype: Dtype | None, force_float32: bool) -> Dtype:
     return jnp.promote_types(dtype, jnp.float32) if force_float32 else dtype
 
 
-def _means(arrays: tuple[Array, ...], mask: Array | None, axes: Any, plan: Plan) -> list[Array]:
+def _means(arrays: tuple[Array, ...], mask: Array | None, axes: Axes, plan: Plan) -> list[Array]:
     """Take the mean of each array, over the devices as well if they share it: in one message."""
     means = [x.mean(axes, where=mask) for x in arrays]
     if plan.axis_name is None:
@@ -179,7 +179,7 @@ def scale_and_bias(layer: Any, shape: tuple[int, ...]) -> tuple[Array | None, Ar
     return scale, bias
 
 
-def check_axis_name(layer: Module, axis_name: Any) -> None:
+def check_axis_name(layer: Module, axis_name: AxisName) -> None:
     """Raise where no surrounding transform has the axis that a layer takes means over."""
     if axis_name is None:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import jax.numpy as jnp
 
@@ -20,7 +20,7 @@ def compute_stats(
     axes: Axes,
     dtype: Dtype | None,
     axis_name: str | None = None,
-    axis_index_groups: Any = None,
+    axis_index_groups: Iterable[Iterable[int]] | None = None,
     use_mean: bool = True,
     use_fast_variance: bool = True,
     mask: Array | None = None,

@@ -46,7 +46,7 @@ def staged(*static: str, eager: bool = False) -> Callable[[F], F]:
         positions = [names.index(name) for name in static]
 
         @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: object, **kwargs: object) -> Any:
             if not (eager or is_staging()):
                 return function(*args, **kwargs)
             try:

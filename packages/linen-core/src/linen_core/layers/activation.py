@@ -7,11 +7,11 @@ be pickled. Under `jax.jit` each is recorded once per shape and dtype.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.nn import gelu, logsumexp, one_hot, softmax
+from jax.typing import ArrayLike
 
 from linen_core._jax_compat import INLINE
 from linen_core.layers.dense import Dense
@@ -58,12 +58,12 @@ _relu = jax.jit(jax.nn.relu, inline=INLINE)
 _relu6 = jax.jit(jax.nn.relu6, inline=INLINE)
 
 
-def _is_one(alpha: Any) -> bool:
+def _is_one(alpha: object) -> bool:
     """Tell whether a default was left as it is: handed on, it would be one more array in the compiled program."""
     return isinstance(alpha, float) and alpha == 1.0
 
 
-def celu(x: Array, alpha: Any = 1.0) -> Array:
+def celu(x: Array, alpha: ArrayLike = 1.0) -> Array:
     """Compute the continuously differentiable exponential linear unit.
 
     `max(x, 0) + alpha * (exp(min(x, 0) / alpha) - 1)`.
@@ -84,7 +84,7 @@ def celu(x: Array, alpha: Any = 1.0) -> Array:
     return jax.nn.celu(x) if _is_one(alpha) else jax.nn.celu(x, alpha)
 
 
-def elu(x: Array, alpha: Any = 1.0) -> Array:
+def elu(x: Array, alpha: ArrayLike = 1.0) -> Array:
     """Compute the exponential linear unit: `x where x > 0, else alpha * (exp(x) - 1)`.
 
     Source: Clevert et al., 2015, https://arxiv.org/abs/1511.07289.
@@ -178,7 +178,7 @@ def hard_tanh(x: Array) -> Array:
     return jax.nn.hard_tanh(x)
 
 
-def leaky_relu(x: Array, negative_slope: Any = 0.01) -> Array:
+def leaky_relu(x: Array, negative_slope: ArrayLike = 0.01) -> Array:
     """Compute the rectified linear unit with a small slope below zero.
 
     `x where x >= 0, else negative_slope * x`.
@@ -215,7 +215,7 @@ def log_sigmoid(x: Array) -> Array:
     return jax.nn.log_sigmoid(x)
 
 
-def log_softmax(x: Array, axis: Axis = -1, where: Any = None) -> Array:
+def log_softmax(x: Array, axis: Axis = -1, where: Array | None = None) -> Array:
     """Compute the logarithm of the softmax.
 
     `x - log(sum(exp(x))), summed along `axis` over the elements that `where` selects`.
@@ -358,10 +358,10 @@ def softplus(x: Array) -> Array:
 def standardize(
     x: Array,
     axis: Axis = -1,
-    mean: Any = None,
-    variance: Any = None,
-    epsilon: Any = 1e-5,
-    where: Any = None,
+    mean: ArrayLike | None = None,
+    variance: ArrayLike | None = None,
+    epsilon: ArrayLike = 1e-5,
+    where: Array | None = None,
     *,
     algorithm: str = "fast",
 ) -> Array:

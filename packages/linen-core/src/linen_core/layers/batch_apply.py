@@ -9,13 +9,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from linen_core.errors import LayerArgumentError
+from linen_core.typing import PyTree
 
 __all__ = ["BatchApply"]
 
 
-def _array(x: Any) -> Any:
+def _array(x: ArrayLike) -> jax.Array | np.ndarray[Any, Any]:
     return x if isinstance(x, jax.Array | np.ndarray) else jnp.asarray(x)
 
 
@@ -43,7 +45,7 @@ class BatchApply:
         self._f = f
         self.num_dims = num_dims
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: PyTree, **kwargs: PyTree) -> Any:
         """Call the function.
 
         Args:
@@ -71,8 +73,9 @@ class BatchApply:
         outputs = self._f(*args, **kwargs)
         return jax.tree.map(lambda x: x.reshape(lead + x.shape[1:]), outputs)
 
-    def _merge(self, x: Any) -> Any:
+    def _merge(self, x: ArrayLike) -> Any:
         if np.ndim(x) < self.num_dims:
             return x
-        x = _array(x)
-        return x.reshape((math.prod(x.shape[: self.num_dims]), *x.shape[self.num_dims :]))
+        array = _array(x)
+        shape = (math.prod(array.shape[: self.num_dims]), *array.shape[self.num_dims :])
+        return array.reshape(shape)

@@ -113,7 +113,7 @@ def _parse_padding(padding: PaddingLike, rank: int) -> LaxPadding | None:
     return None
 
 
-def _padding_error(name: str, padding: Any, rank: int) -> LayerArgumentError:
+def _padding_error(name: str, padding: object, rank: int) -> LayerArgumentError:
     return LayerArgumentError(
         name,
         "padding",
@@ -194,11 +194,11 @@ def _convolve(
     mask: Array | None,
     window: Window,
     groups: int,
-    dtype: Any,
-    precision: Any,
+    dtype: Dtype | None,
+    precision: PrecisionLike,
     shared: bool,
-    promote: Any = promote_dtype,
-    conv_general_dilated: Any = lax.conv_general_dilated,
+    promote: PromoteDtypeFn = promote_dtype,
+    conv_general_dilated: ConvGeneralDilatedT = lax.conv_general_dilated,
 ) -> Array:
     rank = len(window.size)
     batch = inputs.shape[: inputs.ndim - (rank + 1)]
@@ -332,7 +332,7 @@ class _Conv(Module):
 
     @nowrap
     def _shapes(
-        self, inputs: Array, window: Window, convolution: Any
+        self, inputs: Array, window: Window, convolution: ConvGeneralDilatedT | None
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Find the shapes of kernel and bias."""
         in_features, groups = inputs.shape[-1], self.feature_group_count
@@ -354,7 +354,7 @@ class _Conv(Module):
 
 
 def _output_space(
-    shape: tuple[int, ...], window: Window, features: int, convolution: Any
+    shape: tuple[int, ...], window: Window, features: int, convolution: ConvGeneralDilatedT
 ) -> tuple[int, ...]:
     """Find the spatial shape of a convolution's output."""
 

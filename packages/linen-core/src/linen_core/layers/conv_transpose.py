@@ -42,10 +42,10 @@ def _convolve(
     bias: Array | None,
     mask: Array | None,
     window: _Window,
-    dtype: Any,
-    precision: Any,
-    preferred_element_type: Any,
-    promote: Any = promote_dtype,
+    dtype: Dtype | None,
+    precision: PrecisionLike,
+    preferred_element_type: Dtype | None,
+    promote: PromoteDtypeFn = promote_dtype,
 ) -> Array:
     batch = inputs.shape[: inputs.ndim - (window.rank + 1)]
     inputs = flatten_batch(inputs, window.rank)

@@ -25,7 +25,7 @@ from linen_core.layers._staging import staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module, compact, merge_param, nowrap
-from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, Shape
+from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, PyTree, Shape
 
 __all__ = ["Dense", "DenseGeneral", "Einsum"]
 
@@ -38,8 +38,8 @@ def _affine_steps(
     bias: Array | None,
     dimensions: Dimensions,
     bias_shape: tuple[int, ...],
-    dtype: Any,
-    precision: Any,
+    dtype: Dtype | None,
+    precision: PrecisionLike,
 ) -> Array:
     inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=dtype)
     y = lax.dot_general(inputs, kernel, dimensions, precision=precision)
@@ -155,7 +155,7 @@ class _Flattened:
     columns: int
     vector: bool = False
 
-    def __call__(self, key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Any:
+    def __call__(self, key: Array, shape: Sequence[int], dtype: Dtype = jnp.float32) -> Any:
         batch = math.prod(shape[: self.batch])
         columns = math.prod(shape[-self.columns :])
         if self.vector:
@@ -166,7 +166,7 @@ class _Flattened:
         return _reshaped(value, shape)
 
 
-def _reshaped(value: Any, shape: Sequence[int]) -> Any:
+def _reshaped(value: PyTree, shape: Sequence[int]) -> Any:
     """Reshape an array in its boxes; the names on a box are those of the axes it is to have, so no constraint yet."""
     if isinstance(value, meta.Partitioned):
         return value.replace_boxed(_reshaped(value.value, shape))
@@ -281,7 +281,7 @@ def _einsum(
     bias: Array | None,
     equation: str,
     bias_shape: tuple[int, ...],
-    dtype: Any,
+    dtype: Dtype | None,
     options: tuple[Any, Any],
 ) -> Array:
     inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=dtype)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from linen_core.errors import InexactDtypeError
 from linen_core.typing import Dtype
@@ -31,7 +32,9 @@ class PromoteDtypeFn(Protocol):
     def __call__(self, *args: Any, dtype: Any = None, inexact: bool = True) -> list[Any]: ...
 
 
-def canonicalize_dtype(*args: Any, dtype: Dtype | None = None, inexact: bool = True) -> Dtype:
+def canonicalize_dtype(
+    *args: ArrayLike | None, dtype: Dtype | None = None, inexact: bool = True
+) -> Dtype:
     """Find the dtype that a computation on several values runs in.
 
     Args:
@@ -58,7 +61,9 @@ def canonicalize_dtype(*args: Any, dtype: Dtype | None = None, inexact: bool = T
     return dtype
 
 
-def promote_dtype(*args: Any, dtype: Any = None, inexact: bool = True) -> list[Any]:
+def promote_dtype(
+    *args: ArrayLike | None, dtype: Dtype | None = None, inexact: bool = True
+) -> list[Any]:
     """Cast several values to one dtype.
 
     Args:
@@ -83,7 +88,7 @@ def promote_dtype(*args: Any, dtype: Any = None, inexact: bool = True) -> list[A
     return [None if x is None else jnp.asarray(x, dtype) for x in args]
 
 
-def _agree(args: tuple[Any, ...], dtype: Any, inexact: bool) -> bool:
+def _agree(args: tuple[Any, ...], dtype: Dtype | None, inexact: bool) -> bool:
     """Tell whether all values are arrays of the wanted dtype already, so that nothing is to do."""
     common = None if dtype is None else np.dtype(dtype)
     for x in args:

@@ -40,7 +40,7 @@ from linen_core.layers._fp8_scaling import (
 )
 from linen_core.layers._where import where
 from linen_core.module import Module, nowrap
-from linen_core.typing import OVERWRITE_WITH_GRADIENT, Array
+from linen_core.typing import OVERWRITE_WITH_GRADIENT, Array, Dtype, Initializer
 
 __all__ = [
     "OVERWRITE_WITH_GRADIENT",
@@ -101,13 +101,13 @@ class Fp8DotGeneralBase(Module):
         self.output_grad_scale = self._state_of("output_grad_scale", ones, 1)
 
     @nowrap
-    def _state_of(self, name: str, init: Any, size: int) -> Any:
+    def _state_of(self, name: str, init: Initializer, size: int) -> Any:
         return self.variable(
             OVERWRITE_WITH_GRADIENT, name, init, random.PRNGKey(0), (size,), jnp.float32
         )
 
     @nowrap
-    def _scaled_dot_general(self, compute_dtype: Any) -> Any:
+    def _scaled_dot_general(self, compute_dtype: Dtype) -> Any:
         """Give the product with this layer's scales and histories."""
         dtypes = [jnp.dtype(dtype) for dtype in (self.e4m3_dtype, self.e5m2_dtype)]
         if dtypes != [jnp.float8_e4m3fn, jnp.float8_e5m2]:
@@ -170,7 +170,7 @@ class Fp8DotGeneralOp(Fp8DotGeneralBase):
             msg = "Fp8DotGeneralOp is deprecated: use Fp8DirectDotGeneralOp or Fp8Einsum."
             warnings.warn(msg, DeprecationWarning, stacklevel=2)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Array:
+    def __call__(self, *args: object, **kwargs: object) -> Array:
         """Multiply.
 
         Args:
@@ -213,7 +213,7 @@ class Fp8DirectDotGeneralOp(Fp8DotGeneralBase):
     (2, 4) ['_overwrite_with_gradient', 'params']
     """
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Array:
+    def __call__(self, *args: object, **kwargs: object) -> Array:
         """Multiply.
 
         Args:
@@ -274,7 +274,7 @@ class Fp8Einsum(Fp8DotGeneralBase):
         lhs: Array,
         rhs: Array,
         precision: lax.Precision | None = None,
-        preferred_element_type: Any = None,
+        preferred_element_type: Dtype | None = None,
     ) -> Array:
         """Multiply.
 

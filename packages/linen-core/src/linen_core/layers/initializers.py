@@ -16,9 +16,10 @@ import jax
 import numpy as np
 from jax.nn import initializers as jax_initializers
 from jax.nn.initializers import ones, zeros
+from jax.typing import ArrayLike
 
 from linen_core.layers._staging import staged
-from linen_core.typing import Array, Initializer
+from linen_core.typing import Array, Dtype, Initializer, Shape
 
 __all__ = [
     "Initializer",
@@ -86,7 +87,11 @@ class BuiltInitializer:
         return hash(self._identity)
 
     def __call__(
-        self, key: Array, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None
+        self,
+        key: Array,
+        shape: Sequence[int],
+        dtype: Dtype | None = None,
+        out_sharding: jax.sharding.Sharding | jax.sharding.PartitionSpec | None = None,
     ) -> Array:
         """Draw an array.
 
@@ -112,13 +117,17 @@ class BuiltInitializer:
         return BuiltInitializer, (self.family, self.arguments)
 
 
-def _built(family: str, **arguments: Any) -> BuiltInitializer:
+def _built(family: str, **arguments: object) -> BuiltInitializer:
     frozen = ((k, tuple(v) if isinstance(v, list) else v) for k, v in arguments.items())
     return BuiltInitializer(family, tuple(frozen))
 
 
 def _draw(
-    built: BuiltInitializer, key: Array, shape: Any, dtype: Any = None, out_sharding: Any = None
+    built: BuiltInitializer,
+    key: Array,
+    shape: Shape,
+    dtype: Dtype | None = None,
+    out_sharding: jax.sharding.Sharding | jax.sharding.PartitionSpec | None = None,
 ) -> Array:
     options = {"dtype": dtype, "out_sharding": out_sharding}
     given = {name: value for name, value in options.items() if value is not None}
@@ -128,7 +137,7 @@ def _draw(
 _draw_staged = staged("built", "shape", "dtype", "out_sharding")(_draw)
 
 
-def _identify(value: Any) -> Any:
+def _identify(value: object) -> Any:
     """Stand in for an argument by something hashable, equal only if the same bits are drawn."""
     if isinstance(value, tuple):
         return tuple(map(_identify, value))
@@ -157,7 +166,7 @@ def ones_init() -> Initializer:
     return ones
 
 
-def constant(value: Any, dtype: Any = None) -> Initializer:
+def constant(value: ArrayLike, dtype: Dtype | None = None) -> Initializer:
     """Build an initializer that fills an array with a value.
 
     Args:
@@ -171,7 +180,7 @@ def constant(value: Any, dtype: Any = None) -> Initializer:
     return _built("constant", value=value, dtype=dtype)
 
 
-def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
+def uniform(scale: ArrayLike = 1e-2, dtype: Dtype | None = None) -> Initializer:
     """Build an initializer that draws uniformly from [0, `scale`).
 
     Args:
@@ -185,7 +194,7 @@ def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
     return _built("uniform", scale=scale, dtype=dtype)
 
 
-def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
+def normal(stddev: ArrayLike = 1e-2, dtype: Dtype | None = None) -> Initializer:
     """Build an initializer that draws from a normal distribution with mean 0.
 
     Args:
@@ -200,7 +209,10 @@ def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
 
 
 def truncated_normal(
-    stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
+    stddev: ArrayLike = 1e-2,
+    dtype: Dtype | None = None,
+    lower: ArrayLike = -2.0,
+    upper: ArrayLike = 2.0,
 ) -> Initializer:
     """Build an initializer that draws from a normal distribution cut off on both sides.
 
@@ -218,13 +230,13 @@ def truncated_normal(
 
 
 def variance_scaling(
-    scale: Any,
-    mode: Any,
-    distribution: Any,
+    scale: ArrayLike,
+    mode: str,
+    distribution: str,
     in_axis: int | Sequence[int] = -2,
     out_axis: int | Sequence[int] = -1,
     batch_axis: int | Sequence[int] = (),
-    dtype: Any = None,
+    dtype: Dtype | None = None,
 ) -> Initializer:
     """Build an initializer with variance `scale` over the number of a kernel's inputs or outputs.
 
@@ -259,7 +271,7 @@ def glorot_uniform(
     in_axis: int | Sequence[int] = -2,
     out_axis: int | Sequence[int] = -1,
     batch_axis: int | Sequence[int] = (),
-    dtype: Any = None,
+    dtype: Dtype | None = None,
 ) -> Initializer:
     """Build an initializer that draws uniformly, with variance 2 / (inputs + outputs).
 
@@ -284,7 +296,7 @@ def glorot_normal(
     in_axis: int | Sequence[int] = -2,
     out_axis: int | Sequence[int] = -1,
     batch_axis: int | Sequence[int] = (),
-    dtype: Any = None,
+    dtype: Dtype | None = None,
 ) -> Initializer:
     """Build an initializer that draws from a truncated normal with variance 2 / (inputs + outputs).
 
@@ -309,7 +321,7 @@ def lecun_uniform(
     in_axis: int | Sequence[int] = -2,
     out_axis: int | Sequence[int] = -1,
     batch_axis: int | Sequence[int] = (),
-    dtype: Any = None,
+    dtype: Dtype | None = None,
 ) -> Initializer:
     """Build an initializer that draws uniformly, with variance 1 / inputs.
 
@@ -334,7 +346,7 @@ def lecun_normal(
     in_axis: int | Sequence[int] = -2,
     out_axis: int | Sequence[int] = -1,
     batch_axis: int | Sequence[int] = (),
-    dtype: Any = None,
+    dtype: Dtype | None = None,
 ) -> Initializer:
     """Build an initializer that draws from a truncated normal with variance 1 / inputs.
 
@@ -359,7 +371,7 @@ def he_uniform(
     in_axis: int | Sequence[int] = -2,
     out_axis: int | Sequence[int] = -1,
     batch_axis: int | Sequence[int] = (),
-    dtype: Any = None,
+    dtype: Dtype | None = None,
 ) -> Initializer:
     """Build an initializer that draws uniformly, with variance 2 / inputs.
 
@@ -384,7 +396,7 @@ def he_normal(
     in_axis: int | Sequence[int] = -2,
     out_axis: int | Sequence[int] = -1,
     batch_axis: int | Sequence[int] = (),
-    dtype: Any = None,
+    dtype: Dtype | None = None,
 ) -> Initializer:
     """Build an initializer that draws from a truncated normal with variance 2 / inputs.
 
@@ -411,7 +423,9 @@ kaiming_uniform = he_uniform
 kaiming_normal = he_normal
 
 
-def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+def orthogonal(
+    scale: ArrayLike = 1.0, column_axis: int = -1, dtype: Dtype | None = None
+) -> Initializer:
     """Build an initializer that draws a random orthogonal matrix.
 
     All axes but one are flattened into its rows. Where the matrix is not square, its rows or its
@@ -430,7 +444,9 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
     return _built("orthogonal", scale=scale, column_axis=column_axis, dtype=dtype)
 
 
-def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+def delta_orthogonal(
+    scale: ArrayLike = 1.0, column_axis: int = -1, dtype: Dtype | None = None
+) -> Initializer:
     """Build an initializer of convolution kernels: orthogonal amid the window, zero around.
 
     Source: Xiao et al., 2018, https://arxiv.org/abs/1806.05393.

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from linen_core.errors import LayerRankError, LayerShapeError
 from linen_core.layers._common import check_padding_word
@@ -19,7 +20,7 @@ __all__ = ["avg_pool", "max_pool", "min_pool", "pool"]
 
 def pool(
     inputs: Array,
-    init: Any,
+    init: ArrayLike,
     reduce_fn: Callable[..., Any],
     window_shape: Sequence[int],
     strides: Sequence[int] | None,
@@ -63,7 +64,12 @@ def pool(
     return lax.reduce_window(inputs, init, reduce_fn, dims, steps, pads)
 
 
-def _check(inputs: Array, window_shape: Any, strides: Any, padding: Any) -> None:
+def _check(
+    inputs: Array,
+    window_shape: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+) -> None:
     name, rank = "pooling", len(window_shape)
     if inputs.ndim < rank + 1:
         raise LayerRankError(

@@ -158,7 +158,7 @@ class RNN(Module):
         return result
 
 
-def _carry_at(carries: Carry, seq_lengths: Any) -> Carry:
+def _carry_at(carries: Carry, seq_lengths: Array) -> Carry:
     """Pick, from carries with time first, the one after each sequence's last step that counts."""
     last = seq_lengths - 1
     batch = jnp.indices(last.shape, sparse=True)

@@ -17,12 +17,12 @@ from linen_core.layers._where import where
 from linen_core.layers.dtypes import canonicalize_dtype
 from linen_core.module import Module, compact, nowrap
 from linen_core.transforms import map_variables
-from linen_core.typing import Array, Axes, Dtype, Initializer
+from linen_core.typing import Array, Axes, Collections, Dtype, Initializer
 
 __all__ = ["SpectralNorm", "WeightNorm"]
 
 
-def _unit(x: Array, axis: Any, epsilon: float) -> Array:
+def _unit(x: Array, axis: Axes | None, epsilon: float) -> Array:
     return x * lax.rsqrt((x * x).sum(axis=axis, keepdims=True) + epsilon)
 
 
@@ -60,7 +60,7 @@ class SpectralNorm(Module):
     collection_name: str = "batch_stats"
 
     @compact
-    def __call__(self, *args: Any, update_stats: bool, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, update_stats: bool, **kwargs: object) -> Any:
         """Call the layer with normalized weights.
 
         Args:
@@ -78,7 +78,7 @@ class SpectralNorm(Module):
         def forward(layer: Module) -> Any:
             return layer(*args, **kwargs)
 
-        def normalized(variables: Any) -> Any:
+        def normalized(variables: Collections) -> Any:
             return jax.tree_util.tree_map_with_path(
                 lambda path, value: self._spectral_normalize(path, value, update_stats), variables
             )
@@ -88,7 +88,7 @@ class SpectralNorm(Module):
         )
         return lifted(self.layer_instance)
 
-    def _spectral_normalize(self, path: Any, vs: Array, update_stats: bool) -> Array:
+    def _spectral_normalize(self, path: tuple[Any, ...], vs: Array, update_stats: bool) -> Array:
         value = jnp.asarray(vs)
         shape = value.shape
         if value.ndim <= 1 or self.n_steps < 1:
@@ -171,7 +171,7 @@ class WeightNorm(Module):
     variable_filter: Iterable[str] | None = dataclasses.field(default_factory=lambda: {"kernel"})
 
     @compact
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Call the layer with normalized weights.
 
         Args:
@@ -185,13 +185,13 @@ class WeightNorm(Module):
         def forward(layer: Module) -> Any:
             return layer(*args, **kwargs)
 
-        def normalized(variables: Any) -> Any:
+        def normalized(variables: Collections) -> Any:
             return jax.tree_util.tree_map_with_path(self._l2_normalize, variables)
 
         lifted = map_variables(forward, trans_in_fn=normalized, init=self.is_initializing())
         return lifted(self.layer_instance)
 
-    def _l2_normalize(self, path: Any, vs: Array) -> Array:
+    def _l2_normalize(self, path: tuple[Any, ...], vs: Array) -> Array:
         value = jnp.asarray(vs)
         inner = jax.tree_util.keystr(path[1:], simple=True, separator="/")
         name = f"{self.layer_instance.name}/{inner}"

@@ -11,6 +11,7 @@ import jax
 
 from linen_core.module.state import ModuleBase
 from linen_core.struct import is_struct, is_struct_type
+from linen_core.typing import PyTree
 
 __all__ = ["PLAIN_TYPES", "ImmutableDict", "freeze_attribute", "is_plain", "map_modules"]
 
@@ -26,7 +27,7 @@ class ImmutableDict(dict[Any, Any]):
       {'a': 1, 'b': 2}
     """
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
         msg = "An attribute of a module is immutable. Make a changed copy with `dict(...)`."
         raise ValueError(msg)
 
@@ -78,7 +79,7 @@ def is_plain(kind: type) -> bool:
     return not (issubclass(kind, ModuleBase | Mapping | list | tuple) or is_struct_type(kind))
 
 
-def map_modules(fn: Callable[[str, Any], Any], value: Any, suffix: str = "") -> Any:
+def map_modules(fn: Callable[[str, Any], Any], value: object, suffix: str = "") -> Any:
     """Replace each module in an attribute by ``fn(suffix, module)``.
 
     Looks into mappings, lists, tuples, named tuples and `struct` dataclasses. The suffix of a module is made of
@@ -106,7 +107,7 @@ def map_modules(fn: Callable[[str, Any], Any], value: Any, suffix: str = "") -> 
     return _rebuild(value, {key: mapped[key] for key in parts})
 
 
-def _children(value: Any) -> dict[Any, Any] | None:
+def _children(value: PyTree) -> dict[Any, Any] | None:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -118,7 +119,7 @@ def _children(value: Any) -> dict[Any, Any] | None:
     return None
 
 
-def _rebuild(value: Any, parts: dict[Any, Any]) -> Any:
+def _rebuild(value: PyTree, parts: dict[Any, Any]) -> Any:
     if isinstance(value, Mapping):
         return parts
     if is_struct(value):
@@ -128,7 +129,7 @@ def _rebuild(value: Any, parts: dict[Any, Any]) -> Any:
     return type(value)(parts.values())
 
 
-def freeze_attribute(value: Any) -> Any:
+def freeze_attribute(value: object) -> Any:
     """Make dicts and lists of an attribute immutable, all the way down."""
     if isinstance(value, dict):
         return ImmutableDict({key: freeze_attribute(item) for key, item in value.items()})

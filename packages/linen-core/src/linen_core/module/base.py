@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from linen_core._jax_compat import api_boundary
 from linen_core._optional_packages import import_optional
@@ -32,12 +32,15 @@ from linen_core.module.state import (
     UNSPECIFIED_PARENT,
     ModuleState,
     ParentDescriptor,
+    _UnspecifiedParent,
 )
 from linen_core.module.variables import ModuleVariables
 from linen_core.module.wrapping import wrap_attributes
 from linen_core.scope.deferred import make_lazily
 from linen_core.scope.functional import INITIALIZING, as_streams, bind
+from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
+from linen_core.store.view import Variables
 from linen_core.typing import PRNGKey, RNGSequences
 
 __all__ = ["Module"]
@@ -72,7 +75,7 @@ def _checked_on_instance(method: _Method) -> _Method:
     """Make a public method say so when it is called on the class, or on a module that was made incompletely."""
 
     @functools.wraps(method)
-    def checked(self: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def checked(self: object = None, *args: object, **kwargs: object) -> Any:
         if not isinstance(self, Module):
             raise InvalidInstanceModuleError
         if "_id" not in self.__dict__:
@@ -111,24 +114,10 @@ class Module(ModuleVariables):
         name: str | None = dataclasses.field(default=None, kw_only=True)
         parent: Module | Scope | Any | None = dataclasses.field(default=None, kw_only=True)
 
-        # not seen at run time: the type hints of a module are those of its fields alone
-        _field_names: ClassVar[tuple[str, ...]]
-        _has_setup: ClassVar[bool]
-        _needs_setup: ClassVar[bool]
-        _keeps_own_name: ClassVar[bool]
-        _compact_name_scope_methods: ClassVar[tuple[str, ...]]
-
-        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-
     _state = ModuleState()
     scope = None
-    _field_names = ()
-    _has_setup = False
-    _needs_setup = False
-    _keeps_own_name = False
-    _compact_name_scope_methods = ()
 
-    def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
+    def __init_subclass__(cls, kw_only: bool = False, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         make_dataclass(cls, kw_only)
         fields = dataclasses.fields(cls)
@@ -173,7 +162,7 @@ class Module(ModuleVariables):
 
     # Attributes
 
-    def __setattr__(self, name: str, val: Any) -> None:
+    def __setattr__(self, name: str, val: object) -> None:
         if not self._state.in_setup:
             if self._state.is_initialized and not name.startswith("__"):
                 raise SetAttributeFrozenModuleError(type(self).__name__, name, val)
@@ -223,7 +212,7 @@ class Module(ModuleVariables):
         parent: Scope | Module | Any | None = None,
         _deep_clone: bool | Any = False,
         _reset_names: bool = False,
-        **updates: Any,
+        **updates: object,
     ) -> Self:
         """Make a module with the same fields.
 
@@ -244,14 +233,18 @@ class Module(ModuleVariables):
             clones = {} if isinstance(_deep_clone, bool) else _deep_clone
             names = {"name": None} if _reset_names else {}
 
-            def clone_one(module: Any) -> Any:
+            def clone_one(module: Module) -> Any:
                 return module.clone(_deep_clone=clones, _reset_names=_reset_names, **names)
 
             clone_deeply(attributes, clones, clone_one)
         return type(self)(**attributes)
 
     def copy(
-        self, *, parent: Any = UNSPECIFIED_PARENT, name: str | None = None, **updates: Any
+        self,
+        *,
+        parent: Module | Scope | _UnspecifiedParent | None = UNSPECIFIED_PARENT,
+        name: str | None = None,
+        **updates: object,
     ) -> Self:
         """Make a module with the same fields, as a new child of the surrounding module.
 
@@ -277,8 +270,8 @@ class Module(ModuleVariables):
     @_checked_on_instance
     def bind(
         self,
-        variables: Any,
-        *args: Any,
+        variables: Variables,
+        *args: object,
         rngs: RNGSequences | None = None,
         mutable: CollectionFilter = False,
     ) -> Self:
@@ -332,13 +325,13 @@ class Module(ModuleVariables):
     @_checked_on_instance
     def apply(
         self,
-        variables: Any,
-        *args: Any,
+        variables: Variables,
+        *args: object,
         rngs: PRNGKey | RNGSequences | None = None,
         method: Callable[..., Any] | str | None = None,
         mutable: CollectionFilter = False,
         capture_intermediates: CaptureFilter = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Run a method of the module with variables, as a pure function.
 
@@ -384,11 +377,11 @@ class Module(ModuleVariables):
     def init_with_output(
         self,
         rngs: PRNGKey | RNGSequences,
-        *args: Any,
+        *args: object,
         method: Callable[..., Any] | str | None = None,
         mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
         capture_intermediates: CaptureFilter = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> tuple[Any, Any]:
         """Make the module's variables.
 
@@ -425,11 +418,11 @@ class Module(ModuleVariables):
     def init(
         self,
         rngs: PRNGKey | RNGSequences,
-        *args: Any,
+        *args: object,
         method: Callable[..., Any] | str | None = None,
         mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
         capture_intermediates: CaptureFilter = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Make the module's variables, as `init_with_output`, and return them alone.
 
@@ -453,10 +446,10 @@ class Module(ModuleVariables):
     def lazy_init(
         self,
         rngs: PRNGKey | RNGSequences,
-        *args: Any,
+        *args: object,
         method: Callable[..., Any] | None = None,
         mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Make the module's variables without running the forward pass.
 
@@ -479,7 +472,12 @@ class Module(ModuleVariables):
         """
         fn = resolve_method(self, method)
 
-        def run(observer: Any, streams: Any, args: Any, kwargs: Any) -> Any:
+        def run(
+            observer: RunObserver | None,
+            streams: Mapping[str, Any] | None,
+            args: tuple[Any, ...],
+            kwargs: dict[str, Any],
+        ) -> Any:
             _, made = run_with(
                 fn, self, {}, args, kwargs, streams, mutable, False, INITIALIZING, observer
             )
@@ -487,7 +485,7 @@ class Module(ModuleVariables):
 
         return make_lazily(run, as_streams(rngs, type(self).__name__), args, kwargs)
 
-    def _streams(self, rngs: Any) -> Mapping[str, Any] | None:
+    def _streams(self, rngs: PRNGKey | RNGSequences | None) -> Mapping[str, Any] | None:
         return None if rngs is None else as_streams(rngs, type(self).__name__)
 
     # Inspection
@@ -496,10 +494,10 @@ class Module(ModuleVariables):
     def module_paths(
         self,
         rngs: PRNGKey | RNGSequences,
-        *args: Any,
+        *args: object,
         show_repeated: bool = False,
         mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> dict[str, Any]:
         """Find the modules that a run of `init` calls, without running a FLOP.
 
@@ -525,7 +523,7 @@ class Module(ModuleVariables):
     def tabulate(
         self,
         rngs: PRNGKey | RNGSequences,
-        *args: Any,
+        *args: object,
         depth: int | None = None,
         show_repeated: bool = False,
         mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
@@ -534,7 +532,7 @@ class Module(ModuleVariables):
         column_kwargs: Mapping[str, Any] = MappingProxyType({}),
         compute_flops: bool = False,
         compute_vjp_flops: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> str:
         """Render a table of the modules, their inputs, outputs and variables. Needs the package linen-summary.
 

@@ -59,7 +59,7 @@ def make_dataclass(cls: type, kw_only: bool) -> None:
     cls.__hash__ = _hash_unbound_only(cls.__dict__.get("__hash__", hash_fields))  # type: ignore[method-assign,assignment]
 
 
-def _add_reserved_fields(cls: Any) -> None:
+def _add_reserved_fields(cls: type[Any]) -> None:
     if "__annotations__" not in cls.__dict__:
         cls.__annotations__ = {}
     cls.parent = dataclasses.field(default=UNSPECIFIED_PARENT, repr=False, kw_only=True)
@@ -131,7 +131,7 @@ def _make_init(cls: type) -> Callable[..., None]:
     return init  # type: ignore[no-any-return]
 
 
-def equal_fields(self: Any, other: Any) -> bool:
+def equal_fields(self: ModuleBase, other: object) -> bool:
     """Tell whether two modules are of one class and have equal fields."""
     if type(other) is not type(self):
         return NotImplemented  # type: ignore[no-any-return]
@@ -139,7 +139,7 @@ def equal_fields(self: Any, other: Any) -> bool:
     return [getattr(self, name) for name in names] == [getattr(other, name) for name in names]
 
 
-def hash_fields(self: Any) -> int:
+def hash_fields(self: ModuleBase) -> int:
     """Hash what `equal_fields` compares."""
     fields = dataclasses.fields(self)
     hashed = (field for field in fields if (field.compare if field.hash is None else field.hash))
@@ -147,7 +147,7 @@ def hash_fields(self: Any) -> int:
 
 
 def _hash_unbound_only(hash_fn: Callable[[Any], int] | None) -> Callable[[Any], int]:
-    def wrapped(self: Any) -> int:
+    def wrapped(self: ModuleBase) -> int:
         if self.scope is not None:
             msg = (
                 f"Cannot hash a {type(self).__name__} that holds variables. Hash the unbound module; in place of a JAX "

@@ -15,6 +15,8 @@ from linen_core.module.state import ModuleBase
 from linen_core.scope.functional import INITIALIZING, as_streams, run_in_scope
 from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
+from linen_core.store.view import Variables
+from linen_core.typing import PRNGKey, RNGSequences
 
 __all__ = ["apply", "init", "init_with_output", "resolve_method", "run_with"]
 
@@ -24,7 +26,7 @@ ALL_BUT_INTERMEDIATES = DenyList("intermediates")
 
 def apply(
     fn: Callable[..., Any],
-    module: Any,
+    module: ModuleBase,
     mutable: CollectionFilter = False,
     capture_intermediates: CaptureFilter = False,
 ) -> Callable[..., Any]:
@@ -51,7 +53,12 @@ def apply(
 
     @api_boundary
     @functools.wraps(fn)
-    def apply_fn(variables: Any, *args: Any, rngs: Any = None, **kwargs: Any) -> Any:
+    def apply_fn(
+        variables: Variables,
+        *args: object,
+        rngs: PRNGKey | RNGSequences | None = None,
+        **kwargs: object,
+    ) -> Any:
         streams = None if rngs is None else as_streams(rngs, "apply")
         return run_with(
             fn, module, variables, args, kwargs, streams, mutable, capture_intermediates
@@ -62,7 +69,7 @@ def apply(
 
 def init_with_output(
     fn: Callable[..., Any],
-    module: Any,
+    module: ModuleBase,
     mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
     capture_intermediates: CaptureFilter = False,
 ) -> Callable[..., Any]:
@@ -87,7 +94,7 @@ def init_with_output(
 
     @api_boundary
     @functools.wraps(fn)
-    def init_fn(rngs: Any, *args: Any, **kwargs: Any) -> Any:
+    def init_fn(rngs: PRNGKey | RNGSequences, *args: object, **kwargs: object) -> Any:
         streams = as_streams(rngs, "init")
         return run_with(
             fn, module, {}, args, kwargs, streams, mutable, capture_intermediates, INITIALIZING
@@ -98,7 +105,7 @@ def init_with_output(
 
 def init(
     fn: Callable[..., Any],
-    module: Any,
+    module: ModuleBase,
     mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
     capture_intermediates: CaptureFilter = False,
 ) -> Callable[..., Any]:
@@ -118,7 +125,7 @@ def init(
     run = init_with_output(fn, module, mutable, capture_intermediates)
 
     @functools.wraps(fn)
-    def init_wrapper(*args: Any, **kwargs: Any) -> Any:
+    def init_wrapper(*args: object, **kwargs: object) -> Any:
         return run(*args, **kwargs)[1]
 
     return init_wrapper
@@ -126,8 +133,8 @@ def init(
 
 def run_with(
     fn: Callable[..., Any],
-    module: Any,
-    variables: Any,
+    module: ModuleBase,
+    variables: Variables,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     rngs: Mapping[str, Any] | None = None,
@@ -155,11 +162,13 @@ def run_with(
     return run_in_scope(call_bound, variables, rngs, mutable, flags, observer)
 
 
-def _is_call(_module: Any, method_name: str) -> bool:
+def _is_call(_module: object, method_name: str) -> bool:
     return method_name == "__call__"
 
 
-def resolve_method(module: Any, method: Callable[..., Any] | str | None) -> Callable[..., Any]:
+def resolve_method(
+    module: ModuleBase, method: Callable[..., Any] | str | None
+) -> Callable[..., Any]:
     """Return what `method=` of `apply` and `init` means as a function whose first argument is the module.
 
     Raises:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from linen_core._context import context_var, replaced_context
+from linen_core.module.state import ModuleBase
 
 __all__ = [
     "Interceptor",
@@ -76,7 +77,7 @@ def intercept_methods(interceptor: Interceptor) -> Iterator[None]:
         yield
 
 
-def method_name(fun: Any) -> str:
+def method_name(fun: object) -> str:
     """Return a function's name, looking through `functools.partial`."""
     if isinstance(fun, functools.partial):
         return method_name(fun.func)
@@ -86,10 +87,10 @@ def method_name(fun: Any) -> str:
 def run_interceptors(
     interceptors: tuple[Interceptor, ...],
     fun: Callable[..., Any],
-    module: Any,
+    module: ModuleBase,
     /,
-    *args: Any,
-    **kwargs: Any,
+    *args: object,
+    **kwargs: object,
 ) -> Any:
     """Call a method with interceptors around it."""
     bound = functools.partial(fun, module)
@@ -104,7 +105,7 @@ def _around(
     interceptor: Interceptor, fun: Callable[..., Any], context: InterceptorContext
 ) -> Callable[..., Any]:
     @functools.wraps(fun)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: object, **kwargs: object) -> Any:
         return interceptor(fun, args, kwargs, context)
 
     return wrapped

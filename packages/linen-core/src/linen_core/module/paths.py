@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module.interceptors import InterceptorContext, intercept_methods
+from linen_core.typing import PRNGKey, RNGSequences
 
 __all__ = ["find_module_paths"]
 
 
 def find_module_paths(
-    module: Any, rngs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mutable: CollectionFilter
+    module: Any,
+    rngs: PRNGKey | RNGSequences,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    mutable: CollectionFilter,
 ) -> dict[str, Any]:
     """Return unbound copies, without names, of the modules that ``module.init(rngs, *args, **kwargs)`` calls, by path.
 
@@ -20,7 +26,12 @@ def find_module_paths(
     """
     found: dict[str, Any] = {}
 
-    def record(next_fun: Any, args: Any, kwargs: Any, context: InterceptorContext) -> Any:
+    def record(
+        next_fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: InterceptorContext,
+    ) -> Any:
         if context.method_name != "setup":
             path = "/".join(context.module.path)
             if path not in found:

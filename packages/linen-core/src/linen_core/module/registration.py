@@ -17,7 +17,7 @@ from linen_core.scope.scope import Scope
 __all__ = ["attach", "clone_deeply", "register_attribute", "register_fields", "run_setup"]
 
 
-def attach(module: Any) -> None:
+def attach(module: ModuleBase) -> None:
     """Give a module that was just made its parent and, where that has one, its name and scope.
 
     Raises:
@@ -53,7 +53,7 @@ def attach(module: Any) -> None:
         state.setup_called = SetupState.DONE
 
 
-def _enter_family(module: Any, parent: Any) -> Scope:
+def _enter_family(module: ModuleBase, parent: Any) -> Scope:
     state = parent._state
     if not parent._initialization_allowed:
         raise AssignSubModuleError(type(module).__name__)
@@ -70,7 +70,7 @@ def _enter_family(module: Any, parent: Any) -> Scope:
     return parent.scope.push(name, reuse=reuse)  # type: ignore[no-any-return]
 
 
-def register_fields(module: Any) -> None:
+def register_fields(module: ModuleBase) -> None:
     """Make the modules in a module's fields its children, and freeze the fields."""
     fields = module.__dict__
     for name in module._field_names:
@@ -80,7 +80,7 @@ def register_fields(module: Any) -> None:
             register_attribute(module, name, value)
 
 
-def register_attribute(module: Any, name: str, value: Any) -> None:
+def register_attribute(module: ModuleBase, name: str, value: object) -> None:
     """Set an attribute, making the modules in it children of the module.
 
     A module without a name gets that of the attribute, with the keys and indices on the way to it. A module made
@@ -116,7 +116,7 @@ def register_attribute(module: Any, name: str, value: Any) -> None:
         child.__post_init__()
 
 
-def run_setup(module: Any, shallow: bool = False) -> None:
+def run_setup(module: ModuleBase, shallow: bool = False) -> None:
     """Run a bound module's `setup`, once.
 
     Args:
@@ -155,10 +155,10 @@ class TestScope(Scope):
         return jax.random.key(0)
 
 
-def _try_setup_on_the_side(module: Any) -> None:
+def _try_setup_on_the_side(module: ModuleBase) -> None:
     """Run `setup` abstractly on a copy, so that its errors show here and not inside of a transform."""
 
-    def enter(x: Any) -> Any:
+    def enter(x: int) -> Any:
         with TestScope({}, rngs={}, mutable=True).temporary() as root:
             run_setup(module.clone(parent=root))
             return x
@@ -166,7 +166,9 @@ def _try_setup_on_the_side(module: Any) -> None:
     jax.eval_shape(enter, 0)
 
 
-def clone_deeply(attributes: dict[str, Any], clones: Any, clone_one: Callable[[Any], Any]) -> None:
+def clone_deeply(
+    attributes: dict[str, Any], clones: dict[Any, Any], clone_one: Callable[[Any], Any]
+) -> None:
     """Replace the modules in the values of ``attributes`` by clones, one for each, and freeze the values.
 
     Args:
@@ -175,7 +177,7 @@ def clone_deeply(attributes: dict[str, Any], clones: Any, clone_one: Callable[[A
       clone_one: makes a clone.
     """
 
-    def stand_in(_suffix: str, child: Any) -> Any:
+    def stand_in(_suffix: str, child: object) -> Any:
         if not hasattr(child, "_id"):
             return child
         made = clones.get(child._id)

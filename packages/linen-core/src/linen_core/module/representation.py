@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from linen_core.module.state import ModuleBase
 
@@ -12,7 +11,7 @@ __all__ = ["represent"]
 _INDENT = 4
 
 
-def represent(module: Any) -> str:
+def represent(module: ModuleBase) -> str:
     """Render a module with its fields and, where it is bound, the submodules it has made so far."""
     try:
         fields = dataclasses.fields(module)
@@ -38,7 +37,7 @@ def represent(module: Any) -> str:
     return "\n".join([f"{title}(", *(" " * _INDENT + line for line in body), ")"])
 
 
-def _represent_value(value: Any) -> str:
+def _represent_value(value: object) -> str:
     if callable(value):
         own = value.__dict__ if isinstance(value, ModuleBase) else None
         name = own.get("__name__") if own is not None else getattr(value, "__name__", None)

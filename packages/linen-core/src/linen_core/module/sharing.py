@@ -30,7 +30,7 @@ class CompactNameScope(Module):
     _keeps_own_name = True
 
     @compact
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Call the method."""
         return self.fn(self.module_fn(), *args, **kwargs)
 
@@ -57,7 +57,7 @@ def compact_name_scope(fun: Callable[..., Any]) -> Callable[..., Any]:
     name = fun.__name__
 
     @functools.wraps(fun)
-    def in_own_scope(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def in_own_scope(self: Module, *args: object, **kwargs: object) -> Any:
         if not hasattr(self, "_compact_name_scope_modules"):
             msg = (
                 f"Cannot call {type(self).__name__}.{name}, a compact_name_scope method, on a module that is not "

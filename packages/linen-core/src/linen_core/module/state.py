@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import weakref
-from typing import TYPE_CHECKING, Any, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 if TYPE_CHECKING:
     from linen_core.scope.scope import Scope
@@ -91,7 +91,7 @@ class _UnspecifiedParent:
     def __copy__(self) -> _UnspecifiedParent:
         return self
 
-    def __deepcopy__(self, memo: Any) -> _UnspecifiedParent:
+    def __deepcopy__(self, memo: object) -> _UnspecifiedParent:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -119,17 +119,43 @@ class ModuleBase:
         _id: object
         _parent_ref: Any
 
+        # not seen at run time: the type hints of a module are those of its fields alone
+        _field_names: ClassVar[tuple[str, ...]]
+        _has_setup: ClassVar[bool]
+        _needs_setup: ClassVar[bool]
+        _keeps_own_name: ClassVar[bool]
+        _compact_name_scope_methods: ClassVar[tuple[str, ...]]
+        _compact_name_scope_modules: dict[str, Any]
+        __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+        @property
+        def _initialization_allowed(self) -> bool: ...
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+        def setup(self) -> None: ...
+
+        def _try_setup(self, shallow: bool = False) -> None: ...
+
+        def clone(self, **updates: Any) -> Self: ...
+
+    _field_names = ()
+    _has_setup = False
+    _needs_setup = False
+    _keeps_own_name = False
+    _compact_name_scope_methods = ()
+
 
 class ParentDescriptor:
     """Holds a module's parent without keeping it alive."""
 
-    def __get__(self, module: Any, owner: type | None = None) -> Any:
+    def __get__(self, module: ModuleBase | None, owner: type | None = None) -> Any:
         if module is None:
             return None
         parent = module.__dict__["_parent_ref"]
         return parent() if type(parent) is weakref.ReferenceType else parent
 
-    def __set__(self, module: Any, parent: Any) -> None:
+    def __set__(self, module: ModuleBase, parent: object) -> None:
         module.__dict__["_parent_ref"] = (
             weakref.ref(parent) if isinstance(parent, ModuleBase) else parent
         )

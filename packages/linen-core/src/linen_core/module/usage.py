@@ -11,11 +11,12 @@ import jax
 from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module.functional import resolve_method, run_with
+from linen_core.module.state import ModuleBase
 from linen_core.scope.functional import as_streams
 from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
-from linen_core.store.view import as_store
-from linen_core.typing import Path, PRNGKey, RNGSequences
+from linen_core.store.view import Variables, as_store
+from linen_core.typing import Path, PRNGKey, PyTree, RNGSequences
 
 __all__ = ["Touched", "touched"]
 
@@ -68,13 +69,13 @@ def _described(leaf: Any) -> Any:
 
 
 def touched(
-    module: Any,
-    variables: Any,
-    *args: Any,
+    module: ModuleBase,
+    variables: Variables,
+    *args: object,
     method: Callable[..., Any] | str | None = None,
     rngs: PRNGKey | RNGSequences | None = None,
     mutable: CollectionFilter = False,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Touched:
     """Find what a call of `apply` reads, misses and leaves alone in a store.
 
@@ -105,7 +106,12 @@ def touched(
     recorder = _Recorder()
     run = resolve_method(module, method)
 
-    def call(values: Any, args: Any, kwargs: Any, streams: Any) -> Any:
+    def call(
+        values: Mapping[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        streams: Mapping[str, Any] | None,
+    ) -> Any:
         run_with(run, module, values, args, kwargs, streams, mutable, observer=recorder)
         return ()
 
@@ -114,7 +120,7 @@ def touched(
     return _sorted_out(specs, recorder)
 
 
-def _streams(rngs: Any) -> Mapping[str, Any]:
+def _streams(rngs: object) -> Mapping[str, Any]:
     if isinstance(rngs, jax.ShapeDtypeStruct):
         return {"params": rngs}
     if isinstance(rngs, Mapping) and any(
@@ -134,7 +140,7 @@ def _sorted_out(specs: Mapping[str, Any], recorder: _Recorder) -> Touched:
     return Touched(read, recorder.missing, unused)
 
 
-def _leaves(tree: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+def _leaves(tree: PyTree, path: Path) -> Iterator[tuple[Path, Any]]:
     if isinstance(tree, dict):
         for name, child in tree.items():
             yield from _leaves(child, (*path, name))

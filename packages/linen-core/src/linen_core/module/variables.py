@@ -12,14 +12,14 @@ from linen_core.errors import NameInUseError
 from linen_core.module.state import ModuleBase
 from linen_core.scope.scope import Scope
 from linen_core.scope.variable import Variable
-from linen_core.typing import PRNGKey
+from linen_core.typing import PRNGKey, PyTree
 
 __all__ = ["ModuleVariables"]
 
 _T = TypeVar("_T")
 
 
-def _append(values: Any, value: Any) -> Any:
+def _append(values: tuple[Any, ...], value: PyTree) -> Any:
     return (*values, value)
 
 
@@ -84,9 +84,9 @@ class ModuleVariables(ModuleBase):
         self,
         name: str,
         init_fn: Callable[..., Any],
-        *init_args: Any,
+        *init_args: object,
         unbox: bool = True,
-        **init_kwargs: Any,
+        **init_kwargs: object,
     ) -> Any:
         """Make or look up a parameter: a variable of the collection 'params' that is only read.
 
@@ -131,9 +131,9 @@ class ModuleVariables(ModuleBase):
         col: str,
         name: str,
         init_fn: Callable[..., Any] | None = None,
-        *init_args: Any,
+        *init_args: object,
         unbox: bool = True,
-        **init_kwargs: Any,
+        **init_kwargs: object,
     ) -> Variable[Any]:
         """Make or look up a variable.
 
@@ -183,7 +183,7 @@ class ModuleVariables(ModuleBase):
         )
         raise ValueError(msg)
 
-    def get_variable(self, col: str, name: str, default: Any = None) -> Any:
+    def get_variable(self, col: str, name: str, default: object = None) -> Any:
         """Return a variable's value, or ``default`` where there is none.
 
         Example:
@@ -194,7 +194,7 @@ class ModuleVariables(ModuleBase):
         """
         return self._bound("read variables").get_variable(col, name, default)
 
-    def put_variable(self, col: str, name: str, value: Any) -> None:
+    def put_variable(self, col: str, name: str, value: PyTree) -> None:
         """Write a variable.
 
         Raises:
@@ -275,7 +275,7 @@ class ModuleVariables(ModuleBase):
         self,
         col: str,
         name: str,
-        value: Any,
+        value: PyTree,
         reduce_fn: Callable[[Any, Any], Any] = _append,
         init_fn: Callable[[], Any] = _no_values,
     ) -> bool:

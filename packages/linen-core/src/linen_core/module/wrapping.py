@@ -87,7 +87,7 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
     own_label = suffix[1:]
 
     @functools.wraps(fun)
-    def wrapped_module_method(*args: Any, **kwargs: Any) -> Any:
+    def wrapped_module_method(*args: object, **kwargs: object) -> Any:
         if not args or not isinstance(args[0], ModuleBase):
             return fun(*args, **kwargs)
         module: Any = args[0]
@@ -125,7 +125,7 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped_module_method
 
 
-def _enter_setup(module: Any) -> bool:
+def _enter_setup(module: ModuleBase) -> bool:
     if module.scope is None:
         raise CallSetupUnboundModuleError
     recurrent: bool = module._state.in_setup
@@ -133,13 +133,13 @@ def _enter_setup(module: Any) -> bool:
     return recurrent
 
 
-def _enter_plain(module: Any) -> bool:
+def _enter_plain(module: ModuleBase) -> bool:
     if module._state.setup_called is not _DONE:
         module._try_setup()
     return False
 
 
-def _enter_compact(module: Any) -> bool:
+def _enter_compact(module: ModuleBase) -> bool:
     state = module._state
     if state.setup_called is not _DONE:
         module._try_setup()
@@ -162,7 +162,7 @@ class DescriptorWrapper:
         if hasattr(wrapped, "__isabstractmethod__"):
             self.__isabstractmethod__ = wrapped.__isabstractmethod__
 
-    def __get__(self, module: Any, owner: type | None = None) -> Any:
+    def __get__(self, module: object, owner: type | None = None) -> Any:
         try:
             return self.wrapped.__get__(module, owner)
         except AttributeError as error:
@@ -182,19 +182,19 @@ class DescriptorWrapper:
 class SettableDescriptorWrapper(DescriptorWrapper):
     """A `DescriptorWrapper` of a descriptor that can be assigned to."""
 
-    def __set__(self, module: Any, value: Any) -> None:
+    def __set__(self, module: object, value: object) -> None:
         self.wrapped.__set__(module, value)
 
-    def __delete__(self, module: Any) -> None:
+    def __delete__(self, module: object) -> None:
         self.wrapped.__delete__(module)
 
 
-def _wrap_descriptor(descriptor: Any) -> DescriptorWrapper:
+def _wrap_descriptor(descriptor: object) -> DescriptorWrapper:
     settable = hasattr(descriptor, "__set__") or hasattr(descriptor, "__delete__")
     return SettableDescriptorWrapper(descriptor) if settable else DescriptorWrapper(descriptor)
 
 
-def wrap_attributes(cls: Any, fields: frozenset[str]) -> None:
+def wrap_attributes(cls: type, fields: frozenset[str]) -> None:
     """Wrap the methods and descriptors that a module class itself defines, except its fields."""
     for name, attribute in list(cls.__dict__.items()):
         if (
@@ -214,5 +214,5 @@ def wrap_attributes(cls: Any, fields: frozenset[str]) -> None:
             setattr(cls, name, _wrap_descriptor(attribute))
 
 
-def _is_descriptor(attribute: Any) -> bool:
+def _is_descriptor(attribute: object) -> bool:
     return any(hasattr(attribute, method) for method in ("__get__", "__set__", "__delete__"))

@@ -220,7 +220,7 @@ class Cursor:
         name: str | None = None,
         prefix: str | None = None,
         named_call: bool = True,
-        **partial_kwargs: Any,
+        **partial_kwargs: object,
     ) -> Callable[..., Any]:
         """Give a function of a scope a child scope of its own.
 
@@ -248,7 +248,7 @@ class Cursor:
         label = name
 
         @functools.wraps(fn)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: object, **kwargs: object) -> Any:
             named = jax.named_scope(label) if named_call else contextlib.nullcontext()
             with named:
                 return fn(scope.rewound(), *args, **{**partial_kwargs, **kwargs})
@@ -334,7 +334,7 @@ class Cursor:
         """Tell whether a flag was given."""
         return key in self.flags
 
-    def get_flag(self, key: str, default: Any = _REQUIRED) -> Any:
+    def get_flag(self, key: str, default: object = _REQUIRED) -> Any:
         """Return a flag.
 
         Raises:

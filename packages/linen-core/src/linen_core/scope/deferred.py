@@ -25,6 +25,7 @@ from linen_core.scope.functional import lazily
 from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
 from linen_core.scope.shapes import fingerprint_initializer
+from linen_core.typing import Array, PRNGKey, PyTree, RNGSequences
 
 __all__ = ["make_lazily"]
 
@@ -34,7 +35,9 @@ _MINUS_ZERO = np.float32(-0.0)
 class _Recipe:
     """An initializer with its arguments, equal to every other that makes the same of a key."""
 
-    def __init__(self, init_fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def __init__(
+        self, init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         self._facts = fingerprint_initializer(init_fn, args, kwargs)
         self._hash = hash(self._facts)
         self._make = functools.partial(_call_with_key, init_fn, args, kwargs)
@@ -45,13 +48,15 @@ class _Recipe:
     def __hash__(self) -> int:
         return self._hash
 
-    def leaves(self, key: Any, number: Any, minus_zero: Any) -> list[Any]:
+    def leaves(self, key: PRNGKey, number: Array, minus_zero: Array) -> list[Any]:
         """Make the arrays of the parameter whose key is ``key`` with ``number`` folded in."""
         folded = jax.random.fold_in(key, number)
         return jax.tree.leaves(evaluate_apart(self._make, folded, minus_zero=minus_zero))
 
 
-def _call_with_key(init_fn: Callable[..., Any], args: Any, kwargs: Any, key: Any) -> Any:
+def _call_with_key(
+    init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: PRNGKey
+) -> Any:
     return init_fn(key, *args, **kwargs)
 
 
@@ -67,12 +72,17 @@ class _Notes(RunObserver):
 
     runs_forward = False
 
-    def __init__(self, key: Any) -> None:
+    def __init__(self, key: PRNGKey | None) -> None:
         self._key = key
         self._made: dict[int, tuple[_Parameter, int, Any]] = {}
 
     def on_param(
-        self, scope: Scope, init_fn: Callable[..., Any], args: Any, kwargs: Any, value: Any
+        self,
+        scope: Scope,
+        init_fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        value: PyTree,
     ) -> None:
         """Note a parameter that was just made of the newest key of the scope."""
         rng = scope.rngs.get("params")
@@ -88,21 +98,21 @@ class _Notes(RunObserver):
             # the leaf is kept too, so that its id stays its own
             self._made[id(leaf)] = (parameter, position, leaf)
 
-    def find(self, leaf: Any) -> tuple[_Parameter, int] | None:
+    def find(self, leaf: object) -> tuple[_Parameter, int] | None:
         """Find the parameter that a traced value is, and which of its arrays; None if it is none."""
         parameter, position, _ = self._made.get(id(leaf), (None, 0, None))
         return None if parameter is None else (parameter, position)
 
 
-def _is_tracer(value: Any) -> bool:
+def _is_tracer(value: object) -> bool:
     return isinstance(value, Tracer)
 
 
 def make_lazily(
     run: Callable[[RunObserver | None, Mapping[str, Any], Any, Any], Any],
     streams: Mapping[str, Any],
-    args: Any,
-    kwargs: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
     """Make the variables of a run of `init` without its forward pass.
 
@@ -139,7 +149,9 @@ class _TracedInit:
       known: the parameters among the leaves that were noted, by number.
     """
 
-    def __init__(self, run: Callable[..., Any], args: list[Any], structure: Any) -> None:
+    def __init__(
+        self, run: Callable[..., Any], args: list[Any], structure: jax.tree_util.PyTreeDef
+    ) -> None:
         self._run = run
         self._args = args
         self._structure = structure
@@ -148,7 +160,7 @@ class _TracedInit:
         self.places: list[_Place] = []
         self.known: dict[int, tuple[_Parameter, int]] = {}
 
-    def trace(self, keys: Any, absent: Any) -> list[Any]:
+    def trace(self, keys: RNGSequences, absent: Sequence[Array]) -> list[Any]:
         """Run `init` under a trace, and return the leaves that remain to be computed."""
         given = iter(absent)
         filled = [
@@ -171,7 +183,12 @@ class _TracedInit:
         ]
 
 
-def _make(run: Callable[..., Any], streams: Mapping[str, Any], args: Any, kwargs: Any) -> Any:
+def _make(
+    run: Callable[..., Any],
+    streams: Mapping[str, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
     leaves, structure = jax.tree.flatten((args, kwargs))
     absent = [leaf for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)]
     traced = _TracedInit(run, leaves, structure)
@@ -198,7 +215,7 @@ def _make(run: Callable[..., Any], streams: Mapping[str, Any], args: Any, kwargs
 
 
 def _draw_all(
-    key: Any, known: Mapping[int, tuple[_Parameter, int]], places: Sequence[_Place]
+    key: PRNGKey | None, known: Mapping[int, tuple[_Parameter, int]], places: Sequence[_Place]
 ) -> dict[int, Any]:
     """Make all noted parameters; the arrays by their numbers among all values."""
     arrays: dict[_Parameter, dict[int, int]] = {}
@@ -229,11 +246,11 @@ def _drawer(recipe: _Recipe, shardings: tuple[tuple[int, Any], ...], *, batched:
     for more than is asked for.
     """
 
-    def draw(key: Any, number: Any, minus_zero: Any) -> list[Any]:
+    def draw(key: PRNGKey, number: Array, minus_zero: Array) -> list[Any]:
         leaves = recipe.leaves(key, number, minus_zero)
         return [leaves[position] for position, _ in shardings]
 
-    def draw_several(key: Any, numbers: Any, minus_zero: Any) -> list[list[Any]]:
+    def draw_several(key: PRNGKey, numbers: Array, minus_zero: Array) -> list[list[Any]]:
         _, used = closed_jaxpr_for(lambda given: draw(key, given, minus_zero), numbers[0])
         if not any(used):  # zeros and ones: copies need no compiling
             return [draw(key, numbers[0], minus_zero)] * len(numbers)
@@ -252,7 +269,7 @@ def _drawer(recipe: _Recipe, shardings: tuple[tuple[int, Any], ...], *, batched:
     )
 
 
-def _constrained(value: Any, sharding: Any) -> Any:
+def _constrained(value: Array, sharding: jax.sharding.Sharding | None) -> Any:
     return value if sharding is None else jax.lax.with_sharding_constraint(value, sharding)
 
 
@@ -261,14 +278,14 @@ class _Place:
 
     __slots__ = ("sharding",)
 
-    def __init__(self, sharding: Any) -> None:
+    def __init__(self, sharding: jax.sharding.Sharding | None) -> None:
         self.sharding = sharding
 
 
-def _placements(variables: Any) -> Any:
+def _placements(variables: PyTree) -> Any:
     """Give the tree of variables with a `_Place` for each array."""
 
-    def place(node: Any) -> Any:
+    def place(node: PyTree) -> Any:
         mesh = getattr(node, "mesh", None)
         mesh = meta.get_global_mesh() if mesh is None else mesh
         if mesh is None:

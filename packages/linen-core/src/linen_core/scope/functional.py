@@ -21,7 +21,7 @@ from linen_core.filters import CollectionFilter
 from linen_core.rng import is_valid_rng, is_valid_rngs
 from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
-from linen_core.store.view import readable, working_copy
+from linen_core.store.view import Variables, readable, working_copy
 from linen_core.typing import PRNGKey, RNGSequences
 
 __all__ = [
@@ -41,7 +41,7 @@ INITIALIZING: Mapping[str, Any] = MappingProxyType({"initializing": True})
 
 
 def bind(
-    variables: Any,
+    variables: Variables,
     rngs: RNGSequences | None = None,
     mutable: CollectionFilter = False,
     flags: Mapping[str, Any] | None = None,
@@ -73,7 +73,7 @@ def bind(
 
 
 def _root_scope(
-    variables: Any,
+    variables: Variables,
     rngs: Mapping[str, Any] | None,
     mutable: CollectionFilter,
     flags: Mapping[str, Any] | None,
@@ -98,17 +98,17 @@ def _check_collections(collections: Mapping[str, Any]) -> None:
                     raise ApplyScopeInvalidVariablesTypeError(found)
 
 
-def _kind_of(value: Any) -> str:
+def _kind_of(value: object) -> str:
     return "an array" if isinstance(value, jax.Array) else f"a {type(value).__name__}"
 
 
-def _describe(value: Any) -> str:
+def _describe(value: object) -> str:
     if isinstance(value, Mapping):
         return f"a mapping of {[f'{key!r}: {type(item).__name__}' for key, item in value.items()]}"
     return f"{value!r} ({type(value).__name__})"
 
 
-def as_streams(rngs: Any, where: str) -> Mapping[str, Any]:
+def as_streams(rngs: object, where: str) -> Mapping[str, Any]:
     """Return keys by stream; a single key is that of the stream 'params'.
 
     Raises:
@@ -152,7 +152,10 @@ def apply(
 
     @functools.wraps(fn)
     def wrapper(
-        variables: Any, *args: Any, rngs: PRNGKey | RNGSequences | None = None, **kwargs: Any
+        variables: Variables,
+        *args: object,
+        rngs: PRNGKey | RNGSequences | None = None,
+        **kwargs: object,
     ) -> Any:
         streams = None if rngs is None else as_streams(rngs, "apply")
         return run_in_scope(
@@ -164,7 +167,7 @@ def apply(
 
 def run_in_scope(
     fn: Callable[[Scope], Any],
-    variables: Any,
+    variables: Variables,
     rngs: Mapping[str, Any] | None,
     mutable: CollectionFilter,
     flags: Mapping[str, Any] | None,
@@ -212,7 +215,7 @@ def init(
     all_flags = {**(flags or {}), **INITIALIZING}
 
     @functools.wraps(fn)
-    def wrapper(rngs: PRNGKey | RNGSequences, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(rngs: PRNGKey | RNGSequences, *args: object, **kwargs: object) -> Any:
         streams = as_streams(rngs, "init")
         return run_in_scope(
             lambda scope: fn(scope, *args, **kwargs), {}, streams, mutable, all_flags
@@ -230,7 +233,7 @@ def lazily(fn: Callable[..., Any]) -> Callable[..., Any]:
     evaluate = partial_evaluate(fn)
 
     @functools.wraps(fn)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: object, **kwargs: object) -> Any:
         try:
             return evaluate(*args, **kwargs)
         except UnknownValueError as error:

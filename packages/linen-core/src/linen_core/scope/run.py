@@ -33,7 +33,12 @@ class RunObserver:
         """Called with the value made for a variable that is missing."""
 
     def on_param(
-        self, scope: Scope, init_fn: Callable[..., Any], args: Any, kwargs: Any, value: object
+        self,
+        scope: Scope,
+        init_fn: Callable[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        value: object,
     ) -> None:
         """Called with the value that an initializer made of the newest key of the stream 'params'."""
 

@@ -27,6 +27,7 @@ from linen_core.scope.origin import who_keeps_out
 from linen_core.scope.shapes import expected_shapes
 from linen_core.scope.variable import Variable
 from linen_core.store.view import StoreView, snapshot_mapping
+from linen_core.typing import PyTree
 
 __all__ = ["Scope"]
 
@@ -129,7 +130,7 @@ class Scope(Cursor):
         """Tell whether this scope has a variable."""
         return name in self._collection(col)
 
-    def get_variable(self, col: str, name: str, default: Any = None) -> Any:
+    def get_variable(self, col: str, name: str, default: object = None) -> Any:
         """Return a variable's value, boxes and all, or ``default`` if there is none."""
         collection = self._collection(col)
         if name not in collection:
@@ -138,7 +139,7 @@ class Scope(Cursor):
             self.run.observer.on_read(self, col, name)
         return collection[name]
 
-    def put_variable(self, col: str, name: str, value: Any) -> None:
+    def put_variable(self, col: str, name: str, value: PyTree) -> None:
         """Write a variable. A mapping is merged into one that is there.
 
         Raises:
@@ -170,9 +171,9 @@ class Scope(Cursor):
         col: str,
         name: str,
         init_fn: Callable[..., Any] | None = None,
-        *init_args: Any,
+        *init_args: object,
         unbox: bool = True,
-        **init_kwargs: Any,
+        **init_kwargs: object,
     ) -> Variable[Any]:
         """Return a reference to a variable, which is created if it is missing.
 
@@ -208,9 +209,9 @@ class Scope(Cursor):
         self,
         name: str,
         init_fn: Callable[..., Any],
-        *init_args: Any,
+        *init_args: object,
         unbox: bool = True,
-        **init_kwargs: Any,
+        **init_kwargs: object,
     ) -> Any:
         """Return a parameter, which is created if it is missing and 'params' is mutable.
 
@@ -265,7 +266,9 @@ class Scope(Cursor):
             )
         return meta.unbox(value) if unbox else value
 
-    def _check_shapes(self, name: str, value: Any, expected: tuple[tuple[int, ...], ...]) -> None:
+    def _check_shapes(
+        self, name: str, value: PyTree, expected: tuple[tuple[int, ...], ...]
+    ) -> None:
         for leaf, shape in zip(jax.tree.leaves(value), expected, strict=False):
             if np.shape(leaf) != shape:
                 raise ScopeParamShapeError(name, self.path_text, np.shape(leaf), shape)
@@ -294,7 +297,7 @@ class Scope(Cursor):
         raise ScopeVariableNotFoundError(name, col, self.path_text, known)
 
 
-def merge(target: dict[str, Any], name: str, value: Any) -> None:
+def merge(target: dict[str, Any], name: str, value: PyTree) -> None:
     """Put a value into nested dicts; a mapping is merged into the one that is there."""
     current = target.get(name)
     if isinstance(current, dict) and isinstance(value, Mapping):

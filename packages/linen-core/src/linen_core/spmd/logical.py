@@ -15,7 +15,14 @@ from jax.sharding import NamedSharding, PartitionSpec
 from linen_core import meta, struct
 from linen_core._context import context_var, replaced_context
 from linen_core.errors import UnknownAxisError
-from linen_core.typing import LogicalRules
+from linen_core.typing import (
+    Array,
+    ArrayPytree,
+    AxisName,
+    LogicalPartitionSpec,
+    LogicalPartitionSpecPytree,
+    LogicalRules,
+)
 
 __all__ = [
     "LogicalRules",
@@ -114,7 +121,7 @@ def _assign(
     return assigned
 
 
-def _taken(axes: Any) -> set[Any]:
+def _taken(axes: AxisName | Sequence[object]) -> set[Any]:
     return set(jax.tree.leaves(axes)) - {_UNASSIGNED, PartitionSpec.UNCONSTRAINED, None}
 
 
@@ -143,7 +150,7 @@ def logical_to_mesh_axes(
     return PartitionSpec(*(None if axis is _UNASSIGNED else axis for axis in assigned))
 
 
-def logical_to_mesh(tree: Any, rules: LogicalRules | None = None) -> Any:
+def logical_to_mesh(tree: LogicalPartitionSpecPytree, rules: LogicalRules | None = None) -> Any:
     """Map each partition spec of logical names in a tree to one over a mesh; see `logical_to_mesh_axes`.
 
     Example:
@@ -157,7 +164,7 @@ def logical_to_mesh(tree: Any, rules: LogicalRules | None = None) -> Any:
 
 
 def logical_to_mesh_sharding(
-    tree: Any, mesh: jax.sharding.Mesh, rules: LogicalRules | None = None
+    tree: LogicalPartitionSpecPytree, mesh: jax.sharding.Mesh, rules: LogicalRules | None = None
 ) -> Any:
     """Map each partition spec of logical names in a tree to a sharding over ``mesh``.
 
@@ -172,7 +179,7 @@ def logical_to_mesh_sharding(
       P(None, 'model')
     """
 
-    def to_sharding(names: Any) -> NamedSharding:
+    def to_sharding(names: LogicalPartitionSpec) -> NamedSharding:
         spec = logical_to_mesh_axes(names, rules) or PartitionSpec()
         meta.check_mesh_axes(names, spec, mesh)
         return NamedSharding(mesh, spec)
@@ -180,11 +187,11 @@ def logical_to_mesh_sharding(
     return jax.tree.map(to_sharding, tree, is_leaf=_is_partition_spec)
 
 
-def _is_partition_spec(value: Any) -> bool:
+def _is_partition_spec(value: object) -> bool:
     return isinstance(value, PartitionSpec)
 
 
-def is_logical_spec(value: Any) -> bool:
+def is_logical_spec(value: object) -> bool:
     """Tell whether a value names the axes of one array: None, or a tuple of names and Nones."""
     if isinstance(value, PartitionSpec) or value is None:
         return True
@@ -195,8 +202,8 @@ def is_logical_spec(value: Any) -> bool:
 
 
 def with_logical_constraint(
-    x: Any,
-    logical_axis_resources: Any,
+    x: ArrayPytree,
+    logical_axis_resources: LogicalPartitionSpecPytree,
     rules: LogicalRules | None = None,
     mesh: jax.sharding.Mesh | None = None,
     fallback: RulesFallback = RulesFallback.AXIS_IS_UNSHARDED,
@@ -234,7 +241,12 @@ def with_logical_constraint(
 
 
 def _constrain(
-    names: Any, x: Any, *, rules: LogicalRules, mesh: Any, fallback: RulesFallback
+    names: LogicalPartitionSpec,
+    x: Array,
+    *,
+    rules: LogicalRules,
+    mesh: jax.sharding.Mesh | None,
+    fallback: RulesFallback,
 ) -> Any:
     assigned = _assign(names, rules)
     if assigned is not None and any(axis is _UNASSIGNED for axis in assigned):
@@ -275,7 +287,7 @@ class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the datacl
             return NotImplemented
         return bool(self is other or (self.value,) == (other.value,))
 
-    def _placement(self, mesh: Any) -> NamedSharding:
+    def _placement(self, mesh: jax.sharding.Mesh) -> NamedSharding:
         names: Any = self.names
         spec = logical_to_mesh_axes(names, self.rules) or PartitionSpec()
         meta.check_mesh_axes(names, spec, mesh)

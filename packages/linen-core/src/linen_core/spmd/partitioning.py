@@ -17,6 +17,7 @@ from linen_core._context import current_context
 from linen_core.errors import ScopeVariableNotFoundError
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter, union_filters
 from linen_core.module.base import Module
+from linen_core.scope.scope import Scope
 from linen_core.scope.variable import Variable
 from linen_core.spmd.logical import (
     RulesFallback,
@@ -33,6 +34,7 @@ from linen_core.transforms import Out as ScanOut
 from linen_core.transforms import Target, map_variables, scan, vmap
 from linen_core.transforms.rematerialize import rematerialize
 from linen_core.traverse_util import flatten_dict, unflatten_dict
+from linen_core.typing import AxesPytree, LogicalPartitionSpec, Methods, PyTree
 
 __all__ = [
     "AxisMetadata",
@@ -70,7 +72,7 @@ class AxisMetadata:
     """A tuple of names, or a tree of tuples."""
 
 
-def _keep_same(known: Any, new: AxisMetadata) -> AxisMetadata:
+def _keep_same(known: object, new: AxisMetadata) -> AxisMetadata:
     if isinstance(known, AxisMetadata) and known != new:
         msg = f"The axes of a variable were named twice, and otherwise: found {new}, expected {known}."
         raise ValueError(msg)
@@ -88,7 +90,7 @@ def _surrounding_module(module: Module | None) -> Any:
 def param_with_axes(
     name: str,
     init_fn: Callable[..., Any],
-    *init_args: Any,
+    *init_args: object,
     axes: tuple[str, ...] | None = None,
     module: Module | None = None,
     **init_kwargs: Any,
@@ -122,7 +124,7 @@ def param_with_axes(
     return value
 
 
-def _sow_axes(module: Any, collection: str, name: str, axes: Any) -> None:
+def _sow_axes(module: Module, collection: str, name: str, axes: tuple[str, ...]) -> None:
     metadata = AxisMetadata(axes)
     module.sow(f"{collection}_axes", f"{name}_axes", metadata, reduce_fn=_keep_same)
 
@@ -146,7 +148,7 @@ class PartitionedVariable(Variable[Any]):
 
     def __init__(
         self,
-        scope: Any,
+        scope: Scope,
         collection: str,
         name: str,
         axes: tuple[str, ...] | None = None,
@@ -162,10 +164,10 @@ class PartitionedVariable(Variable[Any]):
         return self._constrained(self.scope.get_variable(self.collection, self.name))
 
     @value.setter
-    def value(self, value: Any) -> None:
+    def value(self, value: PyTree) -> None:
         self.scope.put_variable(self.collection, self.name, self._constrained(value))
 
-    def _constrained(self, value: Any) -> Any:
+    def _constrained(self, value: PyTree) -> Any:
         if self.axes is None:
             return value
         return with_sharding_constraint(value, self.axes, fallback=self.fallback)
@@ -175,11 +177,11 @@ def variable_with_axes(
     collection: str,
     name: str,
     init_fn: Callable[..., Any],
-    *init_args: Any,
+    *init_args: object,
     axes: tuple[str, ...] | None = None,
     module: Module | None = None,
     fallback: RulesFallback = RulesFallback.AXIS_IS_UNSHARDED,
-    **init_kwargs: Any,
+    **init_kwargs: object,
 ) -> PartitionedVariable:
     """Make or look up a variable, name its axes and constrain its sharding.
 
@@ -235,7 +237,7 @@ def get_axis_names(axes_metadata: Mapping[str, Any]) -> dict[str, Any]:
       {'dense': {'kernel': P('embed', 'mlp')}}
     """
 
-    def spec(names: Any) -> Any:
+    def spec(names: LogicalPartitionSpec) -> Any:
         return None if names is None else PartitionSpec(*names)
 
     return unflatten_dict(
@@ -252,12 +254,12 @@ def _with_axis_in_metadata(target: Any, position: Any, axis_name: str, collectio
     """Let a transformed module name the axis that the transform adds to its variables."""
     position = getattr(position, "axis", position)
 
-    def insert(names: Any) -> Any:
+    def insert(names: LogicalPartitionSpec) -> Any:
         if names is None:
             return None
         return (*names[:position], axis_name, *names[position:])
 
-    def remove(names: Any) -> Any:
+    def remove(names: LogicalPartitionSpec) -> Any:
         if names is None:
             return None
         if names[position] != axis_name:
@@ -275,8 +277,8 @@ def _with_axis_in_metadata(target: Any, position: Any, axis_name: str, collectio
     )
 
 
-def _map_names(fn: Callable[[Any], Any], tree: Any) -> Any:
-    def change(leaf: Any) -> Any:
+def _map_names(fn: Callable[[Any], Any], tree: PyTree) -> Any:
+    def change(leaf: object) -> Any:
         if not isinstance(leaf, AxisMetadata):
             return leaf
         return AxisMetadata(jax.tree.map(fn, leaf.names, is_leaf=is_logical_spec))
@@ -290,15 +292,15 @@ def scan_with_axes(
     variable_broadcast: CollectionFilter = False,
     variable_carry: CollectionFilter = False,
     split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
-    in_axes: Any = 0,
-    out_axes: Any = 0,
+    in_axes: AxesPytree = 0,
+    out_axes: AxesPytree = 0,
     length: int | None = None,
     reverse: bool = False,
     unroll: int = 1,
     axis_name: str = "layers",
     axes_collections: tuple[str, ...] = ("params",),
     data_transform: Callable[..., Any] | None = None,
-    methods: Any = None,
+    methods: Methods | None = None,
 ) -> Target:
     """Scan a module as `nn.scan`, and name the scanned axis of its variables.
 
@@ -358,13 +360,13 @@ def vmap_with_axes(
     target: Target,
     variable_axes: Mapping[CollectionFilter, Any],
     split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
-    in_axes: Any = 0,
-    out_axes: Any = 0,
+    in_axes: AxesPytree = 0,
+    out_axes: AxesPytree = 0,
     axis_size: int | None = None,
     axis_name: str | None = None,
     partitioning_axis_names: Mapping[Any, str] = _NONE,
     spmd_axis_name: str | None = None,
-    methods: Any = None,
+    methods: Methods | None = None,
 ) -> Target:
     """Map a module over an axis as `nn.vmap`, and name the mapped axis of its variables.
 
@@ -421,7 +423,7 @@ def remat(
     prevent_cse: bool = True,
     static_argnums: int | tuple[int, ...] = (),
     policy: Callable[..., bool] | None = None,
-    methods: Any = None,
+    methods: Methods | None = None,
 ) -> Target:
     """Rematerialise a module as `nn.remat`, with arguments numbered without the module.
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from linen_core.errors import StorePathError, StoreReadOnlyError, StoreTracedError
 from linen_core.filters import CollectionFilter, in_filter
-from linen_core.typing import Path
+from linen_core.typing import Path, PyTree
 
 __all__ = ["StoreCapabilities", "VariableStore", "read_tree"]
 
@@ -140,7 +140,7 @@ class VariableStore(abc.ABC):
             name: read_tree(self, name) for name in self.collections() if in_filter(filter, name)
         }
 
-    def put(self, collection: str, path: Path, value: Any) -> None:
+    def put(self, collection: str, path: Path, value: PyTree) -> None:
         """Store one leaf, and make the nodes above it that are missing.
 
         The order of names is part of what a store keeps:
@@ -220,7 +220,7 @@ def read_tree(store: VariableStore, collection: str, path: Path = ()) -> Any:
     return _fill(tree, iter(values))
 
 
-def _leaf_paths(tree: Any, path: Path) -> Iterator[Path]:
+def _leaf_paths(tree: PyTree, path: Path) -> Iterator[Path]:
     if not isinstance(tree, dict):
         yield path
         return
@@ -228,7 +228,7 @@ def _leaf_paths(tree: Any, path: Path) -> Iterator[Path]:
         yield from _leaf_paths(child, (*path, name))
 
 
-def _fill(tree: Any, values: Iterator[Any]) -> Any:
+def _fill(tree: PyTree, values: Iterator[Any]) -> Any:
     if not isinstance(tree, dict):
         return next(values)
     return {name: _fill(child, values) for name, child in tree.items()}

@@ -10,7 +10,7 @@ import numpy as np
 
 from linen_core.errors import StorePathError
 from linen_core.store.base import StoreCapabilities, VariableStore
-from linen_core.typing import Path
+from linen_core.typing import Path, PyTree
 
 __all__ = ["MemoryStore", "value_spec"]
 
@@ -55,7 +55,7 @@ class MemoryStore(VariableStore):
                 raise StorePathError(collection, path, "a node, not a value, is there")
         return values
 
-    def put(self, collection: str, path: Path, value: Any) -> None:
+    def put(self, collection: str, path: Path, value: PyTree) -> None:
         if not self.capabilities.writable:
             super().put(collection, path, value)
         if not path:
@@ -88,7 +88,7 @@ class MemoryStore(VariableStore):
         return f"{type(self).__name__}(collections={list(self.variables)})"
 
 
-def value_spec(value: Any) -> Any:
+def value_spec(value: PyTree) -> Any:
     """Describe one leaf: a `jax.ShapeDtypeStruct`, or the value's pytree of them.
 
     A part that is no array (a string, say) stands for itself.
@@ -100,7 +100,7 @@ def value_spec(value: Any) -> Any:
     return jax.tree.map(_array_spec, value)
 
 
-def _array_spec(value: Any) -> Any:
+def _array_spec(value: PyTree) -> Any:
     if isinstance(value, bool | int | float | complex):
         return jax.ShapeDtypeStruct((), np.result_type(value))
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
@@ -111,7 +111,7 @@ def _array_spec(value: Any) -> Any:
     return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
 
 
-def _spec_tree(node: Any) -> Any:
+def _spec_tree(node: PyTree) -> Any:
     if isinstance(node, Mapping):
         return {name: _spec_tree(child) for name, child in node.items()}
     return value_spec(node)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from linen_core._jax_compat import tracing
 from linen_core.errors import ApplyScopeInvalidVariablesTypeError, LazyStoreTracedError
 from linen_core.filters import CollectionFilter, in_filter
 from linen_core.store.base import VariableStore, read_tree
 from linen_core.store.memory import MemoryStore
-from linen_core.typing import Path
+from linen_core.typing import Path, PyTree
 
-__all__ = ["StoreView", "as_store", "readable", "snapshot_mapping", "working_copy"]
+__all__ = [
+    "StoreView",
+    "Variables",
+    "as_store",
+    "readable",
+    "snapshot_mapping",
+    "working_copy",
+]
+
+Variables: TypeAlias = Mapping[str, Any] | VariableStore
+"""Variables as `apply` takes them: nested mappings by collection, or a store."""
 
 
 class StoreView(Mapping[str, Any]):
@@ -73,7 +83,7 @@ class StoreView(Mapping[str, Any]):
         return f"StoreView({type(self._store).__name__}, {where!r})"
 
 
-def as_store(variables: Any) -> VariableStore:
+def as_store(variables: object) -> VariableStore:
     """Return variables as a store.
 
     Args:
@@ -93,7 +103,7 @@ def as_store(variables: Any) -> VariableStore:
     raise ApplyScopeInvalidVariablesTypeError(type(variables).__name__)
 
 
-def snapshot_mapping(node: Any) -> Any:
+def snapshot_mapping(node: PyTree) -> Any:
     """Copy nested mappings into plain dicts; the values are not copied. A view is read in one batch."""
     if isinstance(node, StoreView):
         return node.snapshot()
@@ -102,7 +112,7 @@ def snapshot_mapping(node: Any) -> Any:
     return node
 
 
-def readable(variables: Any) -> Mapping[str, Any]:
+def readable(variables: object) -> Mapping[str, Any]:
     """Return variables as a mapping of collections: themselves, or a view of each collection of a store."""
     if isinstance(variables, Mapping):
         return variables

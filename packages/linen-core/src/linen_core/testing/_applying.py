@@ -17,6 +17,7 @@ from linen_core.module import Module, compact
 from linen_core.testing._cases import Variables
 from linen_core.testing._expect import expect, expect_error, expect_values, leaf_paths, value_at
 from linen_core.testing._hooks import StoreHooks
+from linen_core.typing import Array
 
 __all__ = ["ApplyingTests"]
 
@@ -30,17 +31,17 @@ class _Model(Module):
         self.noise = Dropout(0.5)
         self.head = Dense(2)
 
-    def __call__(self, x: Any, *, train: bool = False) -> Any:
+    def __call__(self, x: Array, *, train: bool = False) -> Any:
         x = self.norm(self.hidden(x), use_running_average=not train)
         return self.head(self.noise(x, deterministic=not train))
 
-    def features(self, x: Any) -> Any:
+    def features(self, x: Array) -> Any:
         return self.hidden(x)
 
 
 class _Other(Module):
     @compact
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Array) -> Any:
         return Dense(2, name="tail")(x)
 
 

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import jax.numpy as jnp
 import numpy as np
 
+from linen_core.typing import Dtype
+
 __all__ = ["CASES", "MODEL", "Variables"]
 
 Variables: TypeAlias = dict[str, Any]
@@ -45,7 +47,7 @@ _NAMES = (
 )
 
 
-def _array(*shape: int, dtype: Any = np.float32, seed: int = 0) -> np.ndarray[Any, Any]:
+def _array(*shape: int, dtype: Dtype = np.float32, seed: int = 0) -> np.ndarray[Any, Any]:
     numbers = np.random.default_rng(seed).integers(0, 100, shape)
     return np.asarray(numbers).astype(dtype)
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from linen_core.errors import StorePathError
-from linen_core.typing import Path
+from linen_core.typing import Path, PyTree
 
 __all__ = [
     "array_spec",
@@ -39,7 +39,7 @@ def expect(found: object, expected: object, subject: str) -> None:
         raise AssertionError(msg)
 
 
-def expect_values(found: Any, expected: Any, subject: str) -> None:
+def expect_values(found: PyTree, expected: PyTree, subject: str) -> None:
     """Check that a tree has the same nodes in the same order and the same bits in its leaves.
 
     Raises:
@@ -87,25 +87,25 @@ def expect_error(kind: type[Exception], subject: str) -> Iterator[list[Any]]:
         raise AssertionError(msg)
 
 
-def array_spec(tree: Any) -> Any:
+def array_spec(tree: PyTree) -> Any:
     """Describe a tree of arrays by shapes and dtypes alone."""
     if isinstance(tree, dict):
         return {name: array_spec(child) for name, child in tree.items()}
     return (tuple(tree.shape), np.dtype(tree.dtype).name) if _has_spec(tree) else repr(tree)
 
 
-def _has_spec(leaf: Any) -> bool:
+def _has_spec(leaf: object) -> bool:
     return isinstance(leaf, jax.ShapeDtypeStruct | jax.Array | np.ndarray)
 
 
-def leaf_paths(tree: Any, path: Path = ()) -> list[Path]:
+def leaf_paths(tree: PyTree, path: Path = ()) -> list[Path]:
     """Paths of the leaves of a tree, depth first, in order."""
     if not isinstance(tree, dict):
         return [path]
     return [leaf for name, child in tree.items() for leaf in leaf_paths(child, (*path, name))]
 
 
-def nodes(tree: Any, path: Path = ()) -> list[tuple[Path, dict[str, Any]]]:
+def nodes(tree: PyTree, path: Path = ()) -> list[tuple[Path, dict[str, Any]]]:
     """Paths and contents of the nodes of a tree, the root among them."""
     if not isinstance(tree, dict):
         return []
@@ -113,7 +113,7 @@ def nodes(tree: Any, path: Path = ()) -> list[tuple[Path, dict[str, Any]]]:
     return [(path, tree), *below]
 
 
-def value_at(tree: Any, path: Path) -> Any:
+def value_at(tree: PyTree, path: Path) -> Any:
     """What lies at a path of a tree."""
     for name in path:
         tree = tree[name]

@@ -11,6 +11,7 @@ from typing import Any, cast
 from linen_core.store.base import VariableStore
 from linen_core.testing._cases import CASES, MODEL, Variables
 from linen_core.testing._expect import expect_values
+from linen_core.typing import PyTree
 
 __all__ = ["StoreHooks"]
 
@@ -73,7 +74,7 @@ class StoreHooks:
             with self._fill(tmp_path / str(number), variables) as store:
                 yield name, self._ordered(variables), store
 
-    def _ordered(self, variables: Any) -> Any:
+    def _ordered(self, variables: PyTree) -> Any:
         """Bring variables into the order that the store gives names in."""
         if not self.sorts_names or not isinstance(variables, dict):
             return variables

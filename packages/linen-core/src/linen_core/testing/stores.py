@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from linen_core.errors import StoreTestsError
 from linen_core.testing._applying import ApplyingTests
 from linen_core.testing._behaviour import BehaviourTests
@@ -35,7 +33,7 @@ class StoreTests(ReadingTests, WritingTests, BehaviourTests, ApplyingTests):
       ...         return nn.MemoryStore(variables)
     """
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         for complaint in _complaints(cls):
             raise StoreTestsError(cls.__qualname__, complaint)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import numpy as np
 
 from linen_core.errors import ScanCarryError
+from linen_core.transforms._packing import Group
 
 __all__ = ["CarryWatch"]
 
@@ -28,7 +28,7 @@ class CarryWatch:
         self._before: dict[str, str] = {}
         self._after: dict[str, str] = {}
 
-    def step(self, before: Any, after: Any) -> None:
+    def step(self, before: Group, after: Group) -> None:
         """Keep the shapes of the variables before and after a step."""
         self._before, self._after = _described(before), _described(after)
 
@@ -53,10 +53,10 @@ class CarryWatch:
             raise ScanCarryError(self._transform, self._scope_path, created, changed) from None
 
 
-def _described(groups: Any) -> dict[str, str]:
+def _described(group: Group) -> dict[str, str]:
     """Return the dtype and shape of each variable, by collection and path."""
     return {
         jax.tree_util.keystr(path[1:], simple=True, separator="/"): f"{dtype}{list(np.shape(leaf))}"
-        for path, leaf in jax.tree_util.tree_leaves_with_path(groups)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(group)
         for dtype in [getattr(leaf, "dtype", type(leaf).__name__)]
     }

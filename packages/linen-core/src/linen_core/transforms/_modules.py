@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import jax
@@ -15,10 +15,12 @@ from linen_core._context import current_context, replaced_context
 from linen_core.errors import TransformedMethodReturnValueError, TransformTargetError
 from linen_core.module.base import Module
 from linen_core.module.functional import resolve_method
+from linen_core.module.state import ModuleState
 from linen_core.module.wrapping import wrap_method_once
 from linen_core.scope.scope import Scope
 from linen_core.scope.variable import Variable
 from linen_core.transforms.naming import label_call
+from linen_core.typing import Methods, PyTree
 
 __all__ = [
     "Passage",
@@ -57,7 +59,7 @@ class Passage:
       kwargs: the keyword arguments, likewise.
     """
 
-    def __init__(self, module: Module, args: Any, kwargs: Any) -> None:
+    def __init__(self, module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self.scopes: list[Scope] = []
         self._module = module
         self._numbers: dict[int, int] = {}
@@ -65,7 +67,7 @@ class Passage:
         self.args, self.kwargs = jax.tree.map(self._take, (args, kwargs))
         self._take(module)
 
-    def _take(self, leaf: Any) -> Any:
+    def _take(self, leaf: object) -> Any:
         if not isinstance(leaf, Module | Variable) or not isinstance(leaf.scope, Scope):
             return leaf
         if id(leaf) not in self._numbers:
@@ -78,7 +80,11 @@ class Passage:
         return _Placeholder(self._numbers[id(leaf)])
 
     def enter(
-        self, scopes: Sequence[Scope], args: Any, kwargs: Any, cls: type[Module] | None = None
+        self,
+        scopes: Sequence[Scope],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        cls: type[Module] | None = None,
     ) -> tuple[Any, Any, Any]:
         """Make the clones.
 
@@ -107,7 +113,7 @@ class Passage:
             fields = jax.tree.map(replaced, _fields(original))
             return (cls or type(original))(parent=scope, **fields)
 
-        def replaced(leaf: Any) -> Any:
+        def replaced(leaf: object) -> Any:
             if isinstance(leaf, _Placeholder):
                 return clone(leaf.number)
             number = self._numbers.get(id(leaf)) if isinstance(leaf, Module | Variable) else None
@@ -132,9 +138,9 @@ def _run_inside(
     method: Callable[..., Any],
     name: str,
     scopes: Sequence[Scope],
-    args: Any,
-    kwargs: Any,
-    state: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    state: ModuleState,
     cls: type[Module] | None,
     named: bool,
 ) -> Any:
@@ -160,8 +166,8 @@ def lift_call(
     transform: Callable[..., Callable[..., Any]],
     methods: Sequence[Callable[..., Any]],
     module: Module,
-    args: Any,
-    kwargs: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
     cls: type[Module] | None = None,
     multi_scope: bool = True,
     named: bool = False,
@@ -192,7 +198,7 @@ def lift_call(
         name = getattr(method, "__name__", type(module).__name__)
 
         @functools.wraps(method)
-        def run(scopes: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def run(scopes: PyTree, /, *args: object, **kwargs: object) -> Any:
             opened = scopes if multi_scope else [scopes]
             return _run_inside(
                 module, passage, method, name, opened, args, kwargs, state, cls, named
@@ -214,7 +220,7 @@ def lift_call(
         return transform(*map(inside, methods))(scopes, *passage.args, **passage.kwargs)
 
 
-def is_module_class(target: Any) -> bool:
+def is_module_class(target: object) -> bool:
     """Tell whether a target is a module class, or a `functools.partial` of one."""
     if isinstance(target, functools.partial):
         return is_module_class(target.func)
@@ -223,10 +229,10 @@ def is_module_class(target: Any) -> bool:
 
 def lift_transform(
     transform: Callable[..., Callable[..., Any]],
-    target: Any,
-    *trafo_args: Any,
-    methods: Any = None,
-    **trafo_kwargs: Any,
+    target: Callable[..., Any],
+    *trafo_args: object,
+    methods: Methods | None = None,
+    **trafo_kwargs: object,
 ) -> Any:
     """Apply a transform of functions of scopes to a module class or a function of a module.
 
@@ -253,9 +259,14 @@ def lift_transform(
       Array([6.], dtype=float32)
     """
 
-    def transformed(fn: Callable[..., Any], args: Any, kwargs: Any, cls: Any = None) -> Any:
+    def transformed(
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        cls: type[Module] | None = None,
+    ) -> Any:
         @functools.wraps(fn)
-        def wrapped(self: Module, *call_args: Any, **call_kwargs: Any) -> Any:
+        def wrapped(self: Module, *call_args: object, **call_kwargs: object) -> Any:
             def run(core_fn: Callable[..., Any]) -> Callable[..., Any]:
                 return transform(core_fn, *args, **kwargs)
 
@@ -269,8 +280,8 @@ def lift_transform(
 def make_lifted(
     transform: Callable[..., Any],
     transformed: Callable[..., Callable[..., Any]],
-    target: Any,
-    methods: Any,
+    target: Callable[..., Any],
+    methods: Methods | None,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
@@ -307,7 +318,7 @@ def make_subclass(
     transform: Callable[..., Any],
     transformed: Callable[..., Callable[..., Any]],
     target: Any,
-    methods: Any,
+    methods: Methods | None,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
@@ -335,7 +346,7 @@ def lift_direct(
     transform: Callable[..., Callable[..., Any]],
     targets: Sequence[Callable[..., Any]],
     module: Module,
-    args: Any,
+    args: tuple[Any, ...],
     multi_scope: bool = True,
     alternative: str = "",
 ) -> Any:

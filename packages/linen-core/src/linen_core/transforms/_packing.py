@@ -28,11 +28,15 @@ from linen_core.filters import (
 from linen_core.scope.origin import Origin
 from linen_core.scope.scope import Scope
 from linen_core.store.view import snapshot_mapping
+from linen_core.typing import PyTree
 
-__all__ = ["Groups", "Lifted", "lifts_scopes", "unzip"]
+__all__ = ["Group", "Groups", "Lifted", "lifts_scopes", "unzip"]
 
-Groups: TypeAlias = tuple[tuple[dict[str, Any], ...], ...]
-"""Collections, or RNG streams: for each filter, for each scope, by name."""
+Group: TypeAlias = tuple[dict[str, Any], ...]
+"""Collections, or RNG streams: for each scope, by name."""
+
+Groups: TypeAlias = tuple[Group, ...]
+"""The same for each filter."""
 
 
 class Lifted:
@@ -54,7 +58,7 @@ class Lifted:
 
     def __init__(
         self,
-        scopes: Any,
+        scopes: PyTree,
         in_filters: Sequence[CollectionFilter],
         out_filters: Sequence[CollectionFilter],
         rng_filters: Sequence[Filter],
@@ -159,7 +163,7 @@ class Lifted:
             is_filter_empty(intersect_filters(scope.mutable, collections)) for scope in self.scopes
         )
 
-    def share_immutable(self, shared: Any, carried: Any) -> tuple[Any, Any]:
+    def share_immutable(self, shared: Group, carried: Group) -> tuple[Any, Any]:
         """Move collections that a loop cannot write from its carried variables to those that all steps share.
 
         Args:
@@ -173,7 +177,7 @@ class Lifted:
             pairs.append(({**fixed, **others}, writable))
         return unzip(pairs)
 
-    def close(self, scopes: Any) -> Groups:
+    def close(self, scopes: PyTree) -> Groups:
         """End the use of opened scopes and return what was written, in groups of the out filters.
 
         Raises:
@@ -225,7 +229,7 @@ def lifts_scopes(
     """
 
     def decorate(run: Callable[..., Any]) -> Callable[..., Any]:
-        def lifted_run(scopes: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def lifted_run(scopes: PyTree, /, *args: object, **kwargs: object) -> Any:
             if kwargs and not takes_kwargs:
                 msg = f"{name} takes no keyword arguments: {', '.join(kwargs)} is ignored. Pass it by position."
                 warnings.warn(msg, RuntimeWarning, stacklevel=2)
@@ -278,7 +282,7 @@ def _snapshot(collections: dict[str, Any]) -> dict[str, Any]:
     return {col: snapshot_mapping(values) for col, values in collections.items()}
 
 
-def _split(values: dict[str, Any], filters: Sequence[Filter]) -> tuple[dict[str, Any], ...]:
+def _split(values: dict[str, Any], filters: Sequence[Filter]) -> Group:
     return group_collections(values, filters)
 
 

@@ -12,14 +12,15 @@ from jax import lax
 
 from linen_core._jax_compat import UnknownValueError, partial_evaluate, unknown_like
 from linen_core.transforms.axes import broadcast
+from linen_core.typing import AxesPytree, PyTree
 
 __all__ = ["scan_axes"]
 
 
 def scan_axes(
     fn: Callable[..., Any],
-    in_axes: Any,
-    out_axes: Any,
+    in_axes: AxesPytree,
+    out_axes: AxesPytree,
     finds_constants: bool,
     where: str,
     **scan_kwargs: Any,
@@ -42,10 +43,10 @@ def scan_axes(
       ValueError: from the returned function, when a constant depends on the step.
     """
 
-    def scanned(constants: Any, carry: Any, *args: Any) -> Any:
+    def scanned(constants: PyTree, carry: PyTree, *args: PyTree) -> Any:
         xs = jax.tree.map(_to_front, in_axes, args)
 
-        def step(constants: Any, carry: Any, xs: Any) -> Any:
+        def step(constants: PyTree, carry: PyTree, xs: PyTree) -> Any:
             values = jax.tree.map(
                 lambda axis, arg, x: arg if axis is broadcast else x, in_axes, args, xs
             )
@@ -55,7 +56,7 @@ def scan_axes(
         if finds_constants:
             constants, same = _find_constants(step, out_axes, constants, carry, xs, where)
 
-        def body(carry: Any, xs: Any) -> Any:
+        def body(carry: PyTree, xs: PyTree) -> Any:
             _, carry, results = step(constants, carry, xs)
             return carry, jax.tree.map(
                 lambda axis, y: () if axis is broadcast else y, out_axes, results
@@ -73,11 +74,16 @@ def scan_axes(
 
 
 def _find_constants(
-    step: Callable[..., Any], out_axes: Any, constants: Any, carry: Any, xs: Any, where: str
+    step: Callable[..., Any],
+    out_axes: AxesPytree,
+    constants: PyTree,
+    carry: PyTree,
+    xs: PyTree,
+    where: str,
 ) -> Any:
     """Trace one step with unknown carry and inputs, and return what is known of the results."""
 
-    def constant_results(carry: Any, xs: Any) -> Any:
+    def constant_results(carry: PyTree, xs: PyTree) -> Any:
         made, _, results = step(constants, carry, xs)
         return made, jax.tree.map(lambda axis, y: y if axis is broadcast else (), out_axes, results)
 
@@ -102,7 +108,7 @@ def _find_constants(
         raise ValueError(msg) from None
 
 
-def _to_front(axis: Any, tree: Any) -> Any:
+def _to_front(axis: Any, tree: PyTree) -> Any:
     if axis is broadcast:
         return ()
     if axis == 0:
@@ -110,7 +116,7 @@ def _to_front(axis: Any, tree: Any) -> Any:
     return jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), tree)
 
 
-def _from_front(axis: Any, tree: Any) -> Any:
+def _from_front(axis: Any, tree: PyTree) -> Any:
     if axis is broadcast:
         return ()
     if axis == 0:

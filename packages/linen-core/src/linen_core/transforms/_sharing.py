@@ -16,7 +16,7 @@ import jax
 from linen_core import traverse_util
 from linen_core.module.base import Module
 from linen_core.scope.scope import Scope
-from linen_core.transforms._packing import Lifted
+from linen_core.transforms._packing import Groups, Lifted
 
 __all__ = ["Trace"]
 
@@ -47,7 +47,9 @@ class Trace:
         self._module = module
         self._has_run = False
 
-    def run(self, variable_groups: Any, rng_groups: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def run(
+        self, variable_groups: Groups, rng_groups: Groups, /, *args: object, **kwargs: object
+    ) -> Any:
         """Call the function, for JAX to trace; return the result, the groups written and the effects."""
         self._has_run = True
         scopes = self._lifted.scopes

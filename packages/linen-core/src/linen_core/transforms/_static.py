@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -79,7 +79,9 @@ class StaticArguments:
         return ", ".join(("0 (the module)", *named))
 
     @contextlib.contextmanager
-    def named_errors(self, module: Module, args: Any, kwargs: Any) -> Iterator[None]:
+    def named_errors(
+        self, module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Iterator[None]:
         """Name the argument where the method needs the value of a Python argument that was traced.
 
         Raises:
@@ -110,7 +112,7 @@ class StaticArguments:
     def _number_of(self, name: str) -> int | None:
         return self._parameters.index(name) + 1 if name in self._parameters else None
 
-    def _unhashable(self, args: Any, kwargs: Any) -> str:
+    def _unhashable(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         given = {f"number {number + 1}": args[number] for number in self.present(args)}
         given.update({repr(name): kwargs[name] for name in self.names & set(kwargs)})
         for label, value in given.items():
@@ -121,7 +123,9 @@ class StaticArguments:
                 return f"argument {label} is static, but it is of type {kind}, which has no hash"
         return "a static argument has no hash"
 
-    def _traced_python_values(self, args: Any, kwargs: Any) -> dict[str, Any]:
+    def _traced_python_values(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Return the Python values among the arguments that are not static, by name."""
         static = set(self.present(args))
         named = {

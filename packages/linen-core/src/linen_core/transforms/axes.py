@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from linen_core.errors import TransformAxisError
-from linen_core.typing import In, Out
+from linen_core.transforms._packing import Groups
+from linen_core.typing import AxesPytree, In, Out, PyTree
 
 __all__ = ["broadcast"]
 
@@ -40,8 +41,8 @@ def check_axes(
     transform: str,
     scope_path: str,
     argument: str,
-    axes: Any,
-    values: Any,
+    axes: AxesPytree,
+    values: PyTree,
     *,
     makes_axis: bool = False,
 ) -> None:
@@ -59,7 +60,7 @@ def check_axes(
       TransformAxisError: an array has no such axis.
     """
 
-    def check(axis: Any, value: Any) -> None:
+    def check(axis: object, value: PyTree) -> None:
         if not isinstance(axis, int):
             return
         for number, leaf in enumerate(jax.tree.leaves(value)):
@@ -71,7 +72,7 @@ def check_axes(
     jax.tree.map(check, axes, values, is_leaf=lambda x: x is None)
 
 
-def _where(scope_path: str, argument: str, value: Any, number: int) -> str:
+def _where(scope_path: str, argument: str, value: PyTree, number: int) -> str:
     """Name the leaf of this number in a tree: a variable by its address, an argument by the module it is for."""
     path, _ = jax.tree_util.tree_leaves_with_path(value)[number]
     names = [str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey)]
@@ -83,10 +84,10 @@ def _where(scope_path: str, argument: str, value: Any, number: int) -> str:
 def check_results(
     transform: str,
     scope_path: str,
-    out_axes: Any,
-    results: Any,
-    variable_axes: Any,
-    groups: Any,
+    out_axes: AxesPytree,
+    results: PyTree,
+    variable_axes: AxesPytree,
+    groups: Groups,
 ) -> None:
     """Raise where results or variables cannot get the axis of a transform where it is to come; see `check_axes`."""
     check_axes(transform, scope_path, "out_axes", out_axes, results, makes_axis=True)
@@ -94,7 +95,12 @@ def check_results(
 
 
 def common_size(
-    transform: str, where: str, given: int | None, unmapped: Any, axes: Any, values: Any
+    transform: str,
+    where: str,
+    given: int | None,
+    unmapped: object,
+    axes: AxesPytree,
+    values: PyTree,
 ) -> int:
     """Find the size of the axis that a transform maps over.
 
@@ -110,7 +116,7 @@ def common_size(
       ValueError: the sizes differ, or none is known.
     """
 
-    def size(axis: Any, value: Any) -> Any:
+    def size(axis: Any, value: PyTree) -> Any:
         leaves = () if axis is unmapped else jax.tree.leaves(value)
         return [np.shape(leaf)[axis] for leaf in leaves]
 
@@ -131,7 +137,10 @@ def common_size(
 
 
 def change_boxes(
-    change: Callable[..., Any], groups: Any, axes: Sequence[int | None], params: dict[Any, Any]
+    change: Callable[..., Any],
+    groups: Sequence[PyTree],
+    axes: Sequence[int | None],
+    params: dict[Any, Any],
 ) -> tuple[Any, ...]:
     """Tell the boxes in each group of variables of the axis that comes (`add_axis`) or goes (`remove_axis`)."""
     return tuple(
@@ -141,7 +150,7 @@ def change_boxes(
 
 
 def split_keys(
-    rng_groups: Any, splits: Sequence[bool], split: Callable[[Any], Any]
+    rng_groups: Groups, splits: Sequence[bool], split: Callable[[Any], Any]
 ) -> tuple[Any, ...]:
     """Split the keys of those groups of RNG streams that are to be split."""
     return tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,9 +16,10 @@ from linen_core.fingerprint import NoFingerprintError, fingerprint
 from linen_core.module.base import Module
 from linen_core.rng import LazyRng
 from linen_core.transforms._modules import Target, is_module_class, lift_call, make_lifted
-from linen_core.transforms._packing import Lifted, lifts_scopes
+from linen_core.transforms._packing import Groups, Lifted, lifts_scopes
 from linen_core.transforms._sharing import Trace
 from linen_core.transforms._static import StaticArguments
+from linen_core.typing import Methods
 
 __all__ = ["fold_rngs", "jit"]
 
@@ -33,9 +34,9 @@ def jit(
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
     donate_argnums: int | Iterable[int] = (),
-    device: Any = None,
+    device: jax.Device | None = None,
     backend: str | None = None,
-    methods: Any = None,
+    methods: Methods | None = None,
 ) -> Target:
     """Lift `jax.jit`: trace and compile a module once for all its instances that are equal.
 
@@ -85,7 +86,9 @@ def jit(
     return _jitted_once(target, methods, options)  # type: ignore[no-any-return]
 
 
-def _jitted_once(target: Any, methods: Any, options: dict[str, Any]) -> Any:
+def _jitted_once(
+    target: Callable[..., Any], methods: Methods | None, options: dict[str, Any]
+) -> Any:
     """Lift `jax.jit`, or return what an earlier call with the same arguments made, if it is still in use."""
     if isinstance(target, functools.partial):
         made = _jitted_once(target.func, methods, options)
@@ -134,7 +137,7 @@ def fold_rngs(
 class _Key:
     """The static argument of a jitted function: what it depends on, and the call to trace if it was not yet."""
 
-    def __init__(self, facts: Any, trace: Trace) -> None:
+    def __init__(self, facts: Hashable | None, trace: Trace) -> None:
         self.facts = facts
         self.trace: Trace | None = trace
 
@@ -150,7 +153,7 @@ def lift_jit(
     rngs: PRNGSequenceFilter = True,
     static_argnums: int | Iterable[int] = (),
     donate_argnums: int | Iterable[int] = (),
-    **jit_kwargs: Any,
+    **jit_kwargs: object,
 ) -> Callable[..., Callable[..., Any]]:
     """Lift `jax.jit` to functions of scopes; see `jit`.
 
@@ -166,15 +169,20 @@ def lift_jit(
         **{name: value for name, value in jit_kwargs.items() if value is not None},
     )
     def jitted(
-        _key: _Key, _variable_groups: Any, _rng_groups: Any, /, *_args: Any, **_kwargs: Any
+        _key: _Key,
+        _variable_groups: Groups,
+        _rng_groups: Groups,
+        /,
+        *_args: object,
+        **_kwargs: object,
     ) -> Any:
         # JAX confuses keyword arguments with parameters of these names, positional or not
         assert _key.trace is not None  # noqa: S101 - a key that was traced is never traced again
         return _key.trace.run(_variable_groups, _rng_groups, *_args, **_kwargs)
 
-    def lift(fn: Callable[..., Any], facts: Any, module: Module) -> Callable[..., Any]:
+    def lift(fn: Callable[..., Any], facts: Hashable | None, module: Module) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "jit", takes_kwargs=True)
-        def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
+        def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
             if facts is None:
                 return _run_inline(fn, lifted, args, kwargs)
             trace = Trace(fn, lifted, module)
@@ -203,11 +211,11 @@ def lift_fold_rngs(
 ) -> Callable[..., Callable[..., Any]]:
     """Lift `fold_rngs` to functions of scopes."""
 
-    def lift(fn: Callable[..., Any], facts: Any, module: Module) -> Callable[..., Any]:
+    def lift(fn: Callable[..., Any], facts: Hashable | None, module: Module) -> Callable[..., Any]:
         del facts, module
 
         @lifts_scopes((variables,), (variables,), (rngs,), "fold_rngs", takes_kwargs=True)
-        def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
+        def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
             return _run_inline(fn, lifted, args, kwargs)
 
         return run
@@ -218,13 +226,15 @@ def lift_fold_rngs(
 lift_fold_rngs.__name__ = "fold_rngs"
 
 
-def _run_inline(fn: Callable[..., Any], lifted: Lifted, args: Any, kwargs: Any) -> Any:
+def _run_inline(
+    fn: Callable[..., Any], lifted: Lifted, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     scopes = lifted.open(lifted.variable_groups, _without_suffixes(lifted.rng_groups))
     result = fn(scopes, *args, **kwargs)
     return result, lifted.close(scopes)
 
 
-def _facts_of(module: Module, args: Any, kwargs: Any) -> Any:
+def _facts_of(module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return what a method of a module depends on besides the values of arrays.
 
     Returns:
@@ -252,11 +262,16 @@ def _facts_of(module: Module, args: Any, kwargs: Any) -> Any:
 
 
 def _lift_forked(
-    transform: Callable[..., Any], target: Any, methods: Any, options: dict[str, Any]
+    transform: Callable[..., Any],
+    target: Callable[..., Any],
+    methods: Methods | None,
+    options: dict[str, Any],
 ) -> Any:
     """Apply a transform that is set up once, to a module class or a function of a module."""
 
-    def transformed(fn: Callable[..., Any], _: Any, options: Any, cls: Any = None) -> Any:
+    def transformed(
+        fn: Callable[..., Any], _: object, options: dict[str, Any], cls: type[Module] | None = None
+    ) -> Any:
         static = StaticArguments(
             transform.__name__,
             fn,
@@ -268,7 +283,7 @@ def _lift_forked(
         lift = transform(**options)
 
         @functools.wraps(fn)
-        def wrapped(self: Module, *args: Any, **kwargs: Any) -> Any:
+        def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
             def lift_one(core_fn: Callable[..., Any]) -> Callable[..., Any]:
                 return lift(core_fn, facts, self)  # type: ignore[no-any-return]
 
@@ -296,7 +311,7 @@ def _forked_rngs(module: Module) -> Iterator[None]:
         scope.rngs = streams
 
 
-def _without_suffixes(rng_groups: Any) -> Any:
+def _without_suffixes(rng_groups: Groups) -> Any:
     return jax.tree.map(
         lambda rng: rng.clear_suffix(), rng_groups, is_leaf=lambda leaf: isinstance(leaf, LazyRng)
     )

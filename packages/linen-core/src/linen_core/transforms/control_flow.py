@@ -7,12 +7,14 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import jax
+from jax.typing import ArrayLike
 
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.transforms._loop_carry import CarryWatch
 from linen_core.transforms._modules import lift_direct
-from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
+from linen_core.transforms._packing import Group, Lifted, lifts_scopes, unzip
+from linen_core.typing import Array, PyTree
 
 __all__ = ["cond", "switch", "while_loop"]
 
@@ -22,11 +24,11 @@ _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 def cond(
-    pred: Any,
+    pred: ArrayLike,
     true_fun: Callable[..., _C],
     false_fun: Callable[..., _C],
     mdl: Module,
-    *operands: Any,
+    *operands: PyTree,
     variables: CollectionFilter = True,
     rngs: PRNGSequenceFilter = True,
 ) -> _C:
@@ -67,10 +69,10 @@ def cond(
 
 
 def switch(
-    index: Any,
+    index: ArrayLike,
     branches: Sequence[Callable[..., _C]],
     mdl: Module,
-    *operands: Any,
+    *operands: PyTree,
     variables: CollectionFilter = True,
     rngs: PRNGSequenceFilter = True,
 ) -> _C:
@@ -119,7 +121,7 @@ def switch_between(
     choose: Callable[..., Any],
     branches: Sequence[Callable[..., Any]],
     mdl: Module,
-    operands: Any,
+    operands: tuple[PyTree, ...],
     name: str,
     variables: CollectionFilter,
     rngs: PRNGSequenceFilter,
@@ -128,9 +130,9 @@ def switch_between(
 
     def transform(*core_fns: Callable[..., Any]) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), name)
-        def run(lifted: Lifted, *operands: Any) -> Any:
+        def run(lifted: Lifted, *operands: PyTree) -> Any:
             def pure(core_fn: Callable[..., Any]) -> Callable[..., Any]:
-                def branch(*operands: Any) -> Any:
+                def branch(*operands: PyTree) -> Any:
                     opened = lifted.open(lifted.variable_groups, lifted.rng_groups)
                     return core_fn(opened, *operands), lifted.close(opened)
 
@@ -186,12 +188,12 @@ def while_loop(
         @lifts_scopes(
             (carry_variables, broadcast_variables), (carry_variables,), rng_filters, "while_loop"
         )
-        def run(lifted: Lifted, init: Any) -> Any:
+        def run(lifted: Lifted, init: PyTree) -> Any:
             carried, fixed = lifted.variable_groups
             fixed, carried = lifted.share_immutable(fixed, carried)
             watch = CarryWatch("while_loop", lifted.where)
 
-            def streams(step: Any) -> Any:
+            def streams(step: Array) -> Any:
                 return tuple(
                     jax.tree.map(lambda key: jax.random.fold_in(key, step), group)
                     if split
@@ -199,12 +201,12 @@ def while_loop(
                     for group, split in zip(lifted.rng_groups, splits, strict=True)
                 )
 
-            def goes_on(loop: Any) -> Any:
+            def goes_on(loop: tuple[Array, Group, PyTree]) -> Any:
                 step, carried, value = loop
                 opened = lifted.open((carried, fixed), streams(-step), mutable=False)
                 return cond_core(opened, value)
 
-            def body(loop: Any) -> Any:
+            def body(loop: tuple[Array, Group, PyTree]) -> Any:
                 step, carried, value = loop
                 opened = lifted.open((carried, fixed), streams(step))
                 value = body_core(opened, value)

@@ -13,7 +13,8 @@ from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.module.wrapping import wrap_method_once
 from linen_core.transforms._modules import lift_call, lift_direct
-from linen_core.transforms._packing import Lifted, lifts_scopes
+from linen_core.transforms._packing import Group, Lifted, lifts_scopes
+from linen_core.typing import PyTree
 
 __all__ = ["custom_vjp", "grad", "jvp", "value_and_grad", "vjp"]
 
@@ -21,9 +22,9 @@ __all__ = ["custom_vjp", "grad", "jvp", "value_and_grad", "vjp"]
 def vjp(
     fn: Callable[..., Any],
     mdl: Module,
-    *primals: Any,
+    *primals: PyTree,
     has_aux: bool = False,
-    reduce_axes: Any = (),
+    reduce_axes: object = (),
     vjp_variables: CollectionFilter = "params",
     variables: CollectionFilter = True,
     rngs: PRNGSequenceFilter = True,
@@ -63,14 +64,14 @@ def vjp(
     _refuse_reduce_axes("vjp", reduce_axes)
 
     def transform(core_fn: Callable[..., Any]) -> Callable[..., Any]:
-        def call(scopes: Any, *primals: Any) -> Any:
+        def call(scopes: PyTree, *primals: PyTree) -> Any:
             structure = jax.tree.structure(scopes)
 
             @lifts_scopes((vjp_variables, variables), (variables,), (rngs,), "vjp")
-            def run(lifted: Lifted, *args: Any) -> Any:
+            def run(lifted: Lifted, *args: PyTree) -> Any:
                 by, others = lifted.variable_groups
 
-                def pure(by: Any, *args: Any) -> Any:
+                def pure(by: Group, *args: PyTree) -> Any:
                     opened = lifted.open((by, others), lifted.rng_groups)
                     result = core_fn(opened, *args)
                     result, aux = result if has_aux else (result, ())
@@ -96,7 +97,9 @@ def vjp(
     )
 
 
-def _pull_back(structure: Any, pull_back: Callable[..., Any], cotangent: Any) -> Any:
+def _pull_back(
+    structure: jax.tree_util.PyTreeDef, pull_back: Callable[..., Any], cotangent: PyTree
+) -> Any:
     variables, *inputs = pull_back(cotangent)
     return jax.tree.unflatten(structure, variables), *inputs
 
@@ -104,9 +107,9 @@ def _pull_back(structure: Any, pull_back: Callable[..., Any], cotangent: Any) ->
 def value_and_grad(
     fn: Callable[..., Any],
     mdl: Module,
-    *primals: Any,
+    *primals: PyTree,
     has_aux: bool = False,
-    reduce_axes: Any = (),
+    reduce_axes: object = (),
     variables: CollectionFilter = True,
     rngs: PRNGSequenceFilter = True,
 ) -> Any:
@@ -143,8 +146,8 @@ def value_and_grad(
 
     def transform(core_fn: Callable[..., Any]) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "value_and_grad")
-        def run(lifted: Lifted, *args: Any) -> Any:
-            def pure(*args: Any) -> Any:
+        def run(lifted: Lifted, *args: PyTree) -> Any:
+            def pure(*args: PyTree) -> Any:
                 opened = lifted.open(lifted.variable_groups, lifted.rng_groups)
                 result = core_fn(opened, *args)
                 result, aux = result if has_aux else (result, ())
@@ -169,9 +172,9 @@ def value_and_grad(
 def grad(
     fn: Callable[..., Any],
     mdl: Module,
-    *primals: Any,
+    *primals: PyTree,
     has_aux: bool = False,
-    reduce_axes: Any = (),
+    reduce_axes: object = (),
     variables: CollectionFilter = True,
     rngs: PRNGSequenceFilter = True,
 ) -> Any:
@@ -207,9 +210,9 @@ def grad(
 def jvp(
     fn: Callable[..., Any],
     mdl: Module,
-    primals: Any,
-    tangents: Any,
-    variable_tangents: Any,
+    primals: tuple[PyTree, ...],
+    tangents: tuple[PyTree, ...],
+    variable_tangents: PyTree,
     variables: CollectionFilter = True,
     rngs: PRNGSequenceFilter = True,
 ) -> Any:
@@ -240,16 +243,21 @@ def jvp(
     """
 
     def transform(core_fn: Callable[..., Any]) -> Callable[..., Any]:
-        def call(scopes: Any, primals: Any, tangents: Any, variable_tangents: Any) -> Any:
+        def call(
+            scopes: PyTree,
+            primals: tuple[PyTree, ...],
+            tangents: tuple[PyTree, ...],
+            variable_tangents: PyTree,
+        ) -> Any:
             structure: Any = jax.tree.structure(scopes)
             given = structure.flatten_up_to(variable_tangents)
             pushed = tuple({col: t for col, t in tree.items() if t} for tree in given)
 
             @lifts_scopes((tuple(pushed[0]), variables), (variables,), (rngs,), "jvp")
-            def run(lifted: Lifted, *args: Any) -> Any:
+            def run(lifted: Lifted, *args: PyTree) -> Any:
                 by, others = lifted.variable_groups
 
-                def pure(by: Any, args: Any) -> Any:
+                def pure(by: Group, args: tuple[Any, ...]) -> Any:
                     opened = lifted.open((by, others), lifted.rng_groups)
                     return core_fn(opened, *args), lifted.close(opened)
 
@@ -309,7 +317,7 @@ def custom_vjp(
         return lift_custom_vjp(core_fn, core_forward, backward_fn, grad_vars, nondiff_argnums)
 
     @functools.wraps(fn)
-    def wrapped(self: Module, *args: Any, **kwargs: Any) -> Any:
+    def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
         return lift_call(transform, methods, self, args, kwargs, multi_scope=False)
 
     return wrapped
@@ -325,19 +333,19 @@ def lift_custom_vjp(
     """Lift `jax.custom_vjp` to functions of scopes; see `custom_vjp`."""
 
     @lifts_scopes((grad_vars, True), (grad_vars, True), (True,), "custom_vjp")
-    def run(lifted: Lifted, *args: Any) -> Any:
+    def run(lifted: Lifted, *args: PyTree) -> Any:
         by, others = lifted.variable_groups
 
-        def pure(by: Any, *args: Any) -> Any:
+        def pure(by: Group, *args: PyTree) -> Any:
             opened = lifted.open((by, others), lifted.rng_groups)
             return fn(opened, *args), lifted.close(opened)
 
-        def forward(by: Any, *args: Any) -> Any:
+        def forward(by: Group, *args: PyTree) -> Any:
             opened = lifted.open((by, others), lifted.rng_groups)
             result, residuals = forward_fn(opened, *args)
             return (result, lifted.close(opened)), residuals
 
-        def backward(*args: Any) -> Any:
+        def backward(*args: PyTree) -> Any:
             *static, residuals, (cotangent, _) = args
             variables, *inputs = backward_fn(*static, residuals, cotangent)
             return tuple(lifted.structure.flatten_up_to(variables)), *inputs
@@ -349,7 +357,7 @@ def lift_custom_vjp(
     return run
 
 
-def _refuse_reduce_axes(name: str, reduce_axes: Any) -> None:
+def _refuse_reduce_axes(name: str, reduce_axes: object) -> None:
     if reduce_axes:
         msg = f"nn.{name}: `reduce_axes` is gone from JAX. Reduce with jax.lax.psum instead."
         raise NotImplementedError(msg)

@@ -12,7 +12,7 @@ from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.transforms._loop_carry import CarryWatch
 from linen_core.transforms._modules import Target, lift_transform
-from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
+from linen_core.transforms._packing import Group, Groups, Lifted, lifts_scopes, unzip
 from linen_core.transforms._scan_axes import scan_axes
 from linen_core.transforms.axes import (
     broadcast,
@@ -23,7 +23,7 @@ from linen_core.transforms.axes import (
     split_in_out,
     split_keys,
 )
-from linen_core.typing import In, Out
+from linen_core.typing import AxesPytree, In, Methods, Out, PyTree
 
 __all__ = ["scan"]
 
@@ -36,14 +36,14 @@ def scan(
     variable_broadcast: CollectionFilter = False,
     variable_carry: CollectionFilter = False,
     split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
-    in_axes: Any = 0,
-    out_axes: Any = 0,
+    in_axes: AxesPytree = 0,
+    out_axes: AxesPytree = 0,
     length: int | None = None,
     reverse: bool = False,
     unroll: int = 1,
     data_transform: Callable[..., Any] | None = None,
     metadata_params: Mapping[Any, Any] = _NONE,
-    methods: Any = None,
+    methods: Methods | None = None,
     _split_transpose: bool = False,
     check_constancy_invariants: bool = True,
 ) -> Target:
@@ -118,13 +118,13 @@ def lift_scan(
     variable_broadcast: CollectionFilter = False,
     variable_carry: CollectionFilter = False,
     split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
-    in_axes: Any = 0,
-    out_axes: Any = 0,
+    in_axes: AxesPytree = 0,
+    out_axes: AxesPytree = 0,
     length: int | None = None,
     data_transform: Callable[..., Any] | None = None,
     metadata_params: Mapping[Any, Any] = _NONE,
     check_constancy_invariants: bool = True,
-    **scan_options: Any,
+    **scan_options: object,
 ) -> Callable[..., Any]:
     """Lift `jax.lax.scan`, with its further options, to functions of scopes; see `scan`."""
     axes_in, axes_out = split_in_out(variable_axes)
@@ -140,7 +140,7 @@ def lift_scan(
     out_all = (variable_broadcast, variable_carry, *out_filters)
 
     @lifts_scopes(in_all, out_all, rng_filters, "scan")
-    def run(lifted: Lifted, init: Any, *args: Any) -> Any:
+    def run(lifted: Lifted, init: PyTree, *args: PyTree) -> Any:
         where = lifted.where
         check_axes("scan", where, "in_axes", in_axes, args)
         steps = common_size("scan", where, length, broadcast, in_axes, args)
@@ -151,12 +151,12 @@ def lift_scan(
         scanned_in = change_boxes(meta.remove_axis, scanned, variable_in_axes, params)
         check_axes("scan", where, "variable_axes", variable_in_axes, scanned_in)
 
-        def step(fixed: Any, carry: Any, scanned: Any, rng_groups: Any, args: Any) -> Any:
+        def step(fixed: Group, carry: PyTree, scanned: Groups, rngs: Groups, args: PyTree) -> Any:
             carried, value = carry
             groups = (fixed, carried, *scanned)
             if data_transform is not None:
-                groups, rng_groups = data_transform(groups, rng_groups)
-            scopes = lifted.open(groups, rng_groups)
+                groups, rngs = data_transform(groups, rngs)
+            scopes = lifted.open(groups, rngs)
             value, results = fn(scopes, value, *args)
             fixed_out, written, *scanned_out = lifted.close(scopes)
             watch.step(carried, written)
@@ -192,7 +192,7 @@ def lift_scan(
 lift_scan.__name__ = "scan"  # the class that a transform makes is named after it: ScanBlock
 
 
-def _has_broadcast(out_axes: Any, check_constancy_invariants: bool) -> bool:
+def _has_broadcast(out_axes: AxesPytree, check_constancy_invariants: bool) -> bool:
     """Return whether an output is the same in all steps, which only the check of constancy can find out."""
     found = any(axis is broadcast for axis in jax.tree.leaves(out_axes))
     if found and not check_constancy_invariants:

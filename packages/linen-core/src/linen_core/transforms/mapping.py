@@ -10,13 +10,14 @@ from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter, subtract_filters
 from linen_core.transforms._modules import Target, lift_transform
 from linen_core.transforms._packing import Lifted, lifts_scopes
+from linen_core.typing import Axis, Collections, Methods
 
 __all__ = ["add_metadata_axis", "map_variables"]
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
-def _same(variables: Any) -> Any:
+def _same(variables: Collections) -> Any:
     return variables
 
 
@@ -29,7 +30,7 @@ def map_variables(
     mutable: bool = False,
     rngs: PRNGSequenceFilter = True,
     variables: CollectionFilter = True,
-    methods: Any = None,
+    methods: Methods | None = None,
 ) -> Target:
     """Change variables on their way into a module, and on their way out.
 
@@ -90,7 +91,7 @@ def lift_map_variables(
     @lifts_scopes(
         (mapped_collections, variables), out_filters, (rngs,), "map_variables", takes_kwargs=True
     )
-    def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
+    def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
         mapped, others = lifted.variable_groups
         if init and lifted.writes(True):
             scopes = lifted.open((mapped, others), lifted.rng_groups)
@@ -148,6 +149,6 @@ def add_metadata_axis(
 
 
 def _changed_by(
-    change: Callable[..., Any], axis: Any, params: dict[Any, Any]
+    change: Callable[..., Any], axis: Axis, params: dict[Any, Any]
 ) -> Callable[[Any], Any]:
     return lambda variables: change(variables, axis, params)

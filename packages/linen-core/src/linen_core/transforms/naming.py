@@ -11,13 +11,14 @@ import jax
 
 from linen_core._context import current_context
 from linen_core._jax_compat import named_scope
+from linen_core.module.base import Module
 from linen_core.module.interceptors import method_name
 
 __all__ = ["named_call"]
 
 
 @contextlib.contextmanager
-def label_call(module: Any, fn: Callable[..., Any], cls: type | None) -> Iterator[None]:
+def label_call(module: Module, fn: Callable[..., Any], cls: type | None) -> Iterator[None]:
     """Enter the named scope of a module that calls one of its methods, as the method itself would.
 
     Args:
@@ -63,7 +64,7 @@ def named_call(class_fn: Callable[..., Any], force: bool = True) -> Callable[...
     suffix = "" if name == "__call__" else f".{name}"
 
     @functools.wraps(class_fn)
-    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
         if self._state.in_setup or not (force or current_context().named_calls):
             return class_fn(self, *args, **kwargs)
         label = (self.name or type(self).__name__) + suffix

@@ -12,9 +12,10 @@ import jax
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.transforms._modules import Target, lift_call, lift_transform, make_lifted
-from linen_core.transforms._packing import Lifted, lifts_scopes
+from linen_core.transforms._packing import Groups, Lifted, lifts_scopes
 from linen_core.transforms._static import StaticArguments
 from linen_core.transforms.loop import lift_scan
+from linen_core.typing import Methods
 
 __all__ = ["checkpoint", "remat", "remat_scan"]
 
@@ -30,7 +31,7 @@ def checkpoint(
     prevent_cse: bool = True,
     static_argnums: int | tuple[int, ...] = (),
     policy: Callable[..., bool] | None = None,
-    methods: Any = None,
+    methods: Methods | None = None,
 ) -> Target:
     """Lift `jax.checkpoint`: compute intermediate values anew in the backward pass instead of keeping them.
 
@@ -72,7 +73,11 @@ remat = checkpoint
 
 
 def rematerialize(
-    target: Any, methods: Any, options: dict[str, Any], *, skips_absent: bool = False
+    target: Callable[..., Any],
+    methods: Methods | None,
+    options: dict[str, Any],
+    *,
+    skips_absent: bool = False,
 ) -> Any:
     """Apply `lift_checkpoint` to a module class or a function of a module.
 
@@ -88,9 +93,9 @@ def rematerialize(
 
 def _rematerialized(
     fn: Callable[..., Any],
-    _: Any,
+    _: object,
     options: dict[str, Any],
-    cls: Any = None,
+    cls: type[Module] | None = None,
     *,
     skips_absent: bool = False,
 ) -> Callable[..., Any]:
@@ -98,7 +103,7 @@ def _rematerialized(
     static = StaticArguments("remat", fn, options.get("static_argnums", ()))
 
     @functools.wraps(fn)
-    def wrapped(self: Module, *args: Any, **kwargs: Any) -> Any:
+    def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
         present = static.present(args) if skips_absent else static.positions(self, args)
         call_options = {**options, "static_argnums": present, "static_argnames": static.names}
 
@@ -130,11 +135,13 @@ def lift_checkpoint(
         raise NotImplementedError(msg)
 
     @lifts_scopes((variables,), (variables,), (rngs,), "remat", takes_kwargs=True)
-    def run(lifted: Lifted, /, *args: Any, **kwargs: Any) -> Any:
+    def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
         static = {name: value for name, value in kwargs.items() if name in static_argnames}
         traced = {name: value for name, value in kwargs.items() if name not in static}
 
-        def rematted(variable_groups: Any, rng_groups: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def rematted(
+            variable_groups: Groups, rng_groups: Groups, /, *args: object, **kwargs: object
+        ) -> Any:
             scopes = lifted.open(variable_groups, rng_groups)
             result = fn(scopes, *args, **kwargs, **static)
             return result, lifted.close(scopes)

@@ -11,7 +11,7 @@ import jax
 from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.transforms._modules import Target, lift_transform
-from linen_core.transforms._packing import Lifted, lifts_scopes, unzip
+from linen_core.transforms._packing import Groups, Lifted, lifts_scopes, unzip
 from linen_core.transforms.axes import (
     change_boxes,
     check_axes,
@@ -20,7 +20,7 @@ from linen_core.transforms.axes import (
     split_in_out,
     split_keys,
 )
-from linen_core.typing import In, Out
+from linen_core.typing import AxesPytree, In, Methods, Out, PRNGKey, PyTree
 
 __all__ = ["vmap"]
 
@@ -31,13 +31,13 @@ def vmap(
     target: Target,
     variable_axes: Mapping[CollectionFilter, int | In[Any] | Out[Any] | None] = _NONE,
     split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
-    in_axes: Any = 0,
-    out_axes: Any = 0,
+    in_axes: AxesPytree = 0,
+    out_axes: AxesPytree = 0,
     axis_size: int | None = None,
     axis_name: str | None = None,
     spmd_axis_name: str | None = None,
     metadata_params: Mapping[Any, Any] = _NONE,
-    methods: Any = None,
+    methods: Methods | None = None,
 ) -> Target:
     """Lift `jax.vmap`: map a module over an axis of its arguments, its variables and its RNG streams.
 
@@ -89,8 +89,8 @@ def lift_vmap(
     fn: Callable[..., Any],
     variable_axes: Mapping[CollectionFilter, Any],
     split_rngs: Mapping[PRNGSequenceFilter, bool],
-    in_axes: Any = 0,
-    out_axes: Any = 0,
+    in_axes: AxesPytree = 0,
+    out_axes: AxesPytree = 0,
     axis_size: int | None = None,
     axis_name: str | None = None,
     spmd_axis_name: str | None = None,
@@ -105,7 +105,7 @@ def lift_vmap(
     params = dict(metadata_params)
 
     @lifts_scopes(in_filters, out_filters, rng_filters, "vmap")
-    def run(lifted: Lifted, *args: Any) -> Any:
+    def run(lifted: Lifted, *args: PyTree) -> Any:
         variable_groups = change_boxes(
             meta.remove_axis, lifted.variable_groups, variable_in_axes, params
         )
@@ -117,13 +117,13 @@ def lift_vmap(
         )
         reshard = _shards_over(spmd_axis_name, in_axes, args)
 
-        def split_key(key: Any) -> Any:
+        def split_key(key: PRNGKey) -> Any:
             keys = jax.random.split(key, size)
             return jax.sharding.reshard(keys, jax.P(spmd_axis_name)) if reshard else keys
 
         rng_groups = split_keys(lifted.rng_groups, splits, split_key)
 
-        def mapped(variable_groups: Any, rng_groups: Any, args: Any) -> Any:
+        def mapped(variable_groups: Groups, rng_groups: Groups, args: tuple[Any, ...]) -> Any:
             scopes = lifted.open(variable_groups, rng_groups)
             result = fn(scopes, *args)
             groups = lifted.close(scopes)
@@ -143,7 +143,7 @@ def lift_vmap(
     return run
 
 
-def _shards_over(axis_name: str | None, in_axes: Any, args: Any) -> bool:
+def _shards_over(axis_name: str | None, in_axes: AxesPytree, args: tuple[Any, ...]) -> bool:
     """Tell whether a mapped axis of an argument is sharded over a mesh axis."""
     if axis_name is None:
         return False
