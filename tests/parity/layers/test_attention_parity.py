@@ -41,7 +41,7 @@ def _mask(kind, q, k):
     return None if kind is None else jnp.ones((7, 5, 9))
 
 
-@parity_settings(share=2)
+@parity_settings(share=3)
 @hypothesis.given(
     options=layer_options,
     inputs=st.sampled_from([(False, False), (True, False), (True, True), (False, True)]),
