@@ -9,12 +9,12 @@ from jax import lax
 __all__ = ["init_mlp", "mlp", "resnet", "scanned", "transformer"]
 
 
-def mlp(variables, x):
-    """Dense layers with relu between them."""
+def mlp(variables, x, act=jax.nn.relu):
+    """Dense layers with an activation between them."""
     params = variables["params"]
     for number in range(len(params)):
         layer = params[f"Dense_{number}"]
-        x = jax.nn.relu(x @ layer["kernel"] + layer["bias"])
+        x = act(x @ layer["kernel"] + layer["bias"])
     return x
 
 

@@ -18,11 +18,12 @@ def build(nn: Any) -> dict[str, Any]:
     class MLP(nn.Module):
         depth: int
         features: int
+        act: str = "relu"
 
         @nn.compact
         def __call__(self, x):
             for _ in range(self.depth):
-                x = nn.relu(nn.Dense(self.features)(x))
+                x = getattr(nn, self.act)(nn.Dense(self.features)(x))
             return x
 
     class Block(nn.Module):

@@ -117,6 +117,20 @@ def mlp_eager() -> Any:
     return {name: repeated(fn, state) for name, (fn, state) in calls.items()}
 
 
+def tanh_eager() -> Any:
+    """Run `apply` of 4 dense layers with tanh, 20 times, without jit."""
+    x = jnp.ones((8, 64))
+    models_of = {"linen": LINEN["mlp"](4, 64, act="tanh"), "flax": FLAX["mlp"](4, 64, act="tanh")}
+    variables = models_of["linen"].init(KEY, x)
+    calls: dict[str, Callable[..., Any]] = {name: m.apply for name, m in models_of.items()}
+    calls["hand"] = functools.partial(hand.mlp, act=jnp.tanh)
+
+    def repeated(fn: Callable[..., Any]) -> Callable[[], Any]:
+        return lambda: [fn(variables, x) for _ in range(20)]
+
+    return {name: repeated(fn) for name, fn in calls.items()}
+
+
 def mlp_init() -> Any:
     """Trace `init` of 100 dense layers."""
     x = jnp.ones((8, 64))
@@ -146,6 +160,7 @@ BENCHMARKS = {
     "transformer apply": Benchmark(transformer_apply, 0.7),
     "resnet apply": Benchmark(resnet_apply, 0.7),
     "mlp eager": Benchmark(mlp_eager, 1.25),
+    "mlp eager, tanh": Benchmark(tanh_eager, 1.25),
     "mlp init": Benchmark(mlp_init, 1.0),
     "depth apply": Benchmark(depth_apply, 1.25, base="10 x 200 layers", rounds=5),
     "scan apply": Benchmark(scan_apply, 1.25),
