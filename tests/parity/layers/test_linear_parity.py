@@ -7,10 +7,11 @@ import hypothesis
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import linen_core as nn
-from parity._compare import assert_same_run, parity_settings
+from parity._compare import assert_same_run, optimizations, parity_settings
 from parity.layers._draw import FEW, array, compare, dtypes, integers, ones_of, typed
 
 common = st.fixed_dictionaries(
@@ -139,3 +140,16 @@ def test_inputs_that_are_no_arrays(inputs):
 )
 def test_dense_general_refuses_alike(options):
     compare("DenseGeneral", array((2, 3, 4)), options=options, gradient=False)
+
+
+def test_an_eager_product_over_one_element_is_rounded_before_the_sum():
+    """Compiled as one program a product over one element and the bias would be rounded together."""
+    generator = np.random.default_rng(0)
+    x, kernel, bias = (
+        generator.standard_normal(shape).astype(np.float32) for shape in ((512, 1), (1, 64), (64,))
+    )
+    with optimizations():
+        y = nn.Dense(64).apply(
+            {"params": {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}}, jnp.asarray(x)
+        )
+    assert (np.asarray(y) == x * kernel + bias).all()
