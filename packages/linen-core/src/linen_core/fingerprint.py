@@ -100,7 +100,7 @@ class _Same:
 
 
 def _of_type(kind: type) -> Hashable:
-    """Return a type; a weak stand-in for one of a user, which a cache of its calls must not keep alive."""
+    """Return a builtin type itself, and a weak reference to any other, which a cache must not keep alive."""
     return kind if kind.__module__ == "builtins" else _Same(kind)
 
 

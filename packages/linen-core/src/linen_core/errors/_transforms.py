@@ -68,7 +68,7 @@ class JaxTransformError(LinenError):
 
 
 class TracedWriteError(JaxTransformError):
-    """A variable of a module outside of a JAX transform was given a value that exists inside of it only.
+    """A traced value was written to a module that is outside the trace.
 
     Attributes:
       collection: name of the collection.
@@ -145,7 +145,7 @@ class TracedFlagError(LinenError, jax.errors.TracerBoolConversionError):
 
 
 class ScanCarryError(LinenError, TypeError):
-    """A loop changes which variables it carries, or their shapes and dtypes.
+    """A loop changes its carried variables: which they are, or their shapes and dtypes.
 
     Attributes:
       transform: name of the transform.

@@ -1,4 +1,4 @@
-"""What the scopes of one run share."""
+"""State that all scopes of one run share."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class RunObserver:
 
 
 class Run:
-    """What the scopes below one root share.
+    """State that all scopes below one root share.
 
     Attributes:
       adopted: the modules of this run that replace modules made outside of it, by the latter's id.
       observer: what looks on while the run reads and makes variables; None for nothing.
-      origin: where the root comes from, inside of a lifted transform.
+      origin: the scope and the lifted transform that the root was made from; None outside transforms.
       entered_transform: the lifted transform that runs its function now, on scopes of its own.
       trace: the JAX trace under which the run began; None where values of any trace may be written.
     """

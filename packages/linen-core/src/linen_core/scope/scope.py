@@ -64,11 +64,11 @@ class Scope(Cursor):
     # Collections
 
     def is_mutable_collection(self, col: str) -> bool:
-        """Tell whether a collection can be written."""
+        """Return whether a collection can be written."""
         return in_filter(self.mutable, col)
 
     def is_collection_empty(self, col: str) -> bool:
-        """Tell whether the root has nothing in a collection."""
+        """Return whether a collection is empty at the root."""
         return not self.root._variables.get(col)
 
     def _collection(self, col: str) -> Mapping[str, Any]:
@@ -127,7 +127,7 @@ class Scope(Cursor):
     # Reading and writing
 
     def has_variable(self, col: str, name: str) -> bool:
-        """Tell whether this scope has a variable."""
+        """Return whether this scope has a variable."""
         return name in self._collection(col)
 
     def get_variable(self, col: str, name: str, default: object = None) -> Any:
