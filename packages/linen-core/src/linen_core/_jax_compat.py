@@ -33,7 +33,6 @@ __all__ = [
     "UnknownValueError",
     "api_boundary",
     "closed_jaxpr_for",
-    "current_trace",
     "evaluate_apart",
     "fold_in",
     "has_legacy_mesh",
@@ -43,6 +42,7 @@ __all__ = [
     "named_scope",
     "partial_evaluate",
     "show_frames_of",
+    "trace_context",
     "tracing",
     "unknown_like",
     "wrap_physical_arrays",
@@ -52,6 +52,9 @@ Tracer = jax.core.Tracer
 
 INLINE: Any = jax.Inline.JAX_EARLY if hasattr(jax, "Inline") else True
 """`inline=` of `jax.jit`: leave the operations in the program that calls, and no call. JAX 0.11 split `True` in two."""
+
+trace_context: Any = core.trace_ctx
+"""Its attribute `trace` is the current trace of this thread: the innermost JAX transform, or eager execution."""
 
 named_scope = source_info_util.extend_name_stack
 """Context manager that adds one name to the name stack: `jax.named_scope` less its argument check."""
@@ -85,11 +88,6 @@ def wrap_physical_arrays(
 def tracing() -> bool:
     """Tell whether a JAX transform is tracing at this moment."""
     return not core.trace_state_clean()
-
-
-def current_trace() -> Any:
-    """Return the trace that operations are added to now; outside of JAX transforms the one that runs them."""
-    return core.trace_ctx.trace
 
 
 def is_traced_since(outer: object, value: PyTree) -> bool:

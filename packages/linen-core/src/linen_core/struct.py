@@ -13,7 +13,7 @@ __all__ = ["PyTreeNode", "dataclass", "field", "is_struct", "is_struct_type"]
 
 _T = TypeVar("_T")
 
-_MARK = "_linen_struct"
+STRUCT_MARK = "_linen_struct"
 
 
 def field(
@@ -72,7 +72,7 @@ def dataclass(
     """
     if clz is None:
         return functools.partial(dataclass, **kwargs)
-    if _MARK in clz.__dict__:
+    if STRUCT_MARK in clz.__dict__:
         return clz
     kwargs.setdefault("frozen", True)
     made: Any = dataclasses.dataclass(**kwargs)(clz)
@@ -82,7 +82,7 @@ def dataclass(
     for info in dataclasses.fields(made):
         (children if info.metadata.get("pytree_node", True) else static).append(info.name)
     jax.tree_util.register_dataclass(made, children, static)
-    setattr(made, _MARK, tuple(children))
+    setattr(made, STRUCT_MARK, tuple(children))
     made._flax_dataclass = True  # programs ask for this one
     return made  # type: ignore[no-any-return]
 
@@ -109,7 +109,7 @@ def is_struct_type(kind: type) -> bool:
       >>> is_struct_type(PyTreeNode), is_struct_type(type("Node", (PyTreeNode,), {}))
       (False, True)
     """
-    return _MARK in kind.__dict__
+    return STRUCT_MARK in kind.__dict__
 
 
 @dataclass_transform(field_specifiers=(field,), frozen_default=True)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 
-import jax
-from jax import lax
-
-from linen_core._jax_compat import INLINE
 from linen_core.errors import PaddingWordError
 from linen_core.layers import initializers
-from linen_core.typing import Array, Axes, Dtype
+from linen_core.typing import Axes
 
 __all__ = [
-    "add_bias",
     "canonicalize_axes",
     "canonicalize_tuple",
     "check_padding_word",
     "default_embed_init",
     "default_kernel_init",
     "normalize_axes",
-    "rounds_as_one",
 ]
 
 _PADDINGS = ("SAME", "SAME_LOWER", "VALID")
@@ -50,24 +43,3 @@ def normalize_axes(axes: Iterable[int], ndim: int) -> tuple[int, ...]:
 def canonicalize_axes(rank: int, axes: Axes) -> tuple[int, ...]:
     """Count axes from the front, each once, in ascending order."""
     return tuple(sorted({rank + axis if axis < 0 else axis for axis in canonicalize_tuple(axes)}))
-
-
-@functools.partial(jax.jit, static_argnames=("shape",), inline=INLINE)
-def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
-    """Add a bias, seen as an array of `shape`, to an array of the same rank."""
-    return y + lax.reshape(bias, shape)
-
-
-def rounds_as_one(contracted: int, dtype: Dtype | None, *arrays: object) -> bool:
-    """Tell whether a product plus a bias has the same bits compiled as one program and as two.
-
-    So it is in float32, where the product is rounded before the sum either way, unless the product
-    contracts over one element only: that is an elementwise multiplication, which compilers join
-    with the sum into one rounding.
-    """
-    if contracted < 2 or (dtype is not None and dtype != "float32"):
-        return False
-    return all(
-        array is None or (isinstance(array, jax.Array) and array.dtype == "float32")
-        for array in arrays
-    )

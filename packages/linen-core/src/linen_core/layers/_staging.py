@@ -14,10 +14,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+from jax import lax
 
 from linen_core._jax_compat import INLINE, is_staging
+from linen_core.typing import Array, Dtype
 
-__all__ = ["staged"]
+__all__ = ["add_bias", "rounds_as_one", "staged"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,3 +62,24 @@ def staged(*static: str, eager: bool = False) -> Callable[[F], F]:
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+@functools.partial(jax.jit, static_argnames=("shape",), inline=INLINE)
+def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
+    """Add a bias, seen as an array of `shape`, to an array of the same rank."""
+    return y + lax.reshape(bias, shape)
+
+
+def rounds_as_one(contracted: int, dtype: Dtype | None, *arrays: object) -> bool:
+    """Tell whether a product plus a bias has the same bits compiled as one program and as two.
+
+    So it is in float32, where the product is rounded before the sum either way, unless the product
+    contracts over one element only: that is an elementwise multiplication, which compilers join
+    with the sum into one rounding.
+    """
+    if contracted < 2 or (dtype is not None and dtype != "float32"):
+        return False
+    return all(
+        array is None or (isinstance(array, jax.Array) and array.dtype == "float32")
+        for array in arrays
+    )

@@ -20,12 +20,11 @@ from linen_core.errors import (
 )
 from linen_core.layers import initializers
 from linen_core.layers._common import (
-    add_bias,
     canonicalize_tuple,
     check_padding_word,
     default_kernel_init,
 )
-from linen_core.layers._staging import staged
+from linen_core.layers._staging import add_bias, staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module, compact, nowrap

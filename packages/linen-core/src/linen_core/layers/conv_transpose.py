@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from linen_core.layers import initializers
-from linen_core.layers._common import add_bias, canonicalize_tuple, default_kernel_init
-from linen_core.layers._staging import staged
+from linen_core.layers._common import canonicalize_tuple, default_kernel_init
+from linen_core.layers._staging import add_bias, staged
 from linen_core.layers.conv import (
     check_mask,
     check_rank,

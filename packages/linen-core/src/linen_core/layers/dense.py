@@ -15,13 +15,11 @@ from linen_core import meta
 from linen_core.errors import LayerArgumentError, LayerRankError, LayerShapeError
 from linen_core.layers import initializers
 from linen_core.layers._common import (
-    add_bias,
     canonicalize_tuple,
     default_kernel_init,
     normalize_axes,
-    rounds_as_one,
 )
-from linen_core.layers._staging import staged
+from linen_core.layers._staging import add_bias, rounds_as_one, staged
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module, compact, merge_param, nowrap

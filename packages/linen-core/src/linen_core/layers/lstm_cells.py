@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_core.layers import initializers
-from linen_core.layers._common import add_bias, default_kernel_init
+from linen_core.layers._common import default_kernel_init
+from linen_core.layers._staging import add_bias
 from linen_core.layers.activation import sigmoid, tanh
 from linen_core.layers.conv import Conv
 from linen_core.layers.dense import Dense

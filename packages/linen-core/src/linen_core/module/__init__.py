@@ -19,7 +19,7 @@ from linen_core.module.usage import touched as touched
 from linen_core.module.wrapping import compact as compact
 from linen_core.module.wrapping import nowrap as nowrap
 from linen_core.module.wrapping import wrap_method_once as wrap_method_once
-from linen_core.scope.variable import Variable as Variable
+from linen_core.scope.scope import Variable as Variable
 
 __all__ = [
     "InterceptorContext",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
@@ -10,10 +9,10 @@ from typing import Any, NoReturn
 import jax
 
 from linen_core.module.state import ModuleBase
-from linen_core.struct import is_struct, is_struct_type
+from linen_core.struct import STRUCT_MARK, is_struct
 from linen_core.typing import PyTree
 
-__all__ = ["PLAIN_TYPES", "ImmutableDict", "freeze_attribute", "is_plain", "map_modules"]
+__all__ = ["ImmutableDict", "freeze_attribute", "map_modules"]
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -55,30 +54,6 @@ class ImmutableDict(dict[Any, Any]):
         return cls(zip(keys, children, strict=True))
 
 
-PLAIN_TYPES = frozenset(
-    {
-        bool,
-        bytes,
-        complex,
-        float,
-        functools.partial,
-        int,
-        str,
-        type,
-        type(None),
-        types.BuiltinFunctionType,
-        types.FunctionType,
-    }
-)
-
-
-def is_plain(kind: type) -> bool:
-    """Tell whether attributes of a type hold no module and need no freezing."""
-    if kind in PLAIN_TYPES:  # callers on the hot path have looked already
-        return True
-    return not (issubclass(kind, ModuleBase | Mapping | list | tuple) or is_struct_type(kind))
-
-
 def map_modules(fn: Callable[[str, Any], Any], value: object, suffix: str = "") -> Any:
     """Replace each module in an attribute by ``fn(suffix, module)``.
 
@@ -115,7 +90,7 @@ def _children(value: PyTree) -> dict[Any, Any] | None:
     if isinstance(value, list | tuple):
         return dict(enumerate(value))
     if is_struct(value):
-        return {name: getattr(value, name) for name in type(value)._linen_struct}
+        return {name: getattr(value, name) for name in getattr(type(value), STRUCT_MARK)}
     return None
 
 

@@ -36,9 +36,9 @@ from linen_core.module.state import (
 )
 from linen_core.module.variables import ModuleVariables
 from linen_core.module.wrapping import wrap_attributes
+from linen_core.scope.cursor import RunObserver
 from linen_core.scope.deferred import make_lazily
 from linen_core.scope.functional import INITIALIZING, as_streams, bind
-from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
 from linen_core.store.view import Variables
 from linen_core.typing import PRNGKey, RNGSequences

@@ -12,8 +12,8 @@ from linen_core._jax_compat import api_boundary
 from linen_core.errors import ApplyModuleInvalidMethodError
 from linen_core.filters import CollectionFilter, DenyList, union_filters
 from linen_core.module.state import ModuleBase
+from linen_core.scope.cursor import RunObserver
 from linen_core.scope.functional import INITIALIZING, as_streams, run_in_scope
-from linen_core.scope.run import RunObserver
 from linen_core.scope.scope import Scope
 from linen_core.store.view import Variables
 from linen_core.typing import PRNGKey, RNGSequences

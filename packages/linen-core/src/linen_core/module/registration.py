@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import functools
+import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
 from linen_core._context import context_var
 from linen_core.errors import AssignSubModuleError, NameInUseError
-from linen_core.module.attributes import PLAIN_TYPES, freeze_attribute, is_plain, map_modules
+from linen_core.module.attributes import freeze_attribute, map_modules
 from linen_core.module.state import UNSPECIFIED_PARENT, ModuleBase, ModuleState, SetupState
 from linen_core.scope.scope import Scope
+from linen_core.struct import STRUCT_MARK
+
+_PLAIN_TYPES: frozenset[type] = frozenset(
+    {
+        bool,
+        bytes,
+        complex,
+        float,
+        functools.partial,
+        int,
+        str,
+        type,
+        type(None),
+        types.BuiltinFunctionType,
+        types.FunctionType,
+    }
+)
 
 __all__ = ["attach", "clone_deeply", "register_attribute", "register_fields", "run_setup"]
 
@@ -75,9 +94,17 @@ def register_fields(module: ModuleBase) -> None:
     fields = module.__dict__
     for name in module._field_names:
         value = fields[name] if name in fields else getattr(module, name)
-        kind: Any = type(value)
-        if kind not in PLAIN_TYPES and not is_plain(kind):
+        if type(value) not in _PLAIN_TYPES and _may_hold_modules(value):
             register_attribute(module, name, value)
+
+
+def _may_hold_modules(value: object) -> bool:
+    """Return whether the value of a field must be searched for modules and frozen.
+
+    Callers compare with `_PLAIN_TYPES` first: this runs for every field of every module in every call.
+    """
+    kind = type(value)
+    return issubclass(kind, ModuleBase | Mapping | list | tuple) or hasattr(kind, STRUCT_MARK)
 
 
 def register_attribute(module: ModuleBase, name: str, value: object) -> None:
@@ -186,6 +213,5 @@ def clone_deeply(
         return made
 
     for name, value in attributes.items():
-        kind: Any = type(value)
-        if kind not in PLAIN_TYPES and name != "parent" and not is_plain(kind):
+        if type(value) not in _PLAIN_TYPES and name != "parent" and _may_hold_modules(value):
             attributes[name] = freeze_attribute(map_modules(stand_in, value))

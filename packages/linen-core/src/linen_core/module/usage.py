@@ -12,9 +12,8 @@ from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module.functional import resolve_method, run_with
 from linen_core.module.state import ModuleBase
+from linen_core.scope.cursor import Cursor, RunObserver
 from linen_core.scope.functional import as_streams
-from linen_core.scope.run import RunObserver
-from linen_core.scope.scope import Scope
 from linen_core.store.view import Variables, as_store
 from linen_core.typing import Path, PRNGKey, PyTree, RNGSequences
 
@@ -54,12 +53,12 @@ class _Recorder(RunObserver):
         self.read: set[Address] = set()
         self.missing: dict[Address, Any] = {}
 
-    def on_read(self, scope: Scope, col: str, name: str) -> None:
+    def on_read(self, scope: Cursor, col: str, name: str) -> None:
         address = (col, (*scope.path, name))
         if address not in self.missing:
             self.read.add(address)
 
-    def on_missing(self, scope: Scope, col: str, name: str, value: object) -> None:
+    def on_missing(self, scope: Cursor, col: str, name: str, value: object) -> None:
         self.missing[col, (*scope.path, name)] = jax.tree.map(_described, value)
 
 

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 
 from linen_core.errors import NameInUseError
 from linen_core.module.state import ModuleBase
-from linen_core.scope.scope import Scope
-from linen_core.scope.variable import Variable
+from linen_core.scope.scope import Scope, Variable
 from linen_core.typing import PRNGKey, PyTree
 
 __all__ = ["ModuleVariables"]

@@ -17,7 +17,7 @@ from linen_core.scope.functional import bind as bind
 from linen_core.scope.functional import init as init
 from linen_core.scope.functional import lazy_init as lazy_init
 from linen_core.scope.scope import Scope as Scope
-from linen_core.scope.variable import Variable as Variable
+from linen_core.scope.scope import Variable as Variable
 from linen_core.typing import Collection as Collection
 from linen_core.typing import FrozenVariableDict as FrozenVariableDict
 from linen_core.typing import MutableCollection as MutableCollection

@@ -5,29 +5,91 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 
+from linen_core._jax_compat import trace_context
 from linen_core.errors import (
     InvalidRngError,
     InvalidScopeError,
     MissingRngSplitError,
 )
-from linen_core.filters import CollectionFilter
+from linen_core.filters import CollectionFilter, Filter
 from linen_core.rng import LazyRng
-from linen_core.scope.origin import who_keeps_out_stream
-from linen_core.scope.run import Run
 from linen_core.typing import PRNGKey
 
-__all__ = ["Cursor"]
+__all__ = ["Cursor", "LiftedFrom", "Run", "RunObserver"]
 
 _REQUIRED = object()
 _CHILD = object()
 
 LOOPS = ("scan", "vmap", "while_loop")
 """The transforms whose function is traced once for several steps or elements."""
+
+
+class RunObserver:
+    """Receives the reads, misses and new parameters of a run. This base class ignores all of them.
+
+    Attributes:
+      makes_missing: whether a missing variable of an immutable collection is created anyway, for this run only.
+      runs_forward: whether the result of the run is used, and not only its variables.
+    """
+
+    makes_missing = False
+    runs_forward = True
+
+    def on_read(self, scope: Cursor, col: str, name: str) -> None:
+        """Called before a variable is read."""
+
+    def on_missing(self, scope: Cursor, col: str, name: str, value: object) -> None:
+        """Called with the value created for a missing variable."""
+
+    def on_param(
+        self,
+        scope: Cursor,
+        init_fn: Callable[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        value: object,
+    ) -> None:
+        """Called with a new parameter, after its key was drawn from the stream 'params'."""
+
+
+class LiftedFrom(NamedTuple):
+    """How a lifted transform created the root scope inside it."""
+
+    transform: str
+    """Name of the transform."""
+    outer: Cursor
+    """The scope outside the transform."""
+    carried: tuple[Filter, ...]
+    """The collections that the transform passes inside."""
+
+
+class Run:
+    """State shared by all scopes below one root.
+
+    Attributes:
+      adopted: clones of modules that were created outside the run, by the id of the original module.
+      observer: receives what the run reads and creates; None for nobody.
+      lifted_from: the transform and the scope that the root was created from; None outside transforms.
+      entered_transform: the lifted transform whose function runs now, on scopes of its own.
+      trace: the JAX trace in which the run began; None if values of any trace may be written.
+    """
+
+    __slots__ = ("adopted", "entered_transform", "lifted_from", "observer", "trace")
+
+    def __init__(
+        self, observer: RunObserver | None = None, lifted_from: LiftedFrom | None = None
+    ) -> None:
+        self.adopted: weakref.WeakValueDictionary[Any, Any] = weakref.WeakValueDictionary()
+        self.observer = observer
+        self.lifted_from = lifted_from
+        self.entered_transform: str | None = None
+        self.trace: Any = trace_context.trace
 
 
 class Cursor:
@@ -303,9 +365,9 @@ class Cursor:
         """
         if name not in self.rngs:
             if "params" not in self.rngs:
-                kept_out = who_keeps_out_stream(self, name)
-                if kept_out is not None:
-                    transform, is_fallback = kept_out
+                blocking = self._transform_blocking_stream(name)
+                if blocking is not None:
+                    transform, is_fallback = blocking
                     raise MissingRngSplitError(
                         transform, name, self.path_text, passed=not is_fallback
                     )
@@ -320,6 +382,27 @@ class Cursor:
             self._warn_of_same_key(name)
         count = self.rng_counters[name] = self.rng_counters[name] + 1
         return LazyRng.create(self.rngs[name], count).as_jax_rng()
+
+    def _transform_blocking_stream(self, stream: str) -> tuple[str, bool] | None:
+        """Find the enclosing transform that does not pass the stream that `make_rng` would draw from.
+
+        Returns:
+          Name of the transform, and whether the hidden stream is 'params', which replaces a stream that was not
+          passed; None if no transform hides either.
+        """
+        for lifted_from, _ in self._lifted_roots():
+            if stream in lifted_from.outer.rngs:
+                return lifted_from.transform, False
+            if "params" in lifted_from.outer.rngs:
+                return lifted_from.transform, True
+        return None
+
+    def _lifted_roots(self) -> Iterator[tuple[LiftedFrom, Cursor]]:
+        """Yield the root of this scope and those outside the enclosing transforms, innermost first."""
+        root: Cursor = self.root
+        while root.run.lifted_from is not None:
+            yield root.run.lifted_from, root
+            root = root.run.lifted_from.outer.root
 
     def _warn_of_same_key(self, stream: str) -> None:
         transform = self.run.entered_transform

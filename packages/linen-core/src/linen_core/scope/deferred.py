@@ -21,9 +21,8 @@ from linen_core._jax_compat import Tracer, closed_jaxpr_for, evaluate_apart
 from linen_core.errors import LazyInitError
 from linen_core.fingerprint import NoFingerprintError
 from linen_core.rng import fold_number
+from linen_core.scope.cursor import Cursor, RunObserver
 from linen_core.scope.functional import lazily
-from linen_core.scope.run import RunObserver
-from linen_core.scope.scope import Scope
 from linen_core.scope.shapes import fingerprint_initializer
 from linen_core.typing import Array, PRNGKey, PyTree, RNGSequences
 
@@ -78,7 +77,7 @@ class _Notes(RunObserver):
 
     def on_param(
         self,
-        scope: Scope,
+        scope: Cursor,
         init_fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],

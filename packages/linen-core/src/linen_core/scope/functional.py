@@ -19,7 +19,7 @@ from linen_core.errors import (
 )
 from linen_core.filters import CollectionFilter
 from linen_core.rng import is_valid_rng, is_valid_rngs
-from linen_core.scope.run import RunObserver
+from linen_core.scope.cursor import RunObserver
 from linen_core.scope.scope import Scope
 from linen_core.store.view import Variables, readable, working_copy
 from linen_core.typing import PRNGKey, RNGSequences

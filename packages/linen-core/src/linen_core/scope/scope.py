@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn, TypeVar
 
 import jax
 import numpy as np
 
 from linen_core import meta
-from linen_core._jax_compat import ArrayImpl, Tracer, current_trace, is_traced_since
+from linen_core._jax_compat import ArrayImpl, Tracer, is_traced_since, trace_context
 from linen_core.errors import (
     ModifyScopeVariableError,
     ScopeCollectionNotFound,
@@ -23,13 +23,13 @@ from linen_core.errors import (
 )
 from linen_core.filters import in_filter
 from linen_core.scope.cursor import Cursor
-from linen_core.scope.origin import who_keeps_out
 from linen_core.scope.shapes import expected_shapes
-from linen_core.scope.variable import Variable
 from linen_core.store.view import StoreView, snapshot_mapping
 from linen_core.typing import PyTree
 
-__all__ = ["Scope"]
+__all__ = ["Scope", "Variable"]
+
+_T = TypeVar("_T")
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -155,12 +155,12 @@ class Scope(Cursor):
         """
         self._check_valid()
         if not in_filter(self.mutable, col):
-            keeper = who_keeps_out(self, col)
-            if keeper is not None:
-                raise UnliftedWriteError(keeper, col, name, self.path_text)
+            transform = self._transform_blocking(col)
+            if transform is not None:
+                raise UnliftedWriteError(transform, col, name, self.path_text)
             raise ModifyScopeVariableError(col, name, self.path_text)
         home = self.run.trace
-        if home is not None and current_trace() is not home and is_traced_since(home, value):
+        if home is not None and trace_context.trace is not home and is_traced_since(home, value):
             raise TracedWriteError(col, name, self.path_text)
         merge(self._mutable_collection(col), name, value)
 
@@ -283,18 +283,86 @@ class Scope(Cursor):
         merge(self._mutable_collection(col), name, value)
         return value
 
+    def _transform_blocking(self, col: str) -> str | None:
+        """Return the name of the enclosing transform that hides a collection or makes it immutable, if any."""
+        for lifted_from, root in self._lifted_roots():
+            outer = lifted_from.outer
+            is_carried = any(in_filter(part, col) for part in lifted_from.carried)
+            if not is_carried and outer._variables.get(col):
+                return lifted_from.transform
+            if in_filter(outer.mutable, col) and not in_filter(root.mutable, col):
+                return lifted_from.transform
+        return None
+
     def _raise_not_found(self, col: str, name: str, is_param: bool = False) -> NoReturn:
         top = self.root._variables
         if self.is_collection_empty(col):
-            keeper = who_keeps_out(self, col)
-            if keeper is not None:
-                raise UnliftedCollectionError(keeper, col, name, self.path_text)
+            transform = self._transform_blocking(col)
+            if transform is not None:
+                raise UnliftedCollectionError(transform, col, name, self.path_text)
             unwrapped = col not in top and (*self.path, name)[0] in top
             raise ScopeCollectionNotFound(col, name, self.path_text, found=top, unwrapped=unwrapped)
         known = self._collection(col)
         if is_param:
             raise ScopeParamNotFoundError(name, self.path_text, known)
         raise ScopeVariableNotFoundError(name, col, self.path_text, known)
+
+
+class Variable(Generic[_T]):
+    """A mutable reference to a variable: read and write `value`.
+
+    Attributes:
+      scope: the scope that holds the variable.
+      collection: name of the collection.
+      name: name of the variable in the scope.
+      unbox: whether `value` is what lies in the boxes (`AxisMetadata`) of the variable, if it has any.
+
+    Example:
+      >>> import linen_core as nn
+      >>> scope = nn.Scope({"state": {"n": 1}}, mutable=["state"])
+      >>> n = Variable(scope, "state", "n")
+      >>> n.value += 1
+      >>> scope.get_variable("state", "n"), n.is_mutable()
+      (2, True)
+    """
+
+    __slots__ = ("__weakref__", "collection", "name", "scope", "unbox")
+
+    def __init__(self, scope: Scope, collection: str, name: str, unbox: bool = True) -> None:
+        self.scope = scope
+        self.collection = collection
+        self.name = name
+        self.unbox = unbox
+
+    @property
+    def value(self) -> _T:
+        """The variable's value; writing raises `ModifyScopeVariableError` if the collection is immutable."""
+        found = self.scope.get_variable(self.collection, self.name)
+        return meta.unbox(found) if self.unbox else found  # type: ignore[no-any-return]
+
+    @value.setter
+    def value(self, value: _T) -> None:
+        if self.unbox:
+            value = self._boxed_like_current(value)
+        self.scope.put_variable(self.collection, self.name, value)
+
+    def _boxed_like_current(self, value: _T) -> _T:
+        """Put the value into the boxes that the variable has now, if both have the same structure."""
+        current = self.scope.get_variable(self.collection, self.name)
+        nodes, structure = jax.tree.flatten(current, is_leaf=meta.is_axis_metadata)
+        if not any(map(meta.is_axis_metadata, nodes)):
+            return value
+        same = structure == jax.tree.structure(value, is_leaf=meta.is_axis_metadata)  # type: ignore[operator]
+        if not same:
+            return value
+        return meta.replace_boxed(current, value)  # type: ignore[no-any-return]
+
+    def is_mutable(self) -> bool:
+        """Tell whether the variable's collection can be written."""
+        return self.scope.is_mutable_collection(self.collection)
+
+    def __repr__(self) -> str:
+        return f"Variable({self.collection!r}, {self.name!r} at {self.scope.path_text})"
 
 
 def merge(target: dict[str, Any], name: str, value: PyTree) -> None:

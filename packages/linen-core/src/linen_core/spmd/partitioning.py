@@ -17,8 +17,7 @@ from linen_core._context import current_context
 from linen_core.errors import ScopeVariableNotFoundError
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter, union_filters
 from linen_core.module.base import Module
-from linen_core.scope.scope import Scope
-from linen_core.scope.variable import Variable
+from linen_core.scope.scope import Scope, Variable
 from linen_core.spmd.logical import (
     RulesFallback,
     is_logical_spec,

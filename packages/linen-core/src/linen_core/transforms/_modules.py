@@ -17,8 +17,7 @@ from linen_core.module.base import Module
 from linen_core.module.functional import resolve_method
 from linen_core.module.state import ModuleState
 from linen_core.module.wrapping import wrap_method_once
-from linen_core.scope.scope import Scope
-from linen_core.scope.variable import Variable
+from linen_core.scope.scope import Scope, Variable
 from linen_core.transforms.naming import label_call
 from linen_core.typing import Methods, PyTree
 

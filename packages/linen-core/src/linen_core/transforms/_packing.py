@@ -25,7 +25,7 @@ from linen_core.filters import (
     is_filter_empty,
     union_filters,
 )
-from linen_core.scope.origin import Origin
+from linen_core.scope.cursor import LiftedFrom
 from linen_core.scope.scope import Scope
 from linen_core.store.view import snapshot_mapping
 from linen_core.typing import PyTree
@@ -122,7 +122,7 @@ class Lifted:
             flags=outer.flags,
         )
         inner.run.observer = outer.run.observer
-        inner.run.origin = Origin(self._name, outer, self._in_filters)
+        inner.run.lifted_from = LiftedFrom(self._name, outer, self._in_filters)
         inner.rng_counters = outer.rng_counters  # counting goes on where it was, inside and outside
         return inner
 
