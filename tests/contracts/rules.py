@@ -13,10 +13,11 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-MAX_FILE_LINES = 600
+MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 COMPAT = "_jax_compat"
 JAX_INTERNALS = ("jax._src", "jax.extend", "jax.interpreters")
+IMPORTERS = ("importlib.import_module", "import_module", "__import__")
 ALWAYS_ALLOWED = frozenset({"jax", "jaxlib", "numpy"})
 ABSOLUTE_PATH = re.compile(r"(?<![\w./<~])/(?:home|root|Users|work|opt|mnt|private)/[\w.]")
 
@@ -63,13 +64,16 @@ class Import:
 
 
 def imports(tree: ast.Module) -> Iterator[Import]:
-    """All imports of a file, wherever they stand; a relative one keeps its dots."""
+    """All imports of a file, at any depth and by a string too; a relative one keeps its dots."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, None, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             yield from (Import(module, alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTERS:
+            names = [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+            yield from (Import(str(name), None, node.lineno) for name in names)
 
 
 def absolute_imports(source: Source) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts import rules
+from contracts import rules, structure, words
 from contracts.rules import Source
 from contracts.test_source_rules import undocumented_methods
 
@@ -173,10 +173,10 @@ def test_face_that_defines():
 
 
 def test_long_file():
-    assert list(rules.short_file(core("x = 1\n" * 601))) == [
-        "linen_core.scope has 601 lines, more than 600"
+    assert list(rules.short_file(core("x = 1\n" * 501))) == [
+        "linen_core.scope has 501 lines, more than 500"
     ]
-    assert not list(rules.short_file(core("x = 1\n" * 600)))
+    assert not list(rules.short_file(core("x = 1\n" * 500)))
 
 
 def test_long_function():
@@ -238,3 +238,58 @@ def test_machine_path(path):
 )
 def test_no_machine_path(text):
     assert not list(rules.no_machine_paths("README.md", text))
+
+
+def test_import_by_a_string():
+    text = "import importlib\nimportlib.import_module('linen_core.scope')"
+    assert list(rules.no_upward_import(core(text, "linen_core.store.base"), FLOORS, MODULES)) == [
+        "linen_core.store.base:2 imports linen_core.scope from no lower floor"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("import linen_core.b", "from linen_core import a"),
+        ("from linen_core.b import B", "if TYPE_CHECKING:\n    from linen_core.a import A"),
+        ("def f():\n    from linen_core.b import B", "importlib.import_module('linen_core.a')"),
+    ],
+)
+def test_import_circle(first, second):
+    modules = {
+        name: core(text, name) for name, text in (("linen_core.a", first), ("linen_core.b", second))
+    }
+    assert list(structure.import_circles(modules)) == [
+        "linen_core.a -> linen_core.b -> linen_core.a"
+    ]
+    assert not list(structure.import_circles({**modules, "linen_core.b": core("", "linen_core.b")}))
+
+
+def test_large_median():
+    modules = {str(lines): core("x = 1\n" * lines) for lines in (1, 151, 400)}
+    assert list(structure.small_median(modules)) == ["the median file has 151 lines, more than 150"]
+    assert not list(structure.small_median({**modules, "0": core(""), "2": core("x = 1\n")}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""What is imported."""',
+        'def f():\n    """Tell whether it holds."""',
+        "# there is no stream",
+        'raise ValueError("a name inside of a scope")',
+        "msg = f'{1} stands here'",
+        "# the scope ends, so that nothing leaks",
+        "# all that a store holds",
+    ],
+)
+def test_awkward_words_in_python(text):
+    assert len(list(words.awkward_python("file", text))) == 1
+
+
+def test_plain_words_pass():
+    assert not list(
+        words.awkward_python("file", '"""Return a standard value."""\n# understand this')
+    )
+    assert not list(words.awkward_markdown("page", "A page.\n```\nit stands\n```\n"))
+    assert list(words.awkward_markdown("page", "It was missed (bar 0.5)."))

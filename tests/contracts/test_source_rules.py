@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from contracts import rules, workspace
+from contracts import rules, structure, words, workspace
 
 ALL_SOURCES = [source for package in workspace.PACKAGES for source in workspace.sources(package)]
 CORE = workspace.modules("linen-core")
 MODULES = {source.module: source for source in ALL_SOURCES}
 MAX_SHARE_OF_ANY = 0.08
-FLOORS = workspace.project_file("")["tool"]["linen"]["floors"]["linen_core"]
+FLOORS = workspace.project_file("")["tool"]["linen"]["floors"]
 
 
 def each(*sources):
@@ -69,14 +69,39 @@ def test_package_does_not_import_its_own_root(package):
     assert found == []
 
 
-@each(*CORE.values())
-def test_core_imports_downwards(source):
-    assert list(rules.no_upward_import(source, FLOORS, CORE)) == []
+@each(*ALL_SOURCES)
+def test_file_imports_downwards(source):
+    modules = workspace.modules(source.package.replace("_", "-"))
+    assert list(rules.no_upward_import(source, FLOORS[source.package], modules)) == []
 
 
-def test_every_floor_room_is_named_once():
-    rooms = [room for floor in FLOORS for room in floor]
+@pytest.mark.parametrize("package", FLOORS)
+def test_every_floor_room_is_named_once_and_exists(package):
+    rooms = [room for floor in FLOORS[package] for room in floor]
     assert len(rooms) == len(set(rooms))
+    assert set(rooms) == {source.room for source in ALL_SOURCES if source.package == package}
+
+
+@pytest.mark.parametrize("package", workspace.PACKAGES)
+def test_package_has_no_import_circle_and_small_files(package):
+    modules = workspace.modules(package)
+    assert list(structure.import_circles(modules)) == []
+    assert list(structure.small_median(modules)) == []
+
+
+@each(*ALL_SOURCES)
+def test_file_is_written_in_plain_words(source):
+    assert list(words.awkward_python(source.module, source.text)) == []
+
+
+def test_documents_and_scripts_are_written_in_plain_words():
+    found = []
+    for name, text in workspace.tracked_texts():
+        if name.endswith(".md"):
+            found += words.awkward_markdown(name, text)
+        elif name.endswith(".py") and name.startswith(("bench/", "examples/", "scripts/")):
+            found += words.awkward_python(name, text)
+    assert found == []
 
 
 @pytest.mark.parametrize("package", ["linen-store", "linen-summary"])

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self
 
-from linen_core._jax_compat import api_boundary
-from linen_core._optional_packages import import_optional
 from linen_core.errors import (
     CallUnbindOnUnboundModuleError,
-    IncorrectPostInitOverrideError,
-    InvalidInstanceModuleError,
     SetAttributeFrozenModuleError,
     SetAttributeInModuleSetupError,
 )
@@ -25,17 +19,15 @@ from linen_core.module.functional import (
     resolve_method,
     run_with,
 )
-from linen_core.module.paths import find_module_paths
+from linen_core.module.inspection import ModuleInspection
 from linen_core.module.registration import attach, clone_deeply, register_attribute, run_setup
-from linen_core.module.representation import represent
 from linen_core.module.state import (
     UNSPECIFIED_PARENT,
     ModuleState,
     ParentDescriptor,
     _UnspecifiedParent,
 )
-from linen_core.module.variables import ModuleVariables
-from linen_core.module.wrapping import wrap_attributes
+from linen_core.module.wrapping import checked_on_instance, wrap_attributes
 from linen_core.scope.cursor import RunObserver
 from linen_core.scope.deferred import make_lazily
 from linen_core.scope.functional import INITIALIZING, as_streams, bind
@@ -68,24 +60,8 @@ _STATE_PARTS = (
 )
 _SCOPE_PARTS = ("mutable", "flags", "rng_counters", "reservations")
 
-_Method = TypeVar("_Method", bound=Callable[..., Any])
 
-
-def _checked_on_instance(method: _Method) -> _Method:
-    """Make a public method say so when it is called on the class, or on a module that was made incompletely."""
-
-    @functools.wraps(method)
-    def checked(self: object = None, *args: object, **kwargs: object) -> Any:
-        if not isinstance(self, Module):
-            raise InvalidInstanceModuleError
-        if "_id" not in self.__dict__:
-            raise IncorrectPostInitOverrideError
-        return method(self, *args, **kwargs)
-
-    return cast("_Method", api_boundary(checked))
-
-
-class Module(ModuleVariables):
+class Module(ModuleInspection):
     """Base class of all neural network modules.
 
     A subclass is a dataclass: its annotated attributes are its configuration. Every module also has the
@@ -156,9 +132,6 @@ class Module(ModuleVariables):
           ...     def __call__(self, x):
           ...         return self.layers[1](nn.relu(self.layers[0](x)))
         """
-
-    def __repr__(self) -> str:
-        return represent(self)
 
     # Attributes
 
@@ -267,7 +240,7 @@ class Module(ModuleVariables):
 
     # Runs
 
-    @_checked_on_instance
+    @checked_on_instance
     def bind(
         self,
         variables: Variables,
@@ -296,7 +269,7 @@ class Module(ModuleVariables):
         del args
         return self.clone(parent=bind(variables, rngs=rngs, mutable=mutable), _deep_clone=True)
 
-    @_checked_on_instance
+    @checked_on_instance
     def unbind(self) -> tuple[Any, dict[str, Any]]:
         """Part a bound module from its variables.
 
@@ -322,7 +295,7 @@ class Module(ModuleVariables):
             raise CallUnbindOnUnboundModuleError
         return self.clone(_deep_clone=True, _reset_names=True, name=None), self.variables
 
-    @_checked_on_instance
+    @checked_on_instance
     def apply(
         self,
         variables: Variables,
@@ -373,7 +346,7 @@ class Module(ModuleVariables):
             capture_intermediates=capture_intermediates,
         )
 
-    @_checked_on_instance
+    @checked_on_instance
     def init_with_output(
         self,
         rngs: PRNGKey | RNGSequences,
@@ -414,7 +387,7 @@ class Module(ModuleVariables):
             flags=INITIALIZING,
         )
 
-    @_checked_on_instance
+    @checked_on_instance
     def init(
         self,
         rngs: PRNGKey | RNGSequences,
@@ -442,7 +415,7 @@ class Module(ModuleVariables):
         )
         return variables
 
-    @_checked_on_instance
+    @checked_on_instance
     def lazy_init(
         self,
         rngs: PRNGKey | RNGSequences,
@@ -487,87 +460,3 @@ class Module(ModuleVariables):
 
     def _streams(self, rngs: PRNGKey | RNGSequences | None) -> Mapping[str, Any] | None:
         return None if rngs is None else as_streams(rngs, type(self).__name__)
-
-    # Inspection
-
-    @_checked_on_instance
-    def module_paths(
-        self,
-        rngs: PRNGKey | RNGSequences,
-        *args: object,
-        show_repeated: bool = False,
-        mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
-        **kwargs: object,
-    ) -> dict[str, Any]:
-        """Find the modules that a run of `init` calls, without running a FLOP.
-
-        Args:
-          rngs: as for `init`.
-          *args: arguments for the forward pass; shapes suffice.
-          show_repeated: whether later calls of a module count too.
-          mutable: which collections are made.
-          **kwargs: keyword arguments for the forward pass.
-
-        Returns:
-          Unbound copies of the modules, without names, by path, joined with "/", in the order of their first calls;
-          the module itself at "".
-
-        Example:
-          >>> import jax, jax.numpy as jnp, linen_core as nn
-          >>> model = nn.Sequential([nn.Dense(2), nn.relu, nn.Dense(1)])
-          >>> list(model.module_paths(jax.random.key(0), jnp.ones((1, 3))))
-          ['', 'layers_0', 'layers_2']
-        """
-        return find_module_paths(self, rngs, args, kwargs, mutable)
-
-    def tabulate(
-        self,
-        rngs: PRNGKey | RNGSequences,
-        *args: object,
-        depth: int | None = None,
-        show_repeated: bool = False,
-        mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
-        console_kwargs: Mapping[str, Any] | None = None,
-        table_kwargs: Mapping[str, Any] = MappingProxyType({}),
-        column_kwargs: Mapping[str, Any] = MappingProxyType({}),
-        compute_flops: bool = False,
-        compute_vjp_flops: bool = False,
-        **kwargs: object,
-    ) -> str:
-        """Render a table of the modules, their inputs, outputs and variables. Needs the package linen-summary.
-
-        Args:
-          rngs: as for `init`.
-          *args: arguments for the forward pass; shapes suffice.
-          depth: how many levels of submodules to show; all if None.
-          show_repeated: whether to show further calls of the same module.
-          mutable: which collections are made.
-          console_kwargs: for `rich.console.Console`.
-          table_kwargs: for `rich.table.Table`.
-          column_kwargs: for each column of the table.
-          compute_flops: whether to show the FLOPs of the forward pass, with one turn of each loop.
-          compute_vjp_flops: whether to show the FLOPs of its vector-Jacobian product.
-          **kwargs: keyword arguments for the forward pass.
-
-        Raises:
-          ImportError: linen-summary is not installed.
-
-        Example:
-          >>> import jax, jax.numpy as jnp, linen_core as nn
-          >>> table = nn.Dense(2).tabulate(jax.random.key(0), jnp.ones((1, 3)))
-          >>> "Total Parameters: 8" in table
-          True
-        """
-        tabulate = import_optional("linen_summary", "tabulate")
-        return tabulate(  # type: ignore[no-any-return]
-            self,
-            rngs,
-            depth=depth,
-            show_repeated=show_repeated,
-            mutable=mutable,
-            console_kwargs=console_kwargs,
-            table_kwargs=table_kwargs,
-            column_kwargs=column_kwargs,
-            compute_flops=compute_flops,
-            compute_vjp_flops=compute_vjp_flops,
-        )(*args, **kwargs)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from linen_core import _context
-from linen_core._jax_compat import named_scope
+from linen_core._jax_compat import api_boundary, named_scope
 from linen_core.errors import (
     CallCompactUnboundModuleError,
     CallSetupUnboundModuleError,
     DescriptorAttributeError,
+    IncorrectPostInitOverrideError,
+    InvalidInstanceModuleError,
 )
 from linen_core.module.interceptors import method_name, run_interceptors
 from linen_core.module.state import ModuleBase, SetupState
 
-__all__ = ["compact", "nowrap", "wrap_attributes", "wrap_method_once"]
+__all__ = ["checked_on_instance", "compact", "nowrap", "wrap_attributes", "wrap_method_once"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -148,6 +150,20 @@ def _enter_compact(module: ModuleBase) -> bool:
     recurrent: bool = state.in_compact_method
     state.in_compact_method = True
     return recurrent
+
+
+def checked_on_instance(method: _F) -> _F:
+    """Make a public method say so when it is called on the class, or on a module that was made incompletely."""
+
+    @functools.wraps(method)
+    def checked(self: object = None, *args: object, **kwargs: object) -> Any:
+        if not isinstance(self, ModuleBase):
+            raise InvalidInstanceModuleError
+        if "_id" not in self.__dict__:
+            raise IncorrectPostInitOverrideError
+        return method(self, *args, **kwargs)
+
+    return cast("_F", api_boundary(checked))
 
 
 class DescriptorWrapper:
