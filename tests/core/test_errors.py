@@ -332,7 +332,7 @@ def test_a_property_shows_its_real_cause():
     with pytest.raises(errors.DescriptorAttributeError) as caught:
         Broken().init(jax.random.key(0), 1)
     assert str(caught.value) == (
-        "Cannot compute Broken.size: inside of it an AttributeError was raised: 'Broken' object has no attribute "
+        "Cannot compute Broken.size: its code raised an AttributeError: 'Broken' object has no attribute "
         "'nothing'."
     )
     assert isinstance(caught.value.__cause__, AttributeError)

@@ -385,7 +385,7 @@ MODULES = [
     ),
     Case(
         ValueError,
-        "Pass the collection that `init` made",
+        "Pass the collection that `init` returned",
         lambda: Perturbed().apply({"perturbations": {}}, X),
         lambda: Perturbed().apply(Perturbed().init(KEY, X), X).shape,
         (3, 2),
@@ -412,7 +412,7 @@ MODULES = [
     ),
     Case(
         AttributeError,
-        "it is there only in `init` and `apply`, or after `bind`",
+        "it exists only in `init` and `apply`, or after `bind`",
         lambda: MakesInSetup().w,
         attribute_of_bound,
         1.0,

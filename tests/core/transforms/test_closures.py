@@ -86,7 +86,7 @@ def test_the_warning_names_stream_place_and_transform():
     with pytest.warns(RuntimeWarning) as caught:
         scanned_noise(uses_inner=False).apply({}, X, rngs={"dropout": KEY})
     assert str(caught[0].message) == (
-        "A key of stream 'dropout' is drawn in /, which lies outside of the nn.scan that runs: every step gets the "
+        "A key of stream 'dropout' is drawn in /, outside the nn.scan that is running: every step gets the "
         "same key. Use the module that the function gets as its first argument, and pass split_rngs={'dropout': True} "
         "to nn.scan."
     )

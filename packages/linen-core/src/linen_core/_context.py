@@ -1,8 +1,7 @@
-"""The dynamic context: what surrounds a call without being passed to it.
+"""The dynamic context: the state around a call that is not passed as an argument.
 
-It lives in the one ContextVar of the package, as an immutable record. Entering something replaces the record
-and leaving it puts the old one back, so that nothing leaks out of an exception, and threads and asyncio
-tasks never see each other's.
+The one ContextVar of the package holds it as an immutable record. Entering a block replaces the record, and leaving the
+block restores the old one, after an exception too. Threads and asyncio tasks each have their own.
 """
 
 from __future__ import annotations
@@ -21,31 +20,31 @@ __all__ = [
 
 
 class Context(NamedTuple):
-    """What surrounds a call."""
+    """The state around a call."""
 
     module: Any = None
-    """The module whose method runs innermost: the parent of a module made now. None outside of modules."""
+    """The module whose method runs: the parent of modules created now. None outside modules."""
 
     interceptors: tuple[Callable[..., Any], ...] = ()
-    """What `intercept_methods` registered, outermost first."""
+    """The interceptors registered by `intercept_methods`, outermost first."""
 
     capture: Callable[[Any, str], bool] | None = None
-    """Which methods' outputs go to the collection 'intermediates'."""
+    """Selects the methods whose outputs go to the collection 'intermediates'."""
 
     named_calls: bool = True
     """Whether methods run under `jax.named_scope`."""
 
     store_factory: Callable[[dict[str, Any]], Any] | None = None
-    """What `init` and `apply` hand back collections in; plain dicts if None."""
+    """Converts the collections that `init` and `apply` return; None for plain dicts."""
 
     axis_rules: Sequence[tuple[str, Any]] = ()
     """Rules from logical axis names to mesh axes."""
 
     labelled: Any = None
-    """The module whose name the `jax.named_scope` around this code already gives."""
+    """The module whose name is already the innermost `jax.named_scope`."""
 
     def inside(self, module: object) -> Context:
-        """Return what surrounds the code of a method of a module; everything but the module is as here."""
+        """Return the context for the code of a method: the same, with another module."""
         return Context(module, *self[1:])
 
 
@@ -56,7 +55,7 @@ context_var: contextvars.ContextVar[Context] = contextvars.ContextVar(
 
 
 def current_context() -> Context:
-    """Return what surrounds the code that runs now."""
+    """Return the current context."""
     return context_var.get()
 
 

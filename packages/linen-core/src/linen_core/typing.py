@@ -51,6 +51,7 @@ __all__ = [
     "Shape",
     "Sharding",
     "VariableDict",
+    "VariablePath",
 ]
 
 OVERWRITE_WITH_GRADIENT = "_overwrite_with_gradient"
@@ -79,7 +80,10 @@ Axes: TypeAlias = int | Sequence[int]
 """One axis or several."""
 
 Path: TypeAlias = tuple[str, ...]
-"""Where a value lies inside its collection, for example ``("encoder", "Dense_0", "kernel")``."""
+"""Names from the root of a collection to a value, for example ``("encoder", "Dense_0", "kernel")``."""
+
+VariablePath: TypeAlias = tuple[str, Path]
+"""A collection and the path of a variable in it."""
 
 Collections: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Variables by collection, each a nested mapping of names."""

@@ -1,9 +1,8 @@
-"""Bodies of layers that are recorded once and replayed.
+"""Layer bodies that are traced once and replayed.
 
-Recording a body for the compiler costs Python time for each of its operations, each time a layer is
-called. A staged body is recorded once per signature (shapes, dtypes, static arguments) and replayed
-as a whole from then on. Outside of a compilation it runs one operation at a time, so that rounding
-happens where a reader of the body expects it.
+Tracing a body costs Python time for each operation, in every call of a layer. A staged body is traced once per
+signature (shapes, dtypes, static arguments); later traces insert the recorded program. Outside `jax.jit` the body runs
+one operation at a time, because compiling it as a whole could round differently.
 """
 
 from __future__ import annotations
@@ -25,14 +24,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def staged(*static: str, eager: bool = False) -> Callable[[F], F]:
-    """Make a function of arrays replay its recording whenever it is called under a compilation.
+    """Decorate a function of arrays to replay its trace when it is called under `jax.jit`.
 
-    Where a static argument cannot be hashed, an epsilon that is an array for example, the function is called as it
-    is.
+    If a static argument is not hashable, for example an epsilon that is an array, the function is called directly.
 
     Args:
       static: names of the arguments that are not arrays.
-      eager: whether the recording, as one compiled program, also serves calls outside of a compilation.
+      eager: whether calls outside `jax.jit` run the body as one compiled program too.
 
     >>> import jax, jax.numpy as jnp
     >>> @staged("power")
@@ -66,16 +64,15 @@ def staged(*static: str, eager: bool = False) -> Callable[[F], F]:
 
 @functools.partial(jax.jit, static_argnames=("shape",), inline=INLINE)
 def add_bias(y: Array, bias: Array, shape: tuple[int, ...]) -> Array:
-    """Add a bias, seen as an array of `shape`, to an array of the same rank."""
+    """Reshape a bias to `shape` and add it to an array of the same rank."""
     return y + lax.reshape(bias, shape)
 
 
 def rounds_as_one(contracted: int, dtype: Dtype | None, *arrays: object) -> bool:
-    """Tell whether a product plus a bias has the same bits compiled as one program and as two.
+    """Return whether a product plus a bias has the same bits compiled as one program and as two.
 
-    So it is in float32, where the product is rounded before the sum either way, unless the product
-    contracts over one element only: that is an elementwise multiplication, which compilers join
-    with the sum into one rounding.
+    In float32 it has: the product is rounded before the sum either way. The exception is a product that contracts over
+    one element. It is an elementwise multiplication, and compilers fuse it with the sum into one rounding.
     """
     if contracted < 2 or (dtype is not None and dtype != "float32"):
         return False

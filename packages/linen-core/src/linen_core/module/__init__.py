@@ -1,4 +1,4 @@
-"""Module and all that belongs to it."""
+"""Module, its decorators and the functions that run it."""
 
 from linen_core.module.base import Module as Module
 from linen_core.module.call_stack import call_stack as _context

@@ -1,4 +1,4 @@
-"""Attributes of modules: finding the modules inside them, and making them immutable."""
+"""Attributes of modules: finds the modules inside them, and freezes them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["ImmutableDict", "freeze_attribute", "map_modules"]
 
 @jax.tree_util.register_pytree_with_keys_class
 class ImmutableDict(dict[Any, Any]):
-    """A dict that cannot be changed: what a dict becomes as an attribute of a bound module.
+    """An immutable dict. A dict that is an attribute of a bound module becomes one.
 
-    It is a pytree like a dict, and hashable where its values are.
+    It is a pytree like a dict, and hashable if its values are.
 
     Example:
       >>> ImmutableDict(a=1).copy({"b": 2})
@@ -44,30 +44,30 @@ class ImmutableDict(dict[Any, Any]):
         return ImmutableDict, (dict(self),)
 
     def tree_flatten_with_keys(self) -> tuple[Any, Any]:
-        """Flatten as a dict is: by sorted keys."""
+        """Flatten by sorted keys, like a dict."""
         keys = tuple(sorted(self))
         return tuple((jax.tree_util.DictKey(key), self[key]) for key in keys), keys
 
     @classmethod
     def tree_unflatten(cls, keys: tuple[Any, ...], children: Iterable[Any]) -> ImmutableDict:
-        """Undo `tree_flatten_with_keys`."""
+        """Rebuild the dict from its sorted keys and values."""
         return cls(zip(keys, children, strict=True))
 
 
 def map_modules(fn: Callable[[str, Any], Any], value: object, suffix: str = "") -> Any:
     """Replace each module in an attribute by ``fn(suffix, module)``.
 
-    Looks into mappings, lists, tuples, named tuples and `struct` dataclasses. The suffix of a module is made of
-    the keys and indices on the way to it, each after "_". Modules are visited in the order of those, as texts.
+    Searches mappings, lists, tuples, named tuples and `struct` dataclasses. The suffix joins the keys and indices on
+    the path to the module, each after "_". Modules are visited in the order of these keys as strings.
 
     Args:
       fn: called with the suffix and the module.
       value: the attribute.
-      suffix: what the suffixes start with.
+      suffix: the start of every suffix.
 
     Returns:
-      The attribute with containers of the same kinds. A mapping that is no dict becomes a dict if a module lies
-      in it.
+      The attribute with containers of the same types. A mapping of another type becomes a dict if it contains a
+      module.
     """
     if isinstance(value, ModuleBase):
         return fn(suffix, value)
@@ -105,7 +105,7 @@ def _rebuild(value: PyTree, parts: dict[Any, Any]) -> Any:
 
 
 def freeze_attribute(value: object) -> Any:
-    """Make dicts and lists of an attribute immutable, all the way down."""
+    """Convert the dicts and lists of an attribute, at any depth, to immutable types."""
     if isinstance(value, dict):
         return ImmutableDict({key: freeze_attribute(item) for key, item in value.items()})
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Module: the class that users write their networks as."""
+"""Module: the base class of networks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from linen_core.typing import PRNGKey, RNGSequences
 
 __all__ = ["Module"]
 
-# copy and pickle ask an instance for these; they must not set off `setup`
+# copy and pickle look these up on instances; the lookup must not run `setup`
 _COPY_AND_PICKLE_HOOKS = frozenset(
     {
         "__copy__",
@@ -65,13 +65,14 @@ class Module(ModuleInspection):
     """Base class of all neural network modules.
 
     A subclass is a dataclass: its annotated attributes are its configuration. Every module also has the
-    keyword-only fields ``name`` and ``parent``. Submodules and variables are made in `setup`, or in methods wrapped
-    in `nn.compact`. A module holds no variables itself: `init` makes them, `apply` takes them.
+    keyword-only fields ``name`` and ``parent``. Submodules and variables are created in `setup`, or in methods
+    decorated with `nn.compact`. A module does not hold variables: `init` returns them, and `apply` takes them.
 
     Attributes:
-      name: name in the parent; given by class and order, or by the attribute in `setup`, where None.
-      parent: the parent module, a scope, or None for a module that stands alone.
-      scope: the scope this module is bound to, or None.
+      name: name in the parent. If None, it follows from the class and the order of creation, or from the attribute in
+        `setup`.
+      parent: the parent module, a scope, or None for a module on its own.
+      scope: the scope that this module is bound to, or None.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -113,16 +114,16 @@ class Module(ModuleInspection):
         cls.scope = None
         cls._parent_ref = None
         cls.parent = ParentDescriptor()
-        cls.name = None  # of a module that was made incompletely
+        cls.name = None  # a module whose `__init__` failed still has one
 
     def __post_init__(self) -> None:
         attach(self)
 
     def setup(self) -> None:
-        """Make submodules and variables; override it.
+        """Create submodules and variables. Subclasses override it.
 
-        It runs by itself, once, when the bound module is first used. A module assigned to an attribute gets the
-        attribute's name; in a list or a dict, with its index or key after "_".
+        It runs once, automatically, when the bound module is first used. A module assigned to an attribute gets the
+        attribute's name; in a list or a dict, the index or key follows after "_".
 
         Example:
           >>> import linen_core as nn
@@ -146,9 +147,7 @@ class Module(ModuleInspection):
             raise SetAttributeInModuleSetupError
         register_attribute(self, name, val)
 
-    if (
-        not TYPE_CHECKING
-    ):  # to a type checker every name would be an attribute, and no typo a mistake
+    if not TYPE_CHECKING:  # otherwise a type checker would accept every misspelt attribute
 
         def __getattr__(self, name: str) -> Any:
             if name in _COPY_AND_PICKLE_HOOKS:
@@ -158,7 +157,7 @@ class Module(ModuleInspection):
                 return self.__dict__[name]
             message = f"{type(self).__name__!r} object has no attribute {name!r}."
             if self.scope is None:
-                message += f" If {name!r} is made in `setup`, it is there only in `init` and `apply`, or after `bind`."
+                message += f" If `setup` creates {name!r}, it exists only in `init` and `apply`, or after `bind`."
             raise AttributeError(message, name=name, obj=self)
 
     def __dir__(self) -> list[str]:
@@ -169,7 +168,7 @@ class Module(ModuleInspection):
         run_setup(self, shallow)
 
     def __fingerprint_parts__(self) -> list[tuple[str, Any]]:
-        """Return what the behaviour of the module depends on, for `fingerprint`: all but its place in the tree."""
+        """Return the state that decides the behaviour of the module, for `fingerprint`: all but its path."""
         fields = (f.name for f in dataclasses.fields(self) if f.name not in ("parent", "name"))
         parts = [(name, self.__dict__[name]) for name in fields if name in self.__dict__]
         parts += [(name, getattr(self._state, name)) for name in _STATE_PARTS]
@@ -187,13 +186,13 @@ class Module(ModuleInspection):
         _reset_names: bool = False,
         **updates: object,
     ) -> Self:
-        """Make a module with the same fields.
+        """Create a module with the same fields.
 
         Args:
           parent: the parent of the copy.
-          _deep_clone: whether modules in the fields are cloned too; or the clones made so far, by id.
+          _deep_clone: whether modules in the fields are cloned too; or the existing clones, by id.
           _reset_names: whether deep clones lose their names.
-          **updates: fields that are to differ.
+          **updates: new values of fields.
 
         Example:
           >>> import linen_core as nn
@@ -219,12 +218,12 @@ class Module(ModuleInspection):
         name: str | None = None,
         **updates: object,
     ) -> Self:
-        """Make a module with the same fields, as a new child of the surrounding module.
+        """Create a module with the same fields, as a new child of the surrounding module.
 
         Args:
           parent: the parent of the copy; the surrounding module by default.
-          name: name of the copy; made as for any submodule if None.
-          **updates: fields that are to differ.
+          name: name of the copy; chosen as for any submodule if None.
+          **updates: new values of fields.
 
         Example:
           >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -248,13 +247,13 @@ class Module(ModuleInspection):
         rngs: RNGSequences | None = None,
         mutable: CollectionFilter = False,
     ) -> Self:
-        """Make a copy of the module that holds variables, for interactive use.
+        """Return a copy of the module that is bound to variables, for interactive use.
 
         Args:
           variables: a mapping of collections, or a store.
           *args: ignored.
           rngs: a key for each RNG stream.
-          mutable: which collections can be written, in the copy alone.
+          mutable: the collections that the copy can write.
 
         Returns:
           The bound copy.
@@ -271,7 +270,7 @@ class Module(ModuleInspection):
 
     @checked_on_instance
     def unbind(self) -> tuple[Any, dict[str, Any]]:
-        """Part a bound module from its variables.
+        """Separate a bound module from its variables.
 
         Returns:
           An unbound copy, and a copy of the variables at and below this module.
@@ -309,22 +308,23 @@ class Module(ModuleInspection):
         """Run a method of the module with variables, as a pure function.
 
         Args:
-          variables: a mapping of collections, or a store; it is never changed.
-          *args: arguments for the method.
-          rngs: a key for each RNG stream; a single key is that of 'params'.
+          variables: a mapping of collections, or a store; it never changes.
+          *args: arguments of the method.
+          rngs: a key for each RNG stream; a single key belongs to 'params'.
           method: a method, its name, or any function whose first argument is the module; `__call__` if None.
-          mutable: which collections can be written: all or none, a name, several names, or a `DenyList`.
-          capture_intermediates: whether outputs of methods go to the collection 'intermediates': those of `__call__`
-            if True, or those for which a function of the submodule and the method's name says so.
-          **kwargs: keyword arguments for the method.
+          mutable: the collections that can be written: True for all, False for none, a name, several names, or a
+            `DenyList`.
+          capture_intermediates: whether outputs of methods are stored in the collection 'intermediates'. True stores
+            those of `__call__`; a function of the submodule and the method's name selects others.
+          **kwargs: keyword arguments of the method.
 
         Returns:
-          What the method returns; unless ``mutable`` is False a pair of that and the mutable collections.
+          The result of the method; unless ``mutable`` is False a pair of the result and the mutable collections.
 
         Raises:
-          ApplyModuleInvalidMethodError: ``method`` is no function of a module.
-          ApplyScopeInvalidVariablesStructureError: ``variables`` has one 'params' too many.
-          ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of collections and no store.
+          ApplyModuleInvalidMethodError: ``method`` is not a function of a module.
+          ApplyScopeInvalidVariablesStructureError: ``variables`` has a second 'params' inside 'params'.
+          ApplyScopeInvalidVariablesTypeError: ``variables`` is neither a mapping of collections nor a store.
           InvalidRngError: ``rngs`` is neither a key nor a mapping of keys.
 
         Example:
@@ -356,18 +356,18 @@ class Module(ModuleInspection):
         capture_intermediates: CaptureFilter = False,
         **kwargs: object,
     ) -> tuple[Any, Any]:
-        """Make the module's variables.
+        """Create the module's variables and run the forward pass.
 
         Args:
-          rngs: a key for each RNG stream; a single key is that of 'params'.
-          *args: arguments for the method.
+          rngs: a key for each RNG stream; a single key belongs to 'params'.
+          *args: arguments of the method.
           method: as for `apply`.
-          mutable: which collections are made.
+          mutable: the collections that are created.
           capture_intermediates: as for `apply`.
-          **kwargs: keyword arguments for the method.
+          **kwargs: keyword arguments of the method.
 
         Returns:
-          What the method returns, and the variables.
+          The result of the method, and the variables.
 
         Example:
           >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -397,7 +397,7 @@ class Module(ModuleInspection):
         capture_intermediates: CaptureFilter = False,
         **kwargs: object,
     ) -> Any:
-        """Make the module's variables, as `init_with_output`, and return them alone.
+        """Create the module's variables, like `init_with_output`, and return only them.
 
         Example:
           >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -424,15 +424,15 @@ class Module(ModuleInspection):
         mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
         **kwargs: object,
     ) -> Any:
-        """Make the module's variables without running the forward pass.
+        """Create the module's variables without running the forward pass.
 
-        As `init`, but arguments may be `jax.ShapeDtypeStruct` where no variable depends on their values. Parameters
-        that one initializer makes in one shape are made by one compiled program, so that a first run costs more
-        with the number of shapes, not of layers. Under `jax.set_mesh` each parameter is made in its sharding:
-        that of its names and the rules, or on every device where it has none.
+        Like `init`, but an argument may be a `jax.ShapeDtypeStruct` if no variable depends on its value. One compiled
+        program serves all parameters with the same initializer and shape. The time of a first run therefore grows
+        with the number of shapes, not of layers. Under `jax.set_mesh` each parameter is created in its sharding:
+        that of its names and the rules, or replicated if it has no names.
 
-        The bits are those of `init`. Call it outside of `jax.jit`: a program that makes all variables at once takes
-        longer to compile for each of them.
+        The bits equal those of `init`. Call it outside `jax.jit`: the compile time of one program for all variables
+        grows with their number.
 
         Raises:
           LazyInitError: a variable's initial value depends on an argument without a value.

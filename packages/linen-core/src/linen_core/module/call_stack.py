@@ -1,4 +1,4 @@
-"""The modules whose methods run, as programs written for flax look them up."""
+"""The stack of running modules, under the names that flax programs use."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["CallStack", "call_stack"]
 
 
 class CallStack:
-    """A view of the context under flax's names; reading it is all that it is for."""
+    """A read-only view of the context under flax's names."""
 
     @property
     def module_stack(self) -> list[Any]:
-        """The module whose method runs innermost, last; before it None, which stands for being outside of modules.
+        """None, followed by the module whose method runs, if any.
 
         Example:
           >>> import jax, linen_core as nn

@@ -69,7 +69,7 @@ def _add_reserved_fields(cls: type[Any]) -> None:
 
 
 def _can_write_fields_directly(cls: type, annotations: dict[str, Any]) -> bool:
-    """Tell whether a field is always a plain entry of the instance's `__dict__`."""
+    """Return whether every field is a plain entry of the instance's `__dict__`."""
     inherited = getattr(cls, "__dataclass_fields__", {})
     types = [*annotations.values(), *(field.type for field in inherited.values())]
     if any(isinstance(kind, dataclasses.InitVar) or "InitVar" in str(kind) for kind in types):
@@ -132,7 +132,7 @@ def _make_init(cls: type) -> Callable[..., None]:
 
 
 def equal_fields(self: ModuleBase, other: object) -> bool:
-    """Tell whether two modules are of one class and have equal fields."""
+    """Return whether two modules have the same class and equal fields."""
     if type(other) is not type(self):
         return NotImplemented  # type: ignore[no-any-return]
     names = [field.name for field in dataclasses.fields(self) if field.compare]

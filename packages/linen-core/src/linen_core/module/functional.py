@@ -1,4 +1,4 @@
-"""`nn.apply` and `nn.init`: modules' variables threaded through any function of a module."""
+"""`nn.apply` and `nn.init`: pure functions of variables from functions of a module."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ def apply(
     Args:
       fn: a function whose first argument is the module.
       module: the module; it is not changed.
-      mutable: which collections can be written: all or none, a name, several names, or a `DenyList`.
-      capture_intermediates: whether outputs of methods go to the collection 'intermediates': those of `__call__`
-        if True, or those for which a function of the submodule and the method's name says so.
+      mutable: the collections that can be written: True for all, False for none, a name, several names, or a
+        `DenyList`.
+      capture_intermediates: whether outputs of methods are stored in the collection 'intermediates'. True stores those
+        of `__call__`; a function of the submodule and the method's name selects others.
 
     Returns:
-      A function of ``(variables, *args, rngs=None, **kwargs)`` that returns what ``fn`` returns, and with it the
+      A function of ``(variables, *args, rngs=None, **kwargs)``. It returns the result of ``fn``, paired with the
       mutable collections unless ``mutable`` is False.
 
     Example:
@@ -73,16 +74,16 @@ def init_with_output(
     mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
     capture_intermediates: CaptureFilter = False,
 ) -> Callable[..., Any]:
-    """Turn a function of a module into one that makes the module's variables.
+    """Turn a function of a module into one that creates the module's variables.
 
     Args:
       fn: a function whose first argument is the module.
       module: the module; it is not changed.
-      mutable: which collections are made.
+      mutable: the collections that are created.
       capture_intermediates: as for `apply`.
 
     Returns:
-      A function of ``(rngs, *args, **kwargs)`` that returns what ``fn`` returns, and the variables.
+      A function of ``(rngs, *args, **kwargs)`` that returns the result of ``fn``, and the variables.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -109,9 +110,9 @@ def init(
     mutable: CollectionFilter = ALL_BUT_INTERMEDIATES,
     capture_intermediates: CaptureFilter = False,
 ) -> Callable[..., Any]:
-    """Turn a function of a module into one that makes the module's variables, without its output.
+    """Turn a function of a module into one that returns only the module's variables.
 
-    Args and errors are those of `init_with_output`.
+    The arguments and errors are those of `init_with_output`.
 
     Returns:
       A function of ``(rngs, *args, **kwargs)`` that returns the variables.
@@ -169,12 +170,12 @@ def _is_call(_module: object, method_name: str) -> bool:
 def resolve_method(
     module: ModuleBase, method: Callable[..., Any] | str | None
 ) -> Callable[..., Any]:
-    """Return what `method=` of `apply` and `init` means as a function whose first argument is the module.
+    """Return the argument ``method`` of `apply` and `init` as a function whose first argument is the module.
 
     Raises:
-      ApplyModuleInvalidMethodError: it is no function with an argument.
-      AttributeError: the module has nothing of this name.
-      TypeError: what the module has under this name cannot be called.
+      ApplyModuleInvalidMethodError: it is not a function with an argument.
+      AttributeError: the module has no attribute of this name.
+      TypeError: the attribute is not callable.
     """
     if method is None:
         method = module.__call__

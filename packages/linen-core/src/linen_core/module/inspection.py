@@ -14,6 +14,7 @@ from linen_core.module.functional import ALL_BUT_INTERMEDIATES
 from linen_core.module.interceptors import InterceptorContext, intercept_methods
 from linen_core.module.state import ModuleBase
 from linen_core.module.variables import ModuleVariables
+from linen_core.module.wrapping import checked_on_instance
 from linen_core.typing import PRNGKey, RNGSequences
 
 __all__ = ["ModuleInspection"]

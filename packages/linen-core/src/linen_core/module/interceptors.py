@@ -1,4 +1,4 @@
-"""Functions that run around the methods of modules, and the switch for named scopes."""
+"""Interceptors: functions around the methods of modules; and the switch for named scopes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class InterceptorContext:
-    """What an interceptor is told of the call.
+    """The call that an interceptor surrounds.
 
     Example:
       >>> import linen_core as nn
@@ -45,23 +45,23 @@ class InterceptorContext:
     method_name: str
     """Name of the method."""
     orig_method: Callable[..., Any]
-    """The method, bound to the module; calling it leaves out all interceptors of this call."""
+    """The method, bound to the module. Calling it bypasses all interceptors of this call."""
 
 
 Interceptor: TypeAlias = Callable[
     [Callable[..., Any], tuple[Any, ...], dict[str, Any], InterceptorContext], Any
 ]
-"""``interceptor(next_fun, args, kwargs, context)`` returning what the method is to return."""
+"""``interceptor(next_fun, args, kwargs, context)`` returns the result of the method."""
 
 
 @contextlib.contextmanager
 def intercept_methods(interceptor: Interceptor) -> Iterator[None]:
     """Run a function around every method of every module inside a `with` block.
 
-    Of several, the one registered first is outermost. Methods marked `nowrap` are left out.
+    The interceptor registered first is outermost. Methods marked `nowrap` are not intercepted.
 
     Args:
-      interceptor: gets the next function to call, the call's arguments and an `InterceptorContext`.
+      interceptor: receives the next function to call, the arguments of the call and an `InterceptorContext`.
 
     Example:
       >>> import jax, linen_core as nn

@@ -1,4 +1,4 @@
-"""How modules get their names, parents and scopes, and `setup` its run."""
+"""Registration of modules: their parents, names and scopes; and the run of `setup`."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ __all__ = ["attach", "clone_deeply", "register_attribute", "register_fields", "r
 
 
 def attach(module: ModuleBase) -> None:
-    """Give a module that was just made its parent and, where that has one, its name and scope.
+    """Attach a new module to its parent; if the parent is bound, set the module's name and scope.
 
     Raises:
-      AssignSubModuleError: the parent is not in `setup` or a compact method.
-      NameInUseError: the parent has something else of this name.
+      AssignSubModuleError: the parent is neither in `setup` nor in a compact method.
+      NameInUseError: the name is already in use in the parent.
       ValueError: the parent is neither a module, a scope nor None.
     """
     fields = module.__dict__
@@ -59,7 +59,7 @@ def attach(module: ModuleBase) -> None:
         return
     if isinstance(parent, ModuleBase):
         if parent._state.in_setup and fields["name"] is None:
-            return  # it gets its name when it is assigned to an attribute
+            return  # the assignment to an attribute names it
         fields["scope"] = _enter_family(module, parent)
     elif isinstance(parent, Scope):
         fields["scope"] = parent
@@ -110,8 +110,8 @@ def _may_hold_modules(value: object) -> bool:
 def register_attribute(module: ModuleBase, name: str, value: object) -> None:
     """Set an attribute, making the modules in it children of the module.
 
-    A module without a name gets that of the attribute, with the keys and indices on the way to it. A module made
-    outside of the run is replaced by its stand-in for this run, the same wherever it occurs.
+    A module without a name is named after the attribute and the keys and indices on the path to it. A module that was
+    created outside the run is replaced by one clone per run, the same wherever the module occurs.
     """
     scope = module.scope
     if scope is None:
@@ -126,10 +126,10 @@ def register_attribute(module: ModuleBase, name: str, value: object) -> None:
         if child.__dict__["_parent_ref"] is None:
             if keep_name:
                 new_name = current_name
-            stand_in = scope.run.adopted.get(child._id)
-            if stand_in is None:
-                stand_in = scope.run.adopted[child._id] = child.clone(name=None)
-            child = stand_in
+            clone = scope.run.adopted.get(child._id)
+            if clone is None:
+                clone = scope.run.adopted[child._id] = child.clone(name=None)
+            child = clone
         if child.name is None:
             child.__dict__["_parent_ref"] = weakref.ref(module)
             if new_name is None:
@@ -148,7 +148,7 @@ def run_setup(module: ModuleBase, shallow: bool = False) -> None:
 
     Args:
       module: the module.
-      shallow: only show errors of `setup` here; it still runs later.
+      shallow: only raise the errors of `setup` here; it still runs later.
     """
     state, kind = module._state, type(module)
     if module.scope is None or state.in_setup or state.setup_called is SetupState.DONE:
@@ -173,17 +173,17 @@ def run_setup(module: ModuleBase, shallow: bool = False) -> None:
 
 
 class TestScope(Scope):
-    """A scope to try `setup` in: its keys need no stream. Programs know it by flax's name."""
+    """A scope to try `setup` in: it draws keys without streams. Programs know it by flax's name."""
 
     __slots__ = ()
 
     def make_rng(self, name: str = "params") -> Any:
-        """Return some key."""
+        """Return a fixed key."""
         return jax.random.key(0)
 
 
 def _try_setup_on_the_side(module: ModuleBase) -> None:
-    """Run `setup` abstractly on a copy, so that its errors show here and not inside of a transform."""
+    """Run `setup` abstractly on a copy: its errors then appear here and not inside a transform."""
 
     def enter(x: int) -> Any:
         with TestScope({}, rngs={}, mutable=True).temporary() as root:
@@ -196,22 +196,21 @@ def _try_setup_on_the_side(module: ModuleBase) -> None:
 def clone_deeply(
     attributes: dict[str, Any], clones: dict[Any, Any], clone_one: Callable[[Any], Any]
 ) -> None:
-    """Replace the modules in the values of ``attributes`` by clones, one for each, and freeze the values.
+    """Replace each module in the values of ``attributes`` by one clone, and freeze the values.
 
     Args:
-      attributes: the fields of a module; changed in place.
-      clones: a mapping from ids of modules to the clones made so far; added to.
-      clone_one: makes a clone.
+      attributes: the fields of a module; modified.
+      clones: the existing clones by module id; new clones are added.
+      clone_one: clones a module.
     """
 
-    def stand_in(_suffix: str, child: object) -> Any:
+    def cloned(_suffix: str, child: object) -> Any:
         if not hasattr(child, "_id"):
             return child
-        made = clones.get(child._id)
-        if made is None:
-            made = clones[child._id] = clone_one(child)
-        return made
+        if child._id not in clones:
+            clones[child._id] = clone_one(child)
+        return clones[child._id]
 
     for name, value in attributes.items():
         if type(value) not in _PLAIN_TYPES and name != "parent" and _may_hold_modules(value):
-            attributes[name] = freeze_attribute(map_modules(stand_in, value))
+            attributes[name] = freeze_attribute(map_modules(cloned, value))

@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class CompactNameScope(Module):
-    """Gives a method a scope, and so names, of its own below its module.
+    """Runs a method in its own scope below its module.
 
     Attributes:
       fn: the method, as a function of the module.
@@ -36,9 +36,9 @@ class CompactNameScope(Module):
 
 
 def compact_name_scope(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a method compact, with what it makes in a scope of the method's name.
+    """Mark a compact method that creates its submodules and variables in a scope of the method's name.
 
-    A class may have several such methods, beside one plain compact method.
+    A class may have several such methods, besides one plain compact method.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -77,9 +77,9 @@ def _make_name_scope(fun: Callable[..., Any], module: Module) -> CompactNameScop
 
 
 def share_scope(module: Module, other: Module, /) -> None:
-    """Let two modules use one scope: their variables and submodules lie side by side.
+    """Let two modules use one scope, with the variables and submodules of both.
 
-    The scope that is kept is that of ``other``, or of ``module`` where ``other`` lies below it.
+    Both use the scope of ``other``, or that of ``module`` if ``other`` is below it.
 
     Raises:
       CallShareScopeOnUnboundModuleError: one of the modules is not bound.

@@ -1,4 +1,4 @@
-"""What a module knows about itself besides its fields."""
+"""The state of a module besides its fields, and the base class that other files rely on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 class SetupState(enum.IntEnum):
-    """How far `setup` of a module has come.
+    """The progress of a module's `setup`.
 
     Example:
       >>> [state.name for state in SetupState]
@@ -28,15 +28,15 @@ class SetupState(enum.IntEnum):
     """
 
     NEW = 0
-    """Not run."""
+    """`setup` has not run."""
     TRANSFORMED = 1
-    """Run outside of the lifted transform that this copy of the module is inside of."""
+    """`setup` ran outside the lifted transform that created this copy of the module."""
     DONE = 2
-    """Run."""
+    """`setup` has run."""
 
 
 class ModuleState:
-    """The part of a module that changes."""
+    """The mutable part of a module."""
 
     __slots__ = (
         "autoname_cursor",
@@ -53,25 +53,25 @@ class ModuleState:
         self.setup_called = SetupState.NEW
         self.is_initialized = False
         self.autoname_cursor: dict[str, int] = {}
-        """How many submodules of each class were named so far in this call."""
+        """The number of submodules named in this call, by class name."""
         self.children: dict[str, Any] = {}
-        """Submodules by name; for a variable's name the collection."""
+        """Submodules by name, and the collection of each variable by its name."""
 
     def reset(self) -> None:
-        """Start names anew after a call."""
+        """Restart the names of submodules after a call."""
         self.in_compact_method = False
         self.in_setup = False
         self.autoname_cursor = {}
 
     def export(self) -> ModuleState:
-        """Copy the state for a copy of the module inside of a lifted transform."""
+        """Copy the state for a copy of the module inside a lifted transform."""
         copy = ModuleState()
         copy.reimport(self)
         copy.setup_called = SetupState.TRANSFORMED if self.setup_called else SetupState.NEW
         return copy
 
     def reimport(self, other: ModuleState) -> None:
-        """Take over what a copy went through inside of a lifted transform."""
+        """Copy the state back from a module inside a lifted transform."""
         self.in_compact_method = other.in_compact_method
         self.in_setup = other.in_setup
         self.is_initialized = other.is_initialized
@@ -86,7 +86,7 @@ class ModuleState:
 
 
 class _UnspecifiedParent:
-    """The default of ``parent``: the module whose method runs where the new module is made."""
+    """The default of ``parent``: the module whose method creates the new module."""
 
     def __copy__(self) -> _UnspecifiedParent:
         return self
@@ -110,7 +110,7 @@ UNSPECIFIED_PARENT = _UnspecifiedParent()
 
 @dataclass_transform(field_specifiers=(dataclasses.field,))
 class ModuleBase:
-    """What everything that handles modules may rely on. Users subclass `Module`."""
+    """The attributes of modules that the other files of this folder use. Users subclass `Module`."""
 
     if TYPE_CHECKING:
         scope: Scope | None
@@ -119,7 +119,7 @@ class ModuleBase:
         _id: object
         _parent_ref: Any
 
-        # not seen at run time: the type hints of a module are those of its fields alone
+        # absent at run time: `typing.get_type_hints` of a module returns its fields only
         _field_names: ClassVar[tuple[str, ...]]
         _has_setup: ClassVar[bool]
         _needs_setup: ClassVar[bool]
@@ -147,7 +147,7 @@ class ModuleBase:
 
 
 class ParentDescriptor:
-    """Holds a module's parent without keeping it alive."""
+    """Holds a weak reference to a module's parent."""
 
     def __get__(self, module: ModuleBase | None, owner: type | None = None) -> Any:
         if module is None:

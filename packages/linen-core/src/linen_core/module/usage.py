@@ -1,10 +1,10 @@
-"""What a call reads of its variables, found without reading a value."""
+"""`touched`: the variables a call uses, found without reading a value."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 
@@ -15,17 +15,14 @@ from linen_core.module.state import ModuleBase
 from linen_core.scope.cursor import Cursor, RunObserver
 from linen_core.scope.functional import as_streams
 from linen_core.store.view import Variables, as_store
-from linen_core.typing import Path, PRNGKey, PyTree, RNGSequences
+from linen_core.typing import Path, PRNGKey, PyTree, RNGSequences, VariablePath
 
 __all__ = ["Touched", "touched"]
-
-Address: TypeAlias = tuple[str, Path]
-"""A collection and the path of a variable in it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Touched:
-    """What a call does with the variables of a store, each by ``(collection, path)``.
+    """The variables that a call uses, misses and leaves unused, by ``(collection, path)``.
 
     Example:
       >>> import jax, linen_core as nn
@@ -34,35 +31,35 @@ class Touched:
       {('params', ('old',)): ...}
     """
 
-    read: dict[Address, Any]
-    """What the call reads, as the store describes it: a `jax.ShapeDtypeStruct`, or a pytree of them."""
+    read: dict[VariablePath, Any]
+    """The variables that the call reads, as the store's specs: a `jax.ShapeDtypeStruct` each, or a pytree of them."""
 
-    missing: dict[Address, Any]
-    """What the call asks for and does not find, as its initializer would make it."""
+    missing: dict[VariablePath, Any]
+    """The variables that the call needs and the store lacks, as specs of their initial values."""
 
-    unused: dict[Address, Any]
-    """What the call leaves alone, as the store describes it."""
+    unused: dict[VariablePath, Any]
+    """The variables that the call does not use, as the store's specs."""
 
 
 class _Recorder(RunObserver):
-    """Notes what scopes are asked for."""
+    """Records the reads and misses of a run."""
 
     makes_missing = True
 
     def __init__(self) -> None:
-        self.read: set[Address] = set()
-        self.missing: dict[Address, Any] = {}
+        self.read: set[VariablePath] = set()
+        self.missing: dict[VariablePath, Any] = {}
 
     def on_read(self, scope: Cursor, col: str, name: str) -> None:
-        address = (col, (*scope.path, name))
-        if address not in self.missing:
-            self.read.add(address)
+        variable = (col, (*scope.path, name))
+        if variable not in self.missing:
+            self.read.add(variable)
 
     def on_missing(self, scope: Cursor, col: str, name: str, value: object) -> None:
-        self.missing[col, (*scope.path, name)] = jax.tree.map(_described, value)
+        self.missing[col, (*scope.path, name)] = jax.tree.map(_leaf_spec, value)
 
 
-def _described(leaf: Any) -> Any:
+def _leaf_spec(leaf: Any) -> Any:
     is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype")
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if is_array else leaf
 
@@ -76,9 +73,9 @@ def touched(
     mutable: CollectionFilter = False,
     **kwargs: object,
 ) -> Touched:
-    """Find what a call of `apply` reads, misses and leaves alone in a store.
+    """Return the variables a call uses, those it misses, and those it leaves unused.
 
-    The call is only traced: no value is read from the store, and no FLOP runs.
+    The call of `apply` is only traced: it reads no value from the store and runs no FLOP.
 
     Args:
       module: the module.
@@ -90,8 +87,8 @@ def touched(
       **kwargs: keyword arguments of the call.
 
     Raises:
-      ScopeParamShapeError: a parameter has another shape than the call expects.
-      ScopeVariableNotFoundError: a variable is missing that the call has no initializer for.
+      ScopeParamShapeError: the shape of a parameter differs from the expected one.
+      ScopeVariableNotFoundError: a variable without initializer is missing.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -116,7 +113,7 @@ def touched(
 
     streams = None if rngs is None else _streams(rngs)
     eval_shape(call, specs, args, kwargs, streams)
-    return _sorted_out(specs, recorder)
+    return _classified(specs, recorder)
 
 
 def _streams(rngs: object) -> Mapping[str, Any]:
@@ -129,13 +126,13 @@ def _streams(rngs: object) -> Mapping[str, Any]:
     return as_streams(rngs, "touched")
 
 
-def _sorted_out(specs: Mapping[str, Any], recorder: _Recorder) -> Touched:
-    read: dict[Address, Any] = {}
-    unused: dict[Address, Any] = {}
+def _classified(specs: Mapping[str, Any], recorder: _Recorder) -> Touched:
+    read: dict[VariablePath, Any] = {}
+    unused: dict[VariablePath, Any] = {}
     for col, tree in specs.items():
         for path, spec in _leaves(tree, ()):
-            asked = any((col, path[:length]) in recorder.read for length in range(1, len(path) + 1))
-            (read if asked else unused)[col, path] = spec
+            is_read = any((col, path[:end]) in recorder.read for end in range(1, len(path) + 1))
+            (read if is_read else unused)[col, path] = spec
     return Touched(read, recorder.missing, unused)
 
 

@@ -1,4 +1,4 @@
-"""What a module does with its variables and RNG streams."""
+"""The methods of modules for variables and RNG streams."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _no_values() -> Any:
 
 
 class ModuleVariables(ModuleBase):
-    """The methods of `Module` that make, read and write variables."""
+    """The methods of `Module` that create, read and write variables, and draw keys."""
 
     @property
     def _initialization_allowed(self) -> bool:
@@ -87,24 +87,24 @@ class ModuleVariables(ModuleBase):
         unbox: bool = True,
         **init_kwargs: object,
     ) -> Any:
-        """Make or look up a parameter: a variable of the collection 'params' that is only read.
+        """Create or look up a parameter: a read-only variable of the collection 'params'.
 
         Args:
           name: name of the parameter.
-          init_fn: ``init_fn(key, *init_args, **init_kwargs)`` makes the initial value in `init`. Whenever the
-            parameter is there, its shape is compared with what ``init_fn`` would make.
-          *init_args: arguments for ``init_fn``, usually the shape.
-          unbox: whether to return what lies in the value's boxes (`Partitioned`).
-          **init_kwargs: keyword arguments for ``init_fn``.
+          init_fn: ``init_fn(key, *init_args, **init_kwargs)`` creates the initial value in `init`. The shape of an
+            existing parameter is compared with that of its result.
+          *init_args: arguments of ``init_fn``, usually the shape.
+          unbox: whether to return the content of the value's boxes (`Partitioned`).
+          **init_kwargs: keyword arguments of ``init_fn``.
 
         Returns:
           The parameter's value.
 
         Raises:
-          NameInUseError: something else in the module has the name.
-          ScopeCollectionNotFound: there are no parameters at all.
+          NameInUseError: the name is already in use in the module.
+          ScopeCollectionNotFound: the collection 'params' is missing or empty.
           ScopeParamNotFoundError: the parameter is missing.
-          ScopeParamShapeError: the parameter has another shape than ``init_fn`` makes.
+          ScopeParamShapeError: the shape differs from that of the result of ``init_fn``.
           ValueError: the module is neither in `setup` nor in a compact method.
 
         Example:
@@ -134,24 +134,24 @@ class ModuleVariables(ModuleBase):
         unbox: bool = True,
         **init_kwargs: object,
     ) -> Variable[Any]:
-        """Make or look up a variable.
+        """Create or look up a variable.
 
         Args:
           col: name of the collection.
           name: name of the variable.
-          init_fn: ``init_fn(*init_args, **init_kwargs)`` makes the initial value where the collection is mutable and
-            the variable missing.
-          *init_args: arguments for ``init_fn``.
-          unbox: whether the reference reads and writes inside the value's boxes.
-          **init_kwargs: keyword arguments for ``init_fn``.
+          init_fn: ``init_fn(*init_args, **init_kwargs)`` creates the initial value if the variable is missing and the
+            collection is mutable.
+          *init_args: arguments of ``init_fn``.
+          unbox: whether the reference reads and writes the content of the value's boxes.
+          **init_kwargs: keyword arguments of ``init_fn``.
 
         Returns:
           A reference, with the value as ``.value``.
 
         Raises:
-          NameInUseError: something else in the module has the name.
-          ScopeCollectionNotFound: the variable is missing, as is its collection, and cannot be made.
-          ScopeVariableNotFoundError: the variable is missing and cannot be made.
+          NameInUseError: the name is already in use in the module.
+          ScopeCollectionNotFound: the whole collection is missing, and the variable cannot be created.
+          ScopeVariableNotFoundError: the variable is missing and cannot be created.
           ValueError: the module is neither in `setup` nor in a compact method.
 
         Example:
@@ -171,9 +171,9 @@ class ModuleVariables(ModuleBase):
         scope = self.scope or self._bound("make variables")
         if name in scope.reservations and scope.name_reserved(name, col):
             raise NameInUseError("variable", name, type(self).__name__)
-        made = scope.variable(col, name, init_fn, *init_args, unbox=unbox, **init_kwargs)
+        variable = scope.variable(col, name, init_fn, *init_args, unbox=unbox, **init_kwargs)
         self._state.children[name] = col
-        return made
+        return variable
 
     def _refuse_to_initialize(self, kind: str, name: str) -> NoReturn:
         msg = (
@@ -183,7 +183,7 @@ class ModuleVariables(ModuleBase):
         raise ValueError(msg)
 
     def get_variable(self, col: str, name: str, default: object = None) -> Any:
-        """Return a variable's value, or ``default`` where there is none.
+        """Return a variable's value, or ``default`` if it is missing.
 
         Example:
           >>> import linen_core as nn
@@ -210,7 +210,7 @@ class ModuleVariables(ModuleBase):
         self._bound("write variables").put_variable(col, name, value)
 
     def has_variable(self, col: str, name: str) -> bool:
-        """Tell whether this module has a variable.
+        """Return whether the module has a variable.
 
         Example:
           >>> import linen_core as nn
@@ -221,7 +221,7 @@ class ModuleVariables(ModuleBase):
         return self._bound("look up variables").has_variable(col, name)
 
     def is_mutable_collection(self, col: str) -> bool:
-        """Tell whether a collection can be written.
+        """Return whether a collection can be written.
 
         Example:
           >>> import linen_core as nn
@@ -231,7 +231,7 @@ class ModuleVariables(ModuleBase):
         return self._bound("tell the mutable collections").is_mutable_collection(col)
 
     def has_rng(self, name: str) -> bool:
-        """Tell whether there is an RNG stream of this name.
+        """Return whether an RNG stream exists.
 
         Example:
           >>> import jax, linen_core as nn
@@ -241,10 +241,10 @@ class ModuleVariables(ModuleBase):
         return self._bound("look up RNG streams").has_rng(name)
 
     def make_rng(self, name: str = "params") -> PRNGKey:
-        """Draw a new key from an RNG stream, or from 'params' where there is no such stream.
+        """Draw a new key from an RNG stream, or from 'params' if the stream does not exist.
 
         Raises:
-          InvalidRngError: there is neither.
+          InvalidRngError: neither stream exists.
           ValueError: the module is not bound.
 
         Example:
@@ -258,7 +258,7 @@ class ModuleVariables(ModuleBase):
         return self._bound("draw keys").make_rng(name)
 
     def is_initializing(self) -> bool:
-        """Tell whether this is a run of `init`.
+        """Return whether the current run is one of `init`.
 
         Example:
           >>> import jax, linen_core as nn
@@ -278,14 +278,14 @@ class ModuleVariables(ModuleBase):
         reduce_fn: Callable[[Any, Any], Any] = _append,
         init_fn: Callable[[], Any] = _no_values,
     ) -> bool:
-        """Store a value in a collection if that is mutable; by default append it to a tuple.
+        """Store a value in a mutable collection; by default append it to a tuple.
 
         Args:
           col: name of the collection, often 'intermediates'.
           name: name of the variable.
           value: the value.
-          reduce_fn: ``reduce_fn(stored, value)`` gives what is stored next.
-          init_fn: gives what is stored before the first value.
+          reduce_fn: ``reduce_fn(stored, value)`` returns the new stored value.
+          init_fn: returns the stored value before the first call.
 
         Returns:
           Whether the value was stored.
@@ -313,9 +313,9 @@ class ModuleVariables(ModuleBase):
         return True
 
     def perturb(self, name: str, value: _T, collection: str = "perturbations") -> _T:
-        """Add a variable of zeros to a value, so that its gradient is that of the value.
+        """Add a variable of zeros to a value; the gradient of the variable is then that of the value.
 
-        Without the collection the value is returned as it is.
+        Without the collection the value is returned unchanged.
 
         Args:
           name: name of the variable.
@@ -323,7 +323,7 @@ class ModuleVariables(ModuleBase):
           collection: name of the collection.
 
         Raises:
-          ValueError: the collection is there, but not the variable.
+          ValueError: the collection exists, but lacks the variable.
 
         Example:
           >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -345,7 +345,7 @@ class ModuleVariables(ModuleBase):
         if not scope.has_variable(collection, name):
             msg = (
                 f"Cannot perturb {name!r} at {collection}{scope.path_text}: the collection has no such variable. "
-                "Pass the collection that `init` made."
+                "Pass the collection that `init` returned."
             )
             raise ValueError(msg)
         return jax.tree.map(jnp.add, value, scope.get_variable(collection, name))  # type: ignore[no-any-return]

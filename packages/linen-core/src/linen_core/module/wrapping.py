@@ -1,4 +1,4 @@
-"""What happens around every method and property of a module."""
+"""The wrappers around the methods and properties of modules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DONE = SetupState.DONE
 
 
 def compact(fun: _F) -> _F:
-    """Mark a method as one that makes submodules, parameters and variables where it uses them.
+    """Mark a method that creates submodules, parameters and variables where it uses them.
 
     Example:
       >>> import linen_core as nn
@@ -42,9 +42,9 @@ def compact(fun: _F) -> _F:
 
 
 def nowrap(fun: _F) -> _F:
-    """Mark a method or property that is to be left as it is: it gets no named scope and is not intercepted.
+    """Mark a method or property that is not wrapped: without a named scope, and never intercepted.
 
-    Use it for helpers that make submodules in the name of the method that calls them.
+    Use it for helpers that create submodules for the method that calls them.
 
     Example:
       >>> import linen_core as nn
@@ -61,23 +61,20 @@ def nowrap(fun: _F) -> _F:
 
 
 def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function a method of modules, unless it is one already.
+    """Wrap a function as a method of modules, unless it is wrapped already.
 
-    Called with a module, it runs in that module's scope: submodules made inside become its children, `setup` has
-    run before, names start anew after, and interceptors, named scopes and captured intermediates take part.
+    A call of the method has this order of events:
 
-    The order of events of one call:
-
-    1. `enter` runs `setup` where it has not run, and marks a compact method as running: names and parameters may be
-       made from here on.
-    2. The context changes: modules made now have this module as parent.
-    3. The named scope of the module begins, then the interceptors run, outermost first, then the method.
-    4. What the method returns is sown into 'intermediates' where that is asked for, while the module may still write.
+    1. `enter` runs `setup` if it has not run, and marks a compact method as running. From here on the method may
+       create submodules and parameters.
+    2. The context changes: a module created now has this module as its parent.
+    3. The named scope of the module begins. The interceptors run, outermost first, and then the method.
+    4. The result is sown into 'intermediates' if the run captures it. The module must not be rewound yet.
     5. The old context returns, after an exception too. A compact method frees its names for the next call: its scope
-       is rewound, and its counts of submodules start anew unless an outer call of the same method still runs.
+       is rewound, and its counts of submodules restart, unless an outer call of the same method is still running.
 
-    A class of a script or a notebook is pickled by value, with the globals that the inner function reads: it reaches
-    the context through its file, because a ContextVar cannot be pickled.
+    The inner function reads the context through its module `_context`, not through a global ContextVar: cloudpickle
+    pickles a class of a script by value, with the globals of its methods, and a ContextVar cannot be pickled.
     """
     if hasattr(fun, "method_handler_wrapped"):
         return fun
@@ -153,7 +150,7 @@ def _enter_compact(module: ModuleBase) -> bool:
 
 
 def checked_on_instance(method: _F) -> _F:
-    """Make a public method say so when it is called on the class, or on a module that was made incompletely."""
+    """Decorate a public method to raise if it is called on a class or on a module whose `__init__` failed."""
 
     @functools.wraps(method)
     def checked(self: object = None, *args: object, **kwargs: object) -> Any:
@@ -167,10 +164,10 @@ def checked_on_instance(method: _F) -> _F:
 
 
 class DescriptorWrapper:
-    """Stands before a property of a module, so that an AttributeError inside of it is seen.
+    """Wraps a property of a module and reports an AttributeError in its code.
 
-    Python answers an AttributeError of a property by calling the class's `__getattr__`, which would report that
-    the property does not exist.
+    Without the wrapper, Python would handle such an error by calling the class's `__getattr__`, which reports that
+    the property itself does not exist.
     """
 
     def __init__(self, wrapped: Any) -> None:
@@ -186,7 +183,7 @@ class DescriptorWrapper:
                 getattr(self.wrapped, "fget", None), "__name__", "a property"
             )
             where = f"{owner.__name__}.{name}" if owner is not None else name
-            message = f"Cannot compute {where}: inside of it an AttributeError was raised: {error}"
+            message = f"Cannot compute {where}: its code raised an AttributeError: {error}"
             raise DescriptorAttributeError(message) from error
 
     def __getattr__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Scope, Variable and the functional API on plain functions of a scope; with what their signatures speak of."""
+"""Scope, Variable and the functional API for functions of a scope, with the types of their signatures."""
 
 from linen_core.filters import CollectionFilter as CollectionFilter
 from linen_core.filters import DenyList as DenyList

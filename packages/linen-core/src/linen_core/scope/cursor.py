@@ -1,4 +1,4 @@
-"""Cursor: a place in the tree of modules, with its names, children and RNG streams."""
+"""Cursor: a position in the module tree, with its names, children and RNG streams; and the run that it belongs to."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Run:
 
 
 class Cursor:
-    """The place that a `Scope` has in the tree of modules. Its constructor is that of `Scope`."""
+    """The position of a `Scope` in the module tree. `Scope` documents the arguments."""
 
     __slots__ = (
         "__weakref__",
@@ -171,19 +171,19 @@ class Cursor:
 
     @property
     def invalid(self) -> bool:
-        """Whether the run this scope was made for has ended."""
+        """True after the run of this scope has ended."""
         return self._invalid
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[Self]:
-        """Make the scope invalid at the end of a `with` block."""
+        """Invalidate the scope at the end of a `with` block."""
         try:
             yield self
         finally:
             self.invalidate()
 
     def invalidate(self) -> None:
-        """Let no more names, variables or keys be taken from this scope."""
+        """Make later uses of this scope raise `InvalidScopeError`."""
         self._invalid = True
 
     def _check_valid(self) -> None:
@@ -193,7 +193,7 @@ class Cursor:
     # Names and children
 
     def name_reserved(self, name: str, col: str | None = None) -> bool:
-        """Tell whether a name is taken: by a child, or by a variable of ``col`` (of any collection if None).
+        """Return whether a child has this name, or a variable of ``col`` (of any collection if None).
 
         Example:
           >>> scope = nn.Scope({})
@@ -205,10 +205,10 @@ class Cursor:
         return taken is not None and (col is None or None in taken or col in taken)
 
     def reserve(self, name: str, col: str | None = None) -> None:
-        """Take a name for a variable of the collection ``col``, or for a child if None.
+        """Reserve a name for a variable of the collection ``col``, or for a child if None.
 
         Raises:
-          TypeError: the name is no string.
+          TypeError: the name is not a string.
           ValueError: the name is taken.
         """
         taken = self.reservations.get(name)
@@ -238,12 +238,12 @@ class Cursor:
         return f"{prefix}{number}"
 
     def push(self, name: str | None = None, prefix: str = "", reuse: bool = False) -> Self:
-        """Make the scope of a child.
+        """Create the scope of a child.
 
         Args:
-          name: its name; the default name for ``prefix`` if None.
-          prefix: see ``name``.
-          reuse: whether the name may be taken already.
+          name: name of the child; the default name for ``prefix`` if None.
+          prefix: the start of a default name.
+          reuse: whether the name may already be in use.
 
         Raises:
           InvalidScopeError: the run of this scope has ended.
@@ -270,7 +270,7 @@ class Cursor:
         return child
 
     def _counters_of_child(self, name: str) -> dict[Any, Any]:
-        """Counters belong to a place, not to a scope: pushing a name again goes on counting."""
+        """Return the RNG counters of a child. A second scope of the same name continues them."""
         counters = self.rng_counters.get((_CHILD, name))
         if counters is None:
             counters = self.rng_counters[(_CHILD, name)] = dict.fromkeys(self.rngs, 0)
@@ -284,14 +284,14 @@ class Cursor:
         named_call: bool = True,
         **partial_kwargs: object,
     ) -> Callable[..., Any]:
-        """Give a function of a scope a child scope of its own.
+        """Bind a function of a scope to a new child scope.
 
         Args:
           fn: a function whose first argument is a scope.
-          name: name of the child; made of ``prefix`` if None.
-          prefix: what a default name starts with; the function's name and "_" if None.
+          name: name of the child; a default name if None.
+          prefix: the start of a default name; the function's name and "_" if None.
           named_call: whether the function runs under a `jax.named_scope`.
-          **partial_kwargs: keyword arguments handed to every call.
+          **partial_kwargs: keyword arguments of every call.
 
         Returns:
           ``fn`` without its first argument. Calling it again uses the same variables.
@@ -318,10 +318,10 @@ class Cursor:
         return wrapper
 
     def rewound(self, rewind_rngs: bool = False) -> Self:
-        """Return this scope with all names free again.
+        """Return a scope of the same variables in which all names are free again.
 
         Args:
-          rewind_rngs: whether the RNG counters start anew too.
+          rewind_rngs: whether the RNG counters restart too.
         """
         self._check_valid()
         scope = self._cursor(self.parent)
@@ -335,7 +335,7 @@ class Cursor:
         return scope
 
     def _cursor(self, parent: Self | None) -> Self:
-        """Make a scope of the same run with no names taken; where it is remains to be filled in."""
+        """Create a scope of the same run without names. The caller sets its position."""
         scope = object.__new__(type(self))
         scope.parent = parent
         scope.mutable = self.mutable
@@ -348,14 +348,14 @@ class Cursor:
     # RNG streams and flags
 
     def has_rng(self, name: str) -> bool:
-        """Tell whether there is a stream of this name."""
+        """Return whether the stream exists."""
         return name in self.rngs
 
     def make_rng(self, name: str = "params") -> PRNGKey:
-        """Draw a key from a stream, or from 'params' if there is no such stream.
+        """Draw a key from a stream, or from 'params' if the stream does not exist.
 
         Raises:
-          InvalidRngError: there is neither.
+          InvalidRngError: neither stream exists.
           InvalidScopeError: the run of this scope has ended.
 
         Example:
@@ -407,27 +407,30 @@ class Cursor:
     def _warn_of_same_key(self, stream: str) -> None:
         transform = self.run.entered_transform
         msg = (
-            f"A key of stream {stream!r} is drawn in {self.path_text}, which lies outside of the nn.{transform} that "
-            "runs: every step gets the same key. Use the module that the function gets as its first argument, and "
+            f"A key of stream {stream!r} is drawn in {self.path_text}, outside the nn.{transform} that is "
+            "running: every step gets the same key. Use the module that the function gets as its first argument, and "
             f"pass split_rngs={{{stream!r}: True}} to nn.{transform}."
         )
         warnings.warn(msg, RuntimeWarning, stacklevel=4)
 
     def has_flag(self, key: str) -> bool:
-        """Tell whether a flag was given."""
+        """Return whether a flag was passed."""
         return key in self.flags
 
     def get_flag(self, key: str, default: object = _REQUIRED) -> Any:
         """Return a flag.
 
         Raises:
-          ValueError: the flag was not given and there is no default.
+          ValueError: the flag was not passed and ``default`` is missing.
 
         Example:
           >>> nn.Scope({}, flags={"initializing": True}).get_flag("initializing")
           True
         """
         if key not in self.flags and default is _REQUIRED:
-            msg = f"There is no flag {key!r} in {self.path_text}, only {sorted(self.flags)}."
+            msg = (
+                f"Cannot find the flag {key!r} in {self.path_text}: found {sorted(self.flags)}. "
+                "Pass a default, or set the flag."
+            )
             raise ValueError(msg)
         return self.flags.get(key, default)

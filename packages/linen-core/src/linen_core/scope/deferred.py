@@ -83,18 +83,18 @@ class _Notes(RunObserver):
         kwargs: dict[str, Any],
         value: PyTree,
     ) -> None:
-        """Note a parameter that was just made of the newest key of the scope."""
+        """Record a parameter that was created with the newest key of the scope."""
         rng = scope.rngs.get("params")
         leaves = jax.tree.leaves(value)
         if rng is None or rng.rng is not self._key or not all(map(_is_tracer, leaves)):
-            return  # inside of a transform keys are others
+            return  # a transform has split the keys
         try:
             recipe = _Recipe(init_fn, args, kwargs)
         except NoFingerprintError:
             return
         parameter = _Parameter(recipe, fold_number((*rng.suffix, scope.rng_counters["params"])))
         for position, leaf in enumerate(leaves):
-            # the leaf is kept too, so that its id stays its own
+            # keeping the leaf alive keeps its id unique
             self._made[id(leaf)] = (parameter, position, leaf)
 
     def find(self, leaf: object) -> tuple[_Parameter, int] | None:

@@ -46,17 +46,17 @@ def bind(
     mutable: CollectionFilter = False,
     flags: Mapping[str, Any] | None = None,
 ) -> Scope:
-    """Make a root scope over variables.
+    """Create a root scope over variables.
 
     Args:
       variables: a mapping of collections, or a store.
       rngs: a key for each RNG stream.
-      mutable: which collections can be written; they are copied, so that ``variables`` stay as they are.
-      flags: facts about the run.
+      mutable: the collections that can be written. They are copied; ``variables`` never changes.
+      flags: values that `Scope.get_flag` returns.
 
     Raises:
-      ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of mappings with string keys.
-      InvalidRngError: ``rngs`` is no mapping of names to keys.
+      ApplyScopeInvalidVariablesTypeError: ``variables`` is not a mapping of mappings with string keys.
+      InvalidRngError: ``rngs`` is not a mapping of names to keys.
 
     Example:
       >>> scope = bind({"params": {"w": 1.0}}, mutable=["state"])
@@ -109,7 +109,7 @@ def _describe(value: object) -> str:
 
 
 def as_streams(rngs: object, where: str) -> Mapping[str, Any]:
-    """Return keys by stream; a single key is that of the stream 'params'.
+    """Return keys by stream; a single key belongs to the stream 'params'.
 
     Raises:
       ValueError: ``rngs`` is neither a key nor a mapping of names to keys.
@@ -123,7 +123,7 @@ def as_streams(rngs: object, where: str) -> Mapping[str, Any]:
 
 
 def hand_back(scope: Scope) -> Any:
-    """Return the mutable collections of a run in what `default_store` chose."""
+    """Return the mutable collections of a run, converted as `default_store` says."""
     factory = context_var.get().store_factory
     collections = scope.mutable_variables()
     return collections if factory is None else factory(collections)
@@ -138,11 +138,11 @@ def apply(
 
     Args:
       fn: a function whose first argument is a scope.
-      mutable: which collections it can write.
-      flags: facts about the run.
+      mutable: the collections that it can write.
+      flags: values that `Scope.get_flag` returns.
 
     Returns:
-      A function of ``(variables, *args, rngs=None, **kwargs)`` that returns what ``fn`` returns, and with it the
+      A function of ``(variables, *args, rngs=None, **kwargs)``. It returns the result of ``fn``, paired with the
       mutable collections unless ``mutable`` is False.
 
     Example:
@@ -173,14 +173,14 @@ def run_in_scope(
     flags: Mapping[str, Any] | None,
     observer: RunObserver | None = None,
 ) -> Any:
-    """Call a function with a root scope over variables that is valid during the call.
+    """Call a function with a root scope over variables. The scope is valid during the call.
 
     Returns:
-      What ``fn`` returns; unless ``mutable`` is False a pair of that and the mutable collections.
+      The result of ``fn``; unless ``mutable`` is False a pair of the result and the mutable collections.
 
     Raises:
-      ApplyScopeInvalidVariablesStructureError: ``variables`` has one 'params' too many.
-      ApplyScopeInvalidVariablesTypeError: ``variables`` is no mapping of collections and no store.
+      ApplyScopeInvalidVariablesStructureError: ``variables`` has a second 'params' inside 'params'.
+      ApplyScopeInvalidVariablesTypeError: ``variables`` is neither a mapping of collections nor a store.
     """
     params = variables.get("params") if isinstance(variables, Mapping) else None
     if isinstance(params, Mapping) and "params" in params:
@@ -197,15 +197,15 @@ def run_in_scope(
 def init(
     fn: Callable[..., Any], mutable: CollectionFilter = True, flags: Mapping[str, Any] | None = None
 ) -> Callable[..., Any]:
-    """Turn a function of a scope into a pure function that makes its variables.
+    """Turn a function of a scope into a pure function that creates its variables.
 
     Args:
       fn: a function whose first argument is a scope.
-      mutable: which collections are made.
-      flags: facts about the run; ``initializing`` is added.
+      mutable: the collections that are created.
+      flags: values that `Scope.get_flag` returns; ``initializing`` is added.
 
     Returns:
-      A function of ``(rngs, *args, **kwargs)`` that returns what ``fn`` returns and the variables.
+      A function of ``(rngs, *args, **kwargs)`` that returns the result of ``fn`` and the variables.
 
     Example:
       >>> import jax
@@ -245,10 +245,10 @@ def lazily(fn: Callable[..., Any]) -> Callable[..., Any]:
 def lazy_init(
     fn: Callable[..., Any], mutable: CollectionFilter = True, flags: Mapping[str, Any] | None = None
 ) -> Callable[..., Any]:
-    """Turn a function of a scope into one that makes its variables without running the forward pass.
+    """Turn a function of a scope into one that creates its variables without running the forward pass.
 
-    As `init`, but arguments whose values the variables do not depend on may be `jax.ShapeDtypeStruct`, and only
-    the variables are returned.
+    Like `init`, but only the variables are returned, and an argument may be a `jax.ShapeDtypeStruct` if no variable
+    depends on its value.
 
     Raises:
       LazyInitError: from the returned function, when a variable depends on such an argument.

@@ -1,4 +1,4 @@
-"""Scope: a cursor into variables that makes parameters and variables, and checks those that are there."""
+"""Scope: a cursor into variables that creates, reads and checks them; Variable: a reference to one of them."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Scope(Cursor):
-    """A place in the tree of modules: its variables, RNG streams and taken names.
+    """A position in the module tree, with its variables, RNG streams and reserved names.
 
-    Variables lie at the root; every other scope finds its part of a collection when it is first asked for it.
-    The functions `linen_core.scope.init` and `apply` make root scopes, `push` makes the scope of a child.
+    The root holds the variables; every other scope looks up its part of a collection on first use. The functions
+    `linen_core.scope.init` and `apply` create root scopes, and `push` creates the scope of a child.
 
     Args:
-      variables: the collections at this scope; mutable ones must be nested dicts, which are written to.
+      variables: the collections at this scope. Mutable ones must be nested dicts; they are modified.
       rngs: a key, or a `LazyRng`, for each stream.
       name: name of the scope in its parent.
-      mutable: which collections can be written.
+      mutable: the collections that can be written.
       parent: the parent scope.
       path: names from the root to this scope.
-      debug_path: the same for error texts, where lifted transforms may name themselves.
-      flags: facts about the run, for example ``initializing``.
+      debug_path: the path that errors show; lifted transforms add their own names to it.
+      flags: values that `get_flag` returns, for example ``initializing``.
 
     Attributes:
-      run: what this scope shares with all others of its root.
+      run: state shared by all scopes of the same root.
 
     Example:
       >>> scope = Scope({"params": {"w": 1.0}})
@@ -84,7 +84,7 @@ class Scope(Cursor):
         return found  # type: ignore[no-any-return]
 
     def _mutable_collection(self, col: str) -> dict[str, Any]:
-        """Return this scope's part of a collection to write to, made on the way down if need be."""
+        """Return this scope's part of a collection to write to, created if missing."""
         found = self._variables.get(col)
         if found is None:
             home = self._variables
@@ -99,7 +99,7 @@ class Scope(Cursor):
     def variables(self) -> dict[str, Any]:
         """Copy all variables at and below this scope, by collection, into nested dicts.
 
-        Changing the copy changes nothing here. What a store holds is read, in one batch per collection.
+        The copy is independent of the scope. Values of a store are read in one batch per collection.
 
         Example:
           >>> nn.Scope({"params": {"a": {"w": 1.0}}}).push("a").variables()
@@ -131,7 +131,7 @@ class Scope(Cursor):
         return name in self._collection(col)
 
     def get_variable(self, col: str, name: str, default: object = None) -> Any:
-        """Return a variable's value, boxes and all, or ``default`` if there is none."""
+        """Return a variable's value with its boxes, or ``default`` if the variable is missing."""
         collection = self._collection(col)
         if name not in collection:
             return default
@@ -140,7 +140,7 @@ class Scope(Cursor):
         return collection[name]
 
     def put_variable(self, col: str, name: str, value: PyTree) -> None:
-        """Write a variable. A mapping is merged into one that is there.
+        """Write a variable. A mapping is merged into an existing mapping.
 
         Raises:
           InvalidScopeError: the run of this scope has ended.
@@ -164,7 +164,7 @@ class Scope(Cursor):
             raise TracedWriteError(col, name, self.path_text)
         merge(self._mutable_collection(col), name, value)
 
-    # Making
+    # Creation
 
     def variable(
         self,
@@ -180,15 +180,15 @@ class Scope(Cursor):
         Args:
           col: name of the collection.
           name: name of the variable.
-          init_fn: makes the initial value; without it the variable must be there.
-          *init_args: arguments for ``init_fn``.
-          unbox: whether the reference reads and writes inside the value's boxes.
-          **init_kwargs: keyword arguments for ``init_fn``.
+          init_fn: creates the initial value; without it the variable must exist.
+          *init_args: arguments of ``init_fn``.
+          unbox: whether the reference reads and writes the content of the value's boxes.
+          **init_kwargs: keyword arguments of ``init_fn``.
 
         Raises:
-          ScopeCollectionNotFound: the variable is missing, as is its whole collection, and cannot be created.
+          ScopeCollectionNotFound: the whole collection is missing, and the variable cannot be created.
           ScopeVariableNotFoundError: the variable is missing and cannot be created.
-          ValueError: the name is taken.
+          ValueError: the name is already in use.
 
         Example:
           >>> scope = Scope({"state": {}}, mutable=["state"])
@@ -217,16 +217,16 @@ class Scope(Cursor):
 
         Args:
           name: name of the parameter.
-          init_fn: makes the initial value from a key and ``init_args``.
-          *init_args: arguments for ``init_fn`` after the key.
-          unbox: whether to return what lies in the value's boxes.
-          **init_kwargs: keyword arguments for ``init_fn``.
+          init_fn: creates the initial value from a key and ``init_args``.
+          *init_args: arguments of ``init_fn`` after the key.
+          unbox: whether to return the content of the value's boxes.
+          **init_kwargs: keyword arguments of ``init_fn``.
 
         Raises:
-          ScopeCollectionNotFound: there are no parameters at all.
+          ScopeCollectionNotFound: the collection 'params' is missing or empty.
           ScopeParamNotFoundError: the parameter is missing.
-          ScopeParamShapeError: the parameter has another shape than ``init_fn`` makes.
-          ValueError: the name is taken.
+          ScopeParamShapeError: the shape differs from that of the result of ``init_fn``.
+          ValueError: the name is already in use.
 
         Example:
           >>> import jax
@@ -244,9 +244,7 @@ class Scope(Cursor):
                 self._check_shapes(name, params.spec(name), expected)
             value = params[name]
             kind = type(value)
-            if kind is ArrayImpl or issubclass(
-                kind, Tracer
-            ):  # the usual case, at the price of a comparison
+            if kind is ArrayImpl or issubclass(kind, Tracer):  # a plain array has no boxes
                 if expected and value.shape != expected[0]:
                     raise ScopeParamShapeError(name, self.path_text, value.shape, expected[0])
                 return value
@@ -274,7 +272,7 @@ class Scope(Cursor):
                 raise ScopeParamShapeError(name, self.path_text, np.shape(leaf), shape)
 
     def _missing(self, col: str, name: str, make: Callable[[], Any], is_param: bool = False) -> Any:
-        """Raise for a variable that is neither there nor may be made; or, if that is noted, make it all the same."""
+        """Raise for a missing variable of an immutable collection, or create it if an observer asks for that."""
         observer = self.run.observer
         if observer is None or not observer.makes_missing:
             self._raise_not_found(col, name, is_param)
@@ -302,10 +300,10 @@ class Scope(Cursor):
                 raise UnliftedCollectionError(transform, col, name, self.path_text)
             unwrapped = col not in top and (*self.path, name)[0] in top
             raise ScopeCollectionNotFound(col, name, self.path_text, found=top, unwrapped=unwrapped)
-        known = self._collection(col)
+        siblings = self._collection(col)
         if is_param:
-            raise ScopeParamNotFoundError(name, self.path_text, known)
-        raise ScopeVariableNotFoundError(name, col, self.path_text, known)
+            raise ScopeParamNotFoundError(name, self.path_text, siblings)
+        raise ScopeVariableNotFoundError(name, col, self.path_text, siblings)
 
 
 class Variable(Generic[_T]):
@@ -315,7 +313,7 @@ class Variable(Generic[_T]):
       scope: the scope that holds the variable.
       collection: name of the collection.
       name: name of the variable in the scope.
-      unbox: whether `value` is what lies in the boxes (`AxisMetadata`) of the variable, if it has any.
+      unbox: whether `value` is the content of the variable's boxes (`AxisMetadata`), if it has any.
 
     Example:
       >>> import linen_core as nn
@@ -336,7 +334,7 @@ class Variable(Generic[_T]):
 
     @property
     def value(self) -> _T:
-        """The variable's value; writing raises `ModifyScopeVariableError` if the collection is immutable."""
+        """The variable's value. Assignment raises `ModifyScopeVariableError` if the collection is immutable."""
         found = self.scope.get_variable(self.collection, self.name)
         return meta.unbox(found) if self.unbox else found  # type: ignore[no-any-return]
 
@@ -347,7 +345,7 @@ class Variable(Generic[_T]):
         self.scope.put_variable(self.collection, self.name, value)
 
     def _boxed_like_current(self, value: _T) -> _T:
-        """Put the value into the boxes that the variable has now, if both have the same structure."""
+        """Put the value into the current boxes of the variable, if both have the same structure."""
         current = self.scope.get_variable(self.collection, self.name)
         nodes, structure = jax.tree.flatten(current, is_leaf=meta.is_axis_metadata)
         if not any(map(meta.is_axis_metadata, nodes)):
@@ -358,7 +356,7 @@ class Variable(Generic[_T]):
         return meta.replace_boxed(current, value)  # type: ignore[no-any-return]
 
     def is_mutable(self) -> bool:
-        """Tell whether the variable's collection can be written."""
+        """Return whether the variable's collection can be written."""
         return self.scope.is_mutable_collection(self.collection)
 
     def __repr__(self) -> str:
@@ -366,7 +364,7 @@ class Variable(Generic[_T]):
 
 
 def merge(target: dict[str, Any], name: str, value: PyTree) -> None:
-    """Put a value into nested dicts; a mapping is merged into the one that is there."""
+    """Store a value in nested dicts. A mapping is merged into an existing one."""
     current = target.get(name)
     if isinstance(current, dict) and isinstance(value, Mapping):
         for key, item in value.items():

@@ -1,8 +1,8 @@
-"""The shapes an initializer makes, found once and remembered.
+"""The shapes of what an initializer returns, cached.
 
-`param` compares every parameter with what its initializer would make. Evaluating the initializer abstractly costs a
-hundred times more than the comparison. The shapes are remembered for initializers of JAX and Linen, which make the
-same of the same arguments. A user's function may read a global or a list that changes, so it is evaluated each time.
+`param` compares the shape of every parameter with that of its initializer's result. Evaluating the initializer
+abstractly costs a hundred times more than the comparison. The cache covers initializers of JAX and Linen, which are
+pure. A user's function may read a global or a list that changes, and is evaluated each time.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def expected_shapes(
     """Return the shapes of the leaves of ``init_fn(key, *args, **kwargs)``, in flattening order."""
     if not kwargs:
         try:
-            known = _shapes.get((init_fn, args))
+            cached = _shapes.get((init_fn, args))
         except TypeError:  # unhashable
-            known = None
-        if known is not None:
-            return known
+            cached = None
+        if cached is not None:
+            return cached
     try:
         key = fingerprint_initializer(init_fn, args, kwargs)
     except NoFingerprintError:
@@ -52,14 +52,14 @@ def expected_shapes(
         _shapes.clear()
     if not kwargs:
         with contextlib.suppress(TypeError):  # unhashable
-            _shapes[init_fn, args] = shapes  # found without a fingerprint from now on
+            _shapes[init_fn, args] = shapes  # the next lookup needs no fingerprint
     return shapes
 
 
 def fingerprint_initializer(
     init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Hashable:
-    """Return a hashable value that is equal only for an initializer and arguments that make the same of a key.
+    """Return a hashable value that is equal only for initializers that map a key to the same value.
 
     Raises:
       NoFingerprintError: the initializer is not one of JAX or Linen, or an argument may change.
@@ -72,12 +72,12 @@ def fingerprint_initializer(
 
 
 def _evaluate(init_fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Shapes:
-    made = jax.eval_shape(lambda: init_fn(jax.random.key(0), *args, **kwargs))
-    return tuple(np.shape(leaf) for leaf in jax.tree.leaves(made))
+    result = jax.eval_shape(lambda: init_fn(jax.random.key(0), *args, **kwargs))
+    return tuple(np.shape(leaf) for leaf in jax.tree.leaves(result))
 
 
 def _is_fixed(value: Any) -> bool:
-    """Return whether a value is immutable, and code of JAX and Linen as far as it is code."""
+    """Return whether a value is immutable, and any code in it belongs to JAX or Linen."""
     kind = type(value)
     if kind in _PLAIN or isinstance(
         value, np.dtype | jax.sharding.PartitionSpec | jax.sharding.Mesh

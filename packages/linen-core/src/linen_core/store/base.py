@@ -1,4 +1,4 @@
-"""The store protocol: what a variable store must do, and all that follows from it.
+"""The store protocol: the methods that a variable store must have, and those derived from them.
 
 A store holds values at ``(collection, path)``, for example ``("params", ("encoder", "Dense_0", "kernel"))``.
 """
@@ -20,7 +20,7 @@ __all__ = ["StoreCapabilities", "VariableStore", "read_tree"]
 
 @dataclasses.dataclass(frozen=True)
 class StoreCapabilities:
-    """What a store can do. Nothing else decides which tests of the conformance suite apply to it.
+    """The capabilities of a store. They alone decide which tests of the conformance suite apply.
 
     Example:
       >>> StoreCapabilities(writable=True, lazy=False, thread_safe=True).lazy
@@ -40,7 +40,7 @@ class StoreCapabilities:
 class VariableStore(abc.ABC):
     """Holds variables by collection and path, and reads several of them in one call.
 
-    A subclass gives `capabilities`, `collections`, `children`, `spec` and `read`; a writable one also `put`
+    A subclass defines `capabilities`, `collections`, `children`, `spec` and `read`; a writable one also `put`
     and `delete`. A path is a tuple of names; a *leaf* is a stored value, every other path that exists is a
     *node*. A collection is a node, with the path ``()``. Nodes may be empty, and are kept. Prove a new store
     by subclassing `linen_core.testing.StoreTests`.
@@ -66,7 +66,7 @@ class VariableStore(abc.ABC):
     @property
     @abc.abstractmethod
     def capabilities(self) -> StoreCapabilities:
-        """What this store can do."""
+        """The capabilities of the store."""
 
     @abc.abstractmethod
     def collections(self) -> tuple[str, ...]:
@@ -77,12 +77,12 @@ class VariableStore(abc.ABC):
         """Names directly below a node, in the order they were stored; empty for a leaf and an empty node.
 
         Raises:
-          StorePathError: nothing is stored at ``path``, or there is no such collection.
+          StorePathError: nothing is stored at ``path``, or the collection does not exist.
         """
 
     @abc.abstractmethod
     def spec(self, collection: str, path: Path = ()) -> Any:
-        """Describe what lies at a path without reading a value.
+        """Describe the content of a path without reading a value.
 
         Returns:
           For a leaf that is one array its `jax.ShapeDtypeStruct` (with sharding where known); for a leaf that
@@ -131,7 +131,7 @@ class VariableStore(abc.ABC):
         """
         return tuple(_leaf_paths(self.spec(collection, path), path))
 
-    def snapshot(self, filter: CollectionFilter = True) -> dict[str, Any]:  # noqa: A002 - the protocol's word
+    def snapshot(self, filter: CollectionFilter = True) -> dict[str, Any]:  # noqa: A002 - the protocol's name
         """Copy the chosen collections into a plain nested dict, each collection in one batched read.
 
         Empty nodes are kept. The dicts are new; the values are the stored ones.
@@ -157,7 +157,7 @@ class VariableStore(abc.ABC):
         Args:
           collection: name of the collection; it is made if it is missing.
           path: the names that lead to the leaf, at least one.
-          value: an array, or a pytree of arrays that is no mapping: a mapping would be a node.
+          value: an array, or a pytree of arrays other than a mapping, which would be a node.
 
         Raises:
           StoreReadOnlyError: the store is not writable (the default), whatever the path.
@@ -194,8 +194,8 @@ class VariableStore(abc.ABC):
         """
         raise StoreReadOnlyError(type(self).__name__, collection, path)
 
-    def close(self) -> None:  # noqa: B027 - most stores have nothing to let go of
-        """Let go of files and memory. Closing twice is fine."""
+    def close(self) -> None:  # noqa: B027 - most stores hold no resource
+        """Release files and memory. Closing twice is allowed."""
 
     def __enter__(self) -> Self:
         return self
@@ -210,7 +210,7 @@ class VariableStore(abc.ABC):
 
 
 def read_tree(store: VariableStore, collection: str, path: Path = ()) -> Any:
-    """Read all that lies at a path in one batch, into new nested dicts.
+    """Read everything at a path in one batch, into new nested dicts.
 
     Raises:
       StorePathError: nothing is stored at ``path``.

@@ -1,4 +1,4 @@
-"""What `init` and `apply` hand variables back in."""
+"""`default_store`: the type of the collections that `init` and `apply` return."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["default_store"]
 
 
 class default_store:  # noqa: N801 - used like a function
-    """Choose what `init` and `apply` hand back collections in.
+    """Choose the type of the collections that `init` and `apply` return.
 
-    Takes effect at once, for the current thread or asyncio task; as a context manager only until the end of the
-    `with` block.
+    Takes effect immediately, for the current thread or asyncio task. As a context manager it ends with the `with`
+    block.
 
     Args:
-      factory: called with a plain nested dict of collections, returns what is handed back, for example
-        `linen_store.FrozenDict`. None for the plain nested dict itself, which is the default.
+      factory: converts a plain nested dict of collections, for example `linen_store.FrozenDict`. None, the default,
+        returns the plain dict.
 
     Raises:
-      TypeError: ``factory`` cannot be called.
+      TypeError: ``factory`` is not callable.
 
     Example:
       >>> import types, jax, linen_core as nn

@@ -1,4 +1,4 @@
-"""The default store: collections in plain memory, over whatever mapping they came in."""
+"""The default store: collections in memory, in any mapping."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["MemoryStore", "value_spec"]
 class MemoryStore(VariableStore):
     """A store over a nested mapping of variables.
 
-    The mapping is taken as it is, not copied: `read` gives the very objects that lie in it, and `put` and
-    `delete` change it. Writable where the mapping is mutable.
+    The mapping is not copied: `read` returns the objects in it, and `put` and `delete` modify it. The store is
+    writable if the mapping is mutable.
 
     Attributes:
       variables: the mapping.
@@ -62,7 +62,7 @@ class MemoryStore(VariableStore):
             raise StorePathError(collection, path, "a value needs a name inside its collection")
         node: Any = self.variables
         for depth, name in enumerate((collection, *path[:-1])):
-            node = node.setdefault(name, {})  # one step, so that threads share the new node
+            node = node.setdefault(name, {})  # atomic: all threads share the new node
             if not isinstance(node, Mapping):
                 raise StorePathError(collection, path[:depth], "a value, not a node, is there")
         node[path[-1]] = value
@@ -76,7 +76,7 @@ class MemoryStore(VariableStore):
 
     def _find(self, collection: str, path: Path) -> Any:
         if collection not in self.variables:
-            raise StorePathError(collection, path, "there is no such collection")
+            raise StorePathError(collection, path, "the collection does not exist")
         node = self.variables[collection]
         for name in path:
             if not isinstance(node, Mapping) or name not in node:
@@ -91,7 +91,7 @@ class MemoryStore(VariableStore):
 def value_spec(value: PyTree) -> Any:
     """Describe one leaf: a `jax.ShapeDtypeStruct`, or the value's pytree of them.
 
-    A part that is no array (a string, say) stands for itself.
+    Other objects in the pytree, for example strings, are returned unchanged.
 
     Example:
       >>> value_spec({"w": np.zeros((2, 3), np.float32)})

@@ -1,4 +1,4 @@
-"""A store seen as nested mappings: the cursor through which scopes read any store."""
+"""Stores as nested mappings: the interface through which scopes read any store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Variables: TypeAlias = Mapping[str, Any] | VariableStore
 class StoreView(Mapping[str, Any]):
     """One node of a store as a mapping from names to values and further nodes.
 
-    Values are read when they are asked for, never earlier.
+    A value is read when it is looked up.
 
     Example:
       >>> store = nn.MemoryStore({"params": {"dense": {"bias": 1.0}}})
@@ -67,11 +67,11 @@ class StoreView(Mapping[str, Any]):
         return len(self._store.children(self._collection, self._path))
 
     def spec(self, name: str) -> Any:
-        """Describe what lies under a name without reading it."""
+        """Describe the content of a name without reading it."""
         return self._store.spec(self._collection, (*self._path, name))
 
     def snapshot(self) -> dict[str, Any]:
-        """Read all that lies here in one batch, into a nested dict."""
+        """Read the node in one batch, into a nested dict."""
         is_read = self._store.capabilities.lazy and self._store.leaves(self._collection, self._path)
         if is_read and tracing():
             raise LazyStoreTracedError(type(self._store).__name__, self._collection, self._path)
@@ -87,7 +87,7 @@ def as_store(variables: object) -> VariableStore:
     """Return variables as a store.
 
     Args:
-      variables: a store, which is returned as it is, or a mapping of collections, which is not copied.
+      variables: a store, which is returned unchanged, or a mapping of collections, which is not copied.
 
     Raises:
       ApplyScopeInvalidVariablesTypeError: ``variables`` is neither.
@@ -104,7 +104,7 @@ def as_store(variables: object) -> VariableStore:
 
 
 def snapshot_mapping(node: PyTree) -> Any:
-    """Copy nested mappings into plain dicts; the values are not copied. A view is read in one batch."""
+    """Copy nested mappings into plain dicts that share the values. A view is read in one batch."""
     if isinstance(node, StoreView):
         return node.snapshot()
     if isinstance(node, Mapping):
@@ -113,7 +113,7 @@ def snapshot_mapping(node: PyTree) -> Any:
 
 
 def readable(variables: object) -> Mapping[str, Any]:
-    """Return variables as a mapping of collections: themselves, or a view of each collection of a store."""
+    """Return variables as a mapping of collections; those of a store become views."""
     if isinstance(variables, Mapping):
         return variables
     if isinstance(variables, VariableStore):
@@ -123,7 +123,7 @@ def readable(variables: object) -> Mapping[str, Any]:
 
 
 def working_copy(variables: Mapping[str, Any], mutable: CollectionFilter) -> dict[str, Any]:
-    """Return the collections for one run: mutable ones copied into nested dicts, the others as they are."""
+    """Return the collections for one run: mutable ones are copied into nested dicts."""
     if mutable is False:
         return dict(variables)
     return {
