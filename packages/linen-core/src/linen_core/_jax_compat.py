@@ -21,6 +21,7 @@ from jax._src.interpreters import pxla
 from jax._src.interpreters.partial_eval import DynamicJaxprTrace
 from jax._src.random import core as random_core
 from jax._src.random import prng
+from jax._src.random.threefry2x32 import threefry2x32_p, threefry_prng_impl
 from jax.interpreters import partial_eval
 
 from linen_core.typing import Array, PyTree
@@ -29,18 +30,26 @@ __all__ = [
     "INLINE",
     "ArrayImpl",
     "ExtendedDType",
+    "Literal",
+    "Trace",
     "Tracer",
     "UnknownValueError",
+    "Var",
     "api_boundary",
-    "closed_jaxpr_for",
-    "evaluate_apart",
+    "bits_at",
+    "config_value",
     "fold_in",
     "has_legacy_mesh",
     "hide_frames_of",
+    "is_eager",
     "is_staging",
+    "is_threefry_key",
     "is_traced_since",
     "named_scope",
+    "new_equation",
     "partial_evaluate",
+    "remove_unused",
+    "set_current_trace",
     "show_frames_of",
     "trace_context",
     "tracing",
@@ -49,6 +58,18 @@ __all__ = [
 ]
 
 Tracer = jax.core.Tracer
+
+Trace: Any = core.Trace
+"""Base of the objects that JAX calls for each operation."""
+
+Var: Any = core.Var
+"""A variable of an equation."""
+
+Literal: Any = core.Literal
+"""A constant in an equation."""
+
+set_current_trace: Any = core.set_current_trace
+"""Context manager: operations go to a trace."""
 
 INLINE: Any = jax.Inline.JAX_EARLY if hasattr(jax, "Inline") else True
 """`inline=` of `jax.jit`: leave the operations in the program that calls, and no call. JAX 0.11 split `True` in two."""
@@ -109,6 +130,58 @@ def is_staging() -> bool:
             return True
         trace = getattr(trace, "parent_trace", None)
     return False
+
+
+def new_equation(
+    inputs: list[Any], outputs: list[Any], primitive: Any, params: dict[str, Any]
+) -> Any:
+    """Record an operation without side effects, and the configuration under which it was called."""
+    return core.new_jaxpr_eqn(inputs, outputs, primitive, params, core.no_effects)
+
+
+def remove_unused(used_outputs: list[bool], equation: Any) -> tuple[list[bool], Any]:
+    """Return which inputs the used outputs of an equation need, and the equation without the unused outputs."""
+    everything = [True] * len(equation.invars), equation
+    rule = internal_partial_eval.dce_rules.get(equation.primitive)
+    if rule is None:
+        return everything
+    try:
+        return rule(used_outputs, equation)
+    except AssertionError:  # JAX's rule for `jax.checkpoint` fails for keyword arguments
+        return everything
+
+
+def config_value(name: str) -> Any:
+    """Return a setting of `jax.config`, as it is in this thread and context."""
+    return getattr(jax.config, name)
+
+
+def is_threefry_key(dtype: Any) -> bool:
+    """Return whether a dtype is that of JAX's default keys, with bits that depend on the key and the index only."""
+    is_default = dtype == prng.KeyTy(threefry_prng_impl)
+    return bool(is_default and config_value("jax_threefry_partitionable"))
+
+
+def bits_at(key: jax.Array, bit_width: int, high: Array, low: Array) -> Array:
+    """Compute the random bits of some elements, as `jax.random.bits` does for all elements of an array.
+
+    Args:
+      key: one threefry key.
+      bit_width: 8, 16, 32 or 64.
+      high: upper 32 bits of the elements' flat indices.
+      low: lower 32 bits of the flat indices.
+    """
+    words = [jnp.broadcast_to(word, low.shape) for word in prng.random_unwrap(key)]
+    first, second = threefry2x32_p.bind(*words, high, low)
+    dtype = prng.UINT_DTYPES[bit_width]
+    if bit_width == 64:
+        return jax.lax.shift_left(first.astype(dtype), np.asarray(32, dtype)) | second.astype(dtype)
+    return (first ^ second).astype(dtype)
+
+
+def is_eager(trace: object) -> bool:
+    """Return whether a trace runs operations immediately, outside JAX transforms."""
+    return isinstance(trace, core.EvalTrace)
 
 
 def has_legacy_mesh() -> bool:
@@ -175,73 +248,6 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
         return jax.tree.unflatten(out_tree(), values)
 
     return wrapper
-
-
-def closed_jaxpr_for(
-    fun: Callable[..., list[Any]], *args: PyTree
-) -> tuple[Callable[[list[Any]], list[Any]], list[bool]]:
-    """Trace a function, and keep only what its results need.
-
-    Args:
-      fun: a function that returns a list of arrays.
-      *args: its arguments; arrays or `jax.ShapeDtypeStruct`, or pytrees of them.
-
-    Returns:
-      A function of the leaves of the first argument that computes the results, and for each leaf of all arguments
-      whether the results depend on it.
-    """
-    closed = jax.make_jaxpr(fun)(*args)
-    jaxpr = internal_partial_eval.convert_constvars_jaxpr(closed.jaxpr)
-    pruned, used = internal_partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
-    count = len(closed.consts)
-
-    def compute(leaves: list[Any]) -> list[Any]:
-        given = [*closed.consts, *leaves, *[None] * len(used)]
-        needed = [value for value, is_used in zip(given, used, strict=False) if is_used]
-        return core.eval_jaxpr(pruned, (), *needed)
-
-    return compute, list(used[count:])
-
-
-def evaluate_apart(fun: Callable[..., Any], *args: PyTree, minus_zero: Array) -> Any:
-    """Call a function so that a compiler rounds after each operation, as if they were run one by one.
-
-    What the function itself has under `jax.jit` is one operation.
-
-    Args:
-      fun: the function.
-      args: its arguments.
-      minus_zero: -0.0 in float32, as an array whose value the compiler does not know.
-    """
-    closed, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
-    known: dict[Any, Any] = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
-    known.update(zip(closed.jaxpr.invars, jax.tree.leaves(args), strict=True))
-
-    def read(atom: core.Atom) -> Any:
-        if not isinstance(atom, core.Literal):
-            return known[atom]
-        aval: Any = atom.aval
-        value = jnp.asarray(atom.val, aval.dtype)
-        return jax.lax.optimization_barrier(value)  # what is known may be computed otherwise
-
-    for equation in closed.jaxpr.eqns:
-        params = equation.primitive.get_bind_params(equation.params)
-        with equation.ctx.manager:
-            made = equation.primitive.bind(*map(read, equation.invars), **params)
-        results = made if equation.primitive.multiple_results else [made]
-        for variable, value in zip(equation.outvars, results, strict=True):
-            known[variable] = _rounded(value, minus_zero)
-    return jax.tree.unflatten(jax.tree.structure(shapes), map(read, closed.jaxpr.outvars))
-
-
-def _rounded(value: Array, minus_zero: Array) -> Any:
-    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return value
-    if value.dtype in (jnp.float32, jnp.float64):
-        # no barrier keeps a processor from multiplying and adding in one step, without rounding in between; to add
-        # -0.0 changes no number, and makes the product one that is rounded
-        value = value + minus_zero.astype(value.dtype)
-    return jax.lax.optimization_barrier(value)
 
 
 def unknown_like(value: Array, drop_leading_axis: bool = False) -> Any:

@@ -16,6 +16,7 @@ from linen_core.module.fields import make_dataclass
 from linen_core.module.functional import (
     ALL_BUT_INTERMEDIATES,
     CaptureFilter,
+    initialize,
     resolve_method,
     run_with,
 )
@@ -28,9 +29,7 @@ from linen_core.module.state import (
     _UnspecifiedParent,
 )
 from linen_core.module.wrapping import checked_on_instance, wrap_attributes
-from linen_core.scope.cursor import RunObserver
-from linen_core.scope.deferred import make_lazily
-from linen_core.scope.functional import INITIALIZING, as_streams, bind
+from linen_core.scope.functional import as_streams, bind
 from linen_core.scope.scope import Scope
 from linen_core.store.view import Variables
 from linen_core.typing import PRNGKey, RNGSequences
@@ -375,16 +374,14 @@ class Module(ModuleInspection):
           >>> y.shape, variables["params"]["kernel"].shape
           ((1, 2), (3, 2))
         """
-        return run_with(  # type: ignore[no-any-return]
+        return initialize(  # type: ignore[no-any-return]
             resolve_method(self, method),
             self,
-            {},
             args,
             kwargs,
-            rngs=as_streams(rngs, type(self).__name__),
-            mutable=mutable,
-            capture_intermediates=capture_intermediates,
-            flags=INITIALIZING,
+            as_streams(rngs, type(self).__name__),
+            mutable,
+            capture_intermediates,
         )
 
     @checked_on_instance
@@ -405,15 +402,16 @@ class Module(ModuleInspection):
           >>> jax.tree.map(jnp.shape, variables)
           {'params': {'bias': (2,), 'kernel': (3, 2)}}
         """
-        _, variables = self.init_with_output(
-            rngs,
-            *args,
-            method=method,
-            mutable=mutable,
-            capture_intermediates=capture_intermediates,
-            **kwargs,
+        return initialize(
+            resolve_method(self, method),
+            self,
+            args,
+            kwargs,
+            as_streams(rngs, type(self).__name__),
+            mutable,
+            capture_intermediates,
+            with_output=False,
         )
-        return variables
 
     @checked_on_instance
     def lazy_init(
@@ -443,20 +441,16 @@ class Module(ModuleInspection):
           >>> nn.Dense(2).lazy_init(jax.random.key(0), x)["params"]["kernel"].shape
           (3, 2)
         """
-        fn = resolve_method(self, method)
-
-        def run(
-            observer: RunObserver | None,
-            streams: Mapping[str, Any] | None,
-            args: tuple[Any, ...],
-            kwargs: dict[str, Any],
-        ) -> Any:
-            _, made = run_with(
-                fn, self, {}, args, kwargs, streams, mutable, False, INITIALIZING, observer
-            )
-            return made
-
-        return make_lazily(run, as_streams(rngs, type(self).__name__), args, kwargs)
+        return initialize(
+            resolve_method(self, method),
+            self,
+            args,
+            kwargs,
+            as_streams(rngs, type(self).__name__),
+            mutable,
+            with_output=False,
+            is_lazy=True,
+        )
 
     def _streams(self, rngs: PRNGKey | RNGSequences | None) -> Mapping[str, Any] | None:
         return None if rngs is None else as_streams(rngs, type(self).__name__)

@@ -7,18 +7,19 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from linen_core._context import context_var
+from linen_core._context import context_var, replaced_context
 from linen_core._jax_compat import api_boundary
 from linen_core.errors import ApplyModuleInvalidMethodError
 from linen_core.filters import CollectionFilter, DenyList, union_filters
 from linen_core.module.state import ModuleBase
 from linen_core.scope.cursor import RunObserver
+from linen_core.scope.deferred import can_defer, run_deferred
 from linen_core.scope.functional import INITIALIZING, as_streams, run_in_scope
 from linen_core.scope.scope import Scope
 from linen_core.store.view import Variables
 from linen_core.typing import PRNGKey, RNGSequences
 
-__all__ = ["apply", "init", "init_with_output", "resolve_method", "run_with"]
+__all__ = ["apply", "init", "init_with_output", "initialize", "resolve_method", "run_with"]
 
 CaptureFilter = bool | Callable[[Any, str], bool]
 ALL_BUT_INTERMEDIATES = DenyList("intermediates")
@@ -97,9 +98,7 @@ def init_with_output(
     @functools.wraps(fn)
     def init_fn(rngs: PRNGKey | RNGSequences, *args: object, **kwargs: object) -> Any:
         streams = as_streams(rngs, "init")
-        return run_with(
-            fn, module, {}, args, kwargs, streams, mutable, capture_intermediates, INITIALIZING
-        )
+        return initialize(fn, module, args, kwargs, streams, mutable, capture_intermediates)
 
     return init_fn
 
@@ -123,13 +122,63 @@ def init(
       >>> jax.tree.map(jax.numpy.shape, init_fn(jax.random.key(0), jax.numpy.ones((1, 3))))
       {'params': {'bias': (2,), 'kernel': (3, 2)}}
     """
-    run = init_with_output(fn, module, mutable, capture_intermediates)
 
+    @api_boundary
     @functools.wraps(fn)
-    def init_wrapper(*args: object, **kwargs: object) -> Any:
-        return run(*args, **kwargs)[1]
+    def init_wrapper(rngs: PRNGKey | RNGSequences, *args: object, **kwargs: object) -> Any:
+        streams = as_streams(rngs, "init")
+        run = functools.partial(initialize, fn, module, args, kwargs, streams)
+        return run(mutable, capture_intermediates, with_output=False)
 
     return init_wrapper
+
+
+def initialize(
+    fn: Callable[..., Any],
+    module: ModuleBase,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    streams: Mapping[str, Any],
+    mutable: CollectionFilter,
+    capture_intermediates: CaptureFilter = False,
+    *,
+    with_output: bool = True,
+    is_lazy: bool = False,
+) -> Any:
+    """Run ``fn`` with a module that creates its variables, and compute only what is returned.
+
+    Args:
+      fn: a function whose first argument is the module.
+      module: the module.
+      args: its arguments.
+      kwargs: its keyword arguments.
+      streams: a key for each RNG stream.
+      mutable: the collections that are created.
+      capture_intermediates: as for `apply`.
+      with_output: whether to return the output of ``fn`` too, before the variables.
+      is_lazy: whether arguments may be `jax.ShapeDtypeStruct`, and variables are created in their shardings.
+    """
+
+    def run(*args: object, **kwargs: object) -> Any:
+        result = run_with(
+            fn, module, {}, args, kwargs, streams, mutable, capture_intermediates, INITIALIZING
+        )
+        if with_output:
+            return result
+        _, variables = result
+        return variables
+
+    if not (is_lazy or can_defer()):
+        return run(*args, **kwargs)
+    factory = context_var.get().store_factory
+    with replaced_context(store_factory=None):
+        if is_lazy:
+            result = run_deferred(run, args, kwargs, is_placed=True)
+        else:
+            result = run_deferred(lambda: run(*args, **kwargs), (), {})
+    if factory is None or mutable is False:
+        return result
+    return (result[0], factory(result[1])) if with_output else factory(result)
 
 
 def run_with(

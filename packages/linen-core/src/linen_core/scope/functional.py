@@ -10,16 +10,15 @@ from typing import Any
 import jax
 
 from linen_core._context import context_var
-from linen_core._jax_compat import UnknownValueError, partial_evaluate
 from linen_core.errors import (
     ApplyScopeInvalidVariablesStructureError,
     ApplyScopeInvalidVariablesTypeError,
     InvalidRngError,
-    LazyInitError,
 )
 from linen_core.filters import CollectionFilter
 from linen_core.rng import is_valid_rng, is_valid_rngs
 from linen_core.scope.cursor import RunObserver
+from linen_core.scope.deferred import run_deferred
 from linen_core.scope.scope import Scope
 from linen_core.store.view import Variables, readable, working_copy
 from linen_core.typing import PRNGKey, RNGSequences
@@ -31,7 +30,6 @@ __all__ = [
     "bind",
     "hand_back",
     "init",
-    "lazily",
     "lazy_init",
     "run_in_scope",
 ]
@@ -224,24 +222,6 @@ def init(
     return wrapper
 
 
-def lazily(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Evaluate only what does not depend on arguments given as `jax.ShapeDtypeStruct`.
-
-    Raises:
-      LazyInitError: from the returned function, when a result does depend on one.
-    """
-    evaluate = partial_evaluate(fn)
-
-    @functools.wraps(fn)
-    def wrapper(*args: object, **kwargs: object) -> Any:
-        try:
-            return evaluate(*args, **kwargs)
-        except UnknownValueError as error:
-            raise LazyInitError(error.aval) from None
-
-    return wrapper
-
-
 def lazy_init(
     fn: Callable[..., Any], mutable: CollectionFilter = True, flags: Mapping[str, Any] | None = None
 ) -> Callable[..., Any]:
@@ -261,4 +241,9 @@ def lazy_init(
       {'params': {'w': Array([1., 1.], dtype=float32)}}
     """
     run = init(fn, mutable, flags)
-    return lazily(lambda *args, **kwargs: run(*args, **kwargs)[1])
+
+    @functools.wraps(fn)
+    def wrapper(rngs: PRNGKey | RNGSequences, *args: object, **kwargs: object) -> Any:
+        return run_deferred(lambda *args, **kwargs: run(rngs, *args, **kwargs)[1], args, kwargs)
+
+    return wrapper

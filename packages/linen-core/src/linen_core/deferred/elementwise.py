@@ -1,0 +1,421 @@
+"""Programs that compute any element of an array without the others.
+
+The random bits of element i of an array depend only on the key and i (JAX's default threefry with partitionable
+bits). An initializer that applies elementwise operations to random bits is therefore a function of the key, i and some
+scalars, for every shape. `elementwise_program` extracts this function from recorded equations. Initializers that differ
+in shape, key and scale have equal programs: one compilation serves them all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linen_core._jax_compat import Literal, bits_at, is_threefry_key
+from linen_core.typing import Array
+
+__all__ = ["Elementwise", "Program", "elementwise_program"]
+
+_ELEMENTWISE = frozenset(
+    [
+        "abs",
+        "add",
+        "and",
+        "bitcast_convert_type",
+        "ceil",
+        "clamp",
+        "convert_element_type",
+        "copy",
+        "copy_p",
+        "cos",
+        "div",
+        "eq",
+        "erf",
+        "erf_inv",
+        "exp",
+        "exp2",
+        "expm1",
+        "floor",
+        "ge",
+        "gt",
+        "integer_pow",
+        "is_finite",
+        "le",
+        "log",
+        "log1p",
+        "logistic",
+        "lt",
+        "max",
+        "min",
+        "mul",
+        "ne",
+        "neg",
+        "nextafter",
+        "not",
+        "or",
+        "pow",
+        "rem",
+        "round",
+        "rsqrt",
+        "select_n",
+        "shift_left",
+        "shift_right_arithmetic",
+        "shift_right_logical",
+        "sign",
+        "sin",
+        "sqrt",
+        "square",
+        "stop_gradient",
+        "sub",
+        "tan",
+        "tanh",
+        "xor",
+    ]
+)
+_CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "checkpoint": "jaxpr",
+    "remat2": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+}
+_SAME_ORDER = ("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "sharding_constraint")
+_MAX_UNIFORM = 64
+"""Elements of the largest value that may be part of a program without being computed elementwise, such as a key."""
+
+
+class _NotElementwiseError(Exception):
+    """An operation needs more than one element of an array."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """One operation on numbered slots. It is full if it runs once for each index."""
+
+    primitive: Any
+    params: tuple[tuple[str, Any], ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    is_full: bool
+    is_rounded: bool
+    """Whether eager JAX rounds the result to memory: it is the result of an operation that the user's code called."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A function of scalars and an element's index. Programs are equal if they run the same operations.
+
+    Attributes:
+      steps: the operations.
+      constants: slot and value of the constants inside compiled functions, as bytes.
+      arguments: slots of the arguments.
+      result: slot of the result.
+      is_random: whether the result depends on the index.
+    """
+
+    steps: tuple[_Step, ...]
+    constants: tuple[tuple[int, bytes, str], ...]
+    arguments: tuple[int, ...]
+    result: int
+    is_random: bool
+
+    def multiplies_twice(self) -> bool:
+        """Return whether an elementwise product is multiplied again."""
+        products = {
+            out
+            for step in self.steps
+            if step.is_full and step.primitive is not None and step.primitive.name == "mul"
+            for out in step.outputs
+        }
+        for step in self.steps:
+            if step.primitive is None and products.intersection(step.inputs):
+                products.update(step.outputs)
+        return any(
+            step.is_full
+            and step.primitive is not None
+            and step.primitive.name == "mul"
+            and bool(products.intersection(step.inputs))
+            for step in self.steps
+        )
+
+    def run(self, arguments: Sequence[Any], high: Array, low: Array, minus_zero: Array) -> Array:
+        """Compute the elements at some indices.
+
+        Args:
+          arguments: the scalars.
+          high: upper 32 bits of the indices, of shape (n,).
+          low: lower 32 bits of the indices, of shape (n,).
+          minus_zero: -0.0 in float32, as an array whose value the compiler does not know.
+
+        Returns:
+          The elements, of shape (n,).
+        """
+        slots: dict[int, Any] = dict(zip(self.arguments, arguments, strict=True))
+        for slot, data, dtype in self.constants:
+            slots[slot] = jnp.asarray(np.frombuffer(data, jnp.dtype(dtype))[0])
+        for step in self.steps:
+            inputs = [slots[slot] for slot in step.inputs]
+            if step.primitive is None:
+                outputs = inputs
+            elif step.is_full and step.primitive.name == "random_bits":
+                outputs = [bits_at(inputs[0], dict(step.params)["bit_width"], high, low)]
+            else:
+                if step.is_full:
+                    inputs = [jnp.broadcast_to(jnp.ravel(value), low.shape) for value in inputs]
+                outputs = step.primitive.bind(*inputs, **dict(step.params))
+                outputs = outputs if step.primitive.multiple_results else [outputs]
+            if step.is_rounded:
+                outputs = [_rounded(value, minus_zero) for value in outputs]
+            slots.update(zip(step.outputs, outputs, strict=True))
+        return jnp.broadcast_to(jnp.ravel(slots[self.result]), low.shape)
+
+
+def _rounded(value: Array, minus_zero: Array) -> Any:
+    """Keep the compiler from fusing an operation with the next one where eager JAX runs two."""
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return value
+    if value.dtype in (jnp.float32, jnp.float64):
+        # A barrier does not stop a processor from multiplying and adding without rounding in between. Adding -0.0
+        # changes no number, and takes the place of the addition.
+        value = value + minus_zero.astype(value.dtype)
+    elif jnp.issubdtype(value.dtype, jnp.floating):
+        # Compilers compute 16-bit floats in 32 bits, and skip the rounding between two operations unless something
+        # needs the 16 bits.
+        unsigned = jnp.dtype(f"uint{8 * value.dtype.itemsize}")
+        nothing = jax.lax.bitcast_convert_type(minus_zero, jnp.uint32) << 1
+        bits = jax.lax.bitcast_convert_type(value, unsigned) | nothing.astype(unsigned)
+        value = jax.lax.bitcast_convert_type(bits, value.dtype)
+    return jax.lax.optimization_barrier(value)
+
+
+@dataclasses.dataclass
+class Elementwise:
+    """An array as a program and its arguments."""
+
+    program: Program
+    arguments: list[Any]
+    shape: tuple[int, ...]
+    dtype: Any
+    sharding: Any
+    """The sharding that the last `with_sharding_constraint` asks for; None without one."""
+
+    def compiled_key(self) -> Any:
+        """Return a value that is equal for arrays that one compiled loop can compute.
+
+        XLA multiplies two constants first: x * c1 * c2 is rounded as x * (c1 * c2). In a program with such a product
+        the scale must be a constant, or the bits would differ from those of `jax.jit` of the initializer.
+        """
+        scales = [
+            value.item()
+            for value in self.arguments
+            if isinstance(value, np.ndarray) and jnp.issubdtype(value.dtype, np.inexact)
+        ]
+        return self.program, tuple(scales) if self.program.multiplies_twice() else ()
+
+
+def elementwise_program(
+    result: Any, producers: Mapping[Any, Any], values: Mapping[Any, Any]
+) -> Elementwise | None:
+    """Extract the elementwise program of a variable from recorded equations.
+
+    Args:
+      result: the variable.
+      producers: the equation that computes each variable.
+      values: the known values.
+
+    Returns:
+      The program, or None if some operation is not elementwise.
+    """
+    aval = result.aval
+    if math.prod(aval.shape) <= 1 or aval.weak_type or not jnp.issubdtype(aval.dtype, np.number):
+        return None
+    if not all(isinstance(size, int) for size in aval.shape):
+        return None
+    try:
+        return _Extraction(math.prod(aval.shape), producers, values).of(result)
+    except (_NotElementwiseError, TypeError):  # TypeError: parameters that cannot be hashed
+        return None
+
+
+@dataclasses.dataclass
+class _Slot:
+    number: int
+    is_full: bool
+
+
+class _Extraction:
+    """Translates equations into steps.
+
+    A value is *full* if it has one element for each index. Any other value is *uniform*: it is small, and computed
+    unchanged.
+    """
+
+    def __init__(self, size: int, producers: Mapping[Any, Any], values: Mapping[Any, Any]) -> None:
+        self._size = size
+        self._producers = producers
+        self._values = values
+        self._slots: dict[Any, _Slot] = {}
+        self._steps: list[_Step] = []
+        self._constants: list[tuple[int, bytes, str]] = []
+        self._arguments: list[tuple[int, Any]] = []
+        self._count = 0
+        self._sharding: Any = None
+
+    def of(self, result: Any) -> Elementwise:
+        slot = self._top_level(result)
+        if not slot.is_full:
+            raise _NotElementwiseError
+        is_random = any(step.is_full for step in self._steps)
+        program = Program(
+            tuple(self._steps),
+            tuple(self._constants),
+            tuple(number for number, _ in self._arguments),
+            slot.number,
+            is_random,
+        )
+        program_hash = hash(program)
+        del program_hash  # raises a TypeError here rather than later
+        arguments = [value for _, value in self._arguments]
+        aval = result.aval
+        return Elementwise(program, arguments, aval.shape, aval.dtype, self._sharding)
+
+    def _new(self, is_full: bool) -> _Slot:
+        self._count += 1
+        return _Slot(self._count, is_full)
+
+    def _top_level(self, result: Any) -> _Slot:
+        """Translate the equations that lead to a variable, without recursion: chains may be long."""
+        pending = [result]
+        while pending:
+            variable = pending[-1]
+            if variable in self._slots:
+                pending.pop()
+            elif variable in self._values:
+                self._slots[variable] = self._argument(variable, self._values[variable])
+            elif variable not in self._producers:
+                raise _NotElementwiseError
+            else:
+                equation = self._producers[variable]
+                missing = [var for var in equation.invars if var not in self._slots]
+                if missing:
+                    pending += missing
+                else:
+                    self._translate(equation, self._slots, is_rounded=True)
+        return self._slots[result]
+
+    def _argument(self, variable: Any, value: Any) -> _Slot:
+        if math.prod(variable.aval.shape) > _MAX_UNIFORM:
+            raise _NotElementwiseError
+        slot = self._new(is_full=False)
+        if not isinstance(value, jax.Array):
+            value = np.asarray(value, variable.aval.dtype)
+        self._arguments.append((slot.number, value))
+        return slot
+
+    def _translate(self, equation: Any, slots: dict[Any, _Slot], *, is_rounded: bool) -> None:
+        name = equation.primitive.name
+        inputs = [self._read(atom, slots) for atom in equation.invars]
+        if name in _CALLS:
+            self._inline(equation, inputs, slots)
+            if is_rounded:
+                results = [slots[var] for var in equation.outvars]
+                numbers = tuple(slot.number for slot in results)
+                outputs = [self._new(slot.is_full) for slot in results]
+                self._add(None, {}, numbers, outputs, is_rounded=True)
+                slots.update(zip(equation.outvars, outputs, strict=True))
+            return
+        slots.update(
+            zip(equation.outvars, self._outputs(equation, inputs, is_rounded), strict=True)
+        )
+
+    def _outputs(self, equation: Any, inputs: list[_Slot], is_rounded: bool) -> list[_Slot]:
+        name, params = equation.primitive.name, equation.params
+        numbers = tuple(slot.number for slot in inputs)
+        sizes = [math.prod(var.aval.shape) for var in equation.outvars]
+        if name == "random_bits" and math.prod(params["shape"]) == self._size:
+            if equation.invars[0].aval.shape or not is_threefry_key(equation.invars[0].aval.dtype):
+                raise _NotElementwiseError
+            outputs = [self._new(is_full=True)]
+            self._add(
+                equation.primitive,
+                {"bit_width": params["bit_width"]},
+                numbers,
+                outputs,
+                is_rounded,
+                full=True,
+            )
+            return outputs
+        is_full = any(slot.is_full for slot in inputs)
+        is_spread = math.prod(equation.invars[0].aval.shape) == 1 and sizes == [self._size]
+        if name in _SAME_ORDER and (is_full or is_spread):
+            return [self._same_order(equation, inputs[0], sizes[0])]
+        if not is_full:
+            if max(sizes) > _MAX_UNIFORM:
+                raise _NotElementwiseError
+            outputs = [self._new(is_full=False) for _ in sizes]
+            self._add(equation.primitive, params, numbers, outputs, is_rounded)
+            return outputs
+        for atom, slot in zip(equation.invars, inputs, strict=True):
+            if not slot.is_full and math.prod(atom.aval.shape) != 1:
+                raise _NotElementwiseError
+        if name not in _ELEMENTWISE or sizes != [self._size]:
+            raise _NotElementwiseError
+        outputs = [self._new(is_full=True)]
+        self._add(equation.primitive, params, numbers, outputs, is_rounded, full=True)
+        return outputs
+
+    def _same_order(self, equation: Any, slot: _Slot, size: int) -> _Slot:
+        """Return the slot of an operation that keeps the values and their order, for example a reshape."""
+        if equation.params.get("dimensions") is not None and equation.primitive.name == "reshape":
+            raise _NotElementwiseError
+        if slot.is_full and size != self._size:
+            raise _NotElementwiseError
+        if equation.primitive.name == "broadcast_in_dim" and slot.is_full:
+            raise _NotElementwiseError  # it may insert an axis of size one, but also transpose
+        if equation.primitive.name == "sharding_constraint":
+            self._sharding = equation.params["sharding"]
+        return _Slot(slot.number, slot.is_full or size == self._size)
+
+    def _inline(self, equation: Any, inputs: list[_Slot], slots: dict[Any, _Slot]) -> None:
+        jaxpr = equation.params[_CALLS[equation.primitive.name]]
+        consts = getattr(jaxpr, "consts", ())
+        jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+        if len(consts) or jaxpr.constvars:
+            raise _NotElementwiseError
+        inner = dict(zip(jaxpr.invars, inputs, strict=True))
+        for nested in jaxpr.eqns:
+            self._translate(nested, inner, is_rounded=False)
+        for outer, atom in zip(equation.outvars, jaxpr.outvars, strict=True):
+            slots[outer] = self._read(atom, inner)
+
+    def _read(self, atom: Any, slots: Mapping[Any, _Slot]) -> _Slot:
+        if not isinstance(atom, Literal):
+            return slots[atom]
+        slot = self._new(is_full=False)
+        value = np.asarray(atom.val, atom.aval.dtype)
+        if value.shape:
+            raise _NotElementwiseError
+        self._constants.append((slot.number, value.tobytes(), value.dtype.name))
+        return slot
+
+    def _add(
+        self,
+        primitive: Any,
+        params: Mapping[str, Any],
+        inputs: tuple[int, ...],
+        outputs: list[_Slot],
+        is_rounded: bool,
+        *,
+        full: bool = False,
+    ) -> None:
+        frozen = tuple(sorted(params.items()))
+        numbers = tuple(slot.number for slot in outputs)
+        self._steps.append(_Step(primitive, frozen, inputs, numbers, full, is_rounded))
