@@ -10,7 +10,7 @@ from flax import linen
 from jax import lax
 
 import linen_core as nn
-from linen_summary.summarizing import table_of_call
+from linen_summary.table.summarize import table_of_call
 from parity._programs import collect
 
 RNGS = {name: jax.random.key(i) for i, name in enumerate(("params", "dropout"))}
@@ -20,7 +20,7 @@ model = collect(MODELS)
 
 
 def our_numbers(module, *args):
-    options = {"depth": None, "show_repeated": True, "every_turn": False}
+    options = {"depth": None, "show_repeated": True, "every_iteration": False}
     table = table_of_call(module, RNGS, args, {}, measures=("flops", "vjp_flops"), **options)
     assert not any(row.unknown for row in table)
     return [(row.path, row.flops, row.vjp_flops) for row in table]

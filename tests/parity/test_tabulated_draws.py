@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import linen_core as nn
 from linen_summary import bars, summarize, treemap
-from linen_summary.summarizing import table_of_call
+from linen_summary.table.summarize import table_of_call
 from parity._compare import parity_settings
 
 RNGS = {name: jax.random.key(i) for i, name in enumerate(("params", "dropout"))}
@@ -83,7 +83,7 @@ def flax_numbers(plan):
 
 def one_turn(model):
     """The numbers that `tabulate` shows."""
-    options = {"depth": None, "show_repeated": False, "every_turn": False}
+    options = {"depth": None, "show_repeated": False, "every_iteration": False}
     return table_of_call(model, RNGS, (X,), {}, measures=("flops", "vjp_flops"), **options)
 
 
