@@ -45,7 +45,7 @@ COMMANDS = [
     ),
     (
         errors.TargetTypeError,
-        "expected a subclass of linen_core.Module, a module or a function that makes one. Name it as "
+        "expected a subclass of linen_core.Module, a module or a function that returns one. Name it as "
         "package.module:Name.",
         ("builtins:dict",),
         READY,
@@ -94,19 +94,19 @@ COMMANDS = [
     ),
     (
         errors.UnusedOptionsError,
-        "found a module. Leave out what is for a checkpoint.",
+        "found a module, expected a checkpoint. Leave out these options.",
         (*READY, "--kind", "npz"),
         READY,
     ),
     (
         errors.UnusedOptionsError,
-        "found a checkpoint. Leave out what is for a module, which is named as package.module:Name.",
+        "found a checkpoint, expected a module, named package.module:Name. Leave out these options.",
         ("saved", "--flops"),
         ("saved",),
     ),
     (
         errors.StoreTargetError,
-        "A model is named as package.module:Name.",
+        "Name a model as package.module:Name.",
         ("made_up.ready", *READY[1:]),
         READY,
     ),
@@ -168,7 +168,7 @@ def test_a_backend_without_cost_analysis(monkeypatch):
         flops, note = note_or_flops()
         assert flops is None
         assert str(errors.UnknownCostError("cpu")) in note
-        assert "Set JAX_PLATFORMS=cpu to count them on the CPU's." in note
+        assert "Set JAX_PLATFORMS=cpu to count them on the CPU backend." in note
     assert jax.default_backend() == "cpu"  # as the advice says, and the tests are run
     assert note_or_flops()[0] > 0
 

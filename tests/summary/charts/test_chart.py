@@ -13,8 +13,7 @@ from rich.console import Console
 
 import linen_core as nn
 from linen_summary import bars, summarize, tabulate_store, treemap
-from linen_summary.charts.rectangles import Box, divide
-from linen_summary.charts.svg import tiles
+from linen_summary.charts.rectangles import Box, divide, tiles
 from linen_summary.errors import UnknownMeasureError
 
 KEY = jax.random.key(0)
@@ -200,6 +199,6 @@ def test_measure_that_the_table_does_not_have(table):
     with pytest.raises(UnknownMeasureError) as caught:
         treemap(table, "vjp_flops")
     assert str(caught.value) == (
-        "Cannot draw 'vjp_flops': found in the table are size, bytes, flops, macs. Choose one of them, or ask "
-        "`summarize` to count it, for example with compute_flops=True."
+        "Cannot draw 'vjp_flops': found only size, bytes, flops, macs in the table. Choose one of them, or request "
+        "it from `summarize`, for example with compute_flops=True."
     )

@@ -156,7 +156,7 @@ def test_checkpoint(capsys, folder, monkeypatch):
     assert read["rows"][0]["variables"]["params"]["kernel"] == "float32[3,4]"
     message, own = fail(capsys, "nowhere")
     assert message == (
-        "Cannot open 'nowhere' as a checkpoint: found the error below. A model is named as package.module:Name."
+        "Cannot open 'nowhere' as a checkpoint: found the error below. Name a model as package.module:Name."
     )
     assert "CheckpointNotFoundError" in own
 
@@ -185,12 +185,12 @@ def test_options_that_mean_nothing_are_refused(capsys, folder, monkeypatch):
     linen_store.save(folder / "model", nn.Dense(4).init(jax.random.key(0), jnp.ones((1, 3))))
     message, _ = fail(capsys, "model", *INPUT, "--vjp-flops")
     assert message == (
-        "Cannot use --input, --vjp-flops for 'model': found a checkpoint. Leave out what is for a module, which is "
-        "named as package.module:Name."
+        "Cannot use --input, --vjp-flops for 'model': found a checkpoint, expected a module, named package.module:Name. "
+        "Leave out these options."
     )
     message, _ = fail(capsys, "my_models:CNN", *INPUT, "--kind", "npz")
     assert message == (
-        "Cannot use --kind for 'my_models:CNN': found a module. Leave out what is for a checkpoint."
+        "Cannot use --kind for 'my_models:CNN': found a module, expected a checkpoint. Leave out these options."
     )
     message, _ = fail(capsys, "my_models.CNN", *INPUT)
     assert message.startswith("Cannot open 'my_models.CNN' as a checkpoint: ")
@@ -235,7 +235,7 @@ def test_target_that_cannot_be_imported(capsys):
 def test_target_that_cannot_be_made(capsys):
     message, own = fail(capsys, "my_models:CNN", "--arg", "width=3")
     assert message == (
-        "Cannot make 'my_models:CNN': found the error below, expected a module. "
+        "Cannot construct 'my_models:CNN': found the error below, expected a module. "
         "Give its fields with --arg, like features=64."
     )
     assert "unexpected keyword argument 'width'" in own
@@ -246,7 +246,7 @@ def test_target_that_makes_no_module(capsys, name, found):
     message, own = fail(capsys, f"my_models:{name}")
     assert message == (
         f"Cannot summarise 'my_models:{name}': found a {found}, expected a subclass of linen_core.Module, a module "
-        "or a function that makes one. Name it as package.module:Name."
+        "or a function that returns one. Name it as package.module:Name."
     )
     assert own == ""
 
@@ -271,7 +271,7 @@ def test_bad_input(capsys, text):
     message, own = fail(capsys, "my_models:CNN", "--input", text)
     assert message == (
         f"Cannot read the input {text!r}: expected a dtype and a shape, for example float32[1,28,28,1], or "
-        "name=float32[1] for a keyword. In a shell put it in quotes."
+        "name=float32[1] for a keyword. In a shell, put it in quotes."
     )
     assert ("float99" in own) == (text == "float99[2]")
 
@@ -303,8 +303,8 @@ def test_charts_that_cannot_be_drawn(capsys):
     )
     message, _ = fail(capsys, "my_models:CNN", *INPUT, "--chart", "bars", "--by", "colour")
     assert message == (
-        "Cannot draw 'colour': found in the table are size, bytes. Choose one of them, or ask `summarize` to count "
-        "it, for example with compute_flops=True."
+        "Cannot draw 'colour': found only size, bytes in the table. Choose one of them, or request it from "
+        "`summarize`, for example with compute_flops=True."
     )
 
 

@@ -175,7 +175,7 @@ def test_a_backend_without_analysis_is_unknown_not_zero(monkeypatch):
     assert table[0].flops is None
     assert table[0].flops_note == (
         "Cannot count FLOPs: the backend 'cpu' has no cost analysis of functions that are not compiled. "
-        "Set JAX_PLATFORMS=cpu to count them on the CPU's."
+        "Set JAX_PLATFORMS=cpu to count them on the CPU backend."
     )
 
 

@@ -247,8 +247,8 @@ def test_comparing_a_model_without_inputs():
         compare(Model(), VARIABLES)
     assert caught.value.module == "Model"
     assert str(caught.value) == (
-        "Cannot compare Model: found no keys and inputs to find its variables with, expected those of its `init`. "
-        "Call compare(first, second, jax.random.key(0), inputs), shapes suffice as inputs."
+        "Cannot compare Model: found no key and no inputs, expected those of its `init`. Call compare(first, second, "
+        "jax.random.key(0), inputs). Inputs may be jax.ShapeDtypeStruct."
     )
 
 

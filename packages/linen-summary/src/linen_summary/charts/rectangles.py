@@ -1,11 +1,13 @@
-"""Divides a rectangle in proportion to weights, into rectangles that are as square as possible."""
+"""The layout of treemaps: nested rectangles, as square as possible, with areas in proportion to weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-__all__ = ["Box", "divide"]
+from linen_summary.charts.parts import Part
+
+__all__ = ["Box", "divide", "tiles"]
 
 
 class Box(NamedTuple):
@@ -81,3 +83,31 @@ def _place_row(box: Box, areas: Sequence[float]) -> tuple[list[Box], Box]:
     if is_wide:
         return row, Box(box.x + thickness, box.y, max(0.0, box.width - thickness), box.height)
     return row, Box(box.x, box.y + thickness, box.width, max(0.0, box.height - thickness))
+
+
+def tiles(part: Part, box: Box, margin: float, strip: float) -> Iterator[tuple[Part, Box, bool]]:
+    """Lay out a part and the parts in it.
+
+    Args:
+      part: the part.
+      box: its rectangle.
+      margin: distance between the edges of a part and of the parts in it.
+      strip: height of the line with the name of a part that has parts in it.
+
+    Yields:
+      Parts with their rectangles, outer ones first, and whether a rectangle shows only the part's own share.
+    """
+    inside = sorted((p for p in part.inside if p.total), key=lambda p: p.total, reverse=True)
+    if not inside:
+        yield part, box, True
+        return
+    yield part, box, False
+    rest = box.shrunk(margin, strip if box.height > 3 * strip else 0.0)
+    shares = [(p, p.total) for p in inside] + ([(part, part.own)] if part.own else [])
+    shares.sort(key=lambda share: share[1], reverse=True)
+    places = divide(rest, [total for _, total in shares])
+    for (inner, _), place in zip(shares, places, strict=True):
+        if inner is part:
+            yield part, place, True
+        else:
+            yield from tiles(inner, place, margin, strip)

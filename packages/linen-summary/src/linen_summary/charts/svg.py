@@ -6,9 +6,9 @@ import html
 from collections.abc import Iterator, Sequence
 
 from linen_summary.charts.parts import Part, value_text
-from linen_summary.charts.rectangles import Box, divide
+from linen_summary.charts.rectangles import Box, tiles
 
-__all__ = ["Bar", "bars_svg", "html_page", "tiles", "treemap_svg"]
+__all__ = ["Bar", "bars_svg", "html_page", "treemap_svg"]
 
 Bar = tuple[str, int]
 """A name and a number."""
@@ -17,34 +17,6 @@ _LETTER = 6.6  # the largest width of a letter of 11 pixels
 _STRIP = 16
 _LINE = 22
 _HUES = (210, 28, 130, 265, 350, 185, 48, 320, 95, 235)
-
-
-def tiles(part: Part, box: Box, margin: float, strip: float) -> Iterator[tuple[Part, Box, bool]]:
-    """Lay out a part and the parts in it.
-
-    Args:
-      part: the part.
-      box: its rectangle.
-      margin: distance between the edges of a part and of the parts in it.
-      strip: height of the line with the name of a part that has parts in it.
-
-    Yields:
-      Parts with their rectangles, outer ones first, and whether a rectangle shows only the part's own share.
-    """
-    inside = sorted((p for p in part.inside if p.total), key=lambda p: p.total, reverse=True)
-    if not inside:
-        yield part, box, True
-        return
-    yield part, box, False
-    rest = box.shrunk(margin, strip if box.height > 3 * strip else 0.0)
-    shares = [(p, p.total) for p in inside] + ([(part, part.own)] if part.own else [])
-    shares.sort(key=lambda share: share[1], reverse=True)
-    places = divide(rest, [total for _, total in shares])
-    for (inner, _), place in zip(shares, places, strict=True):
-        if inner is part:
-            yield part, place, True
-        else:
-            yield from tiles(inner, place, margin, strip)
 
 
 def treemap_svg(root: Part, by: str, title: str, width: int, height: int) -> str:
@@ -57,13 +29,9 @@ def treemap_svg(root: Part, by: str, title: str, width: int, height: int) -> str
         number = part.own if is_own and part.inside else part.total
         text = f"{part.name}: {value_text(number, by)} ({_percent(number, root.total)})"
         elements.append(_rectangle(box, colour, text))
-        lines = [part.label, value_text(number, by)] if is_own else [_header(part, by)]
-        elements += _label(box, lines)
+        lines = [part.label, value_text(number, by)]
+        elements += _label(box, lines if is_own else ["  ".join(lines)])
     return _svg(title, width, height, elements)
-
-
-def _header(part: Part, by: str) -> str:
-    return f"{part.label}  {value_text(part.total, by)}"
 
 
 def bars_svg(bars: Sequence[Bar], whole: int, by: str, title: str, width: int) -> str:

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from linen_summary.charts.parts import Part, value_text
-from linen_summary.charts.rectangles import Box
-from linen_summary.charts.svg import tiles
+from linen_summary.charts.rectangles import Box, tiles
 
 __all__ = ["tile_lines"]
 
 _STYLES = ("blue", "yellow", "green", "magenta", "red", "cyan")
-_Cell = tuple[str, str]
+_Letter = tuple[str, str]
 
 
 def tile_lines(root: Part, by: str, width: int, height: int) -> Iterator[Text]:
@@ -26,7 +25,7 @@ def tile_lines(root: Part, by: str, width: int, height: int) -> Iterator[Text]:
       height: the largest number of lines.
     """
     height = max(3, min(height - 2, width // 4))
-    grid: list[list[_Cell]] = [[(" ", "")] * width for _ in range(height)]
+    grid: list[list[_Letter]] = [[(" ", "")] * width for _ in range(height)]
     styles = {part.path: _STYLES[n % len(_STYLES)] for n, part in enumerate(root.inside)}
     for part, box, is_own in tiles(root, Box(0, 0, width, 2 * height), 0, 0):
         if is_own:
@@ -37,7 +36,7 @@ def tile_lines(root: Part, by: str, width: int, height: int) -> Iterator[Text]:
         yield Text.assemble(*line, no_wrap=True, overflow="crop")
 
 
-def _write_tile(grid: list[list[_Cell]], box: Box, texts: list[str], style: str) -> None:
+def _write_tile(grid: list[list[_Letter]], box: Box, texts: list[str], style: str) -> None:
     """Write a frame with a name and a number. A letter is twice as high as it is wide."""
     left, right = round(box.x), round(box.x + box.width) - 1
     top, bottom = round(box.y / 2), round((box.y + box.height) / 2) - 1

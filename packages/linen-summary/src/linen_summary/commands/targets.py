@@ -73,7 +73,7 @@ def import_module(target: str, fields: dict[str, Any]) -> Module:
         module = found.clone(**fields) if isinstance(found, Module) else found(**fields)
     except USER_ERRORS as error:
         raise TargetError(
-            target, "make", "Give its fields with --arg, like features=64."
+            target, "construct", "Give its fields with --arg, like features=64."
         ) from error
     if not isinstance(module, Module):
         raise TargetTypeError(target, type(module).__name__)

@@ -52,7 +52,7 @@ class _Cost(NamedTuple):
     iterations: int = 0
     """FLOPs of the further iterations of scans."""
     folds: bool = False
-    """Whether lowering might remove some of the operations."""
+    """True if lowering might remove some of the operations."""
 
 
 class FlopCounter:

@@ -22,7 +22,7 @@ class TracedCall(Protocol):
 
     @property
     def every_iteration(self) -> bool:
-        """Whether the body of a scan counts once for each iteration, or once as XLA counts it."""
+        """True if FLOPs count the body of a scan once for each iteration, False if once as XLA does."""
 
     @property
     def cache(self) -> dict[Any, Any]:
@@ -56,7 +56,7 @@ class Measure:
     text: Callable[[int], str]
     """Formats a number with its unit."""
     includes_submodules: bool = False
-    """Whether the number of a call is the sum over the call and the calls in it, and can be split in a chart."""
+    """True if a number is a sum that includes the calls of submodules. Charts show such measures."""
     estimate_note: str = ""
     """For an estimate: the sentence under a table that says so."""
 

@@ -243,9 +243,8 @@ def result_constant(equation: Any, constants: Sequence[Any]) -> Any:
         return NO_CONSTANT
     name = equation.primitive.name
     if name == "iota":
-        return (
-            0 if equation.outvars[0].aval.shape[equation.params["dimension"]] == 1 else NO_CONSTANT
-        )
+        shape = equation.outvars[0].aval.shape
+        return 0 if shape[equation.params["dimension"]] == 1 else NO_CONSTANT
     if name == "iota_2x32_shape" and max(equation.outvars[0].aval.shape) > 1:
         return NO_CONSTANT
     if len(constants) == 1 and name in _MOVES.split():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -50,7 +51,7 @@ class Call:
 
     @property
     def is_method(self) -> bool:
-        """Whether the module's class has the method. A function that a transform calls is recorded without one."""
+        """True if the module's class has the method. A function that a transform calls is recorded without one."""
         return hasattr(self.module, self.method)
 
 
@@ -63,7 +64,7 @@ def record_calls(
       The calls of methods in the order in which they began, and the specifications of the variables by collection.
     """
     calls: dict[int, Call] = {}
-    begun = 0
+    indices = itertools.count()
     entered: set[Path] = set()
 
     def record(
@@ -72,10 +73,9 @@ def record_calls(
         kwargs: dict[str, Any],
         context: InterceptorContext,
     ) -> Any:
-        nonlocal begun
         if context.method_name == "setup" or context.module.scope is None:
             return next_fun(*args, **kwargs)  # a detached module inside a method gets no row
-        index, begun = begun, begun + 1
+        index = next(indices)
         path = context.module.path
         is_first = path not in entered
         entered.update(path[:length] for length in range(len(path) + 1))

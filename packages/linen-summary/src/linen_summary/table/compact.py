@@ -39,7 +39,7 @@ class Compact:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         shown = self._columns(options.max_width)
-        yield _rich_table(self.table, shown)
+        yield _compact_table(self.table, shown)
         for note in _notes(self.table, shown):
             yield Text(note, style="italic")
 
@@ -70,7 +70,7 @@ class _Columns(NamedTuple):
     measures: tuple[Measure, ...]
     outputs: bool = False
     together: bool = False
-    """Whether all collections have one column."""
+    """True if all collections have one column."""
     bytes: bool = True
     names: int = _NAMES_WIDTH
     """The width that names may take."""
@@ -88,7 +88,7 @@ class _Column(NamedTuple):
         return max(map(len, (*self.header.split("\n"), *self.cells, self.total)))
 
 
-def _rich_table(table: TableData, shown: _Columns) -> RichTable:
+def _compact_table(table: TableData, shown: _Columns) -> RichTable:
     grid = RichTable(
         title=escape(table.title), show_footer=True, title_justify="left", expand=False
     )
@@ -109,11 +109,11 @@ def _number_columns(table: TableData, shown: _Columns) -> list[_Column]:
     columns = []
     sizes = [row.size_and_bytes(table.collections) for row in table]
     if shown.together:
-        cells = [_size_text(row.size) for row in table]
+        cells = [_count_text(row.size) for row in table]
         columns.append(_Column("variables", cells, f"{table.size:,}"))
     else:
         for name, (total, _) in table.totals().items():
-            columns.append(_Column(name, [_size_text(s[name][0]) for s in sizes], f"{total:,}"))
+            columns.append(_Column(name, [_count_text(s[name][0]) for s in sizes], f"{total:,}"))
     if shown.bytes:
         cells = [bytes_text(row.bytes) if row.bytes else "" for row in table]
         columns.append(_Column("bytes", cells, bytes_text(table.bytes)))
@@ -125,7 +125,7 @@ def _number_columns(table: TableData, shown: _Columns) -> list[_Column]:
     return columns
 
 
-def _size_text(size: int) -> str:
+def _count_text(size: int) -> str:
     return f"{size:,}" if size else ""
 
 

@@ -165,13 +165,13 @@ def _leaves(
     else:
         specs = specs_of(side)
     return {
-        (name, tuple(map(_key_text, path))): leaf
+        (name, tuple(map(_path_part, path))): leaf
         for name, collection in specs.items()
         for path, leaf in jax.tree_util.tree_leaves_with_path(unbox(collection))
     }
 
 
-def _key_text(key: Any) -> str:
+def _path_part(key: Any) -> str:
     return jax.tree_util.keystr((key,), simple=True)
 
 

@@ -54,7 +54,7 @@ class Row:
     calls: int = 1
     """Number of calls of methods of this module."""
     repeated: bool = False
-    """Whether the module has an earlier row, which counts its variables."""
+    """True if the module has an earlier row, which counts its variables."""
     numbers: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """The measures of the call by name."""
     unknown: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -166,12 +166,12 @@ class TableData(Sequence[Row]):
 
     @property
     def has_flops(self) -> bool:
-        """Whether FLOPs were requested."""
+        """True if FLOPs were requested."""
         return "flops" in self.measures
 
     @property
     def has_vjp_flops(self) -> bool:
-        """Whether FLOPs of vector-Jacobian products were requested."""
+        """True if FLOPs of vector-Jacobian products were requested."""
         return "vjp_flops" in self.measures
 
     @property

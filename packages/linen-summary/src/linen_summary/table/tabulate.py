@@ -109,14 +109,14 @@ def _rendered(
     output = io.StringIO()
     options = {"force_terminal": True, "force_jupyter": False, **(console_kwargs or {})}
     console = Console(file=output, **options)
-    console.print(_rich_table(table, table_kwargs, column_kwargs))
+    console.print(_flax_table(table, table_kwargs, column_kwargs))
     for row in table:
         for note in row.notes:
             console.print(Text(note))
     return f"\n{output.getvalue()}\n"
 
 
-def _rich_table(
+def _flax_table(
     table: TableData, table_kwargs: Mapping[str, Any], column_kwargs: Mapping[str, Any]
 ) -> RichTable:
     grid = RichTable(
