@@ -146,11 +146,7 @@ def test_charts(capsys, chart):
     assert "Save as PNG" in run(capsys, "my_models:CNN", *options, "--format", "html")
 
 
-def test_checkpoint(capsys, folder, monkeypatch):
-    target = "linen_store.checkpoint_store:CheckpointStore"
-    entry = importlib.metadata.EntryPoint("checkpoint", target, "linen.stores")
-    entries = importlib.metadata.EntryPoints([entry])
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries)
+def test_checkpoint(capsys, folder, registered):
     linen_store.save(folder / "model", nn.Dense(4).init(jax.random.key(0), jnp.ones((1, 3))))
     read = json.loads(run(capsys, "model", "--format", "json"))
     assert read["rows"][0]["variables"]["params"]["kernel"] == "float32[3,4]"
@@ -177,11 +173,7 @@ def test_code_that_ends_the_program_fails_like_any_other(capsys, target, step):
     assert own.endswith("SystemExit: 0")
 
 
-def test_options_that_mean_nothing_are_refused(capsys, folder, monkeypatch):
-    target = "linen_store.checkpoint_store:CheckpointStore"
-    entry = importlib.metadata.EntryPoint("checkpoint", target, "linen.stores")
-    entries = importlib.metadata.EntryPoints([entry])
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries)
+def test_options_for_other_targets_are_rejected(capsys, folder, registered):
     linen_store.save(folder / "model", nn.Dense(4).init(jax.random.key(0), jnp.ones((1, 3))))
     message, _ = fail(capsys, "model", *INPUT, "--vjp-flops")
     assert message == (

@@ -21,7 +21,7 @@ from linen_summary.commands.targets import (
     parsed_inputs,
     parsed_values,
 )
-from linen_summary.costs.meter import MEASURES, split_arguments
+from linen_summary.costs.meter import measures_by_name, split_arguments
 from linen_summary.errors import (
     ChartFormatError,
     CommandError,
@@ -96,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     for option, argument, text in _measure_options():
         add(option, action="store_true", dest=argument, help=text)
     add("--chart", choices=["treemap", "bars"], help="draw a chart instead of the table")
-    inclusive = (measure.name for measure in MEASURES if measure.includes_submodules)
+    inclusive = (
+        name for name, measure in measures_by_name().items() if measure.includes_submodules
+    )
     quantities = ", ".join(["size", "bytes", *inclusive])
     add("--by", default="size", help=f"the quantity in the chart: {quantities}")
     add("--kind", help="the registered store that opens the path")
@@ -108,7 +110,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure_options() -> dict[tuple[str, str, str], None]:
     """Return option, argument and help text of the measures. Several measures may share an option."""
-    return dict.fromkeys((measure.option, measure.argument, measure.help) for measure in MEASURES)
+    measures = measures_by_name().values()
+    return dict.fromkeys((measure.option, measure.argument, measure.help) for measure in measures)
 
 
 def _at_least(least: int) -> Callable[[str], int]:
@@ -151,8 +154,8 @@ def _table_of_module(options: argparse.Namespace) -> Table:
     kwargs = {**named, **parsed_values("--call", options.call)}
     key = jax.eval_shape(lambda: jax.random.key(0))
     flags = {
-        measure.argument: getattr(options, measure.argument) or options.by == measure.name
-        for measure in MEASURES
+        measure.argument: getattr(options, measure.argument) or options.by == name
+        for name, measure in measures_by_name().items()
     }
     try:
         return table_of_call(
