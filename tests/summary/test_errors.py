@@ -1,4 +1,4 @@
-"""Follows the advice of each error class of linen-summary: what failed then works."""
+"""Follows the advice of each error of linen-summary, after which the failed call works."""
 
 import sys
 
@@ -117,12 +117,12 @@ BASES = {"CommandError"}
 
 class Sorts(nn.Module):
     def __call__(self, x):
-        return jnp.sort(x)  # XLA is asked what it costs
+        return jnp.sort(x)  # XLA counts its FLOPs
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with a file of models and a checkpoint, from which the command is called."""
+    """The current folder, with a file of models and a checkpoint."""
     (tmp_path / "made_up.py").write_text(SOURCE, "utf-8")
     linen_store.save(tmp_path / "saved", nn.Dense(3).init(KEY, X))
     monkeypatch.chdir(tmp_path)
@@ -143,7 +143,7 @@ def test_the_advice_of_the_command_works(folder, capsys, monkeypatch, error, adv
     assert not printed.err
 
 
-def test_a_comparison_needs_inputs_where_modules_are_compared():
+def test_a_comparison_of_modules_needs_inputs():
     first, second = nn.Dense(2), nn.Dense(3)
     with pytest.raises(errors.MissingInputsError, match="Call compare"):
         linen_summary.compare(first, second)
@@ -151,7 +151,7 @@ def test_a_comparison_needs_inputs_where_modules_are_compared():
     assert [change.path for change in found] == [("bias",), ("kernel",)]
 
 
-def test_a_chart_of_what_was_not_counted():
+def test_a_chart_of_a_measure_that_was_not_requested():
     with pytest.raises(errors.UnknownMeasureError, match="for example with compute_flops=True"):
         linen_summary.bars(linen_summary.summarize(nn.Dense(2), KEY, X), "flops")
     counted = linen_summary.summarize(nn.Dense(2), KEY, X, compute_flops=True)
@@ -169,7 +169,7 @@ def test_a_backend_without_cost_analysis(monkeypatch):
         assert flops is None
         assert str(errors.UnknownCostError("cpu")) in note
         assert "Set JAX_PLATFORMS=cpu to count them on the CPU backend." in note
-    assert jax.default_backend() == "cpu"  # as the advice says, and the tests are run
+    assert jax.default_backend() == "cpu"  # the tests run as the advice says
     assert note_or_flops()[0] > 0
 
 

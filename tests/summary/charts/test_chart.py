@@ -1,4 +1,4 @@
-"""Charts: every share is drawn, nothing overlaps, and each format parses."""
+"""Charts show every share, name unknown numbers, and reject missing quantities."""
 
 import xml.etree.ElementTree as ET
 

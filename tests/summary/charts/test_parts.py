@@ -21,11 +21,11 @@ def test_shares_add_up(table):
     assert sum(part.own for part in drawn) == table.size
 
 
-def test_flops_of_a_module_are_without_those_of_the_modules_in_it(table):
+def test_flops_of_a_module_do_not_include_submodules(table):
     chart = bars(table, "flops")
     assert chart.root.total == table.flops
     inside = sum(row.flops for row in table if len(row.path) == 1)
-    assert chart.root.own == table.flops - inside  # among it is the second call of the shared layer
+    assert chart.root.own == table.flops - inside  # includes the second call of the shared layer
     assert bars(table, "macs").title == "Model: 640 MACs"
 
 
@@ -36,7 +36,7 @@ class Pair(nn.Module):
 
 
 class Uncalled(nn.Module):
-    """Calls what is in a module, not the module itself."""
+    """Calls submodules of a module, but not the module."""
 
     def setup(self):
         self.pair = Pair()
@@ -45,7 +45,7 @@ class Uncalled(nn.Module):
         return self.pair.q(self.pair.p(x))
 
 
-def test_modules_without_a_number_do_not_have_the_numbers_in_them_counted_twice():
+def test_flops_below_an_uncalled_module_count_once():
     table = summarize(Uncalled(), KEY, jnp.ones((4, 6)), compute_flops=True)
     chart = treemap(table, "flops")
     assert chart.root.total == table.flops

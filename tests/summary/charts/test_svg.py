@@ -20,7 +20,7 @@ def test_narrow_pictures_have_no_negative_sizes(table, draw, width):
 
 @pytest.mark.parametrize("draw", [treemap, bars])
 @pytest.mark.parametrize("by", ["size", "bytes", "flops", "macs"])
-def test_svg_parses_and_says_each_number(table, draw, by):
+def test_svg_parses_and_contains_each_number(table, draw, by):
     chart = draw(table, by)
     picture = ET.fromstring(chart.to_svg())
     titles = [title.text for title in picture.iter(f"{SVG}title")]
@@ -50,7 +50,7 @@ class Tags(html.parser.HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_html_stands_alone(table):
+def test_html_is_self_contained(table):
     page = treemap(table).to_html()
     parsed = Tags(page)
     assert parsed.open == []

@@ -1,4 +1,4 @@
-"""The command: every format, models and checkpoints, and one clear message for what cannot be done."""
+"""The command prints models and checkpoints in every format, and one clear message for each failure."""
 
 import csv
 import importlib.metadata
@@ -68,7 +68,7 @@ INPUT = ["--input", "float32[1,28,28,1]"]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A folder with a file of models, from which the command is called."""
+    """The current folder, with a file of models."""
     (tmp_path / "my_models.py").write_text(SOURCE, "utf-8")
     (tmp_path / "my_sizes.py").write_text("WIDTH = 3", "utf-8")
     (tmp_path / "my_script.py").write_text("raise SystemExit(0)", "utf-8")
@@ -113,7 +113,7 @@ def test_json_of_a_model(capsys):
         ("my_models:inner.Model", ["--arg", "features=5", "--arg", "mode=fast"], 5),
     ],
 )
-def test_what_a_target_may_be(capsys, target, arguments, features):
+def test_kinds_of_targets(capsys, target, arguments, features):
     out = run(capsys, target, *arguments, *INPUT, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert rows[1]["params size"] == str(10 * features)
@@ -157,7 +157,7 @@ def test_checkpoint(capsys, folder, registered):
     assert "CheckpointNotFoundError" in own
 
 
-def test_a_model_may_import_its_neighbours_late_and_name_its_arguments_like_ours(capsys):
+def test_a_model_may_import_late_and_have_an_argument_named_depth(capsys):
     options = ["--input", "float32[2,3]", "--call", "depth=4", "--format", "json"]
     read = json.loads(run(capsys, "my_models:Late", *options))
     assert read["rows"][0]["outputs"] == "float32[2,7]"
@@ -201,7 +201,7 @@ def test_numbers_that_are_too_small_end_with_2(capsys, option, text, least):
 
 
 @pytest.mark.parametrize("text", ["float32[ 2, 3 ]", "float32[2,3,]", "x=float32[2,3]"])
-def test_spaces_and_a_last_comma_are_no_mistakes(capsys, text):
+def test_spaces_and_a_last_comma_are_accepted(capsys, text):
     out = run(capsys, "linen_core:LayerNorm", "--input", text, "--format", "csv")
     assert "float32[2,3]" in out
 
@@ -224,7 +224,7 @@ def test_target_that_cannot_be_imported(capsys):
     assert own.endswith("AttributeError: module 'my_models' has no attribute 'Missing'")
 
 
-def test_target_that_cannot_be_made(capsys):
+def test_target_that_cannot_be_constructed(capsys):
     message, own = fail(capsys, "my_models:CNN", "--arg", "width=3")
     assert message == (
         "Cannot construct 'my_models:CNN': found the error below, expected a module. "
@@ -234,7 +234,7 @@ def test_target_that_cannot_be_made(capsys):
 
 
 @pytest.mark.parametrize(("name", "found"), [("makes_a_number", "int")])
-def test_target_that_makes_no_module(capsys, name, found):
+def test_target_that_does_not_return_a_module(capsys, name, found):
     message, own = fail(capsys, f"my_models:{name}")
     assert message == (
         f"Cannot summarise 'my_models:{name}': found a {found}, expected a subclass of linen_core.Module, a module "

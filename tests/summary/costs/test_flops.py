@@ -1,4 +1,4 @@
-"""Operations count what XLA says they count, in exact integers; what cannot be counted is called unknown."""
+"""FLOPs are exact integers that agree with XLA. Numbers that cannot be counted are unknown."""
 
 import functools
 
@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 X = jnp.ones((4, 6))
 
 
-def test_large_sums_are_exact_where_those_of_xla_are_rounded():
+def test_large_sums_are_exact_and_those_of_xla_rounded():
     widths = (1001, 1003, 1007, 1009, 1013)
 
     def layer(x, width):
@@ -58,11 +58,11 @@ def test_a_call_without_a_derivative_computes_nothing_backwards():
 
     table = summarize(Count(), KEY, X, compute_flops=True, compute_vjp_flops=True)
     assert table[0].flops > table[1].flops > 0
-    assert table[0].vjp_flops == 0  # what would be pulled back is zero, and no operation is left
+    assert table[0].vjp_flops == 0  # all cotangents are zero, and lowering removes every operation
     assert table[1].vjp_flops > 0
 
 
-def test_a_call_that_fails_by_itself_is_unknown_and_the_table_stands():
+def test_a_call_that_fails_on_its_own_is_unknown_and_the_table_complete():
     decoder = nn.MultiHeadDotProductAttention(num_heads=2, decode=True)
     table = summarize(decoder, KEY, jnp.ones((1, 5, 4)), compute_flops=True)
     assert table[0].flops is None
@@ -92,7 +92,7 @@ def test_a_backend_without_analysis_is_unknown_not_zero(monkeypatch):
     )
 
 
-def test_what_costs_nothing_is_zero():
+def test_operations_without_flops_count_zero():
     class Identity(nn.Module):
         @nn.compact
         def __call__(self, x):

@@ -1,4 +1,4 @@
-"""`summarize` counts the body of a scan once for each turn; `tabulate` shows flax's figure, which has one turn."""
+"""`summarize` counts each iteration of a scan. `tabulate` shows flax's number, which has one iteration."""
 
 import re
 
@@ -9,7 +9,7 @@ from jax import lax
 
 import linen_core as nn
 from linen_summary import summarize
-from linen_summary.costs.flops import FlopCounter
+from summary.costs._counting import counted as count_flops
 
 KEY = jax.random.key(0)
 X = jnp.ones((8, 32))
@@ -23,7 +23,7 @@ class Turn(nn.Module):
 
 
 class Model(nn.Module):
-    """The same layers in any of several ways."""
+    """The same layers, applied in several ways."""
 
     way: str
     turns: int = 12
@@ -51,7 +51,7 @@ def flops(way, turns=12):
 
 
 @pytest.mark.parametrize("way", ["scanned", "scanned by five", "nested"])
-def test_a_scan_costs_what_its_turns_cost(way):
+def test_a_scan_costs_as_much_as_its_iterations(way):
     assert flops(way) == flops("unrolled")
 
 
@@ -62,7 +62,7 @@ def test_a_scan_costs_in_proportion_to_its_length():
     assert flops("scanned", 0)[0] == 0
 
 
-def test_what_is_computed_again_counts_again():
+def test_rematerialized_operations_count_again():
     plain, again = flops("scanned"), flops("rematerialized")
     assert again[0] == plain[0]
     assert again[1] > plain[1] + plain[0] // 2
@@ -74,7 +74,7 @@ def printed_flops(model):
     return int(re.findall(r"│ (\d+) +│", text)[0])
 
 
-def test_tabulate_shows_one_turn():
+def test_tabulate_shows_one_iteration():
     one, many = (printed_flops(Model("scanned", turns)) for turns in (2, 12))
     assert one == many
     turn = summarize(Turn(), KEY, X, compute_flops=True).flops
@@ -82,7 +82,7 @@ def test_tabulate_shows_one_turn():
 
 
 def counted(function, *, every_iteration=True):
-    return FlopCounter(every_iteration=every_iteration).count(jax.jit(function).trace(X))
+    return count_flops(function, X, every_iteration=every_iteration)
 
 
 def times(x, length):
@@ -113,8 +113,8 @@ def test_programs(name):
     assert expected <= counted(function) <= expected + 3 * 7  # a loop's own counter
 
 
-def test_the_larger_branch_counts_with_all_its_turns():
-    """XLA takes the larger branch, too, but by one turn of it."""
+def test_the_larger_branch_counts_with_all_its_iterations():
+    """XLA also counts the larger branch, but compares one iteration of each."""
     cheap = lambda x: times(x, 50)
     dear = lambda x: jnp.sin(x * 2.5) * 2.5 * x
     branch = lambda x: lax.cond(x[0, 0] > 0, cheap, dear, x)
@@ -123,13 +123,13 @@ def test_the_larger_branch_counts_with_all_its_turns():
     assert counted(branch, every_iteration=False) - counted(dear, every_iteration=False) <= 10
 
 
-def test_a_loop_without_a_known_length_counts_one_turn():
+def test_a_while_loop_counts_one_iteration():
     loop = lambda x: lax.while_loop(lambda y: y[0, 0] < 9, lambda y: times(y, 7), x)
     assert 7 * X.size <= counted(loop) <= 7 * X.size + 30
 
 
-def test_only_the_further_turns_are_added_where_the_rest_folds():
-    """The program is lowered as a whole for its constant array, and its scan counts every turn all the same."""
+def test_a_scan_counts_all_iterations_if_the_program_is_lowered_as_a_whole():
+    """The constant array makes the counter lower the whole program."""
     rest = lambda x: x + jnp.asarray(range(32), jnp.float32)
     whole = lambda x: times(rest(x), 7)
     assert counted(whole) - counted(rest) == pytest.approx(7 * X.size, abs=10)

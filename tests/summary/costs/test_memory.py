@@ -1,4 +1,4 @@
-"""Multiplications are counted, memory is estimated by the documented rule, and both are called what they are."""
+"""Memory is estimated by the documented rule, and every format calls it an estimate."""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def test_peak_of_memory(name):
     assert peak_bytes(jaxpr_of(function, X)) == expected
 
 
-def test_results_may_be_left_out():
+def test_results_can_be_left_out():
     assert peak_bytes(jaxpr_of(lambda x: (jnp.sin(x), jnp.cos(x)), X), with_results=False) == 0
 
 
@@ -81,7 +81,7 @@ def test_memory_of_training_grows_with_depth_and_shrinks_with_rematerialization(
     assert wrapped.total("activation_bytes") < 1.3 * plain.total("activation_bytes")
 
 
-def test_estimates_are_called_so_everywhere():
+def test_every_format_calls_an_estimate_an_estimate():
     table = measured(Deep())
     note = (
         "Estimates of activation memory, from the trace: every result is stored until its last use."
@@ -94,7 +94,7 @@ def test_estimates_are_called_so_everywhere():
     assert table.to_dict()["estimated"] == ["activation_bytes", "training_bytes"]
 
 
-def test_what_cannot_be_traced_is_unknown_with_the_reason():
+def test_a_call_that_cannot_be_traced_is_unknown_with_the_reason():
     decoder = nn.MultiHeadDotProductAttention(num_heads=2, decode=True)
     row = measured(decoder, jnp.ones((1, 5, 4)))[0]
     assert (row.macs, row.activation_bytes, row.training_bytes) == (None, None, None)

@@ -1,4 +1,4 @@
-"""Equal calls are measured once, unequal ones each by itself, and nothing of them is kept afterwards."""
+"""Equal calls are measured once, unequal calls separately, and nothing is kept afterwards."""
 
 import gc
 import weakref
@@ -50,14 +50,14 @@ def runs(blocks):
     return sum(RUNS)
 
 
-def test_the_way_back_of_equal_calls_is_traced_once():
+def test_the_backward_pass_of_equal_calls_is_traced_once():
     few, many = runs((1, 1)), runs((1,) * 6)
-    # each block runs in its own trace, and in two of the model
+    # each block runs in its own trace and in two traces of the model
     assert (few, many) == (2 * 3 + 1, 6 * 3 + 1)
     assert runs((1, 2, 3)) == 3 * 3 + 3
 
 
-def test_equal_calls_have_equal_numbers_and_others_have_not():
+def test_only_equal_calls_have_equal_numbers():
     table = summarize(Stack((1, 2, 1, 2)), KEY, X, **EVERYTHING)
     rows = [row for row in table if row.module_type == "Block"]
     numbers = [(row.flops, row.vjp_flops, row.macs, row.training_bytes) for row in rows]
@@ -106,7 +106,7 @@ def test_programs(first, second, is_equal):
     assert programs.number(traced[0]) == programs.number(traced[0])
 
 
-def test_types_of_inputs_tell_programs_apart():
+def test_programs_with_inputs_of_other_types_differ():
     programs = Programs()
     inputs = [jnp.ones(3), jnp.ones(4), jnp.ones(3, jnp.bfloat16), 1.0, jnp.float32(1)]
     numbers = [programs.number(jax.make_jaxpr(jnp.sin)(x)) for x in inputs]
@@ -114,7 +114,7 @@ def test_types_of_inputs_tell_programs_apart():
 
 
 class Held:
-    """What a user's module may refer to."""
+    """An object in a field of a user's module."""
 
     __hash__ = object.__hash__
 
@@ -129,7 +129,7 @@ class Holding(nn.Module):
 
 
 def references_of_a_run():
-    """Make tables of a model under an interceptor, and return weak references to what took part."""
+    """Build tables of a model under an interceptor, and return weak references to the objects involved."""
     held, closed_over = Held(), Held()
     array = np.ones((2, 4), np.float32)
 

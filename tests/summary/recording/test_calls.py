@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import linen_core as nn
 from linen_summary import summarize
+from linen_summary.recording.calls import as_specs, record_calls
 
 KEY = jax.random.key(0)
 
@@ -56,7 +58,7 @@ def test_any_dtype():
     assert "key: key<fry>[]" in table.to_csv()
 
 
-def test_numbers_of_python_are_the_arrays_that_init_makes_of_them():
+def test_python_numbers_are_the_arrays_that_init_returns():
     class Model(nn.Module):
         @nn.compact
         def __call__(self, x):
@@ -78,3 +80,57 @@ def test_numpy_inputs_keep_their_values():
 
     table = summarize(Model(), KEY, X, np.array([2, 5]))
     assert table[0].outputs.shape == (2, 5)
+
+
+class Shared(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        layer = nn.Dense(3)
+        return layer(layer(x)) + nn.Dense(3)(x)
+
+
+def test_calls_are_in_the_order_in_which_they_begin():
+    calls, variables = record_calls(Shared(), KEY, (X,), {})
+    assert [call.path for call in calls] == [(), ("Dense_0",), ("Dense_0",), ("Dense_1",)]
+    assert [call.index for call in calls] == [0, 1, 2, 3]
+    assert all(call.outputs == jax.ShapeDtypeStruct((2, 3), jnp.float32) for call in calls)
+    assert list(variables["params"]) == ["Dense_0", "Dense_1"]
+
+
+def test_only_a_first_call_has_its_variables():
+    calls, _ = record_calls(Shared(), KEY, (X,), {})
+    assert [call.variables is None for call in calls] == [False, False, True, False]
+
+
+def test_a_call_that_needs_variables_of_others_has_none():
+    class Caller(nn.Module):
+        other: nn.Module
+
+        def __call__(self, x):
+            return self.other(x)
+
+    class Root(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return Caller(nn.Dense(3, name="other"))(x)
+
+    calls, _ = record_calls(Root(), KEY, (X,), {})
+    by_path = {call.path: call for call in calls}
+    assert by_path["Caller_0",].variables is None
+    assert by_path["other",].variables is not None
+
+
+@pytest.mark.parametrize(
+    ("leaf", "spec"),
+    [
+        (np.zeros(3), jax.ShapeDtypeStruct((3,), jnp.float32)),
+        (jnp.bfloat16, jax.ShapeDtypeStruct((), jnp.bfloat16)),
+        (1j, jax.ShapeDtypeStruct((), jnp.complex64)),
+        (2.5, 2.5),
+        (True, True),
+        (None, None),
+        ("text", "text"),
+    ],
+)
+def test_arrays_and_dtypes_become_specifications(leaf, spec):
+    assert as_specs([leaf]) == [spec]

@@ -31,7 +31,7 @@ VARIABLES = Model().init(KEY, jnp.ones(X.shape))
 
 
 class Unread(nn.MemoryStore):
-    """A store that nobody may read from."""
+    """A store that fails when a value is read."""
 
     def read(self, collection, paths):
         raise AssertionError(paths)

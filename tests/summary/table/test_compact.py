@@ -15,7 +15,7 @@ RNGS = {name: jax.random.key(i) for i, name in enumerate(("params", "dropout", "
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
-def test_rich_keeps_to_the_width_and_to_one_line_a_row(width):
+def test_each_row_has_one_line_within_the_width(width):
     module, args = MODELS["transformer"](nn)
     table = summarize(module, RNGS, *args, compute_flops=True, compute_vjp_flops=True)
     output = io.StringIO()
@@ -52,7 +52,7 @@ def names(table):
     return [line.split("│")[1].rstrip() for line in str(table).splitlines() if line[0] == "│"]
 
 
-def test_rows_stand_under_the_module_that_they_are_in():
+def test_rows_are_indented_under_their_module():
     table = summarize(Late(), RNGS, jnp.ones((4, 6)), compute_flops=True)
     assert names(table) == [
         " Late",
@@ -66,7 +66,7 @@ def test_rows_stand_under_the_module_that_they_are_in():
     assert names(by_name)[:3] == [" b (Dense)", " a/up (Dense)", " a/down (Dense)"]
     inner = table.filter(lambda row: len(row.path) == 2)
     assert names(inner) == [" a/up (Dense)", " a/down (Dense)", " Total"]
-    assert "unknown" not in str(inner)  # the whole has no row, which is no failure to count it
+    assert "unknown" not in str(inner)  # a filtered table without the root has empty totals
 
 
 def printed(table, width):
@@ -75,7 +75,7 @@ def printed(table, width):
     return output.getvalue()
 
 
-def test_what_is_too_wide_is_left_out_and_names_and_numbers_stay():
+def test_wide_columns_are_left_out_and_names_and_numbers_kept():
     options = dict.fromkeys(("compute_flops", "compute_vjp_flops", "compute_macs"), True)
     table = summarize(Late(), RNGS, jnp.ones((4, 6)), compute_memory=True, **options)
     for width in (80, 60, 40, 30):

@@ -67,7 +67,7 @@ def test_comparison_prints_and_parses_back():
 
 @pytest.mark.parametrize("second", ["module", "mapping", "store", "frozen", "path", "opened"])
 @pytest.mark.parametrize("first", ["module", "mapping", "store", "frozen", "path", "opened"])
-def test_comparison_takes_whatever_holds_variables(tmp_path, registered, first, second):
+def test_comparison_of_every_kind_of_variables(tmp_path, registered, first, second):
     linen_store.save(tmp_path / "model", VARIABLES)
     sides = {
         "module": Model(),
@@ -84,7 +84,7 @@ def test_comparison_takes_whatever_holds_variables(tmp_path, registered, first, 
     assert len(found) == 11
 
 
-def test_boxes_are_taken_off():
+def test_boxes_are_removed():
     init = nn.with_partitioning(nn.initializers.lecun_normal(), ("in", None))
     assert not compare(nn.Dense(4), nn.Dense(4, kernel_init=init), KEY, X)
 

@@ -1,4 +1,4 @@
-"""What tables of other libraries are known to get wrong: each is right here."""
+"""Models for which tables of other libraries fail or show wrong numbers."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def test_flops_without_an_analysis_are_unknown_and_not_0(monkeypatch):
     assert (table.flops, table.vjp_flops) == (None, None)
     assert "has no cost analysis" in table[0].flops_note
     assert str(table).count("unknown") == 4  # two of the root, two in the totals
-    assert table[1].flops == 2 * 2 * 3 * 3 + 6  # what needs no analysis is counted
+    assert table[1].flops == 2 * 2 * 3 * 3 + 6  # rules count operations without the analysis
 
 
 def test_analysis_that_is_not_implemented_is_unknown(monkeypatch):
@@ -86,7 +86,7 @@ def test_every_format_says_why_a_number_is_unknown():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_flops_do_not_keep_a_table_from_being_made(name):
+def test_every_model_has_a_table_with_flops(name):
     module, args, kwargs = built(name)
     table = summarize(module, RNGS, *args, **FLOPS, **kwargs)
     assert all(row.flops is not None and row.vjp_flops is not None for row in table)
@@ -148,7 +148,7 @@ def test_module_without_variables_or_results():
     assert table.to_csv().splitlines()[1] == ",Empty,__call__,,,0,0"
 
 
-def test_shapes_suffice_everywhere():
+def test_inputs_and_keys_may_be_shapes():
     keys = jax.eval_shape(lambda: RNGS)
     before = len(jax.live_arrays())
     table = summarize(
@@ -173,7 +173,7 @@ def test_cells_do_not_wrap(width, memory):
     assert all(row.path[-1] in line for row, line in zip(table[1:], body[1:], strict=False))
 
 
-def test_what_does_not_fit_is_named():
+def test_columns_that_are_left_out_are_named():
     module, args, _ = built("residual_network")
     options = {"compute_macs": True, "compute_memory": True, **FLOPS}
     text = str(summarize(module, RNGS, *args, **options))
@@ -182,7 +182,7 @@ def test_what_does_not_fit_is_named():
     )
 
 
-def test_repeated_calls_are_not_hidden_without_a_word():
+def test_hidden_calls_are_mentioned():
     module, args, _ = built("shared")
     table = summarize(module, RNGS, *args)
     assert table.hidden_calls == 2
@@ -192,7 +192,7 @@ def test_repeated_calls_are_not_hidden_without_a_word():
     assert "its variables are counted above" in str(shown)
 
 
-def test_modules_by_themselves_do_not_keep_a_table_from_being_made():
+def test_detached_modules_have_no_rows():
     class Helper(nn.Module):
         def double(self, x):
             return 2 * x

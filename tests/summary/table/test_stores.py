@@ -1,4 +1,4 @@
-"""Tables of stores, mappings and checkpoints, and what differs between them, without reading a value."""
+"""Tables of stores, mappings and checkpoints, built without reading a value."""
 
 import importlib.metadata
 import json
@@ -33,7 +33,7 @@ def test_table_of_variables(variables):
     assert table[0].path == ()
 
 
-def test_depth_counts_what_lies_deeper_in_the_row_above():
+def test_depth_counts_deeper_variables_in_the_row_above():
     table = tabulate_store(VARIABLES, depth=1)
     assert {row.name: row.size for row in table}["Head_0"] == 23
     assert tabulate_store(VARIABLES, depth=0).size == tabulate_store(VARIABLES).size == 68
@@ -96,7 +96,7 @@ def test_partitioned_and_odd_leaves():
     assert [row.name for row in table] == ["", "empty"]
 
 
-def test_dtypes_that_jax_would_narrow_stay():
+def test_64_bit_dtypes_are_kept():
     wide = {"params": {"w": np.zeros(3), "n": np.zeros(2, np.int64), "names": np.array(["a"])}}
     table = tabulate_store(wide)
     assert table.to_dict()["rows"][0]["variables"]["params"]["w"] == "float64[3]"
@@ -113,13 +113,13 @@ def test_collection_that_is_one_value_is_counted():
     assert "│ .       │        │    1 │" in str(table)
 
 
-def test_names_in_brackets_are_no_markup():
+def test_names_in_brackets_are_not_markup():
     odd = {"params": {"[red]a": jnp.ones(1), "[/b]": {"c": jnp.ones(2)}}, "[red]d": {}}
     assert "[/b]" in str(tabulate_store(odd))
     assert "[red]d" in str(tabulate_store(odd))
     assert "[/b]/c" in str(compare(odd, {}))
 
 
-def test_what_is_no_store():
+def test_an_object_that_is_not_a_store():
     with pytest.raises(TypeError):
         tabulate_store(types.SimpleNamespace())

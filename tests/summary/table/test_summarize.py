@@ -1,4 +1,4 @@
-"""What a table knows of a model, and that nothing is counted twice or lost."""
+"""A table has every call and every variable of a model once."""
 
 import jax
 import jax.numpy as jnp

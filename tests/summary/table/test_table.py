@@ -1,4 +1,4 @@
-"""Every format parses back to what the table says."""
+"""Every format parses back to the contents of the table."""
 
 import csv
 import html.parser

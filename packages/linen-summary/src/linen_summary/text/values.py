@@ -80,7 +80,7 @@ def sentence(text: str) -> str:
 class Layout:
     """Writes nested values without quotation marks, each value on a line under its keys and dashes.
 
-    Mappings and dataclasses become keys. Lists and tuples become dashes.
+    Mappings and dataclass pytrees become keys. Lists and tuples become dashes.
 
     Example:
       >>> print(Layout().write({"a": [1, (2, {"b": "text"})], "c": {}}))
@@ -146,7 +146,7 @@ def hanging_lines(start: str, lines: Sequence[str]) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """Convert mappings and dataclasses to dicts, and lists to tuples. Enum members in them become their values."""
+    """Convert mappings and dataclass pytrees to dicts, lists to tuples, and enum members in them to values."""
     if isinstance(value, jax.ShapeDtypeStruct) or is_value(value):
         return value
     if isinstance(value, tuple | list):
