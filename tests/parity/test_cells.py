@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from linen_summary.tabulating import _CELLS
+from linen_summary.table.tabulate import _CELLS
 from parity._compare import parity_settings
 
 

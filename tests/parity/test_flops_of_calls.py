@@ -1,4 +1,4 @@
-"""Calls that look equal and are not: the FLOPs of each are those that flax counts for it alone."""
+"""Calls that look equal but differ have the FLOPs that flax counts for each of them."""
 
 import functools
 
@@ -10,7 +10,7 @@ from flax import linen
 from jax import lax
 
 import linen_core as nn
-from linen_summary.summarizing import table_of_call
+from linen_summary.table.summarize import table_of_call
 from parity._programs import collect
 
 RNGS = {name: jax.random.key(i) for i, name in enumerate(("params", "dropout"))}
@@ -20,7 +20,7 @@ model = collect(MODELS)
 
 
 def our_numbers(module, *args):
-    options = {"depth": None, "show_repeated": True, "every_turn": False}
+    options = {"depth": None, "show_repeated": True, "every_iteration": False}
     table = table_of_call(module, RNGS, args, {}, measures=("flops", "vjp_flops"), **options)
     assert not any(row.unknown for row in table)
     return [(row.path, row.flops, row.vjp_flops) for row in table]
@@ -32,7 +32,7 @@ def flax_numbers(module, *args):
 
 
 def module_of(lib, body):
-    """A class with a field whose instances run a function of the library, themselves and the input."""
+    """Return a class with a field, whose instances call ``body(self, x)``."""
 
     class Body(lib.Module):
         what: object = None
@@ -45,7 +45,7 @@ def module_of(lib, body):
 
 
 def in_turn(lib, *modules):
-    """A model that calls some modules, which it makes itself, one after the other."""
+    """Return a model that constructs modules and calls them one after the other."""
 
     class Model(lib.Module):
         @lib.compact
@@ -87,7 +87,7 @@ def classes_of_one_name(lib):
 
 @model
 def bound_modules(lib):
-    """The fields are modules of the model around, which differ deep in theirs."""
+    """The fields are modules of the outer model, whose own fields differ."""
     inner = module_of(lib, lambda m, x: more(x, m.what["times"]))
     part = module_of(lib, lambda m, x: lib.Dense(4)(m.what(x)))
 
@@ -141,7 +141,7 @@ def zeros_of_both_signs(lib):
 
 @model
 def rules_for_derivatives(lib):
-    """Alike but for the way back, which only a function in the trace tells."""
+    """The calls differ only in a rule for derivatives, which is a function in the trace."""
 
     def scaled(times):
         @jax.custom_vjp

@@ -1,4 +1,4 @@
-"""Arguments that are no arrays, dtypes among them, stand in the table as flax shows them, and raise no warning."""
+"""Arguments that are not arrays, such as dtypes, look the same in the table as in flax's, without a warning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 
 
 class Described:
-    """Has a shape and a dtype, and is no array."""
+    """Has a shape and a dtype, but is not an array."""
 
     shape = (2, 3)
     dtype = "float32"
@@ -76,13 +76,13 @@ CONTAINERS = [
 
 
 def _name(value):
-    """Name a case the same in every process: without the address of an object."""
+    """Return the name of a case without addresses of objects, which change with the process."""
     return re.sub(" at 0x[0-9a-f]+", "", repr(value))
 
 
 @pytest.mark.filterwarnings("ignore:shape requires ndarray:DeprecationWarning")  # flax's own
 @pytest.mark.parametrize("value", [*SCALARS, X, *TEXTS, *OBJECTS, *CONTAINERS], ids=_name)
-def test_argument_is_shown_alike(value):
+def test_argument_looks_the_same(value):
     assert _table(nn, value=value) == _table(fnn, value=value)
 
 
@@ -98,15 +98,15 @@ def test_argument_is_shown_alike(value):
     ],
     ids=["module", "nested", "module with a shape and a dtype", "box", "wide box"],
 )
-def test_argument_of_each_library_is_shown_alike(make):
+def test_argument_of_each_library_looks_the_same(make):
     assert _table(nn, value=make(nn)) == _table(fnn, value=make(fnn))
 
 
-def test_array_that_jax_does_not_take_is_shown_as_python_shows_it():
+def test_array_that_jax_rejects_is_shown_as_its_repr():
     assert "array([a, b], dtype=<U1)" in _table(nn, value=np.array(["a", "b"]))
 
 
-def test_brackets_in_texts_are_no_markup():
+def test_brackets_in_texts_are_not_markup():
     table = _table(nn, value={"[red]key": "[/bold]text"})
     assert "[red]key: [/bold]text" in table
 

@@ -1,4 +1,4 @@
-"""The printed table, to the character, and the FLOPs in it, against flax's."""
+"""The printed table and its FLOPs equal flax's, character for character."""
 
 import pathlib
 from typing import ClassVar
@@ -22,7 +22,7 @@ SEED_TABLE = pathlib.Path(__file__).with_name("seed_table.txt").read_text("utf-8
 
 
 def flax_table(module, *args, flops=False, depth=None, show_repeated=False, console=None, **kwargs):
-    """What flax prints, but with the collections in order: flax's depends on the hashes of their names."""
+    """Return flax's table with sorted collections. Their order in flax depends on the hashes of their names."""
     make = flax_summary._get_module_table(module, depth, show_repeated, flops, flops)
     table = make(RNGS, *args, **kwargs)
     table.collections = sorted(table.collections)
@@ -101,7 +101,7 @@ def test_table_with_flops(name):
     terminal=st.booleans(),
 )
 def test_options(name, depth, show_repeated, width, terminal):
-    # flax shows functions that a transform runs as calls of no path, and loses the variables of such modules
+    # flax shows functions that a transform runs as calls without a path, and loses the variables of such modules
     show_repeated = show_repeated and name in ("shared", "transformer", "masked_decoder", "methods")
     console = {"width": width, "force_terminal": terminal}
     assert_same_table(name, depth=depth, show_repeated=show_repeated, console=console)

@@ -1,4 +1,4 @@
-"""Drawn models with nesting, sharing and transforms: FLOPs are flax's, counts those of `init`, formats parse back."""
+"""Random models with nesting, sharing and transforms have flax's FLOPs and the sizes of `init`."""
 
 import csv
 import html.parser
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import linen_core as nn
 from linen_summary import bars, summarize, treemap
-from linen_summary.summarizing import table_of_call
+from linen_summary.table.summarize import table_of_call
 from parity._compare import parity_settings
 
 RNGS = {name: jax.random.key(i) for i, name in enumerate(("params", "dropout"))}
@@ -76,14 +76,14 @@ def build(lib, plan):
 
 
 def flax_numbers(plan):
-    """FLOPs by path, and bytes of parameters by path."""
+    """Return flax's FLOPs and VJP FLOPs by path."""
     make = flax_summary._get_module_table(build(linen, plan), None, False, True, True)
     return {row.path: (row.flops, row.vjp_flops) for row in make(RNGS, X)}
 
 
-def one_turn(model):
-    """The numbers that `tabulate` shows."""
-    options = {"depth": None, "show_repeated": False, "every_turn": False}
+def one_iteration(model):
+    """Return the table with the numbers that `tabulate` shows."""
+    options = {"depth": None, "show_repeated": False, "every_iteration": False}
     return table_of_call(model, RNGS, (X,), {}, measures=("flops", "vjp_flops"), **options)
 
 
@@ -107,7 +107,7 @@ def test_numbers_of_drawn_models(plan):
         compute_macs=True,
         compute_memory=True,
     )
-    numbers = {row.path: (row.flops, row.vjp_flops) for row in one_turn(model)}
+    numbers = {row.path: (row.flops, row.vjp_flops) for row in one_iteration(model)}
     assert numbers == flax_numbers(plan)
     for row in table:
         assert row.flops >= numbers[row.path][0]

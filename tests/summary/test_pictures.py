@@ -1,4 +1,4 @@
-"""The pictures of the README are those that the code draws now."""
+"""The pictures of the README are up to date."""
 
 import importlib.util
 import pathlib

@@ -1,21 +1,16 @@
-"""linen-summary: see what a Linen model is made of."""
+"""linen-summary: tables and charts of Linen models and their variables."""
 
-# A model as data
-# Variables alone
-# Pictures
-from linen_summary.charts import Chart as Chart
-from linen_summary.charts import bars as bars
-from linen_summary.charts import treemap as treemap
-from linen_summary.comparing import Change as Change
-from linen_summary.comparing import Comparison as Comparison
-from linen_summary.comparing import compare as compare
-from linen_summary.stores import tabulate_store as tabulate_store
-from linen_summary.summarizing import summarize as summarize
-from linen_summary.table import Row as Row
-from linen_summary.table import Table as Table
-
-# The table of flax.linen
-from linen_summary.tabulating import tabulate as tabulate
+from linen_summary.charts.chart import Chart as Chart
+from linen_summary.charts.chart import bars as bars
+from linen_summary.charts.chart import treemap as treemap
+from linen_summary.table.compare import Change as Change
+from linen_summary.table.compare import Comparison as Comparison
+from linen_summary.table.compare import compare as compare
+from linen_summary.table.data import Row as Row
+from linen_summary.table.stores import tabulate_store as tabulate_store
+from linen_summary.table.summarize import summarize as summarize
+from linen_summary.table.table import Table as Table
+from linen_summary.table.tabulate import tabulate as tabulate
 
 __all__ = [
     "Change",

@@ -1,10 +1,10 @@
-"""`python -m linen_summary`: the command `linen-summary`."""
+"""Runs the command `linen-summary` for `python -m linen_summary`."""
 
 from __future__ import annotations
 
 import sys
 
-from linen_summary.cli import main
+from linen_summary.commands.cli import main
 
 __all__: list[str] = []
 

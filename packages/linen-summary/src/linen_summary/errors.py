@@ -1,4 +1,4 @@
-"""What can go wrong in linen-summary."""
+"""The errors of linen-summary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class UnknownCostError(LinenError, NotImplementedError):
-    """A backend does not say what a function costs; tables show its text as the note of the unknown number.
+    """The backend has no cost analysis. Tables show the text as the reason for an unknown number.
 
     Attributes:
       backend: name of the backend.
@@ -33,12 +33,12 @@ class UnknownCostError(LinenError, NotImplementedError):
         self.backend = backend
         super().__init__(
             f"Cannot count FLOPs: the backend {backend!r} has no cost analysis of functions that are not compiled. "
-            "Set JAX_PLATFORMS=cpu to count them on the CPU's."
+            "Set JAX_PLATFORMS=cpu to count them on the CPU backend."
         )
 
 
 class MissingInputsError(LinenError, TypeError):
-    """A model is compared without the inputs that say which variables it makes.
+    """A module is compared without the inputs that determine its variables.
 
     Attributes:
       module: name of the module's class.
@@ -47,39 +47,39 @@ class MissingInputsError(LinenError, TypeError):
     def __init__(self, module: str) -> None:
         self.module = module
         super().__init__(
-            f"Cannot compare {module}: found no keys and inputs to find its variables with, expected those of its "
-            "`init`. Call compare(first, second, jax.random.key(0), inputs), shapes suffice as inputs."
+            f"Cannot compare {module}: found no key and no inputs, expected those of its `init`. Call "
+            "compare(first, second, jax.random.key(0), inputs). Inputs may be jax.ShapeDtypeStruct."
         )
 
 
 class UnknownMeasureError(LinenError, ValueError):
-    """A chart is asked to show what the table does not have.
+    """A chart needs a quantity that the table does not have.
 
     Attributes:
-      measure: what was asked for.
-      known: what the table has.
+      measure: the missing quantity.
+      known: the quantities of the table.
     """
 
     def __init__(self, measure: str, known: tuple[str, ...]) -> None:
         self.measure = measure
         self.known = known
         super().__init__(
-            f"Cannot draw {measure!r}: found in the table are {', '.join(known)}. "
-            "Choose one of them, or ask `summarize` to count it, for example with compute_flops=True."
+            f"Cannot draw {measure!r}: found only {', '.join(known)} in the table. "
+            "Choose one of them, or request it from `summarize`, for example with compute_flops=True."
         )
 
 
 class CommandError(LinenError, ValueError):
-    """The command `linen-summary` cannot do what it was asked for."""
+    """The base of the errors of the command `linen-summary`."""
 
 
 class TargetError(CommandError):
-    """A module cannot be imported, or made.
+    """A module cannot be imported or constructed.
 
     Attributes:
-      target: what was asked for.
-      step: what was tried.
-      hint: what to do.
+      target: the target of the command.
+      step: the step that failed, ``"import"`` or ``"construct"``.
+      hint: advice.
     """
 
     def __init__(self, target: str, step: str, hint: str) -> None:
@@ -92,11 +92,11 @@ class TargetError(CommandError):
 
 
 class TargetTypeError(CommandError):
-    """What was imported is no module and makes none.
+    """The imported object is neither a Module nor a factory for one.
 
     Attributes:
-      target: what was asked for.
-      found: name of the type that was found.
+      target: the target of the command.
+      found: name of the type of the object or of its result.
     """
 
     def __init__(self, target: str, found: str) -> None:
@@ -104,31 +104,31 @@ class TargetTypeError(CommandError):
         self.found = found
         super().__init__(
             f"Cannot summarise {target!r}: found a {found}, expected a subclass of linen_core.Module, a module or a "
-            "function that makes one. Name it as package.module:Name."
+            "function that returns one. Name it as package.module:Name."
         )
 
 
 class InputTextError(CommandError):
-    """An input is not written as the command reads it.
+    """An input is not a dtype with a shape.
 
     Attributes:
-      text: what was given.
+      text: the input.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         super().__init__(
             f"Cannot read the input {text!r}: expected a dtype and a shape, for example float32[1,28,28,1], or "
-            "name=float32[1] for a keyword. In a shell put it in quotes."
+            "name=float32[1] for a keyword. In a shell, put it in quotes."
         )
 
 
 class ValueTextError(CommandError):
-    """A value is not written as the command reads it.
+    """The argument of an option is not a name and a value.
 
     Attributes:
-      option: the option that it was given to.
-      text: what was given.
+      option: the option.
+      text: its argument.
     """
 
     def __init__(self, option: str, text: str) -> None:
@@ -140,7 +140,7 @@ class ValueTextError(CommandError):
 
 
 class ChartFormatError(CommandError):
-    """A chart is asked for in a format that has no pictures.
+    """A chart cannot be written in the format.
 
     Attributes:
       format: the format.
@@ -154,12 +154,12 @@ class ChartFormatError(CommandError):
 
 
 class UnusedOptionsError(CommandError):
-    """Options are given that mean nothing for what the command is pointed at.
+    """Options are given that do not apply to the target.
 
     Attributes:
-      target: what was asked for.
+      target: the target of the command.
       options: the options.
-      kind: what it is: ``"checkpoint"`` or ``"module"``.
+      kind: kind of the target, ``"checkpoint"`` or ``"module"``.
     """
 
     def __init__(
@@ -168,22 +168,19 @@ class UnusedOptionsError(CommandError):
         self.target = target
         self.options = options
         self.kind = kind
+        other = "module, named package.module:Name" if kind == "checkpoint" else "checkpoint"
         super().__init__(
-            f"Cannot use {', '.join(options)} for {target!r}: found a {kind}. Leave out what is for "
-            + (
-                "a module, which is named as package.module:Name."
-                if kind == "checkpoint"
-                else "a checkpoint."
-            )
+            f"Cannot use {', '.join(options)} for {target!r}: found a {kind}, expected a {other}. "
+            "Leave out these options."
         )
 
 
 class ModelRunError(CommandError):
-    """A model fails when it is run abstractly.
+    """A model raises an error in an abstract run.
 
     Attributes:
-      target: the model.
-      inputs: its inputs as text.
+      target: the target of the command.
+      inputs: the inputs as text.
     """
 
     def __init__(self, target: str, inputs: str) -> None:
@@ -199,11 +196,11 @@ class StoreTargetError(CommandError):
     """A checkpoint cannot be opened.
 
     Attributes:
-      target: its path.
+      target: the path.
     """
 
     def __init__(self, target: str) -> None:
         self.target = target
         super().__init__(
-            f"Cannot open {target!r} as a checkpoint: found the error below. A model is named as package.module:Name."
+            f"Cannot open {target!r} as a checkpoint: found the error below. Name a model as package.module:Name."
         )

@@ -1,0 +1,3 @@
+"""The command `linen-summary`."""
+
+__all__: list[str] = []

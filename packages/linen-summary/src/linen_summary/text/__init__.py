@@ -1,0 +1,3 @@
+"""Values, numbers, tables and rich output as text."""
+
+__all__: list[str] = []
