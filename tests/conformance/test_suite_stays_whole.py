@@ -21,7 +21,7 @@ class Silent:
         """Say nothing."""
 
 
-ADVICE = "Define the hooks of linen_core.testing.StoreTests in it, and nothing of the suite itself."
+ADVICE = "Define the hooks of linen_core.testing.StoreTests in it, and nothing else of the suite."
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_refused(name, bases, body, complaint):
     with pytest.raises(StoreTestsError) as caught:
         type(name, bases, body)
     assert (caught.value.tests, caught.value.complaint) == (name, complaint)
-    assert str(caught.value) == f"Cannot prove a store with {name}: {complaint}. {ADVICE}"
+    assert str(caught.value) == f"Cannot test a store with {name}: {complaint}. {ADVICE}"
 
 
 def test_base_of_several_needs_no_hook():

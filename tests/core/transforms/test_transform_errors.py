@@ -112,7 +112,7 @@ MISTAKES = {
         dense(split_rngs={}),
         errors.MissingRngSplitError,
         "Cannot draw a key of stream 'params' in /vmap(inner): nn.vmap does not bring the stream inside. Pass "
-        "split_rngs={'params': True} for keys of their own, or False for the same keys.",
+        "split_rngs={'params': True} for a key per step or index, or False for one key.",
     ),
     "stream into remat": (
         below(nn.remat(nn.Dense, rngs="dropout"), features=4),
@@ -124,7 +124,7 @@ MISTAKES = {
         below(nn.vmap(Returning, **MAPPED)),
         errors.TransformedMethodReturnValueError,
         "Cannot return a module or a variable from the transformed method '__call__' of Returning at inner: it is "
-        "bound to the inside of the transform. Return its value.",
+        "valid only inside the transform. Return its value.",
     ),
 }
 
