@@ -1,6 +1,7 @@
-"""Every use of JAX's unpublished parts, in one place.
+"""All uses of JAX's private modules.
 
-What is imported here may move in a new release of JAX; the rest of Linen imports it from this file alone.
+A new release of JAX may move or change them. Only this file then needs an update: the rest of Linen imports them from
+here.
 """
 
 from __future__ import annotations
@@ -51,17 +52,17 @@ __all__ = [
 Tracer = jax.core.Tracer
 
 INLINE: Any = jax.Inline.JAX_EARLY if hasattr(jax, "Inline") else True
-"""`inline=` of `jax.jit`: leave the operations in the program that calls, and no call. JAX 0.11 split `True` in two."""
+"""Value of `inline=` for `jax.jit` that inlines the operations into the caller. JAX 0.11 replaced True by an enum."""
 
 named_scope = source_info_util.extend_name_stack
-"""Context manager that adds one name to the name stack: `jax.named_scope` less its argument check."""
+"""Context manager that adds one name to the name stack: `jax.named_scope` without its argument check."""
 
 api_boundary = traceback_util.api_boundary
-"""Decorator: an exception that leaves the function loses the frames of hidden folders."""
+"""Decorator: removes the frames of hidden folders from the traceback of an exception that leaves the function."""
 
 
 def fold_in(key: jax.Array, data: int) -> jax.Array:
-    """Fold a 32-bit integer into a key: `jax.random.fold_in` at less than half the price of tracing it."""
+    """Fold a 32-bit integer into a key: `jax.random.fold_in` at less than half of its tracing time."""
     number: Any = np.uint32(data)
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return prng.random_fold_in(key, number)  # type: ignore[no-any-return]
@@ -70,30 +71,30 @@ def fold_in(key: jax.Array, data: int) -> jax.Array:
 
 
 ExtendedDType = dtypes.ExtendedDType
-"""Base of dtypes that numpy does not know."""
+"""Base class of dtypes that numpy does not have."""
 
 
 def wrap_physical_arrays(
     aval: core.AbstractValue, sharding: jax.sharding.Sharding, committed: bool
 ) -> Callable[[Any], Any]:
-    """Give the function that makes arrays of an extended dtype from the buffers that hold them."""
+    """Return the function that wraps physical buffers into an array of an extended dtype."""
     handler = pxla.global_result_handlers[core.ShapedArray]
     physical = handler(core.physical_aval(aval), sharding, committed)
     return lambda buffers: earray.EArray(aval, physical(buffers))
 
 
 def tracing() -> bool:
-    """Tell whether a JAX transform is tracing at this moment."""
+    """Return whether a JAX transform is tracing now."""
     return not core.trace_state_clean()
 
 
 def current_trace() -> Any:
-    """Return the trace that operations are added to now; outside of JAX transforms the one that runs them."""
+    """Return the current trace; outside of JAX transforms it is the one that evaluates operations eagerly."""
     return core.trace_ctx.trace
 
 
 def is_traced_since(outer: object, value: PyTree) -> bool:
-    """Return whether a tree has a leaf that belongs to a trace that was entered after ``outer``."""
+    """Return whether a tree has a leaf of a trace that began after ``outer``."""
     inner = []
     trace: Any = core.trace_ctx.trace
     while trace is not None and trace is not outer:
@@ -104,7 +105,7 @@ def is_traced_since(outer: object, value: PyTree) -> bool:
 
 
 def is_staging() -> bool:
-    """Tell whether operations are being recorded for a compiler, as under `jax.jit`, instead of run one by one."""
+    """Return whether operations are recorded into a jaxpr, as under `jax.jit`, instead of evaluated one by one."""
     trace: Any = core.trace_ctx.trace
     while trace is not None:
         if type(trace) is DynamicJaxprTrace:
@@ -114,7 +115,7 @@ def is_staging() -> bool:
 
 
 def has_legacy_mesh() -> bool:
-    """Return whether the code runs inside ``with mesh:``, which JAX replaced by `jax.set_mesh`."""
+    """Return whether a mesh was entered as ``with mesh:``, which JAX replaced by `jax.set_mesh`."""
     return not mesh_lib.thread_resources.env.physical_mesh.empty
 
 
@@ -150,14 +151,14 @@ class UnknownValueError(ValueError):
 
 
 def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Evaluate as much of a function as does not depend on arguments without values.
+    """Evaluate the part of a function that does not depend on arguments without values.
 
-    Such an argument is a `jax.ShapeDtypeStruct`, or what `unknown_like` gives. What depends on
-    values that are there is computed; what depends on the others is only traced, so that a forward pass costs no
-    FLOP.
+    An argument without a value is a `jax.ShapeDtypeStruct` or a result of `unknown_like`. Operations on the other
+    arguments are computed, operations on these are only traced. A forward pass over an input without a value therefore
+    costs no FLOP.
 
     Raises:
-      UnknownValueError: from the returned function, when a result depends on an absent value.
+      UnknownValueError: from the returned function, if a result depends on an argument without a value.
     """
 
     @functools.wraps(fun)
@@ -182,15 +183,15 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
 def closed_jaxpr_for(
     fun: Callable[..., list[Any]], *args: PyTree
 ) -> tuple[Callable[[list[Any]], list[Any]], list[bool]]:
-    """Trace a function, and keep only what its results need.
+    """Trace a function and keep only the operations that its results need.
 
     Args:
       fun: a function that returns a list of arrays.
       *args: its arguments; arrays or `jax.ShapeDtypeStruct`, or pytrees of them.
 
     Returns:
-      A function of the leaves of the first argument that computes the results, and for each leaf of all arguments
-      whether the results depend on it.
+      A function of the leaves of the first argument that computes the results, and a list that says for each leaf of
+      all arguments whether the results depend on it.
     """
     closed = jax.make_jaxpr(fun)(*args)
     jaxpr = internal_partial_eval.convert_constvars_jaxpr(closed.jaxpr)
@@ -206,33 +207,35 @@ def closed_jaxpr_for(
 
 
 def evaluate_apart(fun: Callable[..., Any], *args: PyTree, minus_zero: Array) -> Any:
-    """Call a function so that a compiler rounds after each operation, as if they were run one by one.
+    """Call a function with a rounding after each operation, as in eager mode.
 
-    What the function itself has under `jax.jit` is one operation.
+    XLA fuses operations and may keep more precision between them. Under `jax.jit` the result would then differ from the
+    eager one in the last bit. A nested `jax.jit` inside the function counts as one operation.
 
     Args:
       fun: the function.
-      args: its arguments.
-      minus_zero: -0.0 in float32, as an array whose value the compiler does not know.
+      *args: its arguments.
+      minus_zero: -0.0 in float32, as an argument of the compiled program: a constant would be folded away.
     """
     closed, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
-    known: dict[Any, Any] = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
-    known.update(zip(closed.jaxpr.invars, jax.tree.leaves(args), strict=True))
+    values: dict[Any, Any] = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+    values.update(zip(closed.jaxpr.invars, jax.tree.leaves(args), strict=True))
 
     def read(atom: core.Atom) -> Any:
         if not isinstance(atom, core.Literal):
-            return known[atom]
+            return values[atom]
         aval: Any = atom.aval
         value = jnp.asarray(atom.val, aval.dtype)
-        return jax.lax.optimization_barrier(value)  # what is known may be computed otherwise
+        # Without the barrier XLA specialises on the constant, and a division by it becomes a multiplication.
+        return jax.lax.optimization_barrier(value)
 
     for equation in closed.jaxpr.eqns:
         params = equation.primitive.get_bind_params(equation.params)
         with equation.ctx.manager:
-            made = equation.primitive.bind(*map(read, equation.invars), **params)
-        results = made if equation.primitive.multiple_results else [made]
+            outputs = equation.primitive.bind(*map(read, equation.invars), **params)
+        results = outputs if equation.primitive.multiple_results else [outputs]
         for variable, value in zip(equation.outvars, results, strict=True):
-            known[variable] = _rounded(value, minus_zero)
+            values[variable] = _rounded(value, minus_zero)
     return jax.tree.unflatten(jax.tree.structure(shapes), map(read, closed.jaxpr.outvars))
 
 
@@ -240,14 +243,14 @@ def _rounded(value: Array, minus_zero: Array) -> Any:
     if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return value
     if value.dtype in (jnp.float32, jnp.float64):
-        # no barrier keeps a processor from multiplying and adding in one step, without rounding in between; to add
-        # -0.0 changes no number, and makes the product one that is rounded
+        # A barrier does not prevent a fused multiply-add, which skips the rounding of the product. Adding -0.0 changes
+        # no number, and it is then the product and -0.0 that are fused.
         value = value + minus_zero.astype(value.dtype)
     return jax.lax.optimization_barrier(value)
 
 
 def unknown_like(value: Array, drop_leading_axis: bool = False) -> Any:
-    """Describe an array, or a slice of it along its first axis, to `partial_evaluate` as having no value."""
+    """Return an argument without a value for `partial_evaluate`: like an array, or like a slice of its first axis."""
     aval = jax.typeof(value)
     if not drop_leading_axis:
         return aval
