@@ -70,15 +70,15 @@ def test_a_broadcast_variable_that_depends_on_the_step_is_named():
         Shared().apply(variables, X, None, mutable=["batch_stats"])
     assert str(caught.value) == (
         "The broadcast variable 'batch_stats/BatchNorm_0/mean' of /scan(), float32[2], depends on the step of the "
-        "scan, so it cannot be the same in all steps. Give its collection an axis in variable_axes, or name it in "
-        "variable_carry; where only the key differs, pass False for its stream in split_rngs."
+        "scan, but it must be the same in all steps. Give its collection an axis in variable_axes, or name it in "
+        "variable_carry. If only its key differs, pass False for the stream in split_rngs."
     )
     Carried().apply(variables, X, None, mutable=["batch_stats"])
 
 
 def test_broadcast_parameters_need_a_stream_that_is_not_split():
     options = {"variable_broadcast": ["params", "batch_stats"], "length": 3}
-    with pytest.raises(ValueError, match=r"pass False for its stream in split_rngs\."):
+    with pytest.raises(ValueError, match=r"pass False for the stream in split_rngs\."):
         nn.scan(Block, **options, split_rngs={"params": True})(train=False).init(KEY, X, None)
     assert nn.scan(Block, **options, split_rngs={"params": False})(train=False).init(KEY, X, None)
 

@@ -235,7 +235,7 @@ def test_a_size_that_nothing_tells_is_asked_for():
     with pytest.raises(ValueError, match="Pass axis_size") as caught:
         below(nn.vmap(Adds, in_axes=None)).apply({}, {"a": 1.0, "b": 2.0})
     assert str(caught.value) == (
-        "Cannot vmap /vmap(inner): nothing that is mapped tells the size of the axis. Pass axis_size."
+        "Cannot vmap /vmap(inner): no mapped value determines the size of the axis. Pass axis_size."
     )
     model = below(nn.vmap(Adds, in_axes=None, axis_size=2))
     assert model.apply({}, {"a": 1.0, "b": 2.0}).tolist() == [3.0, 3.0]

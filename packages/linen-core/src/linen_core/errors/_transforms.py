@@ -194,7 +194,10 @@ class TransformTargetError(LinenError, TypeError):
 
 
 class UnmappedCollectionError(LinenError, ValueError):
-    """A collection was written inside a lifted transform, but no argument says how it comes out."""
+    """A collection was written inside a lifted transform, but no argument says how it comes out.
+
+    Linen raises `UnliftedWriteError` at the write itself; this class remains for programs that catch it.
+    """
 
     def __init__(self, transform: str, scope_path: str, collections: Any) -> None:
         self.transform = transform  #: Name of the transform.
