@@ -31,7 +31,7 @@ ADVICE = "Define the hooks of linen_core.testing.StoreTests in it, and nothing e
             "TestX",
             (StoreTests,),
             {},
-            "it does not say how to make the store: define make_store(self, variables, tmp_path)",
+            "it does not create a store: define make_store(self, variables, tmp_path)",
         ),
         (
             "ZipChecks",
@@ -43,25 +43,25 @@ ADVICE = "Define the hooks of linen_core.testing.StoreTests in it, and nothing e
             "TestX",
             (StoreTests,),
             {"make_store": make_store, "test_close_twice": None},
-            "it overrides 'test_close_twice', which is the suite's own",
+            "it overrides 'test_close_twice', which belongs to the suite",
         ),
         (
             "TestX",
             (Silent, StoreTests),
             {"make_store": make_store},
-            "it overrides 'test_close_twice', which is the suite's own",
+            "it overrides 'test_close_twice', which belongs to the suite",
         ),
         (
             "_Base",
             (StoreTests,),
             {"_expect_holds": print},
-            "it overrides '_expect_holds', which is the suite's own",
+            "it overrides '_expect_holds', which belongs to the suite",
         ),
         (
             "_Base",
             (StoreTests,),
             {"__init_subclass__": classmethod(lambda cls: None)},
-            "it overrides '__init_subclass__', which is the suite's own",
+            "it overrides '__init_subclass__', which belongs to the suite",
         ),
         (
             "TestX",

@@ -434,14 +434,14 @@ MODULES = [
 SPMD = [
     Case(
         AssertionError,
-        "call this inside of a module's method",
+        "call this inside a method of a module",
         lambda: nn.partitioning.param_with_axes("w", nn.initializers.ones, (2,), axes=("a",)),
         with_axes,
         (2,),
     ),
     Case(
         ValueError,
-        "Give each axis a name of its own",
+        "Give each axis a different name",
         lambda: constrained(("a", "a"), [("a", "data")]),
         lambda: constrained(("a", "b"), [("a", "data")]),
         "P('data', None)",
