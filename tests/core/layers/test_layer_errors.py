@@ -67,8 +67,7 @@ CASES = {
         {},
         errors.LayerShapeError,
         (
-            "Cannot apply Einsum at inner: `einsum_str` is 'xab,bb->a', expected one with a letter of its own for each "
-            "axis of a "
+            "Cannot apply Einsum at inner: `einsum_str` is 'xab,bb->a', expected a different letter for each axis of a "
             "kernel of shape (4, 4)."
         ),
     ),
@@ -118,7 +117,8 @@ CASES = {
         {},
         errors.LayerArgumentError,
         (
-            "Cannot apply Conv at inner: `padding` is (1, 2), expected a word, an integer, or 1 items that are each an "
+            "Cannot apply Conv at inner: `padding` is (1, 2), expected a string, an integer, or 1 items that are each "
+            "an "
             "integer or a "
             "tuple (low, high)."
         ),
@@ -191,7 +191,7 @@ CASES = {
         (
             "Cannot apply GroupNorm at inner: `num_groups` is 2 with `group_size` 2, expected exactly one of the two. "
             "Pass "
-            "`num_groups=None` beside `group_size`."
+            "`num_groups=None` together with `group_size`."
         ),
     ),
     "group axes": (
@@ -325,9 +325,8 @@ def test_message_of_a_cache_of_another_shape():
         lambda: layer.apply(variables, X, mutable=["cache"]), errors.LayerArgumentError
     ) == (
         "Cannot apply MultiHeadDotProductAttention (the outermost module): `inputs_q` is projected to queries of shape "
-        "(2, 5, 2, 2), expected one position at a time, of shape (2, 1, 2, 2). The cache was made for inputs of that "
-        "batch "
-        "shape."
+        "(2, 5, 2, 2), expected one position at a time, of shape (2, 1, 2, 2). The cache was created for inputs of "
+        "that batch shape."
     )
 
 
@@ -360,14 +359,15 @@ FUNCTIONS = {
         (
             "Cannot apply dot_product_attention_weights: `einsum` is given together with `precision`, expected one of "
             "the "
-            "two. Leave out `precision`: a stand-in for einsum sets its own, for example functools.partial(jnp.einsum, "
+            "two. Leave out `precision`: the function passed for einsum sets its own, for example "
+            "functools.partial(jnp.einsum, "
             "precision=...)."
         ),
     ),
     "ranks of masks": (
         lambda: nn.combine_masks(jnp.ones(2), jnp.ones((2, 2))),
         errors.LayerShapeError,
-        "Cannot apply combine_masks: `masks` is of ranks (1, 2), expected masks of one rank.",
+        "Cannot apply combine_masks: `masks` is of ranks (1, 2), expected masks of the same rank.",
     ),
     "pooling rank": (
         lambda: nn.max_pool(X, (2, 2, 2)),
@@ -411,7 +411,8 @@ FUNCTIONS = {
         lambda: nn.linear.canonicalize_padding((1, 2), 1),
         errors.LayerArgumentError,
         (
-            "Cannot apply a convolution: `padding` is (1, 2), expected a word, an integer, or 1 items that are each an "
+            "Cannot apply a convolution: `padding` is (1, 2), expected a string, an integer, or 1 items that are each "
+            "an "
             "integer or a tuple (low, high)."
         ),
     ),
@@ -439,7 +440,8 @@ DEPRECATED = {
     ),
     "square values": (
         lambda: _heads()().init(KEYS, X[:, :4], X[:, :4], X[:, :4]),
-        "`inputs_v` has the shape (2, 4, 4), as a mask would: the third positional argument is the values. Pass a mask "
+        "`inputs_v` has the shape (2, 4, 4), which looks like a mask: the third positional argument is the values. "
+        "Pass a mask "
         "as `mask=`.",
     ),
     "self attention": (
@@ -467,7 +469,7 @@ def test_products_that_set_their_own_precision_say_so():
     with pytest.warns(UserWarning, match="sets its own precision") as caught:
         nn.fp8_ops.dot_general_with_precision(jnp.ones((1, 3)), jnp.ones((3, 1)), DIMS, "highest")
     assert str(caught[0].message) == (
-        "dot_general_with_precision sets its own precision and preferred_element_type, and ignores those it was given."
+        "dot_general_with_precision sets its own precision and preferred_element_type, and ignores the arguments."
     )
     one, zeros = jnp.ones(1), jnp.zeros(2)
     state = {f"{name}_scale": one for name in ("lhs", "rhs", "grad")}
@@ -478,5 +480,5 @@ def test_products_that_set_their_own_precision_say_so():
         )
     assert (
         str(caught[0].message)
-        == "fp8_scaled_dot_general sets its own precision, and ignores the one it was given."
+        == "fp8_scaled_dot_general sets its own precision, and ignores the argument."
     )

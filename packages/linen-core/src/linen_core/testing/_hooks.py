@@ -20,7 +20,7 @@ class StoreHooks:
     """Hooks for a subclass to define. It must not change anything else of the suite."""
 
     sorts_names: bool = False
-    """Whether the store returns names sorted, like a JAX pytree, instead of in stored order."""
+    """Set to True if the store returns names sorted, like a JAX pytree, instead of in stored order."""
 
     def make_store(self, variables: Variables, tmp_path: FilePath) -> VariableStore:
         """Create a store with the given variables.

@@ -179,7 +179,7 @@ class Lifted:
 
     @property
     def runs_forward(self) -> bool:
-        """Whether the results of the run are used; `init` may need only the variables."""
+        """True if the results of the run are used; `init` may need only the variables."""
         observer = self.scopes[0].run.observer
         return observer is None or observer.runs_forward
 
