@@ -20,10 +20,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from linen_core.typing import Path
+
 __all__ = ["NoFingerprintError", "fingerprint", "is_of_library"]
 
 _LIBRARIES = frozenset({"jax", "jaxlib", "linen_core", "ml_dtypes", "numpy"})
-_PLAIN = (str, bytes, type(None), type(Ellipsis))
+_ATOMS = (str, bytes, type(None), type(Ellipsis))
 _NUMBERS = (bool, int, float, complex)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 
@@ -36,7 +38,7 @@ class NoFingerprintError(Exception):
       reason: why it has no fingerprint.
     """
 
-    def __init__(self, path: tuple[str, ...], reason: str) -> None:
+    def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         self.reason = reason
         super().__init__(f"{'/'.join(path)}: {reason}")
@@ -119,9 +121,9 @@ class _Fingerprinter:
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
 
-    def of(self, value: object, path: tuple[str, ...]) -> Hashable:
+    def of(self, value: object, path: Path) -> Hashable:
         kind = type(value)
-        if kind in _PLAIN:
+        if kind in _ATOMS:
             return value
         if isinstance(value, enum.Enum):
             return _of_type(kind), value.name
@@ -140,7 +142,7 @@ class _Fingerprinter:
             return self._of_array(value, path)
         return self._of_object(value, path)
 
-    def _of_module(self, value: Any, path: tuple[str, ...]) -> Hashable:
+    def _of_module(self, value: Any, path: Path) -> Hashable:
         kind = _of_type(type(value))
         if id(value) in self._numbers:
             return kind, self._numbers[id(value)]
@@ -148,14 +150,12 @@ class _Fingerprinter:
         parts = value.__fingerprint_parts__()
         return kind, *[(name, self.of(part, (*path, name))) for name, part in parts]
 
-    def _of_array(
-        self, value: np.ndarray[Any, Any] | np.generic, path: tuple[str, ...]
-    ) -> Hashable:
+    def _of_array(self, value: np.ndarray[Any, Any] | np.generic, path: Path) -> Hashable:
         if value.dtype.hasobject or isinstance(value, np.ma.MaskedArray):
             raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
         return _of_type(type(value)), value.dtype, value.shape, value.tobytes()
 
-    def _of_object(self, value: object, path: tuple[str, ...]) -> Hashable:
+    def _of_object(self, value: object, path: Path) -> Hashable:
         if isinstance(value, jax.Array):
             raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
         if isinstance(value, types.FunctionType) and is_of_library(value) and value.__closure__:

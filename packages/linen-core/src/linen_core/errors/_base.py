@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["FlaxError", "LinenError", "below", "did_you_mean", "listing", "render_path"]
 
 
-def _rebuild(cls: type[LinenError], args: tuple[Any, ...], state: dict[str, Any]) -> LinenError:
+def _unpickle(cls: type[LinenError], args: tuple[Any, ...], state: dict[str, Any]) -> LinenError:
     error = cls.__new__(cls)
     error.args = args
     error.__dict__.update(state)
@@ -32,7 +32,7 @@ class LinenError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls cls(*args) to unpickle, but args holds the message, not the arguments of the subclass.
-        return _rebuild, (type(self), self.args, self.__dict__)
+        return _unpickle, (type(self), self.args, self.__dict__)
 
 
 FlaxError = LinenError

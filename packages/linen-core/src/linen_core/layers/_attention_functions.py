@@ -41,7 +41,7 @@ class _Options(NamedTuple):
     dropout_rate: float
 
 
-def _einsum(
+def _make_einsum(
     precision: PrecisionLike, dot_general: Callable[..., Any] | None
 ) -> Callable[..., Array]:
     return functools.partial(
@@ -60,7 +60,7 @@ def _softmax_scores(
     query, key = promote_dtype(query, key, dtype=options.dtype)
     dtype = query.dtype
     query = query / jnp.sqrt(query.shape[-1]).astype(dtype)
-    scores = (einsum or _einsum(options.precision, None))(SCORES, query, key)
+    scores = (einsum or _make_einsum(options.precision, None))(SCORES, query, key)
     if bias is not None:
         scores = scores + bias
     if mask is not None:
@@ -72,7 +72,7 @@ def _softmax_scores(
     return jax.nn.softmax(scores).astype(dtype)
 
 
-def _drop(weights: Array, key: PRNGKey | None, options: _Options, dtype: Dtype) -> Array:
+def _drop_weights(weights: Array, key: PRNGKey | None, options: _Options, dtype: Dtype) -> Array:
     if options.dropout_rate <= 0.0:
         return weights
     keep = 1.0 - options.dropout_rate
@@ -94,13 +94,13 @@ def _attend(
 ) -> Array:
     query, key, value = promote_dtype(query, key, value, dtype=options.dtype)
     weights = _softmax_scores(query, key, bias, mask, options._replace(dtype=query.dtype))
-    weights = _drop(weights, dropout_rng, options, query.dtype)
-    return _einsum(options.precision, None)(OUTPUT, weights, value)
+    weights = _drop_weights(weights, dropout_rng, options, query.dtype)
+    return _make_einsum(options.precision, None)(OUTPUT, weights, value)
 
 
 _attend_staged = staged("options")(_attend)
 _softmax_scores_staged = staged("options")(_softmax_scores)
-_drop_staged = staged("options", "dtype")(_drop)
+_drop_weights_staged = staged("options", "dtype")(_drop_weights)
 
 
 def _check_shapes(**arrays: Array) -> None:
@@ -217,14 +217,14 @@ def dot_product_attention_weights(
     rate = 0.0 if deterministic else dropout_rate
     options = _Options(dtype, precision, force_fp32_for_softmax, broadcast_dropout, rate)
     if einsum is None and einsum_dot_general is not None:
-        einsum = _einsum(precision, einsum_dot_general)
+        einsum = _make_einsum(precision, einsum_dot_general)
     if einsum is None:
         weights = _softmax_scores_staged(query, key, bias, mask, options)
     else:
         weights = _softmax_scores(query, key, bias, mask, options, einsum)
     if module:
         module.sow("intermediates", "attention_weights", weights)
-    return _drop_staged(weights, dropout_rng, options, dtype) if rate > 0.0 else weights
+    return _drop_weights_staged(weights, dropout_rng, options, dtype) if rate > 0.0 else weights
 
 
 def dot_product_attention(
@@ -314,7 +314,7 @@ def dot_product_attention(
         einsum_dot_general=einsum_dot_general,
         einsum=qk_attn_weights_einsum,
     )
-    einsum = attn_weights_value_einsum or _einsum(precision, einsum_dot_general)
+    einsum = attn_weights_value_einsum or _make_einsum(precision, einsum_dot_general)
     return einsum(OUTPUT, weights, value)
 
 

@@ -9,8 +9,6 @@ same shape.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 from jax.nn import gelu, logsumexp, one_hot, softmax
@@ -19,7 +17,7 @@ from jax.typing import ArrayLike
 from linen_core._jax_compat import INLINE
 from linen_core.layers.dense import Dense
 from linen_core.module import Module, compact
-from linen_core.typing import Array, Dtype
+from linen_core.typing import Array, Axes, Dtype
 
 __all__ = [
     "Dense",
@@ -52,8 +50,6 @@ __all__ = [
     "swish",
     "tanh",
 ]
-
-Axis = int | Sequence[int] | None
 
 # These have a derivative rule in Python, which costs time at each call. Compiled as a whole they are cheaper, and the
 # result has the same bits.
@@ -194,7 +190,7 @@ def log_sigmoid(x: Array) -> Array:
     return jax.nn.log_sigmoid(x)
 
 
-def log_softmax(x: Array, axis: Axis = -1, where: Array | None = None) -> Array:
+def log_softmax(x: Array, axis: Axes | None = -1, where: Array | None = None) -> Array:
     """Compute the logarithm of the softmax.
 
     `x - log(sum(exp(x)))`, summed along `axis` over the elements that `where` selects.
@@ -294,7 +290,7 @@ def softplus(x: Array) -> Array:
 
 def standardize(
     x: Array,
-    axis: Axis = -1,
+    axis: Axes | None = -1,
     mean: ArrayLike | None = None,
     variance: ArrayLike | None = None,
     epsilon: ArrayLike = 1e-5,

@@ -17,7 +17,7 @@ from linen_core.typing import PyTree
 __all__ = ["BatchApply"]
 
 
-def _array(x: ArrayLike) -> jax.Array | np.ndarray[Any, Any]:
+def _as_array(x: ArrayLike) -> jax.Array | np.ndarray[Any, Any]:
     return x if isinstance(x, jax.Array | np.ndarray) else jnp.asarray(x)
 
 
@@ -76,6 +76,6 @@ class BatchApply:
     def _merge(self, x: ArrayLike) -> Any:
         if np.ndim(x) < self.num_dims:
             return x
-        array = _array(x)
+        array = _as_array(x)
         shape = (math.prod(array.shape[: self.num_dims]), *array.shape[self.num_dims :])
         return array.reshape(shape)

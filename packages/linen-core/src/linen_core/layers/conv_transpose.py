@@ -36,7 +36,7 @@ class _Window(NamedTuple):
     circular: bool
 
 
-def _convolve(
+def _convolve_transposed(
     inputs: Array,
     kernel: Array,
     bias: Array | None,
@@ -70,7 +70,9 @@ def _convolve(
     return y if len(batch) == 1 else jnp.reshape(y, batch + y.shape[1:])
 
 
-_convolve_staged = staged("window", "dtype", "precision", "preferred_element_type")(_convolve)
+_convolve_transposed_staged = staged("window", "dtype", "precision", "preferred_element_type")(
+    _convolve_transposed
+)
 
 
 def _wrap(y: Array, periods: Sequence[int], extra_right: bool) -> Array:
@@ -170,8 +172,8 @@ class ConvTranspose(Module):
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
         args = (inputs, kernel, bias, self.mask, window, self.dtype, self.precision)
         if self.promote_dtype is not promote_dtype:
-            return _convolve(*args, self.preferred_element_type, self.promote_dtype)
-        return _convolve_staged(*args, self.preferred_element_type)
+            return _convolve_transposed(*args, self.preferred_element_type, self.promote_dtype)
+        return _convolve_transposed_staged(*args, self.preferred_element_type)
 
     @nowrap
     def _window(self, rank: int) -> _Window:

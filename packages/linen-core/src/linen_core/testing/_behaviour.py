@@ -14,7 +14,7 @@ import numpy as np
 
 from linen_core.errors import StoreClosedError
 from linen_core.store.base import VariableStore
-from linen_core.testing._cases import CASES
+from linen_core.testing._cases import CASES, KERNEL
 from linen_core.testing._expect import expect, expect_values, leaf_paths, nodes, value_at
 from linen_core.testing._hooks import StoreHooks
 
@@ -22,7 +22,6 @@ __all__ = ["BehaviourTests"]
 
 _THREADS = 8
 _ROUNDS = 5
-_KERNEL = ("encoder", "Dense_0", "kernel")
 
 
 class BehaviourTests(StoreHooks):
@@ -97,7 +96,7 @@ class BehaviourTests(StoreHooks):
             expect_values(second.snapshot(), other, "the second store")
             expect_values(first.snapshot(), self._model, "the first store")
             if first.capabilities.writable:
-                first.put("params", _KERNEL, np.zeros(1, np.float32))
+                first.put("params", KERNEL, np.zeros(1, np.float32))
                 expect_values(second.snapshot(), other, "the second store, the first one written")
 
     def test_close_twice(self, tmp_path: FilePath) -> None:
@@ -126,10 +125,10 @@ class BehaviourTests(StoreHooks):
         store = self._fill(tmp_path)
         store.close()
         try:
-            value = store.get("params", _KERNEL)
+            value = store.get("params", KERNEL)
         except StoreClosedError:
             return
-        expect_values(value, value_at(self._model["params"], _KERNEL), "get() of a closed store")
+        expect_values(value, value_at(self._model["params"], KERNEL), "get() of a closed store")
 
     def test_threads_read_together(self, tmp_path: FilePath) -> None:
         """Threads that read at the same time all get the stored values."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from linen_core.typing import Dtype
 
-__all__ = ["CASES", "MODEL", "Variables"]
+__all__ = ["CASES", "KERNEL", "MODEL", "Variables"]
 
 Variables: TypeAlias = dict[str, Any]
 
@@ -70,6 +70,9 @@ MODEL: Variables = {
     "batch_stats": {"encoder": {"BatchNorm_0": {"mean": _array(4, seed=6)}}},
 }
 """Variables of a small model, for tests of a single behaviour."""
+
+KERNEL = ("encoder", "Dense_0", "kernel")
+"""Path of a parameter of the model."""
 
 CASES: dict[str, Variables] = {
     "a model": MODEL,

@@ -9,6 +9,7 @@ import numpy as np
 
 from linen_core.filters import CollectionFilter, DenyList
 from linen_core.store.base import StoreCapabilities, VariableStore
+from linen_core.testing._cases import KERNEL
 from linen_core.testing._expect import (
     array_spec,
     expect,
@@ -23,18 +24,17 @@ from linen_core.typing import Path
 
 __all__ = ["ReadingTests"]
 
-_KERNEL = ("encoder", "Dense_0", "kernel")
 _MISSING: list[tuple[str, Path]] = [
     ("params", ("decoder",)),
     ("params", ("encoder", "Dense_1")),
     ("params", ("encoder", "Dense_0", "kernels")),
-    ("params", (*_KERNEL, "below")),
+    ("params", (*KERNEL, "below")),
     ("params", ("encoder/Dense_0/kernel",)),
     ("params", ("encoder.Dense_0.kernel",)),
     ("params", ("",)),
     ("batch_stats", ("head", "kernel")),
     ("cache", ()),
-    ("cache", _KERNEL),
+    ("cache", KERNEL),
     ("", ()),
 ]
 
@@ -162,7 +162,7 @@ class ReadingTests(StoreHooks):
         with self._fill(tmp_path) as store:
             before = self.count_reads(store)
             for bad in (("decoder",), ("encoder",)):
-                batch = [_KERNEL, bad, ("head", "kernel")]
+                batch = [KERNEL, bad, ("head", "kernel")]
                 expect_path_error(
                     "params",
                     bad,

@@ -10,18 +10,17 @@ from pathlib import Path as FilePath
 import numpy as np
 
 from linen_core.errors import StorePathError, StoreReadOnlyError
-from linen_core.testing._cases import MODEL
+from linen_core.testing._cases import KERNEL, MODEL
 from linen_core.testing._expect import array_spec, expect, expect_error, expect_path_error, value_at
 from linen_core.testing._hooks import StoreHooks
 from linen_core.typing import Path
 
 __all__ = ["WritingTests"]
 
-_KERNEL = ("encoder", "Dense_0", "kernel")
 _VALUE = np.arange(6, dtype=np.float16).reshape(2, 3)
 _MISSING: list[tuple[str, Path]] = [
     ("params", ("decoder",)),
-    ("params", (*_KERNEL, "below")),
+    ("params", (*KERNEL, "below")),
     ("cache", ()),
 ]
 
@@ -40,11 +39,11 @@ class WritingTests(StoreHooks):
     def test_put_replaces_a_leaf_in_its_place(self, tmp_path: FilePath) -> None:
         """A new value keeps the position of the old one, and shape, dtype and specs are updated."""
         with self._writable(tmp_path) as store:
-            above = [_KERNEL[:depth] for depth in range(len(_KERNEL) + 1)]
+            above = [KERNEL[:depth] for depth in range(len(KERNEL) + 1)]
             for path in above:  # a store that caches specs has cached these
                 store.spec("params", path)
             store.snapshot()
-            store.put("params", _KERNEL, _VALUE)
+            store.put("params", KERNEL, _VALUE)
             expected = copy.deepcopy(MODEL)
             expected["params"]["encoder"]["Dense_0"]["kernel"] = _VALUE
             self._expect_holds(store, expected, tmp_path)
@@ -66,11 +65,11 @@ class WritingTests(StoreHooks):
     def test_put_below_a_leaf_is_refused(self, tmp_path: FilePath) -> None:
         """Nothing can be put below a leaf. The error has the path of the leaf or of the new value."""
         with self._writable(tmp_path) as store:
-            for path in ((*_KERNEL, "below"), (*_KERNEL, "further", "below")):
+            for path in ((*KERNEL, "below"), (*KERNEL, "further", "below")):
                 subject = f"put('params', {path!r}), below a leaf"
                 with expect_error(StorePathError, subject) as caught:
                     store.put("params", path, _VALUE)
-                expect(caught[0].path in {_KERNEL, path}, True, f"{subject}: the path in the error")
+                expect(caught[0].path in {KERNEL, path}, True, f"{subject}: the path in the error")
             self._expect_holds(store, MODEL, tmp_path)
 
     def test_put_of_a_whole_collection_is_refused(self, tmp_path: FilePath) -> None:
@@ -113,14 +112,14 @@ class WritingTests(StoreHooks):
             expected = copy.deepcopy(MODEL)
             dense = expected["params"]["encoder"]["Dense_0"]
             dense["kernel"] = dense.pop("kernel")
-            store.delete("params", _KERNEL)
-            store.put("params", _KERNEL, dense["kernel"])
+            store.delete("params", KERNEL)
+            store.put("params", KERNEL, dense["kernel"])
             self._expect_holds(store, expected, tmp_path)
 
     def test_a_read_only_store_refuses_and_stays(self, tmp_path: FilePath) -> None:
         """`put` and `delete` raise `StoreReadOnlyError` with the path, and nothing changes."""
         with self._read_only(tmp_path) as store:
-            for at in [("params", _KERNEL), *_MISSING]:
+            for at in [("params", KERNEL), *_MISSING]:
                 _expect_read_only(at, partial(store.put, *at, _VALUE), f"put{at}")
                 _expect_read_only(at, partial(store.delete, *at), f"delete{at}")
             self._expect_holds(store, MODEL, tmp_path)

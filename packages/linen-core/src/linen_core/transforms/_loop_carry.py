@@ -34,7 +34,7 @@ class CarryCheck:
 
     def record(self, before: Group, after: Group) -> None:
         """Keep the shapes and dtypes of the variables before and after a step."""
-        self._before, self._after = _describe(before), _describe(after)
+        self._before, self._after = _shapes_of(before), _shapes_of(after)
 
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:
@@ -59,7 +59,7 @@ class CarryCheck:
             raise ScanCarryError(self._transform, self._scope_path, created, changed) from None
 
 
-def _describe(group: Group) -> dict[str, str]:
+def _shapes_of(group: Group) -> dict[str, str]:
     """Return dtype and shape of each variable, by collection and path."""
     described = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(group):

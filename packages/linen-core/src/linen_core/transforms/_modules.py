@@ -307,13 +307,13 @@ def make_lifted(
     if is_module_class(target):
         return _make_subclass(transform, transformed, target, methods, args, kwargs)
     if callable(target) and not isinstance(target, Module):
-        if not _takes_an_argument(target):
+        if not _takes_a_module(target):
             raise TransformTargetError(target)
         return transformed(wrap_method_once(target), args, kwargs)
     raise TransformTargetError(target)
 
 
-def _takes_an_argument(function: Callable[..., Any]) -> bool:
+def _takes_a_module(function: Callable[..., Any]) -> bool:
     """Return whether a function takes a positional argument; true if it has no signature to look at."""
     try:
         parameters = inspect.signature(function).parameters.values()

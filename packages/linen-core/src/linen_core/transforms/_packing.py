@@ -33,7 +33,7 @@ from linen_core.filters import (
 from linen_core.scope.origin import Origin
 from linen_core.scope.scope import Scope
 from linen_core.store.view import snapshot_mapping
-from linen_core.typing import PyTree
+from linen_core.typing import Path, PyTree
 
 __all__ = ["EMPTY", "Group", "Groups", "Lifted", "lifts_scopes", "unzip"]
 
@@ -139,7 +139,7 @@ class Lifted:
         inner.rng_counters = outer.rng_counters
         return inner
 
-    def _debug_path(self, outer: Scope) -> tuple[str, ...]:
+    def _debug_path(self, outer: Scope) -> Path:
         if not self._name:
             return outer.debug_path
         if not outer.debug_path:
@@ -283,7 +283,7 @@ def unzip(pairs: Iterable[tuple[Any, Any]]) -> tuple[tuple[Any, ...], tuple[Any,
     return tuple(first), tuple(second)
 
 
-def _find_tops(scopes: Sequence[Scope]) -> tuple[list[Scope], list[tuple[Scope, tuple[str, ...]]]]:
+def _find_tops(scopes: Sequence[Scope]) -> tuple[list[Scope], list[tuple[Scope, Path]]]:
     """Find the scopes that do not lie below another one of them.
 
     Returns:
@@ -294,8 +294,8 @@ def _find_tops(scopes: Sequence[Scope]) -> tuple[list[Scope], list[tuple[Scope, 
     paths = []
     for scope in scopes:
         top = scope
-        path: tuple[str, ...] = ()
-        names: tuple[str, ...] = ()
+        path: Path = ()
+        names: Path = ()
         above = scope
         while above.parent is not None:
             names = (above.name or "", *names)
