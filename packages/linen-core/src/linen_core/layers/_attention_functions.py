@@ -92,6 +92,7 @@ def _attend(
     dropout_rng: PRNGKey | None,
     options: _Options,
 ) -> Array:
+    # Values take part in the promotion, so the scores must not be promoted from queries and keys alone.
     query, key, value = promote_dtype(query, key, value, dtype=options.dtype)
     weights = _softmax_scores(query, key, bias, mask, options._replace(dtype=query.dtype))
     weights = _drop_weights(weights, dropout_rng, options, query.dtype)

@@ -84,6 +84,7 @@ def _means(arrays: tuple[Array, ...], mask: Array | None, axes: Axes, plan: Plan
     means = [x.mean(axes, where=mask) for x in arrays]
     if plan.axis_name is None:
         return means
+    # One collective for all means: each costs a synchronisation of the devices.
     stacked = jnp.stack(means, axis=0) if len(means) > 1 else means[0]
     stacked = lax.pmean(stacked, plan.axis_name, axis_index_groups=plan.axis_index_groups)
     return list(stacked) if len(means) > 1 else [stacked]

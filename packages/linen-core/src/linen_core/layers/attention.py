@@ -179,6 +179,7 @@ class MultiHeadDotProductAttention(Module):
             no_dropout = merge_param("deterministic", self.deterministic, deterministic)
             if not no_dropout and dropout_rng is None:
                 dropout_rng = self.make_rng("dropout")
+        # Another attention function may accept masks of another shape.
         if self.attention_fn is dot_product_attention:
             check_mask(self, mask, query, key)
         x = self._attend(query, key, value, mask, no_dropout, dropout_rng, sow_weights)
@@ -300,6 +301,7 @@ class MultiHeadDotProductAttention(Module):
                 "its output is wrong. Create the cache with `init` on an input of the full length."
             )
             warnings.warn(msg, RuntimeWarning, stacklevel=2)
+        # All start indices of `dynamic_update_slice` must have the same dtype.
         zero = jnp.array(0, dtype=index.dtype)
         start = (*[zero] * len(batch), index, zero, zero)
         key = lax.dynamic_update_slice(cached_key.value, key, start)

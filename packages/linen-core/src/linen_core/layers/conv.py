@@ -51,6 +51,7 @@ __all__ = [
     "spread_option",
 ]
 
+# Paddings that `jax.lax` does not have: the image is padded by `jax.numpy.pad` first.
 PAD_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
 
 
@@ -370,6 +371,7 @@ def _output_space(
         )
         return result
 
+    # Traced instead of calculated: a replacement for the convolution may return another shape.
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
     kernel = jax.ShapeDtypeStruct((*window.size, shape[-1], features), jnp.float32)
     output = jax.eval_shape(convolve, image, kernel).shape

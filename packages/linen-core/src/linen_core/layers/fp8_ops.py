@@ -102,6 +102,7 @@ class Fp8DotGeneralBase(Module):
 
     @nowrap
     def _state_of(self, name: str, init: Initializer, size: int) -> Any:
+        # The initializers are constants: a key from a stream would change the keys of all later parameters.
         return self.variable(
             OVERWRITE_WITH_GRADIENT, name, init, random.PRNGKey(0), (size,), jnp.float32
         )

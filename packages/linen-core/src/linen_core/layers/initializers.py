@@ -65,7 +65,7 @@ class BuiltInitializer:
 
     @functools.cached_property
     def __name__(self) -> str:
-        return "init"
+        return "init"  # the name of the closures of JAX, which appears in profiles
 
     @functools.cached_property
     def draw(self) -> Callable[..., Array]:

@@ -197,6 +197,7 @@ class OptimizedLSTMCell(TwoStatesCell):
             param_dtype=self.param_dtype,
             bias_init=self.bias_init,
         )
+        # Separate parameters, as in LSTMCell, keep its initial values and checkpoints. Only the products are joined.
         for_inputs, for_hidden = {}, {}
         for gate in "ifgo":
             for_inputs[gate] = params(

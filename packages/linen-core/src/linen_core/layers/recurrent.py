@@ -124,6 +124,7 @@ class RNN(Module):
             key = random.key(0) if init_key is None else init_key
             step_shape = inputs.shape[:time_axis] + inputs.shape[time_axis + 1 :]
             initial_carry = self.cell.initialize_carry(key, step_shape)
+        # The last carry of a shorter sequence is the one before its padding, so the carries of all steps are needed.
         keep_carries = seq_lengths is not None and return_carry
         carry, outputs = self._scan(inputs, initial_carry, time_axis, keep_carries)
         if keep_carries:

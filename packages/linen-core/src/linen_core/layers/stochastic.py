@@ -78,7 +78,7 @@ class Dropout(Module):
             )
         if self.rate == 0.0 or deterministic:
             return inputs
-        if self.rate == 1.0:
+        if self.rate == 1.0:  # the division by 1 - rate would give nan
             return jnp.zeros_like(inputs)
         if rng is None:
             rng = self.make_rng(self.rng_collection)

@@ -105,7 +105,7 @@ class SpectralNorm(Module):
         name = "/".join([str(self.layer_instance.name), *(key.key for key in path[1:])])
         u_name = f"{name}/u"
         key = None
-        if not self.has_variable(self.collection_name, u_name):
+        if not self.has_variable(self.collection_name, u_name):  # `apply` may come without keys
             key = self.make_rng("params")
         u_variable = self.variable(
             self.collection_name,
@@ -132,6 +132,7 @@ class SpectralNorm(Module):
         for _ in range(self.n_steps):
             v = _unit(jnp.matmul(u, matrix.transpose([1, 0])), None, self.epsilon)
             u = _unit(jnp.matmul(v, matrix), None, self.epsilon)
+        # The singular vectors count as constants, as in the paper: no gradient goes through the iteration.
         u, v = lax.stop_gradient(u), lax.stop_gradient(v)
         return u, v, jnp.matmul(jnp.matmul(v, matrix), jnp.transpose(u))[0, 0]
 

@@ -270,7 +270,9 @@ def _with_axis_in_metadata(target: Any, position: Any, axis_name: str, collectio
             raise ValueError(msg)
         return (*names[:position], *names[position + 1 :])
 
-    module = current_context().module
+    module = (
+        current_context().module
+    )  # the caller: outside of `init` its collections are usually immutable
     return map_variables(
         target,
         collection,

@@ -148,7 +148,8 @@ def lift_checkpoint(
         # The name appears in the jaxpr and in profiles.
         rematted.__name__ = rematted.__qualname__ = getattr(fn, "__name__", "rematted")
         call: Callable[..., Any] = rematted
-        # `init` may need no forward pass. Then `jax.checkpoint` would only cost time: it evaluates nothing eagerly.
+        # A deferred `init` traces the model only to find its variables. Nothing is differentiated then, and the nested
+        # trace of `jax.checkpoint` would only cost time.
         if lifted.runs_forward:
             call = jax.checkpoint(
                 rematted,
