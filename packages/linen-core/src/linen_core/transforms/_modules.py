@@ -155,8 +155,8 @@ def _run_inside(
 ) -> Any:
     """Call a method on the clone of a module inside the transform, with the state of the module."""
     clone, args, kwargs = arguments.rebind(scopes, args, kwargs, cls)
-    # Each trace starts from the state at the call. Otherwise a second trace of the same body would continue the numbering
-    # of the first, and its submodules would get other names.
+    # Each trace starts from the state at the call. Otherwise a second trace of the same body would continue the
+    # numbering of the first, and its submodules would get other names.
     clone.__dict__["_state"] = state.export()
     if named or current_context().labelled is module:
         with replaced_context(labelled=clone):

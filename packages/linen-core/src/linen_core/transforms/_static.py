@@ -12,11 +12,21 @@ import jax
 from linen_core.errors import LinenError, StaticArgumentError, TracedFlagError
 from linen_core.module.base import Module
 
-__all__ = ["StaticArguments"]
+__all__ = ["StaticArguments", "as_names", "as_numbers"]
 
 _PYTHON_VALUES = (bool, int, float, complex, str)
 _VALUE_ERRORS = (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError)
 """JAX raises them where Python code uses the value of a tracer, for example in an ``if``."""
+
+
+def as_numbers(argnums: int | Iterable[int]) -> tuple[int, ...]:
+    """Return one argument number or several as a tuple."""
+    return tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+
+
+def as_names(argnames: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one argument name or several as a tuple."""
+    return (argnames,) if isinstance(argnames, str) else tuple(argnames)
 
 
 class StaticArguments:
@@ -38,10 +48,10 @@ class StaticArguments:
     ) -> None:
         self._transform = transform
         self._method = getattr(fn, "__name__", repr(fn))
-        self._argnums = tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+        self._argnums = as_numbers(argnums)
         self._parameters, self._takes_more = _positional_parameters(fn)
-        extra = (argnames,) if isinstance(argnames, str) else tuple(argnames)
-        self.names = frozenset({*extra, *filter(None, map(self._name_of, self._argnums))})
+        by_number = filter(None, map(self._name_of, self._argnums))
+        self.names = frozenset({*as_names(argnames), *by_number})
         """Names of all static arguments. JAX needs them for arguments that are passed by keyword."""
 
     def _name_of(self, number: int) -> str | None:

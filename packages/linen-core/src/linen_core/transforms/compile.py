@@ -18,7 +18,7 @@ from linen_core.rng import LazyRng
 from linen_core.transforms._cached_trace import CachedTrace
 from linen_core.transforms._modules import Target, is_module_class, lift_call, make_lifted
 from linen_core.transforms._packing import Groups, Lifted, lifts_scopes
-from linen_core.transforms._static import StaticArguments
+from linen_core.transforms._static import StaticArguments, as_names, as_numbers
 from linen_core.typing import Methods
 
 __all__ = ["fold_rngs", "jit"]
@@ -78,9 +78,9 @@ def jit(
     options = {
         "variables": variables,
         "rngs": rngs,
-        "static_argnums": _numbers(static_argnums),
-        "static_argnames": _names(static_argnames),
-        "donate_argnums": _numbers(donate_argnums),
+        "static_argnums": as_numbers(static_argnums),
+        "static_argnames": as_names(static_argnames),
+        "donate_argnums": as_numbers(donate_argnums),
         "device": device,
         "backend": backend,
     }
@@ -322,14 +322,6 @@ def _without_suffixes(rng_groups: Groups) -> Any:
     )
 
 
-def _numbers(argnums: int | Iterable[int]) -> tuple[int, ...]:
-    return tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
-
-
-def _names(argnames: str | Iterable[str]) -> tuple[str, ...]:
-    return (argnames,) if isinstance(argnames, str) else tuple(argnames)
-
-
 def _shifted(argnums: int | Iterable[int]) -> tuple[int, ...]:
     """Number the arguments of the jitted function: the call and two groups replace the module."""
-    return tuple(number + 2 for number in _numbers(argnums) if number > 0)
+    return tuple(number + 2 for number in as_numbers(argnums) if number > 0)
