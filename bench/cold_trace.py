@@ -1,4 +1,4 @@
-"""Time the first trace of a model in a process of its own.
+"""Measure the first trace of a model in a new process.
 
 Usage: cold_trace.py hand|linen|flax mlp|transformer apply|step; prints seconds of CPU time.
 """
@@ -22,17 +22,17 @@ MODELS = {
 
 
 def array(*shape: int) -> jax.ShapeDtypeStruct:
-    """Describe a parameter."""
+    """Return the shape and dtype of a parameter."""
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def layer(kernel: tuple[int, ...], bias: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
-    """Describe the parameters of a linear layer."""
+    """Return the shapes and dtypes of the parameters of a linear layer."""
     return {"kernel": array(*kernel), "bias": array(*bias)}
 
 
 def parameters(kind: str, depth: int) -> dict[str, object]:
-    """Describe the parameters of a model without making it, which would leave traces behind."""
+    """Return the shapes and dtypes of a model's parameters. To run `init` would fill caches of traces."""
     if kind == "mlp":
         return {f"Dense_{number}": layer((64, 64), (64,)) for number in range(depth)}
     norm = {"scale": array(64), "bias": array(64)}
@@ -63,11 +63,11 @@ def main(library: str, kind: str, call: str) -> None:
     else:
         nn = importlib.import_module(NAMES[library])
         apply = importlib.import_module("models").build(nn)[kind](**fields).apply
-        for name in LAYERS:  # imported when first used
+        for name in LAYERS:  # a name is imported when it is first used
             getattr(nn, name)
     variables = {"params": parameters(kind, fields["depth"])}
     program = jax.value_and_grad(lambda v, x: apply(v, x).sum()) if call == "step" else apply
-    jax.jit(lambda x: x + 1).trace(array(1))  # what JAX itself does the first time
+    jax.jit(lambda x: x + 1).trace(array(1))  # the first trace also initialises JAX
     start = time.process_time()
     jax.jit(program).trace(variables, array(*shape))
     print(time.process_time() - start)

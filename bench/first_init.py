@@ -1,6 +1,6 @@
-"""Time the first initialisation of a transformer in a process of its own.
+"""Measure the first initialisation of a transformer in a new process.
 
-Usage: first_init.py linen|flax BLOCKS; prints seconds of CPU time for it all, and for tracing alone.
+Usage: first_init.py linen|flax BLOCKS; prints seconds of CPU time in total and for tracing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAMES = {"linen": "linen_core", "flax": "flax.linen"}
 
 
 def main(library: str, depth: str) -> None:
-    """Make the variables: by `lazy_init` with Linen, by a jitted `init` with flax."""
+    """Create the variables: with `lazy_init` of Linen, or with a jitted `init` of flax."""
     nn = importlib.import_module(NAMES[library])
     model = models.build(nn)["transformer"](int(depth))
     x, key = jax.block_until_ready((jnp.ones((2, 16, 64)), jax.random.key(0)))

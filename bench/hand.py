@@ -1,4 +1,4 @@
-"""The models of the benchmarks, as one would write them in plain JAX over a dict of parameters."""
+"""The models of the benchmarks, written in plain JAX with a dict of parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def mlp(variables, x, act=jax.nn.relu):
 
 
 def init_mlp(key, x, depth, features):
-    """Make the parameters of `mlp`, and run it, as an init does."""
+    """Create the parameters of `mlp` and run it, like `init`."""
     params = {}
     make = jax.nn.initializers.lecun_normal()
     for number, layer_key in enumerate(jax.random.split(key, depth)):
@@ -30,7 +30,7 @@ def init_mlp(key, x, depth, features):
 
 
 def layer_norm(params, x):
-    """Normalise over the last axis."""
+    """Apply layer normalisation over the last axis."""
     mean = jnp.mean(x, -1, keepdims=True)
     var = jnp.mean(jnp.square(x), -1, keepdims=True) - jnp.square(mean)
     return (x - mean) * lax.rsqrt(var + 1e-6) * params["scale"] + params["bias"]
@@ -48,7 +48,7 @@ def attention(params, x):
 
 
 def block(params, x):
-    """One transformer block, normalised before."""
+    """Apply one pre-norm transformer block."""
     x = x + attention(params["attention"], layer_norm(params["LayerNorm_0"], x))
     h = layer_norm(params["LayerNorm_1"], x)
     h = jax.nn.gelu(h @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"])
@@ -56,7 +56,7 @@ def block(params, x):
 
 
 def transformer(variables, x, depth, wrap=lambda fn: fn):
-    """Transformer blocks one after the other."""
+    """Apply transformer blocks one after another."""
     step = wrap(block)
     for number in range(depth):
         x = step(variables["params"][f"Block_{number}"], x)
@@ -64,13 +64,13 @@ def transformer(variables, x, depth, wrap=lambda fn: fn):
 
 
 def scanned(variables, x):
-    """Transformer blocks in a loop, their parameters stacked."""
+    """Apply transformer blocks with stacked parameters in a scan."""
     params = variables["params"]["Block_0"]
     return lax.scan(lambda x, layer: (block(layer, x), None), x, params)[0]
 
 
 def batch_norm(params, stats, x):
-    """Normalise by running statistics."""
+    """Apply batch normalisation with running statistics."""
     scale = lax.rsqrt(stats["var"] + 1e-5) * params["scale"]
     return (x - stats["mean"]) * scale + params["bias"]
 

@@ -13,7 +13,7 @@ STAGES = (3, 4, 6, 3)
 
 
 def build(nn: Any) -> dict[str, Any]:
-    """Make the module classes with a library."""
+    """Return the module classes of a library."""
 
     class MLP(nn.Module):
         depth: int

@@ -1,4 +1,4 @@
-"""The models of the benchmarks in libraries with other APIs than flax.linen's."""
+"""The models of the benchmarks in libraries whose API differs from that of flax.linen."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class EqxMLP(eqx.Module):
 
 
 def haiku_mlp(depth: int, features: int) -> Any:
-    """Make the MLP with haiku."""
+    """Return the MLP in haiku."""
 
     def forward(x):
         for _ in range(depth):
@@ -85,7 +85,7 @@ def haiku_mlp(depth: int, features: int) -> Any:
 
 
 def haiku_transformer(depth: int) -> Any:
-    """Make the transformer with haiku."""
+    """Return the transformer in haiku."""
 
     def forward(x):
         features = x.shape[-1]
@@ -103,7 +103,7 @@ def haiku_transformer(depth: int) -> Any:
 
 
 def haiku_resnet() -> Any:
-    """Make ResNet-50 with haiku."""
+    """Return ResNet-50 in haiku."""
 
     def forward(x):
         return hk.nets.ResNet50(1000)(x, is_training=True)
@@ -112,7 +112,7 @@ def haiku_resnet() -> Any:
 
 
 def initialised_mlps(depth: int, features: int, x: Any) -> dict[str, Any]:
-    """Functions of a key that make the MLP."""
+    """Return functions of a key that create the MLP."""
     return {
         "nnx": lambda key: nnx.state(NnxMLP(depth, features, nnx.Rngs(key))),
         "haiku": lambda key: haiku_mlp(depth, features).init(key, x),
@@ -121,7 +121,7 @@ def initialised_mlps(depth: int, features: int, x: Any) -> dict[str, Any]:
 
 
 def applied_mlps(depth: int, features: int, x: Any) -> dict[str, Any]:
-    """Pairs of a function of state and input, and its state."""
+    """Return pairs of a function of state and input, and its state."""
     key = jax.random.key(0)
     graph, state = nnx.split(NnxMLP(depth, features, nnx.Rngs(0)))
     transformed = haiku_mlp(depth, features)

@@ -1,4 +1,4 @@
-"""Measure Linen beside its peers and print ratios to hand-written JAX.
+"""Compare Linen with its peers and print ratios to hand-written JAX.
 
 Usage: run.py [--check] [PART OF A NAME ...]
 """
@@ -35,7 +35,7 @@ INIT_ROUNDS = 3
 
 
 def applied(kind: str, by_hand: Callable[..., Any], x: Any, **fields: Any) -> Any:
-    """Programs that trace `apply` of a model."""
+    """Return programs that trace `apply` of a model."""
     variables = jax.eval_shape(LINEN[kind](**fields).init, KEY, x)
     return {
         "hand": traced(by_hand, variables, x),
@@ -75,19 +75,18 @@ def wrapped_apply(wrap: str, by_hand: Callable[..., Any]) -> Any:
     x = jnp.ones((2, 16, 64))
     variables = jax.eval_shape(LINEN["transformer"](24).init, KEY, x)
 
-    def transformed_anew(block: Callable[..., Any]) -> Callable[..., Any]:
-        return by_hand(lambda *args: block(*args))  # noqa: PLW0108 - JAX remembers by function
+    def uncached(block: Callable[..., Any]) -> Callable[..., Any]:
+        return by_hand(lambda *args: block(*args))  # noqa: PLW0108 - JAX caches by function
 
-    by_hand_anew = functools.partial(hand.transformer, depth=24, wrap=transformed_anew)
     return {
-        "hand": traced(by_hand_anew, variables, x),
-        "linen": _traced_anew(LINEN["transformer"], nn, wrap, variables, x),
-        "flax": _traced_anew(FLAX["transformer"], fnn, wrap, variables, x),
+        "hand": traced(functools.partial(hand.transformer, depth=24, wrap=uncached), variables, x),
+        "linen": _traced_uncached(LINEN["transformer"], nn, wrap, variables, x),
+        "flax": _traced_uncached(FLAX["transformer"], fnn, wrap, variables, x),
     }
 
 
-def _traced_anew(model: Any, library: Any, wrap: str, variables: Any, x: Any) -> Any:
-    """Trace a model whose transformed class is new each time, so that nothing is remembered."""
+def _traced_uncached(model: Any, library: Any, wrap: str, variables: Any, x: Any) -> Any:
+    """Return a program that traces a model with a new transformed class each time: a cache would hide the cost."""
 
     def program() -> Any:
         transformed: dict[Any, Any] = {}
@@ -144,7 +143,7 @@ def mlp_init() -> Any:
 
 
 def depth_apply() -> Any:
-    """Trace `apply` of 2,000 dense layers, over ten times 200."""
+    """Trace `apply` of 2,000 dense layers; the base is ten times 200 layers."""
     x = jnp.ones((8, 8))
 
     def program(depth: int, times: int) -> Callable[[], Any]:
@@ -188,8 +187,20 @@ BENCHMARKS = {
 }
 
 
+def output_of(script: str, *arguments: str) -> str:
+    """Run a script of this folder in a new process and return its output."""
+    path = pathlib.Path(__file__).with_name(script)
+    command = [sys.executable, str(path), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def verdict(met: bool) -> str:
+    """Render whether a target is met."""
+    return "yes" if met else "NO"
+
+
 def imported(module: str, over: str = "jax") -> float:
-    """Seconds of CPU time that a new process takes to import a module once another is there."""
+    """Return the seconds of CPU time that a new process needs to import a module after another one."""
     code = (
         f"import time, sys\nimport {over}\nstart = time.process_time()\n"
         f"import {module}\nprint(time.process_time() - start)"
@@ -203,7 +214,7 @@ def imported(module: str, over: str = "jax") -> float:
 
 
 def import_figures(modules: dict[str, str], over: str) -> dict[str, float]:
-    """Milliseconds that modules take to import over another; the median of several, bytecode being there."""
+    """Return the import times of modules after another one, in milliseconds: medians, with cached bytecode."""
     times: dict[str, list[float]] = {name: [] for name in modules}
     for module in modules.values():
         imported(module, over)
@@ -214,92 +225,78 @@ def import_figures(modules: dict[str, str], over: str) -> dict[str, float]:
 
 
 def imports() -> bool:
-    """Print what it takes to import Linen, and its peers, over JAX."""
+    """Print the import times of Linen and its peers after JAX."""
     names = {"linen": "linen_core", "flax": "flax.linen", "equinox": "equinox", "haiku": "haiku"}
     return show_imports("import over jax", import_figures(names, "jax"), 40)
 
 
 def store_imports() -> bool:
-    """Print what it takes to import linen-store, and its peers, over Linen."""
+    """Print the import times of linen-store and its peers after Linen."""
     names = {"linen": "linen_store", "orbax v0": "orbax.checkpoint", "flax": "flax.training"}
     return show_imports("store import over core", import_figures(names, "linen_core"), 30)
 
 
-def show_imports(title: str, times: dict[str, float], bar: float) -> bool:
-    """Print figures of imports, and tell whether Linen is within its bar."""
-    kept = times["linen"] <= bar
-    print(f"{title}, ms of CPU time: Linen at most {bar}: {'yes' if kept else 'NO'}")
+def show_imports(title: str, times: dict[str, float], target: float) -> bool:
+    """Print import times and return whether Linen meets its target."""
+    met = times["linen"] <= target
+    print(f"{title}, ms of CPU time: Linen at most {target}: {verdict(met)}")
     print("  " + "  ".join(f"{name} {value:.0f}" for name, value in times.items()))
-    return kept
+    return met
 
 
 def sharded_reads() -> bool:
-    """Print what it takes to read checkpoints onto eight devices; tell whether Linen keeps its bars."""
-    script = pathlib.Path(__file__).with_name("sharded_read.py")
-    kept = True
+    """Print the times to read checkpoints onto eight devices; return whether Linen meets its targets."""
+    all_met = True
     for size in ("small", "large"):
-        command = [sys.executable, str(script), size]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout)
+        found = json.loads(output_of("sharded_read.py", size))
         times, peak = found["times"], found["peak"]
         base = times["orbax v1"]
-        fits = times["linen"] <= 0.4 * base and peak <= 1.1
-        kept &= fits
+        met = times["linen"] <= 0.4 * base and peak <= 1.1
+        all_met &= met
         print(
-            f"store sharded, {size}: Linen at most 0.4 x orbax v1, memory at most 1.1 x the result: "
-            f"{'yes' if fits else 'NO'}"
+            f"store sharded, {size}: Linen at most 0.4 x orbax v1, memory at most 1.1 x the result: {verdict(met)}"
         )
         for name, taken in times.items():
             print(f"  {name:18s} {taken / base:6.2f}  ({1000 * taken:.2f} ms)")
         print(f"  memory of linen    {peak:6.2f}")
-    return kept
+    return all_met
 
 
 def first_inits() -> bool:
-    """Print what the first initialisation of a transformer takes in a new process; tell whether Linen keeps its bars.
+    """Print the time of a transformer's first initialisation in a new process; return whether Linen meets its targets.
 
-    The second bar is on the growth with depth; tracing, which each layer needs, is left out of it.
+    The second target limits the growth with depth. It excludes tracing, which each layer needs.
     """
-    script = pathlib.Path(__file__).with_name("first_init.py")
     totals: dict[str, float] = {}
     rest: dict[str, float] = {}
     for run in ("flax 24", "linen 24", "linen 96"):
-        command = [sys.executable, str(script), *run.split()]
-        outputs = [
-            subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            for _ in range(INIT_ROUNDS)
-        ]
+        outputs = [output_of("first_init.py", *run.split()) for _ in range(INIT_ROUNDS)]
         times = sorted(tuple(map(float, output.split())) for output in outputs)
         totals[run], traced = times[INIT_ROUNDS // 2]
         rest[run] = totals[run] - traced
-    part, growth = totals["linen 24"] / totals["flax 24"], rest["linen 96"] / rest["linen 24"]
-    kept = part <= 0.3 and growth <= 1.3
+    ratio, growth = totals["linen 24"] / totals["flax 24"], rest["linen 96"] / rest["linen 24"]
+    met = ratio <= 0.3 and growth <= 1.3
+    print(f"first init: 24 blocks at most 0.3 x flax, 96 at most 1.3 x 24: {verdict(met)}")
     print(
-        f"first init: 24 blocks at most 0.3 x flax, 96 at most 1.3 x 24: {'yes' if kept else 'NO'}"
-    )
-    print(
-        f"  {part:.2f} x flax's jit(init), {growth:.2f} x beyond tracing; seconds of CPU time:",
+        f"  {ratio:.2f} x flax's jit(init), {growth:.2f} x without tracing; seconds of CPU time:",
         end="",
     )
     print("".join(f"  {run} {taken:.2f}" for run, taken in totals.items()))
-    return kept
+    return met
 
 
 def cold_traces() -> bool:
-    """Print what the first trace of 100 dense layers takes in a new process; tell whether Linen keeps its bar."""
-    script = pathlib.Path(__file__).with_name("cold_trace.py")
+    """Print the time of the first trace of 100 dense layers in a new process; return whether Linen meets its target."""
     times: dict[str, list[float]] = {name: [] for name in ("hand", "linen", "flax")}
     for _ in range(IMPORT_ROUNDS):
         for name, taken in times.items():
-            command = [sys.executable, str(script), name, "mlp", "apply"]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            taken.append(float(done.stdout))
+            taken.append(float(output_of("cold_trace.py", name, "mlp", "apply")))
     medians = {name: sorted(taken)[len(taken) // 2] for name, taken in times.items()}
-    kept = medians["linen"] <= 0.75 * medians["hand"]
-    print(f"cold mlp apply: Linen at most 0.75 x hand: {'yes' if kept else 'NO'}")
+    met = medians["linen"] <= 0.75 * medians["hand"]
+    print(f"cold mlp apply: Linen at most 0.75 x hand: {verdict(met)}")
     for name, taken in medians.items():
         print(f"  {name:18s} {taken / medians['hand']:6.2f}  ({1000 * taken:.2f} ms)")
-    return kept
+    return met
 
 
 OTHERS = {
@@ -312,22 +309,22 @@ OTHERS = {
 
 
 def show(title: str, figures: dict[str, Figure], benchmark: Benchmark) -> bool:
-    """Print the figures of a benchmark, and tell whether Linen is within its bars."""
+    """Print the figures of a benchmark and return whether Linen meets its targets."""
     base, taken = figures[benchmark.base].median, figures["linen"].median
-    bars = {benchmark.base: benchmark.bar, **benchmark.also}
-    kept = all(taken <= bar * figures[name].median for name, bar in bars.items())
-    told = ", ".join(f"{bar} x {name}" for name, bar in bars.items())
+    targets = {benchmark.base: benchmark.target, **benchmark.also}
+    met = all(taken <= target * figures[name].median for name, target in targets.items())
+    listed = ", ".join(f"{target} x {name}" for name, target in targets.items())
     if benchmark.limit_ms is not None:
-        kept &= 1000 * taken <= benchmark.limit_ms
-        told += f", {benchmark.limit_ms:g} ms"
-    print(f"{title}: Linen at most {told}: {'yes' if kept else 'NO'}")
+        met &= 1000 * taken <= benchmark.limit_ms
+        listed += f", {benchmark.limit_ms:g} ms"
+    print(f"{title}: Linen at most {listed}: {verdict(met)}")
     for name, figure in figures.items():
         spread = f"{figure.low / base:.2f} to {figure.high / base:.2f}"
         print(
             f"  {name:18s} {figure.median / base:6.2f}  ({spread}; {1000 * figure.median:.2f} ms, "
-            f"{1000 * figure.wall:.2f} passed)"
+            f"{1000 * figure.wall:.2f} wall)"
         )
-    return kept
+    return met
 
 
 def main(*arguments: str) -> None:
@@ -335,17 +332,17 @@ def main(*arguments: str) -> None:
     check = "--check" in arguments
     wanted = [argument for argument in arguments if argument != "--check"]
     versions = {name: importlib.import_module(name).__version__ for name in ("jax", "flax")}
-    print(f"CPU time, by turns, median (quartiles) as multiples of the base; {versions}")
+    print(f"CPU time, median (quartiles) as multiples of the base; {versions}")
     missed = []
     for title in [*BENCHMARKS, *OTHERS]:
         if wanted and not any(part in title for part in wanted):
             continue
         if title in OTHERS:
-            kept = OTHERS[title]()
+            met = OTHERS[title]()
         else:
             benchmark = BENCHMARKS[title]
-            kept = show(title, measure(benchmark.programs(), benchmark.rounds), benchmark)
-        missed += [] if kept else [title]
+            met = show(title, measure(benchmark.programs(), benchmark.rounds), benchmark)
+        missed += [] if met else [title]
     if check and missed:
         sys.exit(f"Missed: {', '.join(missed)}")
 

@@ -1,4 +1,4 @@
-"""Read checkpoints onto eight host devices, 4 x 2, in a process of its own.
+"""Read checkpoints onto eight host devices, 4 x 2, in a new process.
 
 Usage: sharded_read.py small|large; prints, as JSON, the seconds of CPU time of each program, and the
 peak of host memory of Linen as a multiple of what is read.
@@ -28,13 +28,13 @@ ROUNDS = 9
 
 
 def held() -> int:
-    """Bytes of memory that belong to no file, of this process, on Linux."""
+    """Return the anonymous memory of this process in bytes, on Linux."""
     with open("/proc/self/status") as status:
         return 1024 * next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
 
 
 def peak_of(program: Callable[[], Any]) -> float:
-    """The most memory that a program took beyond what it was before, over the size of its result."""
+    """Return the peak of additional memory of a program, divided by the size of its result."""
     before = peak = held()
     done = threading.Event()
 
@@ -52,7 +52,7 @@ def peak_of(program: Callable[[], Any]) -> float:
 
 
 def main(which: str) -> None:
-    """Measure linen-store and Orbax on the same checkpoint, which Linen saved."""
+    """Measure linen-store and Orbax on the same checkpoint, saved by Linen."""
     devices = np.array(jax.devices()).reshape(4, 2)
     sharding = NamedSharding(Mesh(devices, ("data", "model")), PartitionSpec("data", "model"))
     path = stores.written("linen", SIZES[which])
@@ -63,7 +63,7 @@ def main(which: str) -> None:
             path, sharding=sharding, cache_bytes=0, **options
         ).snapshot()
 
-    # First of all: later, memory that was let go of would be taken again unseen.
+    # Measured first: later, a program could reuse freed memory without a visible increase.
     linen_store.open_store(stores.written("linen", (1, (8, 8)))).snapshot()
     peak = peak_of(linen())
     programs = {

@@ -32,7 +32,7 @@ LARGE = (16, (4096, 4096))
 
 @functools.cache
 def folder() -> pathlib.Path:
-    """A temporary folder, removed at exit, and Orbax without its log."""
+    """Return a temporary folder that is removed at exit, and silence the log of Orbax."""
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     path = pathlib.Path(tempfile.mkdtemp(prefix="linen-bench-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
@@ -40,7 +40,7 @@ def folder() -> pathlib.Path:
 
 
 def random_tree(count: int, shape: tuple[int, ...]) -> Any:
-    """Parameters of a model: arrays of normally distributed float32."""
+    """Return the parameters of a model: normally distributed float32 arrays."""
     random = np.random.default_rng(0)
     return {
         "params": {
@@ -52,7 +52,7 @@ def random_tree(count: int, shape: tuple[int, ...]) -> Any:
 
 @functools.cache
 def written(kind: str, size: tuple[int, tuple[int, ...]]) -> str:
-    """The path of a checkpoint of some kind, written by its own library."""
+    """Return the path of a checkpoint of some format, written by the library of the format."""
     path = folder() / f"{kind}-{size[0]}"
     tree = jax.tree.map(jax.device_put, random_tree(*size))
     if kind == "linen":
@@ -76,7 +76,7 @@ def written(kind: str, size: tuple[int, tuple[int, ...]]) -> str:
 
 
 def targets(size: tuple[int, tuple[int, ...]], sharding: Any = None) -> Any:
-    """What Orbax has to be told to put arrays onto devices."""
+    """Return the target that Orbax needs to place arrays on devices."""
     count, shape = size
     where = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
     leaf = jax.ShapeDtypeStruct(shape, np.float32, sharding=where)
@@ -84,17 +84,17 @@ def targets(size: tuple[int, tuple[int, ...]], sharding: Any = None) -> Any:
 
 
 def linen(path: str, **options: Any) -> Callable[[], Any]:
-    """Read all of a checkpoint with linen-store; nothing is left over from an earlier reading."""
+    """Return a program that reads a whole checkpoint with linen-store, without a cache."""
     return lambda: linen_store.open_store(path, cache_bytes=0, **options).snapshot()
 
 
 def orbax_v1(path: str, target: Any) -> Callable[[], Any]:
-    """Read all of a checkpoint with Orbax v1."""
+    """Return a program that reads a whole checkpoint with Orbax v1."""
     return lambda: jax.block_until_ready(v1.load(path, target))
 
 
 def orbax_v0(path: str, target: Any) -> Callable[[], Any]:
-    """Read all of a checkpoint with Orbax v0."""
+    """Return a program that reads a whole checkpoint with Orbax v0."""
     arguments = jax.tree.map(lambda leaf: ocp.ArrayRestoreArgs(sharding=leaf.sharding), target)
 
     def program() -> Any:
@@ -105,7 +105,7 @@ def orbax_v0(path: str, target: Any) -> Callable[[], Any]:
 
 
 def from_msgpack(path: str) -> Callable[[], Any]:
-    """Read all of a file of flax, onto the device as the others do."""
+    """Return a program that reads a whole file of flax and places the arrays on the device."""
 
     def program() -> Any:
         with open(path, "rb") as stream:
@@ -116,7 +116,7 @@ def from_msgpack(path: str) -> Callable[[], Any]:
 
 
 def raw_copy(path: str, size: tuple[int, tuple[int, ...]]) -> Callable[[], Any]:
-    """Copy arrays out of a memory-mapped file without any format."""
+    """Return a program that copies arrays from a memory-mapped file without a format."""
     count, shape = size
 
     def program() -> Any:
@@ -145,7 +145,7 @@ def _safetensors_names(path: str) -> list[str]:
 def one_array() -> Programs:
     """Open a checkpoint of 1,000 arrays and read one."""
     path, theirs = written("linen", SMALL), written("orbax v1", SMALL)
-    address = ("layer_7", "kernel")
+    array_path = ("layer_7", "kernel")
     target = {"params": {"layer_7": targets(SMALL)["params"]["layer_7"]}}
     partly = v1.Context()
     partly.pytree.loading.partial_load = True
@@ -160,14 +160,14 @@ def one_array() -> Programs:
 
     return {
         "orbax v1": by_orbax,
-        "linen": lambda: linen_store.CheckpointStore(path).get("params", address),
-        "linen, Orbax's": lambda: linen_store.CheckpointStore(theirs).get("params", address),
+        "linen": lambda: linen_store.CheckpointStore(path).get("params", array_path),
+        "linen, Orbax's": lambda: linen_store.CheckpointStore(theirs).get("params", array_path),
         "safetensors": by_safetensors,
     }
 
 
 def every_array(size: tuple[int, tuple[int, ...]], kind: str) -> Programs:
-    """Read all arrays of a checkpoint; Orbax compresses its own."""
+    """Read all arrays of a checkpoint. Orbax compresses the checkpoints that it writes."""
     path, target = written(kind, size), targets(size)
     return {
         "orbax v1": orbax_v1(written("orbax v1", size), target),
@@ -182,7 +182,7 @@ def every_array(size: tuple[int, tuple[int, ...]], kind: str) -> Programs:
 
 
 def small_arrays() -> Programs:
-    """Read 1,000 arrays, in every format."""
+    """Read 1,000 arrays in every format."""
     return {
         **every_array(SMALL, "linen"),
         "linen, Orbax's": linen(written("orbax v1", SMALL)),
@@ -193,7 +193,7 @@ def small_arrays() -> Programs:
 
 
 def many_names() -> Programs:
-    """Open a checkpoint of 100,000 arrays and list their names, and ten times one of 10,000."""
+    """Open a checkpoint of 100,000 arrays and list their names; the base is ten times one of 10,000."""
 
     def names(count: int, times: int) -> Callable[[], Any]:
         path = _names_only(count)
@@ -203,7 +203,7 @@ def many_names() -> Programs:
 
 
 def _names_only(count: int) -> str:
-    """Write all that opening looks at, as Orbax writes it; to save so many arrays takes minutes."""
+    """Write only the metadata of a checkpoint of Orbax, because saving so many arrays takes minutes."""
     path = folder() / f"names-{count}"
     path.mkdir()
     entries = {}

@@ -1,4 +1,4 @@
-"""Programs that print tables of models, with Linen and with the libraries that have such tables."""
+"""Programs that print tables of models, in Linen and in the other libraries that have tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Program = Callable[[], Any]
 
 
 def _tables(kind: str, x: Any, *, flops: bool, **fields: Any) -> dict[str, Program]:
-    """Programs for the libraries with the API of flax.linen; their tables are the same."""
+    """Return programs for the libraries with the API of flax.linen, and check that their tables are equal."""
 
     def program(library: Any) -> Program:
         model = models.build(library)[kind](**fields)
@@ -39,20 +39,20 @@ def _tables(kind: str, x: Any, *, flops: bool, **fields: Any) -> dict[str, Progr
     texts = [sorted(word for word in found if not _is_large(word)) for found in words]
     numbers = [[int(word) for word in found if _is_large(word)] for found in words]
     if texts[0] != texts[1] or not np.allclose(*numbers, rtol=5e-6, atol=0):
-        msg = f"the tables of {kind} differ"  # but in the order of the columns of collections, any with flax
+        msg = f"the tables of {kind} differ"  # apart from the order of columns, which flax does not define
         raise AssertionError(msg)
     return programs
 
 
 def _is_large(word: str) -> bool:
-    """Whether a word is a number of FLOPs that flax has rounded to a 32-bit float."""
+    """Return whether a word is a number of FLOPs that flax has rounded to a 32-bit float."""
     return word.isdecimal() and int(word) > 2**24
 
 
 def _of_nnx(model: Callable[[], Any], x: Any, *, flops: bool) -> Program:
     options = {"compute_flops": flops, "compute_vjp_flops": flops, "console_kwargs": CONSOLE}
-    made = model()
-    return lambda: nnx.tabulate(made, x, **options)
+    instance = model()
+    return lambda: nnx.tabulate(instance, x, **options)
 
 
 def _of_haiku(transformed: Any, x: Any) -> Program:
@@ -60,31 +60,31 @@ def _of_haiku(transformed: Any, x: Any) -> Program:
 
 
 def mlp_tables(*, flops: bool) -> dict[str, Program]:
-    """Print the table of 100 dense layers; haiku's tables know no FLOPs."""
+    """Print the table of 100 dense layers; tables of haiku have no FLOPs."""
     x = jnp.ones((8, 64))
-    made = {
+    programs = {
         **_tables("mlp", x, flops=flops, depth=100, features=64),
         "nnx": _of_nnx(lambda: peers.NnxMLP(100, 64, nnx.Rngs(0)), x, flops=flops),
     }
-    return made if flops else {**made, "haiku": _of_haiku(peers.haiku_mlp(100, 64), x)}
+    return programs if flops else {**programs, "haiku": _of_haiku(peers.haiku_mlp(100, 64), x)}
 
 
 def transformer_tables(*, flops: bool) -> dict[str, Program]:
-    """Print the table of 24 transformer blocks; nnx raises an error where it is to count the FLOPs of attention."""
+    """Print the table of 24 transformer blocks; nnx cannot count the FLOPs of attention."""
     x = jnp.ones((2, 16, 64))
-    made = _tables("transformer", x, flops=flops, depth=24)
+    programs = _tables("transformer", x, flops=flops, depth=24)
     if flops:
-        return made
+        return programs
     model = lambda: peers.NnxTransformer(24, 64, nnx.Rngs(0))
     return {
-        **made,
+        **programs,
         "nnx": _of_nnx(model, x, flops=False),
         "haiku": _of_haiku(peers.haiku_transformer(24), x),
     }
 
 
 def resnet_tables(*, flops: bool) -> dict[str, Program]:
-    """Print the table of ResNet-50; haiku has that model, too."""
+    """Print the table of ResNet-50; haiku has a ResNet-50 too."""
     x = jnp.ones((1, 64, 64, 3))
-    made = _tables("resnet", x, flops=flops)
-    return made if flops else {**made, "haiku": _of_haiku(peers.haiku_resnet(), x)}
+    programs = _tables("resnet", x, flops=flops)
+    return programs if flops else {**programs, "haiku": _of_haiku(peers.haiku_resnet(), x)}

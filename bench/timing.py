@@ -1,4 +1,4 @@
-"""Time of several programs, taken in turns, so that drifts of the machine hit all alike."""
+"""Measures several programs alternately, because the speed of a machine changes with time."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ __all__ = ["Benchmark", "Figure", "measure", "once", "traced"]
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """Programs to compare, by name."""
+    """Programs to compare, and the targets of Linen."""
 
     programs: Callable[[], dict[str, Callable[[], Any]]]
-    bar: float
-    """The most that Linen may take, as a multiple of the base."""
+    """Creates the programs by name."""
+    target: float
+    """The upper limit for the time of Linen, as a multiple of the base."""
     base: str = "hand"
-    """What the others are divided by."""
+    """The program that all times are divided by."""
     rounds: int = 15
     also: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """More bars, by what they are multiples of."""
+    """Further targets, as multiples of other programs."""
     limit_ms: float | None = None
-    """The most that Linen may take, in milliseconds."""
+    """A further target in milliseconds."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """What one program took: seconds of CPU time, of all its threads."""
+    """Time of one program: seconds of CPU time of all its threads, except for `wall`."""
 
     median: float
     low: float
@@ -41,16 +42,15 @@ class Figure:
     high: float
     """The third quartile."""
     wall: float
-    """The median of the time that passed."""
+    """The median of the wall time."""
 
 
 def measure(programs: Mapping[str, Callable[[], Any]], rounds: int = 15) -> dict[str, Figure]:
-    """Time programs by turns, after a round that does not count."""
+    """Measure programs alternately, after a warm-up round."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
     names, shuffle = list(programs), random.Random(0)  # noqa: S311 - nothing secret
     for turn in range(rounds + 1):
-        # In another order each time: what one leaves behind, in memory above all, is not always to
-        # the good or the bad of the same.
+        # A different order in each round: a program affects the next one, above all by the memory that it leaves.
         for name in shuffle.sample(names, len(names)):
             taken = once(programs[name])
             if turn:
@@ -59,7 +59,7 @@ def measure(programs: Mapping[str, Callable[[], Any]], rounds: int = 15) -> dict
 
 
 def once(program: Callable[[], Any]) -> tuple[float, float]:
-    """Time one run of a program, CPU and wall, with the garbage collector off."""
+    """Return CPU and wall time of one run of a program, with the garbage collector off."""
     gc.collect()
     gc.disable()
     try:
@@ -78,5 +78,5 @@ def _figure(times: list[tuple[float, float]]) -> Figure:
 
 
 def traced(fn: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    """A program that traces a function; JAX remembers traces by function, so each run takes a new one."""
+    """Return a program that traces a function. JAX caches traces by function, so each run creates a new one."""
     return lambda: jax.make_jaxpr(lambda *args: fn(*args))(*args)  # noqa: PLW0108 - see above

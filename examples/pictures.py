@@ -1,6 +1,6 @@
 """Draw the pictures of the README of linen-summary: the table and the charts of a small vision transformer.
 
-Run it from anywhere; it writes `packages/linen-summary/pictures`.
+Run it from any folder; it writes to `packages/linen-summary/pictures`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ViT(nn.Module):
 
 
 def pictures() -> dict[str, str]:
-    """Draw each picture, and return its text by the name of its file."""
+    """Draw each picture and return the texts by file name."""
     images = jax.ShapeDtypeStruct((8, 224, 224, 3), jnp.float32)
     counts = {"compute_flops": True, "compute_macs": True, "compute_memory": True}
     table = summarize(ViT(), jax.random.key(0), images, **counts)

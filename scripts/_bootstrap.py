@@ -1,9 +1,8 @@
-"""Make one of the workspace's hatch environments, if it is not there yet, and run a script in it.
+"""Create one of the workspace's hatch environments if it is missing, and run a script in it.
 
-Everything lives in the ignored folder `.hatch`: `tools` (hatch itself), `envs` (the environments),
-one stamp for each finished environment. A stamp that matches means that nothing has to be done, so
-that a second run starts at once and needs no network. A run that was interrupted leaves no stamp,
-and the next one begins anew. Runs at the same time wait for each other at a lock.
+Everything is in the ignored folder `.hatch`: `tools` (hatch itself), `envs` (the environments), and a stamp for each
+finished environment. If the stamp matches, nothing is left to do: a second run starts immediately and needs no network.
+An interrupted run leaves no stamp, and the next run starts again. Concurrent runs wait for each other at a lock.
 
 Usage: python _bootstrap.py ENVIRONMENT SCRIPT [ARGUMENT...]
 """
@@ -32,8 +31,8 @@ LOG = STATE / "setup.log"
 UV_SETTINGS = STATE / "uv.json"
 TAIL = 15
 
-# What pip's settings are called by uv, which hatch installs with: a machine whose pip is set up for
-# its own package index needs nothing more. Several values are joined as uv reads them.
+# Settings of pip, and the name and list separator of each in uv, which hatch installs with. With them, a machine whose
+# pip is configured for another package index needs no further set-up.
 PIP_TO_UV = {
     "index-url": ("UV_DEFAULT_INDEX", " "),
     "extra-index-url": ("UV_INDEX", " "),
@@ -48,22 +47,22 @@ PIP_TO_UV = {
 
 
 class SetUpError(Exception):
-    """A step of the set-up failed; the text says which and where to look."""
+    """A step of the set-up failed; the message names the step and the log."""
 
 
 def main(environment: str, script: str, *arguments: str) -> None:
-    """Run a script in an environment, in place of this process."""
+    """Replace this process by a script in an environment."""
     try:
         ensure(environment)
     except SetUpError as error:
         sys.exit(f"Linen could not set itself up: {error}")
     except KeyboardInterrupt:
-        sys.exit("Set-up interrupted; the next run begins it anew.")
+        sys.exit("Set-up interrupted; the next run starts again.")
     home = STATE / "envs" / environment
     variables = clean_variables() | json.loads(UV_SETTINGS.read_text())
     variables["VIRTUAL_ENV"] = str(home)
     variables["PATH"] = os.pathsep.join([str(home / "bin"), variables.get("PATH", os.defpath)])
-    # JAX takes three times as long to import where its bytecode is not kept; tests start many processes.
+    # Without cached bytecode the import of JAX takes three times as long, and tests start many processes.
     variables["PYTHONPYCACHEPREFIX"] = str(STATE / "bytecode")
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
     python = str(home / "bin" / "python")
@@ -71,28 +70,28 @@ def main(environment: str, script: str, *arguments: str) -> None:
 
 
 def ensure(environment: str) -> None:
-    """Make an environment unless its stamp says that it stands."""
-    if stands(environment):
+    """Create an environment unless its stamp is current."""
+    if is_finished(environment):
         return
     STATE.mkdir(exist_ok=True)
     with lock():
-        if stands(environment):
+        if is_finished(environment):
             return
         stamp(environment).unlink(missing_ok=True)
         print(f"Setting up {STATE / 'envs' / environment} ...", file=sys.stderr, flush=True)
         LOG.write_text("")
-        make_tools()
-        make_environment(environment)
+        create_tools()
+        create_environment(environment)
         finish(environment)
 
 
 def stamp(name: str) -> Path:
-    """Where the stamp of an environment, or of the tools, lies."""
+    """Return the path of the stamp of an environment or of the tools."""
     return STATE / f"{name}.stamp"
 
 
-def stands(name: str) -> bool:
-    """Tell whether an environment is finished and made from the files as they are now."""
+def is_finished(name: str) -> bool:
+    """Return whether an environment is finished and up to date."""
     try:
         return stamp(name).read_text() == fingerprint(name)
     except OSError:
@@ -100,14 +99,14 @@ def stands(name: str) -> bool:
 
 
 def finish(name: str) -> None:
-    """Write a stamp in one step, so that it is there whole or not at all."""
+    """Write a stamp by an atomic replace: an interruption must not leave a part of it."""
     draft = STATE / f"{name}.stamp.new"
     draft.write_text(fingerprint(name))
     draft.replace(stamp(name))
 
 
 def fingerprint(name: str) -> str:
-    """Hash what an environment follows from: project files, tools, its place, the Python."""
+    """Hash everything that determines an environment: project files, tools, folder and Python."""
     digest = hashlib.sha256()
     files = [] if name == "tools" else [ROOT / "pyproject.toml", *sorted(ROOT.glob(MEMBERS))]
     parts = [*TOOLS, str(ROOT), sys.version, sys.base_prefix]
@@ -118,7 +117,7 @@ def fingerprint(name: str) -> str:
 
 @contextlib.contextmanager
 def lock() -> Iterator[None]:
-    """Hold the set-up lock; the processes started meanwhile hold it too, should this one die."""
+    """Hold the set-up lock. Child processes inherit it, and keep it if this process dies."""
     with (STATE / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -129,36 +128,36 @@ def lock() -> Iterator[None]:
         yield
 
 
-def make_tools() -> None:
-    """Make the virtual environment that holds hatch."""
+def create_tools() -> None:
+    """Create the virtual environment of hatch."""
     home = STATE / "tools"
-    if stands("tools"):
+    if is_finished("tools"):
         return
     shutil.rmtree(home, ignore_errors=True)
     python = str(home / "bin" / "python")
     variables = clean_variables()
     call(
-        "make a virtual environment (is your system's python3-venv package installed?)",
+        "create a virtual environment (is your system's python3-venv package installed?)",
         [sys.executable, "-m", "venv", str(home)],
         variables,
     )
     call(
-        "install hatch (is there a network, or a package index that pip knows?)",
+        "install hatch (is a network available, or a package index that pip is configured for?)",
         [python, "-m", "pip", "--disable-pip-version-check", "install", *TOOLS],
         variables,
     )
     finish("tools")
 
 
-def make_environment(name: str) -> None:
-    """Let hatch make an environment of the workspace."""
+def create_environment(name: str) -> None:
+    """Create an environment of the workspace with hatch."""
     home = STATE / "envs" / name
     shutil.rmtree(home, ignore_errors=True)
     (STATE / "config.toml").touch()
     python = str(STATE / "tools" / "bin" / "python")
     variables = clean_variables()
     settings = uv_settings(python, variables)
-    UV_SETTINGS.write_text(json.dumps(settings))  # a test makes an environment of its own
+    UV_SETTINGS.write_text(json.dumps(settings))  # a test creates another environment with them
     variables |= settings
     variables |= {
         "HATCH_CONFIG": str(STATE / "config.toml"),
@@ -168,26 +167,28 @@ def make_environment(name: str) -> None:
         "HATCH_ENV_TYPE_VIRTUAL_UV_PATH": str(STATE / "tools" / "bin" / "uv"),
     }
     call(
-        f"make the environment {name!r}", [python, "-m", "hatch", "env", "create", name], variables
+        f"create the environment {name!r}",
+        [python, "-m", "hatch", "env", "create", name],
+        variables,
     )
     if not (home / "bin" / "python").exists():
-        msg = f"hatch made no {home}; see {LOG}"
+        msg = f"hatch did not create {home}; see {LOG}"
         raise SetUpError(msg)
 
 
 def clean_variables() -> dict[str, str]:
-    """Copy the process's variables without those of another Python environment around it."""
-    strangers = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "HATCH_ENV", "HATCH_ENV_ACTIVE")
-    return {name: value for name, value in os.environ.items() if name not in strangers}
+    """Return the variables of the process without those of an active Python environment."""
+    excluded = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "HATCH_ENV", "HATCH_ENV_ACTIVE")
+    return {name: value for name, value in os.environ.items() if name not in excluded}
 
 
 def uv_settings(python: str, variables: dict[str, str]) -> dict[str, str]:
-    """Say in uv's variables what pip is configured to, where uv has no setting of its own."""
+    """Return the configuration of pip as variables of uv, except for those that are set already."""
     command = [python, "-m", "pip", "--disable-pip-version-check", "config", "list"]
     listing = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    # pip takes the best version of all its indexes; uv would stop at the first that has the name.
+    # pip takes the best version of all indexes. By default uv uses only the first index that has the package.
     settings = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
-    for line in listing.stdout.splitlines():  # pip lists its PIP_ variables first, and they win
+    for line in listing.stdout.splitlines():  # pip lists PIP_ variables first; they take precedence
         key, _, quoted = line.partition("=")
         name, separator = PIP_TO_UV.get(key.rpartition(".")[2], ("", ""))
         if name:
@@ -196,10 +197,10 @@ def uv_settings(python: str, variables: dict[str, str]) -> dict[str, str]:
 
 
 def call(purpose: str, command: list[str], variables: dict[str, str]) -> None:
-    """Run one step, its output in the log.
+    """Run one step and write its output to the log.
 
     Raises:
-      SetUpError: it failed; the end of the log is printed first.
+      SetUpError: the step failed; the end of the log is printed first.
     """
     with LOG.open("a") as log:
         log.write(f"$ {' '.join(command)}\n")

@@ -1,6 +1,6 @@
-"""Run the checks of the workspace, in its environment: lint, format, types, tests.
+"""Run the checks of the workspace in its environment: lint, format, types, tests.
 
-With arguments: pytest alone, with those arguments; paths among them start at the root of the clone.
+With arguments it runs only pytest with these arguments. Paths are relative to the root of the clone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHECKS = {
 
 
 def main(*arguments: str) -> int:
-    """Run pytest with the arguments, or every check; give the exit status."""
+    """Run pytest with the arguments, or all checks without arguments; return the exit status."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if arguments:
         command = [sys.executable, "-m", "pytest", *arguments]
@@ -33,7 +33,7 @@ def main(*arguments: str) -> int:
 
 
 def passes(name: str, command: list[str]) -> bool:
-    """Run one check from the root of the workspace and tell whether it passed."""
+    """Run a check in the root of the workspace and return whether it passed."""
     print(f"== {name}: {' '.join(command)}", flush=True)
     return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode == 0
 

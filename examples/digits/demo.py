@@ -1,6 +1,6 @@
-"""Train a small convolutional network on handwritten digits, take it through every kind of store.
+"""Train a small convolutional network on handwritten digits, and apply it with every kind of store.
 
-Every claim that is printed is checked; the exit status is 1 where one does not hold.
+The program checks every statement that it prints; the exit status is 1 if one is false.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ console = Console(width=132)
 
 
 class Trunk(nn.Module):
-    """Two convolutions: from an image to a vector of features."""
+    """Two convolutions that map an image to a vector of features."""
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -42,7 +42,7 @@ class Trunk(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The trunk, and a head that tells classes apart."""
+    """The trunk and a classification head."""
 
     classes: int
 
@@ -56,7 +56,7 @@ class Classifier(nn.Module):
 
 @functools.partial(jax.jit, static_argnames=("model", "optimizer"))
 def train_step(model, optimizer, variables, moments, images, labels, key):
-    """Take one step down the gradient of one batch."""
+    """Take one optimiser step on one batch."""
 
     def loss_of(params):
         logits, updates = model.apply(
@@ -74,13 +74,13 @@ def train_step(model, optimizer, variables, moments, images, labels, key):
 
 
 def accuracy(model, variables, images, labels):
-    """Share of the images that the model names right; the variables may lie in any store."""
+    """Return the accuracy on some images; the variables may be a dict or a store."""
     logits = model.apply(variables, images, train=False)
     return float((logits.argmax(-1) == labels).mean())
 
 
 def train(title, model, variables, data, epochs):
-    """Train for some epochs under a progress bar."""
+    """Train for some epochs and show a progress bar."""
     images, labels, held_images, held_labels = data
     steps = len(images) // BATCH
     optimizer = optax.adam(optax.cosine_decay_schedule(3e-3, epochs * steps))
@@ -103,20 +103,20 @@ def train(title, model, variables, data, epochs):
 
 
 def claim(holds, text):
-    """Print what is claimed, and stop where it does not hold."""
+    """Print a statement, and exit if it is false."""
     console.print(f"[green]ok[/]   {text}" if holds else f"[red]FAIL[/] {text}", highlight=False)
     if not holds:
         sys.exit(1)
 
 
 def count(store):
-    """Leaves and bytes of a whole store, by its specs: no value is read."""
+    """Return the number of leaves and bytes of a store from its specs, without reading a value."""
     leaves = [leaf for name in store.collections() for leaf in jax.tree.leaves(store.spec(name))]
     return len(leaves), sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
 def compare_stores(model, variables, path, images, labels):
-    """Show the accuracy of one set of variables out of three stores."""
+    """Show the accuracy with the same variables in three stores."""
     with linen_store.CheckpointStore(path) as lazy:
         frozen = linen_store.freeze(lazy.snapshot(["params", "batch_stats"]))
     with linen_store.CheckpointStore(path) as lazy:
@@ -133,7 +133,7 @@ def compare_stores(model, variables, path, images, labels):
 
 
 def warm_start(path, variables, data):
-    """Tell odd digits from even ones, starting from the trunk of the digit classifier."""
+    """Train a classifier of odd and even digits, starting from the trunk of the digit classifier."""
     images, labels, held_images, held_labels = data
     model = Classifier(classes=2)
     started, report = linen_store.restore(
@@ -155,7 +155,7 @@ def warm_start(path, variables, data):
 
 
 def main():
-    """Train, summarise, save, open again, start anew."""
+    """Train, summarise, save, reopen and warm-start."""
     with np.load(DATA) as file:
         images, held_images = (file[name][..., None] / np.float32(16) for name in IMAGES)
         labels, held_labels = (file[name].astype(np.int32) for name in LABELS)

@@ -1,8 +1,8 @@
 """One training step of a small transformer, sharded over data x model, in two processes on this machine.
 
-Run it as `python step.py`. It starts two processes of four CPU devices each, joined by `jax.distributed` on the
-loopback address, and compares loss and gradients with those of one device. On a cluster the body of `work` stays
-as it is: each host calls `jax.distributed.initialize()` and runs it.
+Run it as `python step.py`. It starts two processes with four CPU devices each, connected by `jax.distributed` on the
+loopback address, and compares loss and gradients with those of one device. On a cluster, each host calls
+`jax.distributed.initialize()` and then runs `work` unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 
 PROCESSES = 2
 DEVICES = 4
-"""Devices of each process."""
+"""Number of devices of each process."""
 RULES = (
     ("batch", "data"),
     ("embed", None),
@@ -27,14 +27,14 @@ TOLERANCE = 1e-5
 
 
 def start() -> int:
-    """Start the processes, wait for them, and return the worst of their exit codes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    """Start the processes, wait for them, and return the largest exit code."""
+    with socket.socket() as free_port:
+        free_port.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free_port.getsockname()[1]}"
     flags = f"--xla_force_host_platform_device_count={DEVICES}"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     workers = [
-        subprocess.Popen(  # noqa: S603 - this very script
+        subprocess.Popen(  # noqa: S603 - this script
             [sys.executable, __file__, "--process", str(number), "--address", address],
             env=environment,
         )
@@ -48,8 +48,8 @@ def start() -> int:
 
 
 def make_model():
-    """Make the transformer, its parameters' axes named."""
-    import linen_core as nn  # noqa: PLC0415 - after the devices are set
+    """Return the transformer, with named axes of its parameters."""
+    import linen_core as nn  # noqa: PLC0415 - only the worker processes import JAX
 
     def named(init, *axes):
         return nn.with_logical_partitioning(init, axes)
@@ -81,7 +81,7 @@ def make_model():
 
 
 def make_step(model):
-    """Make the training step: variables and tokens to loss, gradients and new variables."""
+    """Return the training step, a function from variables and tokens to loss, gradients and new variables."""
     import jax  # noqa: PLC0415
     import jax.numpy as jnp  # noqa: PLC0415
 
@@ -97,9 +97,9 @@ def make_step(model):
 
 
 def work() -> float:
-    """Take the step on all devices and on one; return how far loss or gradients are apart.
+    """Take the step on all devices and on one device; return the largest relative difference of loss and gradients.
 
-    The gradients' distance is taken relative to the largest of their values.
+    The difference of gradients is relative to their largest value.
     """
     import jax  # noqa: PLC0415
     import jax.numpy as jnp  # noqa: PLC0415
@@ -129,13 +129,13 @@ def work() -> float:
     alone = jax.jit(step)(model.lazy_init(key, described), tokens)[:2]
     alone = jax.tree.map(np.asarray, nn.unbox(alone))
     pairs = list(zip(jax.tree.leaves(sharded), jax.tree.leaves(alone), strict=True))
-    # the gradient of a key's bias is zero but for rounding, so that it is not measured by itself
+    # All gradients share one scale: that of a key's bias is zero up to rounding, and has no meaningful relative error.
     largest = max(np.abs(theirs).max() for _, theirs in pairs[1:])
     differences = [np.abs(ours - theirs).max() for ours, theirs in pairs]
     worst = float(max(differences[0] / pairs[0][1], max(differences[1:]) / largest))
     print(
         f"process {jax.process_index()} of {jax.process_count()}: {jax.device_count()} devices, "
-        f"a kernel of {kernel.shape} lies in parts of {parts}; loss {float(sharded[0]):.6f}, on one device "
+        f"a kernel of {kernel.shape} is split into parts of {parts}; loss {float(sharded[0]):.6f}, on one device "
         f"{float(alone[0]):.6f}; largest relative difference of loss and gradients {worst:.1e}",
         flush=True,
     )
@@ -143,12 +143,10 @@ def work() -> float:
 
 
 def main() -> int:
-    """Start the processes, or be one of them."""
+    """Start the processes, or run as one of them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--process", type=int, help="number of this process; it is started by itself"
-    )
-    parser.add_argument("--address", help="where process 0 listens")
+    parser.add_argument("--process", type=int, help="number of this process; used internally")
+    parser.add_argument("--address", help="address of process 0")
     options = parser.parse_args()
     if options.process is None:
         return start()

@@ -21,7 +21,7 @@ class Silent:
         """Say nothing."""
 
 
-ADVICE = "Define the hooks of linen_core.testing.StoreTests in it, and nothing of the suite itself."
+ADVICE = "Define the hooks of linen_core.testing.StoreTests in it, and nothing else of the suite."
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ ADVICE = "Define the hooks of linen_core.testing.StoreTests in it, and nothing o
             "TestX",
             (StoreTests,),
             {},
-            "it does not say how to make the store: define make_store(self, variables, tmp_path)",
+            "it does not create a store: define make_store(self, variables, tmp_path)",
         ),
         (
             "ZipChecks",
@@ -43,25 +43,25 @@ ADVICE = "Define the hooks of linen_core.testing.StoreTests in it, and nothing o
             "TestX",
             (StoreTests,),
             {"make_store": make_store, "test_close_twice": None},
-            "it overrides 'test_close_twice', which is the suite's own",
+            "it overrides 'test_close_twice', which belongs to the suite",
         ),
         (
             "TestX",
             (Silent, StoreTests),
             {"make_store": make_store},
-            "it overrides 'test_close_twice', which is the suite's own",
+            "it overrides 'test_close_twice', which belongs to the suite",
         ),
         (
             "_Base",
             (StoreTests,),
             {"_expect_holds": print},
-            "it overrides '_expect_holds', which is the suite's own",
+            "it overrides '_expect_holds', which belongs to the suite",
         ),
         (
             "_Base",
             (StoreTests,),
             {"__init_subclass__": classmethod(lambda cls: None)},
-            "it overrides '__init_subclass__', which is the suite's own",
+            "it overrides '__init_subclass__', which belongs to the suite",
         ),
         (
             "TestX",
@@ -87,7 +87,7 @@ def test_refused(name, bases, body, complaint):
     with pytest.raises(StoreTestsError) as caught:
         type(name, bases, body)
     assert (caught.value.tests, caught.value.complaint) == (name, complaint)
-    assert str(caught.value) == f"Cannot prove a store with {name}: {complaint}. {ADVICE}"
+    assert str(caught.value) == f"Cannot test a store with {name}: {complaint}. {ADVICE}"
 
 
 def test_base_of_several_needs_no_hook():

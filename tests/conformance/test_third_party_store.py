@@ -104,7 +104,7 @@ def test_what_is_registered_is_no_store(entry_points, target):
     assert isinstance(caught.value, TypeError)
     assert (caught.value.name, caught.value.target) == ("odd", target)
     assert str(caught.value) == (
-        f"Cannot use the store 'odd': its entry point {target!r} gives {found!r}, expected a "
+        f"Cannot use the store 'odd': its entry point {target!r} is {found!r}, expected a "
         "subclass of VariableStore. Correct the entry point in the package that registers it."
     )
 

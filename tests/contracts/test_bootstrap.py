@@ -62,8 +62,8 @@ def test_python_that_is_too_old(script, body, found, tmp_path):
 
 def test_finished_environment_is_left_alone(bootstrap, monkeypatch):
     made = []
-    monkeypatch.setattr(bootstrap, "make_tools", lambda: None)
-    monkeypatch.setattr(bootstrap, "make_environment", made.append)
+    monkeypatch.setattr(bootstrap, "create_tools", lambda: None)
+    monkeypatch.setattr(bootstrap, "create_environment", made.append)
     for _ in range(3):
         bootstrap.ensure("default")
     bootstrap.ensure("demo")
@@ -72,8 +72,8 @@ def test_finished_environment_is_left_alone(bootstrap, monkeypatch):
 
 def test_changed_project_file_makes_it_anew(bootstrap, monkeypatch):
     made = []
-    monkeypatch.setattr(bootstrap, "make_tools", lambda: None)
-    monkeypatch.setattr(bootstrap, "make_environment", made.append)
+    monkeypatch.setattr(bootstrap, "create_tools", lambda: None)
+    monkeypatch.setattr(bootstrap, "create_environment", made.append)
     bootstrap.ensure("default")
     monkeypatch.setattr(bootstrap, "MEMBERS", "packages/*/README.md")
     bootstrap.ensure("default")
@@ -88,13 +88,13 @@ def test_interrupted_set_up_is_begun_anew(bootstrap, monkeypatch):
         if len(attempts) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(bootstrap, "make_tools", lambda: None)
-    monkeypatch.setattr(bootstrap, "make_environment", interrupted)
+    monkeypatch.setattr(bootstrap, "create_tools", lambda: None)
+    monkeypatch.setattr(bootstrap, "create_environment", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bootstrap.ensure("default")
-    assert not bootstrap.stands("default")
+    assert not bootstrap.is_finished("default")
     bootstrap.ensure("default")
-    assert bootstrap.stands("default")
+    assert bootstrap.is_finished("default")
     assert attempts == ["default", "default"]
 
 

@@ -46,7 +46,7 @@ def test_demo_starts_with_the_summary(output):
 def test_readme_quotes_the_demo(output):
     readme = (workspace.ROOT / "README.md").read_text("utf-8")
     quoted = re.search(
-        r"^What `scripts/demo` prints.*?^```text\n(.*?)^```", readme, re.DOTALL | re.MULTILINE
+        r"^Output of `scripts/demo`.*?^```text\n(.*?)^```", readme, re.DOTALL | re.MULTILINE
     )
     assert without_figures(quoted.group(1)) == without_figures(output), (
         "paste what scripts/demo prints"

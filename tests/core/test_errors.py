@@ -19,7 +19,7 @@ CASES = [
         errors.JaxTransformError(),
         Exception,
         "A JAX transform was applied to a function that uses a module. Use the transform of the same name of "
-        "linen_core (nn.vmap, nn.scan, ...), which carries the variables along.",
+        "linen_core (nn.vmap, nn.scan, ...), which passes the variables through.",
     ),
     (
         errors.LazyInitError("float32[2]"),
@@ -37,7 +37,7 @@ CASES = [
         errors.ApplyScopeInvalidVariablesStructureError(),
         ValueError,
         "Invalid variables: found {'params': {'params': ...}}, expected {'params': ...}. "
-        "Pass what lies under the outer 'params'.",
+        "Pass the inner dict, variables['params'].",
     ),
     (
         errors.ScopeParamNotFoundError("kernel", "/a/b", ["kernl", "bias"]),
@@ -55,13 +55,14 @@ CASES = [
     (
         errors.ScopeCollectionNotFound("params", "w", "/a", ["stats"]),
         KeyError,
-        "Cannot read 'w' at params/a: there is no collection 'params' in the variables (found 'stats'). Pass it, or "
+        "Cannot read 'w' at params/a: the variables do not have the collection 'params' (found 'stats'). Pass it, or "
         "let `apply` create it with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
     ),
     (
         errors.ScopeCollectionNotFound("params", "w", "/a", ["param"]),
         KeyError,
-        "Cannot read 'w' at params/a: there is no collection 'params', only 'param'. Did you mean 'param'?",
+        "Cannot read 'w' at params/a: the variables have 'param', but not the collection 'params'. Did you mean "
+        "'param'?",
     ),
     (
         errors.ScopeCollectionNotFound("params", "w", "/", ["params"]),
@@ -71,26 +72,26 @@ CASES = [
     (
         errors.ScopeCollectionNotFound("params", "w", "/", ["w", "b"], unwrapped=True),
         KeyError,
-        "Cannot read 'w' at params: the variables hold 'b', 'w' at the top, which belongs into a collection. "
+        "Cannot read 'w' at params: the variables hold 'b', 'w' at the top level, where collections are expected. "
         "Pass {'params': variables}.",
     ),
     (
         errors.ScopeParamShapeError("w", "/a", (3, 5), (3, 4)),
         ValueError,
         "Cannot use 'w' at params/a: expected shape (3, 4), found (3, 5) in the variables. Check the shape of the "
-        "input and the module's features against those that the variables were made with.",
+        "input and the module's features against those that the variables were created with.",
     ),
     (
         errors.InvalidScopeError("a"),
         RuntimeError,
-        "The scope 'a' is no longer valid: its `init` or `apply` has ended. "
-        "Use `module.bind(variables)` for a module that lives on.",
+        "Cannot use the scope 'a': its `init` or `apply` has ended. "
+        "Use `module.bind(variables)` for a module that stays usable.",
     ),
     (
         errors.ModifyScopeVariableError("stats", "mean", "/bn"),
         ValueError,
         "Cannot write 'mean' at stats/bn: the collection 'stats' is immutable. Pass mutable=['stats'] to `apply` and "
-        "take the updated variables from what it returns, or pass it to `bind` and take them from the bound module.",
+        "use the updated variables that it returns, or pass it to `bind` and read them from the bound module.",
     ),
     (
         errors.PartitioningUnspecifiedError(nn.Partitioned(1, names=("a",))),
@@ -102,12 +103,13 @@ CASES = [
         errors.NameInUseError("param", "w", "Model"),
         ValueError,
         "Cannot create param 'w' in Model: the name is in use there. Choose another; attributes of `setup` and names "
-        "given by `name=...` share one space with parameters.",
+        "given by `name=...` share one namespace with parameters.",
     ),
     (
         errors.AssignSubModuleError("Dense"),
         RuntimeError,
-        "Cannot make submodule Dense here: submodules are made in `setup` or in a method wrapped in `@nn.compact`. "
+        "Cannot create submodule Dense here: submodules are created in `setup` or in a method wrapped in "
+        "`@nn.compact`. "
         "Wrap this method, or move the submodule to `setup`.",
     ),
     (
@@ -119,8 +121,8 @@ CASES = [
     (
         errors.SetAttributeFrozenModuleError("Model", "a", 3),
         AttributeError,
-        "Cannot set a=3 on Model: a module is frozen outside of `setup`. Assign it in `setup`, or make a changed copy "
-        "with `module.clone(a=...)` if it is a field.",
+        "Cannot set a=3 on Model: a module is frozen outside of `setup`. Assign it in `setup`, or create a changed "
+        "copy with `module.clone(a=...)` if it is a field.",
     ),
     (
         errors.MultipleMethodsCompactError(),
@@ -147,12 +149,12 @@ CASES = [
     (
         errors.CallSetupUnboundModuleError(),
         RuntimeError,
-        "Cannot call `setup` by hand: it runs by itself when a module is used in `init`, `apply` or after `bind`.",
+        "Cannot call `setup` directly: it runs automatically when a module is used in `init`, `apply` or after `bind`.",
     ),
     (
         errors.CallUnbindOnUnboundModuleError(),
         RuntimeError,
-        "Cannot unbind a module that is not bound. Only what `bind` returned can be unbound.",
+        "Cannot unbind a module that is not bound. Call `unbind` on a module that `bind` returned.",
     ),
     (
         errors.CallShareScopeOnUnboundModuleError(),
@@ -162,7 +164,7 @@ CASES = [
     (
         errors.InvalidInstanceModuleError(),
         TypeError,
-        "Cannot call `init`, `apply` or `bind` on a module class. Make an instance first: `Model(...).init(...)`.",
+        "Cannot call `init`, `apply` or `bind` on a module class. Create an instance first: `Model(...).init(...)`.",
     ),
     (
         errors.IncorrectPostInitOverrideError(),
@@ -172,14 +174,15 @@ CASES = [
     (
         errors.TransformedMethodReturnValueError("f", "Block at a/b"),
         TypeError,
-        "Cannot return a module or a variable from the transformed method 'f' of Block at a/b: it is bound to the "
-        "inside of the transform. Return its value.",
+        "Cannot return a module or a variable from the transformed method 'f' of Block at a/b: it is valid only inside "
+        "the transform. Return its value.",
     ),
     (
         errors.TransformTargetError(3),
         TypeError,
         "Cannot transform 3: expected a module class or a function whose first argument is a module. For `lambda: "
-        "Block(...)` pass the class, as in nn.scan(Block, ...), and its fields to what is returned.",
+        "Block(...)` pass the class, as in nn.scan(Block, ...), and pass the fields of Block to the class that nn.scan "
+        "returns.",
     ),
     (
         errors.UnmappedCollectionError("scan", "/a", {"stats", "b"}),
@@ -209,7 +212,7 @@ CASES = [
         errors.MissingRngSplitError("vmap", "dropout", "/a"),
         errors.InvalidRngError,
         "Cannot draw a key of stream 'dropout' in /a: nn.vmap does not bring the stream inside. Pass "
-        "split_rngs={'dropout': True} for keys of their own, or False for the same keys.",
+        "split_rngs={'dropout': True} for a key per step or index, or False for one key.",
     ),
     (
         errors.MissingRngSplitError("jit", "dropout", "/a"),
@@ -219,16 +222,17 @@ CASES = [
     (
         errors.MissingRngSplitError("vmap", "dropout", "/a", passed=False),
         errors.InvalidRngError,
-        "Cannot draw a key of stream 'dropout' in /a: no key was passed for it, and nn.vmap does not bring the stream "
-        "'params' inside, which would serve in its place. Pass rngs={'dropout': jax.random.key(...)} to `apply`, "
-        "`init` or `bind`. Pass split_rngs={'dropout': True} for keys of their own, or False for the same keys.",
+        "Cannot draw a key of stream 'dropout' in /a: no key was passed for it, and nn.vmap does not bring its "
+        "fallback, the stream 'params', inside. Pass rngs={'dropout': jax.random.key(...)} to `apply`, "
+        "`init` or `bind`. Pass split_rngs={'dropout': True} for a key per step or index, or False for one key.",
     ),
     (
         errors.TracedWriteError("state", "n", "/a"),
         errors.JaxTransformError,
-        "Cannot write 'n' at state/a: the value belongs to a JAX transform that was entered after the module's run "
-        "began, and ends with it. Inside a transform of linen_core write through the module that the function gets as "
-        "its first argument, not one from outside; in place of a plain JAX transform use the one of linen_core "
+        "Cannot write 'n' at state/a: the value belongs to a JAX transform that began after `init`, `apply` or `bind`, "
+        "and is invalid outside of it. Inside a transform of linen_core write through the module that the function "
+        "gets as "
+        "its first argument, not through one from outside. Replace a plain JAX transform by the one of linen_core "
         "(nn.scan, nn.vmap, nn.remat, ...).",
     ),
     (
@@ -248,14 +252,14 @@ CASES = [
         errors.ScanCarryError("scan", "/a", ["state/n"], []),
         TypeError,
         "Cannot carry variables through nn.scan at /a: the loop creates 'state/n', but a carried variable must exist "
-        "before it. Name the collection in variable_axes for variables of each step, or make the variables with a "
+        "before it. Name the collection in variable_axes for variables of each step, or create the variables with a "
         "module that has it in variable_broadcast.",
     ),
     (
         errors.ScanCarryError("while_loop", "/a", [], ["state/n from float32[] to float32[2]"]),
         TypeError,
         "Cannot carry variables through nn.while_loop at /a: a step changes 'state/n from float32[] to float32[2]'. "
-        "Make the variables before the loop, with the shapes and dtypes that a step writes.",
+        "Create the variables before the loop, with the shapes and dtypes that a step writes.",
     ),
     (
         errors.UnboundAxisError("BatchNorm at /a", "axis_name", "'batch'", "the name of an axis"),
@@ -298,7 +302,7 @@ CASES = [
     (
         errors.StoreReadOnlyError("Zip", "params", ("a",)),
         TypeError,
-        "Cannot write 'params/a': Zip is read-only. Take `store.snapshot()`, a plain nested dict, and change that.",
+        "Cannot write 'params/a': Zip is read-only. Call `store.snapshot()` for a plain nested dict, and change that.",
     ),
     (
         errors.StoreClosedError("Zip"),
@@ -359,11 +363,12 @@ def test_four_mistakes_read_differently():
         failure({"params": {"inner": {"bias": variables["params"]["inner"]["bias"]}}}),
     ]
     assert texts == [
-        "Cannot read 'kernel' at params/inner: there is no collection 'params' in the variables (found nothing). "
+        "Cannot read 'kernel' at params/inner: the variables do not have the collection 'params' (found nothing). "
         "Pass it, or let `apply` create it with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
-        "Cannot read 'kernel' at params/inner: there is no collection 'params', only 'parms'. Did you mean 'parms'?",
-        "Cannot read 'kernel' at params/inner: the variables hold 'inner' at the top, which belongs into a "
-        "collection. Pass {'params': variables}.",
+        "Cannot read 'kernel' at params/inner: the variables have 'parms', but not the collection 'params'. Did you "
+        "mean 'parms'?",
+        "Cannot read 'kernel' at params/inner: the variables hold 'inner' at the top level, where collections are "
+        "expected. Pass {'params': variables}.",
         "Cannot find parameter 'kernel' at params/inner: found 'bias' there. Parameters are created by `init`, or by "
         "`apply` with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
     ]

@@ -159,8 +159,8 @@ def test_an_attribute_of_an_object_is_set_in_a_copy():
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ([1], "Not enough values: found 1, and the traversal picks more parts."),
-        ([1, 2, 3], "Too many values: found 3, and the traversal picks 2 parts."),
+        ([1], "Not enough values: found 1, but the traversal selects more parts."),
+        ([1, 2, 3], "Too many values: found 3, but the traversal selects 2 parts."),
     ],
 )
 def test_a_wrong_number_of_values_is_counted(values, text):
@@ -169,7 +169,5 @@ def test_a_wrong_number_of_values_is_counted(values, text):
 
 
 def test_only_lists_tuples_and_dicts_have_entries():
-    with pytest.raises(
-        ValueError, match=r"^Expected a list, a tuple or a dict to take each entry of, found set\.$"
-    ):
+    with pytest.raises(ValueError, match=r"^Expected a list, a tuple or a dict, found set\.$"):
         traverse_util.t_identity.each().update(str, {1})

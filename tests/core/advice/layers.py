@@ -98,7 +98,7 @@ LINEAR = [
     ),
     case(
         errors.LayerShapeError,
-        "expected one with a letter of its own for each axis of a kernel of shape (4, 4)",
+        "expected a different letter for each axis of a kernel of shape (4, 4)",
         nn.Einsum((4, 4), "xyb,bb->xb"),
         nn.Einsum((4, 4), "xyb,bc->xc"),
         (2, 4),
@@ -247,7 +247,7 @@ NORMS = [
     ),
     case(
         errors.LayerArgumentError,
-        "Pass `num_groups=None` beside `group_size`",
+        "Pass `num_groups=None` together with `group_size`",
         nn.GroupNorm(group_size=2),
         nn.GroupNorm(num_groups=None, group_size=2),
         (2, 5, 4),
@@ -309,7 +309,7 @@ ATTENTION = [
     ),
     case(
         errors.LayerArgumentError,
-        "The cache was made for inputs of that batch shape",
+        "The cache was created for inputs of that batch shape",
         lambda: decode((3, 5, 4)),
         lambda: decode((2, 5, 4)),
         (2, 1, 4),
@@ -337,14 +337,15 @@ ATTENTION = [
     ),
     case(
         errors.LayerArgumentError,
-        "Leave out `precision`: a stand-in for einsum sets its own, for example functools.partial(jnp.einsum, precision=...)",
+        "Leave out `precision`: the function passed for einsum sets its own, for example functools.partial(jnp.einsum, "
+        "precision=...)",
         lambda: weights(precision="high", einsum=jnp.einsum),
         lambda: weights(einsum=functools.partial(jnp.einsum, precision="high")),
         (2, 3, 3),
     ),
     case(
         errors.LayerShapeError,
-        "expected masks of one rank",
+        "expected masks of the same rank",
         lambda: nn.combine_masks(jnp.ones(2), jnp.ones((2, 2))),
         lambda: nn.combine_masks(jnp.ones((1, 2)), jnp.ones((2, 2))),
         (2, 2),

@@ -175,7 +175,7 @@ CASES = [
     ),
     Case(
         errors.NameInUseError,
-        "attributes of `setup` and names given by `name=...` share one space with parameters",
+        "attributes of `setup` and names given by `name=...` share one namespace with parameters",
         lambda: names_of(with_attribute_and("inner")),
         lambda: names_of(with_attribute_and("scale")),
         ["inner", "scale"],
@@ -210,7 +210,7 @@ CASES = [
     ),
     Case(
         errors.SetAttributeFrozenModuleError,
-        "make a changed copy with `module.clone(features=...)` if it is a field",
+        "create a changed copy with `module.clone(features=...)` if it is a field",
         set_on_instance,
         lambda: nn.Dense(2).clone(features=3).features,
         3,
@@ -238,14 +238,14 @@ CASES = [
     ),
     Case(
         errors.CallSetupUnboundModuleError,
-        "it runs by itself when a module is used in `init`, `apply` or after `bind`",
+        "it runs automatically when a module is used in `init`, `apply` or after `bind`",
         lambda: MakesInSetup().setup(),
         set_up_by_use,
         ((1, 2), 2),
     ),
     Case(
         errors.CallUnbindOnUnboundModuleError,
-        "Only what `bind` returned can be unbound",
+        "Call `unbind` on a module that `bind` returned",
         lambda: nn.Dense(2).unbind(),
         unbind_what_bind_returned,
         (1, 2),
@@ -259,7 +259,7 @@ CASES = [
     ),
     Case(
         errors.InvalidInstanceModuleError,
-        "Make an instance first: `Model(...).init(...)`",
+        "Create an instance first: `Model(...).init(...)`",
         lambda: MakesInSetup.init(KEY, X),
         lambda: sorted(MakesInSetup().init(KEY, X)),
         ["params"],

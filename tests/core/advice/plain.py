@@ -204,7 +204,7 @@ def constrained(names, rules):
 TRANSFORMS = [
     Case(
         ValueError,
-        "Reduce it, with jnp.sum for example",
+        "Reduce it, for example with jnp.sum",
         lambda: gradient(lambda module, x: x),
         lambda: gradient(lambda module, x: jnp.sum(x)),
         (3, 2),
@@ -225,7 +225,7 @@ TRANSFORMS = [
     ),
     Case(
         ValueError,
-        "The broadcast output of /scan(), float32[2], depends on the step of the scan, so it cannot be the same in all "
+        "The broadcast output of /scan(), float32[2], depends on the step of the scan, but it must be the same in all "
         "steps. Give it an axis in out_axes.",
         lambda: last_of_scan(out_axes=nn.broadcast),
         lambda: last_of_scan(out_axes=0),
@@ -233,21 +233,21 @@ TRANSFORMS = [
     ),
     Case(
         AssertionError,
-        "Use variable_broadcast for none",
+        "Use variable_broadcast for None",
         lambda: leave_out(variable_axes={"params": None}),
         lambda: leave_out(variable_broadcast="params"),
         (2,),
     ),
     Case(
         NotImplementedError,
-        "Name arguments that are no arrays in `static_argnums`",
+        "Name arguments that are not arrays in `static_argnums`",
         lambda: nn.remat(Flagged, concrete=True)().apply({}, X, True).shape,
         lambda: nn.remat(Flagged, static_argnums=(2,))().apply({}, X, True).shape,
         (3, 2),
     ),
     Case(
         NotImplementedError,
-        "Make the submodules in `setup` or in a compact method of the module",
+        "Create the submodules in `setup` or in a compact method of the module",
         lambda: pushed_forward(lambda: nn.Dense(2)),
         lambda: pushed_forward(None),
         (3, 2),
@@ -298,7 +298,7 @@ TRANSFORMS = [
     ),
     Case(
         ValueError,
-        "tells the size of the axis. Pass axis_size",
+        "determines the size of the axis. Pass axis_size",
         repeated,
         lambda: repeated(axis_size=4),
         (4,),
@@ -434,14 +434,14 @@ MODULES = [
 SPMD = [
     Case(
         AssertionError,
-        "call this inside of a module's method",
+        "call this inside a method of a module",
         lambda: nn.partitioning.param_with_axes("w", nn.initializers.ones, (2,), axes=("a",)),
         with_axes,
         (2,),
     ),
     Case(
         ValueError,
-        "Give each axis a name of its own",
+        "Give each axis a different name",
         lambda: constrained(("a", "a"), [("a", "data")]),
         lambda: constrained(("a", "b"), [("a", "data")]),
         "P('data', None)",

@@ -79,7 +79,7 @@ OVERRIDING = {"make_store": make_store, "test_metadata_costs_no_read": lambda se
 CASES = [
     Case(
         errors.StoreReadOnlyError,
-        "Take `store.snapshot()`, a plain nested dict, and change that",
+        "Call `store.snapshot()` for a plain nested dict, and change that",
         lambda: read_only().delete("params", ("bias",)),
         without_bias,
         ["kernel"],
@@ -135,7 +135,7 @@ CASES = [
     ),
     Case(
         errors.StoreTestsError,
-        "Define the hooks of linen_core.testing.StoreTests in it, and nothing of the suite itself",
+        "Define the hooks of linen_core.testing.StoreTests in it, and nothing else of the suite",
         lambda: type("TestStore", (StoreTests,), OVERRIDING),
         lambda: type("TestStore", (StoreTests,), {"make_store": make_store}).__name__,
         "TestStore",

@@ -181,13 +181,13 @@ def key_case(name, advice, without, expected, **options):
 
 IN_RNGS = ("jit", "remat", "fold_rngs", "cond", "switch", "value_and_grad", "vjp", "jvp")
 NO_SPLITS, OWN, SAME_KEYS = ({"split_rngs": s} for s in ({}, {"noise": True}, {"noise": False}))
-SPLIT = "Pass split_rngs={'noise': True} for keys of their own"
+SPLIT = "Pass split_rngs={'noise': True} for a key per step or index"
 KEYS = [
     *(key_case(name, "Name it in rngs.", {"rngs": "other"}, 1, rngs="noise") for name in IN_RNGS),
     key_case("map_variables", "Name it in rngs.", {"rngs": "other"}, 1, rngs="noise"),
     *(key_case(name, SPLIT, NO_SPLITS, 3, **OWN) for name in ("vmap", "scan")),
     *(
-        key_case(name, "or False for the same", NO_SPLITS, 1, **SAME_KEYS)
+        key_case(name, "or False for one key", NO_SPLITS, 1, **SAME_KEYS)
         for name in ("vmap", "scan")
     ),
     key_case("while_loop", SPLIT, NO_SPLITS, 1, **OWN),
@@ -317,7 +317,8 @@ OTHERS = [
     ),
     Case(
         errors.TransformTargetError,
-        "For `lambda: Block(...)` pass the class, as in nn.scan(Block, ...), and its fields to what is returned",
+        "For `lambda: Block(...)` pass the class, as in nn.scan(Block, ...), and pass the fields of Block to the class "
+        "that nn.scan returns",
         lambda: stacked(lambda: Step(name=None)),
         lambda: stacked(Step),
         (2,),
@@ -345,7 +346,7 @@ OTHERS = [
     ),
     Case(
         errors.TracedWriteError,
-        "in place of a plain JAX transform use the one of linen_core",
+        "Replace a plain JAX transform by the one of linen_core",
         lambda: jitted_inside(jax_jit),
         lambda: jitted_inside(linen_jit),
         (3, 2),

@@ -81,7 +81,7 @@ def test_a_direction_of_both_directions_is_warned_of():
         ignored = bidirectional(X, reverse=True)
     assert str(caught[0].message) == (
         "Bidirectional (the outermost module) ignores reverse=True: it runs both directions, and returns outputs in "
-        "the order of the inputs. Leave the argument out, and reverse the inputs or the outputs where that is meant."
+        "the order of the inputs. Leave the argument out, or reverse the inputs or the outputs yourself."
     )
     assert (ignored == bidirectional(X)).all()
     assert not jnp.allclose(bidirectional(jnp.flip(X, 1)), ignored)  # the advice
@@ -100,7 +100,7 @@ def test_a_precision_for_products_in_8_bits_is_warned_of(product):
         ignored = multiply(product, "highest")
     assert str(caught[0].message) == (
         f"{product.__name__} at {product.__name__}_0 sets its own precision, and ignores 'highest'. Leave "
-        "`precision` out of the layer that it multiplies for."
+        "`precision` out of the layer that uses it."
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -40,7 +40,8 @@ CASES = {
         (X,),
         {},
         errors.LayerRankError,
-        "Cannot apply DenseGeneral at inner: `inputs` is an array of shape (2, 5, 4), expected one that has the axes (3,).",
+        "Cannot apply DenseGeneral at inner: `inputs` is an array of shape (2, 5, 4), expected one that has the axes "
+        "(3,).",
     ),
     "implicit equation": (
         lambda: nn.Einsum((4, 3), "ab,bc"),
@@ -55,7 +56,8 @@ CASES = {
         {},
         errors.LayerArgumentError,
         (
-            "Cannot apply Einsum at inner: `einsum_str` is 'ab->a', expected two operands, the input and the kernel, with one "
+            "Cannot apply Einsum at inner: `einsum_str` is 'ab->a', expected two operands, the input and the kernel, "
+            "with one "
             "comma between them."
         ),
     ),
@@ -65,7 +67,7 @@ CASES = {
         {},
         errors.LayerShapeError,
         (
-            "Cannot apply Einsum at inner: `einsum_str` is 'xab,bb->a', expected one with a letter of its own for each axis of a "
+            "Cannot apply Einsum at inner: `einsum_str` is 'xab,bb->a', expected a different letter for each axis of a "
             "kernel of shape (4, 4)."
         ),
     ),
@@ -75,7 +77,8 @@ CASES = {
         {},
         errors.LayerRankError,
         (
-            "Cannot apply Conv at inner: `inputs` is an array of shape (5, 4), expected one of shape (batch..., space..., features) "
+            "Cannot apply Conv at inner: `inputs` is an array of shape (5, 4), expected one of shape (batch..., "
+            "space..., features) "
             "with 2 spatial axes. Add the missing axes, or give `kernel_size` one number for each spatial axis."
         ),
     ),
@@ -91,7 +94,8 @@ CASES = {
         (X,),
         {},
         errors.LayerShapeError,
-        "Cannot apply Conv at inner: `features` is 3 features, expected a multiple of `feature_group_count`, which is 2.",
+        "Cannot apply Conv at inner: `features` is 3 features, expected a multiple of `feature_group_count`, which is "
+        "2.",
     ),
     "local groups": (
         lambda: nn.ConvLocal(4, (2,), feature_group_count=2),
@@ -113,7 +117,9 @@ CASES = {
         {},
         errors.LayerArgumentError,
         (
-            "Cannot apply Conv at inner: `padding` is (1, 2), expected a word, an integer, or 1 items that are each an integer or a "
+            "Cannot apply Conv at inner: `padding` is (1, 2), expected a string, an integer, or 1 items that are each "
+            "an "
+            "integer or a "
             "tuple (low, high)."
         ),
     ),
@@ -130,7 +136,8 @@ CASES = {
         {},
         errors.LayerShapeError,
         (
-            "Cannot apply Conv at inner: `kernel_dilation` is (1, 2), expected one number, or 1, as many as `kernel_size` has."
+            "Cannot apply Conv at inner: `kernel_dilation` is (1, 2), expected one number, or 1, as many as "
+            "`kernel_size` has."
         ),
     ),
     "causal padding": (
@@ -159,7 +166,8 @@ CASES = {
         (X,),
         {"mask": jnp.ones(3)},
         errors.MaskShapeError,
-        "Cannot apply LayerNorm at inner: `mask` is of shape (3,), expected a shape that broadcasts to the input's, (2, 5, 4).",
+        "Cannot apply LayerNorm at inner: `mask` is of shape (3,), expected a shape that broadcasts to the input's, "
+        "(2, 5, 4).",
     ),
     "groups that do not divide": (
         lambda: nn.GroupNorm(3),
@@ -181,8 +189,9 @@ CASES = {
         {},
         errors.LayerArgumentError,
         (
-            "Cannot apply GroupNorm at inner: `num_groups` is 2 with `group_size` 2, expected exactly one of the two. Pass "
-            "`num_groups=None` beside `group_size`."
+            "Cannot apply GroupNorm at inner: `num_groups` is 2 with `group_size` 2, expected exactly one of the two. "
+            "Pass "
+            "`num_groups=None` together with `group_size`."
         ),
     ),
     "group axes": (
@@ -191,7 +200,8 @@ CASES = {
         {},
         errors.LayerArgumentError,
         (
-            "Cannot apply GroupNorm at inner: `reduction_axes` is (1,), expected axes that include the last one, which holds the "
+            "Cannot apply GroupNorm at inner: `reduction_axes` is (1,), expected axes that include the last one, which "
+            "holds the "
             "features."
         ),
     ),
@@ -208,7 +218,8 @@ CASES = {
         {"update_stats": True},
         errors.LayerRankError,
         (
-            "Cannot apply SpectralNorm at inner: `layer_instance` is a layer with a weight of shape (2, 4, 3), expected a layer with "
+            "Cannot apply SpectralNorm at inner: `layer_instance` is a layer with a weight of shape (2, 4, 3), "
+            "expected a layer with "
             "weights of at most two axes, as `error_on_non_matrix` is set."
         ),
     ),
@@ -218,7 +229,8 @@ CASES = {
         {},
         errors.LayerShapeError,
         (
-            "Cannot apply MultiHeadDotProductAttention at inner: `num_heads` is 3, expected a divisor of the number of features of "
+            "Cannot apply MultiHeadDotProductAttention at inner: `num_heads` is 3, expected a divisor of the number of "
+            "features of "
             "queries, keys and values, 4."
         ),
     ),
@@ -228,7 +240,8 @@ CASES = {
         {"mask": jnp.ones((3, 3))},
         errors.MaskShapeError,
         (
-            "Cannot apply MultiHeadDotProductAttention at inner: `mask` is of shape (3, 3), expected a shape that broadcasts to "
+            "Cannot apply MultiHeadDotProductAttention at inner: `mask` is of shape (3, 3), expected a shape that "
+            "broadcasts to "
             "(batch..., heads, queries, keys), which is (2, 2, 5, 5)."
         ),
     ),
@@ -238,7 +251,8 @@ CASES = {
         {},
         errors.LayerArgumentError,
         (
-            "Cannot apply MultiHeadDotProductAttention at inner: `inputs_k` is left out while `inputs_v` is given, expected an array "
+            "Cannot apply MultiHeadDotProductAttention at inner: `inputs_k` is left out while `inputs_v` is given, "
+            "expected an array "
             "of keys. To use one array as keys and values, pass it as `inputs_k`."
         ),
     ),
@@ -248,7 +262,8 @@ CASES = {
         {"inputs_kv": X},
         errors.LayerArgumentError,
         (
-            "Cannot apply MultiHeadDotProductAttention at inner: `inputs_kv` is given together with `inputs_k` or `inputs_v`, "
+            "Cannot apply MultiHeadDotProductAttention at inner: `inputs_kv` is given together with `inputs_k` or "
+            "`inputs_v`, "
             "expected either it or the other two. Pass `inputs_k` and `inputs_v`; `inputs_kv` is deprecated."
         ),
     ),
@@ -265,7 +280,8 @@ CASES = {
         {},
         errors.LayerArgumentError,
         (
-            "Cannot apply Fp8DirectDotGeneralOp at inner: `args` is 1 positional arguments, expected three: input, kernel and "
+            "Cannot apply Fp8DirectDotGeneralOp at inner: `args` is 1 positional arguments, expected three: input, "
+            "kernel and "
             "dimension numbers."
         ),
     ),
@@ -309,8 +325,8 @@ def test_message_of_a_cache_of_another_shape():
         lambda: layer.apply(variables, X, mutable=["cache"]), errors.LayerArgumentError
     ) == (
         "Cannot apply MultiHeadDotProductAttention (the outermost module): `inputs_q` is projected to queries of shape "
-        "(2, 5, 2, 2), expected one position at a time, of shape (2, 1, 2, 2). The cache was made for inputs of that batch "
-        "shape."
+        "(2, 5, 2, 2), expected one position at a time, of shape (2, 1, 2, 2). The cache was created for inputs of "
+        "that batch shape."
     )
 
 
@@ -319,18 +335,21 @@ FUNCTIONS = {
     "depth": (
         lambda: nn.dot_product_attention(QUERY, QUERY[..., :1], QUERY),
         errors.LayerShapeError,
-        "Cannot apply dot_product_attention: `key` is of shape (3, 2, 1), expected the depth of the queries, of shape (3, 2, 4).",
+        "Cannot apply dot_product_attention: `key` is of shape (3, 2, 1), expected the depth of the queries, of shape "
+        "(3, 2, 4).",
     ),
     "length": (
         lambda: nn.dot_product_attention(QUERY, QUERY, QUERY[:1]),
         errors.LayerShapeError,
-        "Cannot apply dot_product_attention: `value` is of shape (1, 2, 4), expected the length of the keys, of shape (3, 2, 4).",
+        "Cannot apply dot_product_attention: `value` is of shape (1, 2, 4), expected the length of the keys, of shape "
+        "(3, 2, 4).",
     ),
     "one einsum": (
         lambda: nn.dot_product_attention(QUERY, QUERY, QUERY, qk_attn_weights_einsum=jnp.einsum),
         errors.LayerArgumentError,
         (
-            "Cannot apply dot_product_attention: `qk_attn_weights_einsum` is given alone, expected both of qk_attn_weights_einsum and "
+            "Cannot apply dot_product_attention: `qk_attn_weights_einsum` is given alone, expected both of "
+            "qk_attn_weights_einsum and "
             "attn_weights_value_einsum."
         ),
     ),
@@ -338,21 +357,24 @@ FUNCTIONS = {
         lambda: nn.dot_product_attention_weights(QUERY, QUERY, precision="high", einsum=jnp.einsum),
         errors.LayerArgumentError,
         (
-            "Cannot apply dot_product_attention_weights: `einsum` is given together with `precision`, expected one of the "
-            "two. Leave out `precision`: a stand-in for einsum sets its own, for example functools.partial(jnp.einsum, "
+            "Cannot apply dot_product_attention_weights: `einsum` is given together with `precision`, expected one of "
+            "the "
+            "two. Leave out `precision`: the function passed for einsum sets its own, for example "
+            "functools.partial(jnp.einsum, "
             "precision=...)."
         ),
     ),
     "ranks of masks": (
         lambda: nn.combine_masks(jnp.ones(2), jnp.ones((2, 2))),
         errors.LayerShapeError,
-        "Cannot apply combine_masks: `masks` is of ranks (1, 2), expected masks of one rank.",
+        "Cannot apply combine_masks: `masks` is of ranks (1, 2), expected masks of the same rank.",
     ),
     "pooling rank": (
         lambda: nn.max_pool(X, (2, 2, 2)),
         errors.LayerRankError,
         (
-            "Cannot apply pooling: `inputs` is an array of shape (2, 5, 4), expected one of shape (batch..., space..., features) with "
+            "Cannot apply pooling: `inputs` is an array of shape (2, 5, 4), expected one of shape (batch..., space..., "
+            "features) with "
             "3 spatial axes."
         ),
     ),
@@ -381,15 +403,16 @@ FUNCTIONS = {
         errors.InexactDtypeError,
         (
             "Cannot compute in dtype int32: expected a floating-point or complex dtype. Pass a floating-point "
-            "`dtype`. Where integers are meant, use nn.dtypes.promote_dtype with inexact=False; Dense, Conv and others take "
-            "a function like it as the field `promote_dtype`."
+            "`dtype`. To compute with integers, use nn.dtypes.promote_dtype with inexact=False; Dense, Conv and other "
+            "layers take such a function as the field `promote_dtype`."
         ),
     ),
     "padding": (
         lambda: nn.linear.canonicalize_padding((1, 2), 1),
         errors.LayerArgumentError,
         (
-            "Cannot apply a convolution: `padding` is (1, 2), expected a word, an integer, or 1 items that are each an "
+            "Cannot apply a convolution: `padding` is (1, 2), expected a string, an integer, or 1 items that are each "
+            "an "
             "integer or a tuple (low, high)."
         ),
     ),
@@ -397,7 +420,8 @@ FUNCTIONS = {
         lambda: nn.fp8_ops.get_fp8_max("float16", "float32"),
         errors.Fp8DtypeError,
         (
-            "Cannot apply get_fp8_max: `fp8_dtype` is float16, expected one of float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, "
+            "Cannot apply get_fp8_max: `fp8_dtype` is float16, expected one of float8_e4m3fn, float8_e5m2, "
+            "float8_e4m3fnuz, "
             "float8_e5m2fnuz."
         ),
     ),
@@ -416,7 +440,9 @@ DEPRECATED = {
     ),
     "square values": (
         lambda: _heads()().init(KEYS, X[:, :4], X[:, :4], X[:, :4]),
-        "`inputs_v` has the shape (2, 4, 4), as a mask would: the third positional argument is the values. Pass a mask as `mask=`.",
+        "`inputs_v` has the shape (2, 4, 4), which looks like a mask: the third positional argument is the values. "
+        "Pass a mask "
+        "as `mask=`.",
     ),
     "self attention": (
         lambda: nn.SelfAttention(2).init(KEYS, X),
@@ -443,7 +469,7 @@ def test_products_that_set_their_own_precision_say_so():
     with pytest.warns(UserWarning, match="sets its own precision") as caught:
         nn.fp8_ops.dot_general_with_precision(jnp.ones((1, 3)), jnp.ones((3, 1)), DIMS, "highest")
     assert str(caught[0].message) == (
-        "dot_general_with_precision sets its own precision and preferred_element_type, and ignores those it was given."
+        "dot_general_with_precision sets its own precision and preferred_element_type, and ignores the arguments."
     )
     one, zeros = jnp.ones(1), jnp.zeros(2)
     state = {f"{name}_scale": one for name in ("lhs", "rhs", "grad")}
@@ -454,5 +480,5 @@ def test_products_that_set_their_own_precision_say_so():
         )
     assert (
         str(caught[0].message)
-        == "fp8_scaled_dot_general sets its own precision, and ignores the one it was given."
+        == "fp8_scaled_dot_general sets its own precision, and ignores the argument."
     )

@@ -83,8 +83,9 @@ def test_decoding_past_the_end_of_the_cache_is_warned_of_once():
         for _ in range(3):
             cache = decode(cache)
     assert [str(warning.message) for warning in caught] == [
-        "MultiHeadDotProductAttention (the outermost module) decodes beyond the 2 positions of its cache: it overwrites "
-        "the last one, and its output is wrong. Make the cache with `init` on an input of the full length."
+        "MultiHeadDotProductAttention (the outermost module) decodes beyond the 2 positions of its cache: it "
+        "overwrites "
+        "the last one, and its output is wrong. Create the cache with `init` on an input of the full length."
     ]
     decode, cache = decoder(length=5)  # the advice
     with warnings.catch_warnings():

@@ -33,23 +33,26 @@ MISREAD = {
         {"params": {"head": {"bias": jnp.zeros(2)}}},
         errors.ScopeParamNotFoundError,
         "Cannot find parameter 'kernel' at params/head: found 'bias' there. "
-        "Parameters are created by `init`, or by `apply` with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
+        "Parameters are created by `init`, or by `apply` with mutable=['params'] and rngs={'params': "
+        "jax.random.key(...)}.",
     ),
     "a mistyped collection": (
         {"param": VARIABLES["params"]},
         errors.ScopeCollectionNotFound,
-        "Cannot read 'kernel' at params/head: there is no collection 'params', only 'param'. Did you mean 'param'?",
+        "Cannot read 'kernel' at params/head: the variables have 'param', but not the collection 'params'. Did you "
+        "mean 'param'?",
     ),
     "forgotten params": (
         VARIABLES["params"],
         errors.ScopeCollectionNotFound,
-        "Cannot read 'kernel' at params/head: the variables hold 'head' at the top, which belongs into a collection. "
+        "Cannot read 'kernel' at params/head: the variables hold 'head' at the top level, where collections are "
+        "expected. "
         "Pass {'params': variables}.",
     ),
     "no variables at all": (
         {},
         errors.ScopeCollectionNotFound,
-        "Cannot read 'kernel' at params/head: there is no collection 'params' in the variables (found nothing). "
+        "Cannot read 'kernel' at params/head: the variables do not have the collection 'params' (found nothing). "
         "Pass it, or let `apply` create it with mutable=['params'] and rngs={'params': jax.random.key(...)}.",
     ),
 }

@@ -26,5 +26,5 @@ def test_a_step_over_two_processes_is_that_of_one_device():
         "process 1 of 2",
     ]
     for line in lines:
-        assert "8 devices, a kernel of (32, 64) lies in parts of {(32, 32)}" in line
+        assert "8 devices, a kernel of (32, 64) is split into parts of {(32, 32)}" in line
         assert float(re.search(r"difference of loss and gradients (\S+)", line)[1]) < 1e-5

@@ -31,7 +31,7 @@ def test_a_variable_made_in_the_loop_is_named_and_the_advice_works():
     assert str(caught.value) == (
         "Cannot carry variables through nn.scan at /scan(): the loop creates 'batch_stats/BatchNorm_0/mean', "
         "'batch_stats/BatchNorm_0/var', but a carried variable must exist before it. Name the collection in "
-        "variable_axes for variables of each step, or make the variables with a module that has it in "
+        "variable_axes for variables of each step, or create the variables with a module that has it in "
         "variable_broadcast."
     )
     variables = Shared().init(KEY, X, None)
@@ -70,15 +70,15 @@ def test_a_broadcast_variable_that_depends_on_the_step_is_named():
         Shared().apply(variables, X, None, mutable=["batch_stats"])
     assert str(caught.value) == (
         "The broadcast variable 'batch_stats/BatchNorm_0/mean' of /scan(), float32[2], depends on the step of the "
-        "scan, so it cannot be the same in all steps. Give its collection an axis in variable_axes, or name it in "
-        "variable_carry; where only the key differs, pass False for its stream in split_rngs."
+        "scan, but it must be the same in all steps. Give its collection an axis in variable_axes, or name it in "
+        "variable_carry. If only its key differs, pass False for the stream in split_rngs."
     )
     Carried().apply(variables, X, None, mutable=["batch_stats"])
 
 
 def test_broadcast_parameters_need_a_stream_that_is_not_split():
     options = {"variable_broadcast": ["params", "batch_stats"], "length": 3}
-    with pytest.raises(ValueError, match=r"pass False for its stream in split_rngs\."):
+    with pytest.raises(ValueError, match=r"pass False for the stream in split_rngs\."):
         nn.scan(Block, **options, split_rngs={"params": True})(train=False).init(KEY, X, None)
     assert nn.scan(Block, **options, split_rngs={"params": False})(train=False).init(KEY, X, None)
 
@@ -129,7 +129,7 @@ def test_while_loops_name_what_they_make_and_share_what_is_immutable():
         Counting(makes=True).apply(state, jnp.ones(4), mutable=["state"])
     assert str(caught.value) == (
         "Cannot carry variables through nn.while_loop at /while_loop(): the loop creates 'state/made', but a carried "
-        "variable must exist before it. Make the variables before the loop, with the shapes and dtypes that a step "
+        "variable must exist before it. Create the variables before the loop, with the shapes and dtypes that a step "
         "writes."
     )
     (_, count), updated = Counting().apply(state, jnp.ones(4), mutable=["state"])

@@ -174,7 +174,7 @@ def test_a_write_to_the_module_that_the_function_gets_is_brought_out(name):
 
 def test_a_write_under_a_plain_jax_transform_is_an_error():
     model = counting(lambda step, module, x: jax.checkpoint(lambda x: step(module, x))(x))
-    with pytest.raises(errors.TracedWriteError, match=r"in place of a plain JAX transform use"):
+    with pytest.raises(errors.TracedWriteError, match=r"Replace a plain JAX transform by"):
         model(uses_inner=True).apply(STATE, X, mutable=["state"])
 
 

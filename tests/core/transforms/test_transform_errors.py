@@ -112,7 +112,7 @@ MISTAKES = {
         dense(split_rngs={}),
         errors.MissingRngSplitError,
         "Cannot draw a key of stream 'params' in /vmap(inner): nn.vmap does not bring the stream inside. Pass "
-        "split_rngs={'params': True} for keys of their own, or False for the same keys.",
+        "split_rngs={'params': True} for a key per step or index, or False for one key.",
     ),
     "stream into remat": (
         below(nn.remat(nn.Dense, rngs="dropout"), features=4),
@@ -124,7 +124,7 @@ MISTAKES = {
         below(nn.vmap(Returning, **MAPPED)),
         errors.TransformedMethodReturnValueError,
         "Cannot return a module or a variable from the transformed method '__call__' of Returning at inner: it is "
-        "bound to the inside of the transform. Return its value.",
+        "valid only inside the transform. Return its value.",
     ),
 }
 
@@ -235,7 +235,7 @@ def test_a_size_that_nothing_tells_is_asked_for():
     with pytest.raises(ValueError, match="Pass axis_size") as caught:
         below(nn.vmap(Adds, in_axes=None)).apply({}, {"a": 1.0, "b": 2.0})
     assert str(caught.value) == (
-        "Cannot vmap /vmap(inner): nothing that is mapped tells the size of the axis. Pass axis_size."
+        "Cannot vmap /vmap(inner): no mapped value determines the size of the axis. Pass axis_size."
     )
     model = below(nn.vmap(Adds, in_axes=None, axis_size=2))
     assert model.apply({}, {"a": 1.0, "b": 2.0}).tolist() == [3.0, 3.0]

@@ -1,6 +1,7 @@
-"""Every use of JAX's unpublished parts, in one place.
+"""All uses of JAX's private modules.
 
-What is imported here may move in a new release of JAX; the rest of Linen imports it from this file alone.
+A new release of JAX may move or change them. Only this file then needs an update: the rest of Linen imports them from
+here.
 """
 
 from __future__ import annotations
@@ -72,20 +73,20 @@ set_current_trace: Any = core.set_current_trace
 """Context manager: operations go to a trace."""
 
 INLINE: Any = jax.Inline.JAX_EARLY if hasattr(jax, "Inline") else True
-"""`inline=` of `jax.jit`: leave the operations in the program that calls, and no call. JAX 0.11 split `True` in two."""
+"""Value of `inline=` for `jax.jit` that inlines the operations into the caller. JAX 0.11 replaced True by an enum."""
 
 trace_context: Any = core.trace_ctx
 """Its attribute `trace` is the current trace of this thread: the innermost JAX transform, or eager execution."""
 
 named_scope = source_info_util.extend_name_stack
-"""Context manager that adds one name to the name stack: `jax.named_scope` less its argument check."""
+"""Context manager that adds one name to the name stack: `jax.named_scope` without its argument check."""
 
 api_boundary = traceback_util.api_boundary
-"""Decorator: an exception that leaves the function loses the frames of hidden folders."""
+"""Decorator: removes the frames of hidden folders from the traceback of an exception that leaves the function."""
 
 
 def fold_in(key: jax.Array, data: int) -> jax.Array:
-    """Fold a 32-bit integer into a key: `jax.random.fold_in` at less than half the price of tracing it."""
+    """Fold a 32-bit integer into a key: `jax.random.fold_in` at less than half of its tracing time."""
     number: Any = np.uint32(data)
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return prng.random_fold_in(key, number)  # type: ignore[no-any-return]
@@ -94,25 +95,25 @@ def fold_in(key: jax.Array, data: int) -> jax.Array:
 
 
 ExtendedDType = dtypes.ExtendedDType
-"""Base of dtypes that numpy does not know."""
+"""Base class of dtypes that numpy does not have."""
 
 
 def wrap_physical_arrays(
     aval: core.AbstractValue, sharding: jax.sharding.Sharding, committed: bool
 ) -> Callable[[Any], Any]:
-    """Give the function that makes arrays of an extended dtype from the buffers that hold them."""
+    """Return the function that wraps physical buffers into an array of an extended dtype."""
     handler = pxla.global_result_handlers[core.ShapedArray]
     physical = handler(core.physical_aval(aval), sharding, committed)
     return lambda buffers: earray.EArray(aval, physical(buffers))
 
 
 def tracing() -> bool:
-    """Tell whether a JAX transform is tracing at this moment."""
+    """Return whether a JAX transform is tracing now."""
     return not core.trace_state_clean()
 
 
 def is_traced_since(outer: object, value: PyTree) -> bool:
-    """Return whether a tree has a leaf that belongs to a trace that was entered after ``outer``."""
+    """Return whether a tree has a leaf of a trace that began after ``outer``."""
     inner = []
     trace: Any = core.trace_ctx.trace
     while trace is not None and trace is not outer:
@@ -123,7 +124,7 @@ def is_traced_since(outer: object, value: PyTree) -> bool:
 
 
 def is_staging() -> bool:
-    """Tell whether operations are being recorded for a compiler, as under `jax.jit`, instead of run one by one."""
+    """Return whether operations are recorded into a jaxpr, as under `jax.jit`, instead of evaluated one by one."""
     trace: Any = core.trace_ctx.trace
     while trace is not None:
         if type(trace) is DynamicJaxprTrace:
@@ -185,7 +186,7 @@ def is_eager(trace: object) -> bool:
 
 
 def has_legacy_mesh() -> bool:
-    """Return whether the code runs inside ``with mesh:``, which JAX replaced by `jax.set_mesh`."""
+    """Return whether a mesh was entered as ``with mesh:``, which JAX replaced by `jax.set_mesh`."""
     return not mesh_lib.thread_resources.env.physical_mesh.empty
 
 
@@ -221,14 +222,14 @@ class UnknownValueError(ValueError):
 
 
 def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Evaluate as much of a function as does not depend on arguments without values.
+    """Evaluate the part of a function that does not depend on arguments without values.
 
-    Such an argument is a `jax.ShapeDtypeStruct`, or what `unknown_like` gives. What depends on
-    values that are there is computed; what depends on the others is only traced, so that a forward pass costs no
-    FLOP.
+    An argument without a value is a `jax.ShapeDtypeStruct` or a result of `unknown_like`. Operations on the other
+    arguments are computed, operations on these are only traced. A forward pass over an input without a value therefore
+    costs no FLOP.
 
     Raises:
-      UnknownValueError: from the returned function, when a result depends on an absent value.
+      UnknownValueError: from the returned function, if a result depends on an argument without a value.
     """
 
     @functools.wraps(fun)
@@ -251,7 +252,7 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def unknown_like(value: Array, drop_leading_axis: bool = False) -> Any:
-    """Describe an array, or a slice of it along its first axis, to `partial_evaluate` as having no value."""
+    """Return an argument without a value for `partial_evaluate`: like an array, or like a slice of its first axis."""
     aval = jax.typeof(value)
     if not drop_leading_axis:
         return aval

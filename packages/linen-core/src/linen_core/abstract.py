@@ -1,4 +1,4 @@
-"""Abstract evaluation that leaves alone what is no array specification."""
+"""Like `jax.eval_shape`, but only `jax.ShapeDtypeStruct` leaves are traced."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["eval_shape"]
 
 
 def eval_shape(fun: Callable[..., Any], /, *args: PyTree, **kwargs: PyTree) -> Any:
-    """Trace a function, and describe its result without running a FLOP.
+    """Compute the shapes and dtypes of a function's result without running a FLOP.
 
-    Unlike for `jax.eval_shape` only leaves that are a `jax.ShapeDtypeStruct` become tracers. Everything else comes
-    in as it is: flags, strings and arrays keep their values, on which the function may decide.
+    In contrast to `jax.eval_shape`, only `jax.ShapeDtypeStruct` leaves become tracers. Flags, strings and arrays keep
+    their values, and the function may branch on them.
 
     Args:
       fun: the function.
-      *args: its arguments; pytrees.
-      **kwargs: its keyword arguments; pytrees.
+      *args: positional arguments; pytrees.
+      **kwargs: keyword arguments; pytrees.
 
     Returns:
       The result with a `jax.ShapeDtypeStruct` for each array.
@@ -49,7 +49,7 @@ def eval_shape(fun: Callable[..., Any], /, *args: PyTree, **kwargs: PyTree) -> A
 
 
 def _as_traced(spec: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """Give 64-bit numbers the 32 bits that they have under JAX, unless it is told otherwise."""
+    """Replace a 64-bit dtype by the 32-bit one that JAX uses unless ``jax_enable_x64`` is set."""
     if jnp.issubdtype(spec.dtype, jax.dtypes.extended):
         return spec
     dtype = jax.dtypes.canonicalize_dtype(spec.dtype)

@@ -1,6 +1,6 @@
-"""Filters: which collections, or RNG streams, something applies to.
+"""Filters select collections or RNG streams.
 
-A filter is a bool (all or none), a name, a collection of names, or a `DenyList` (all but those).
+A filter is a bool (all or none), a name, a collection of names, or a `DenyList` (all names except some).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, eq=True)
 class DenyList:
-    """Everything except what ``deny`` matches.
+    """Select all names except those that ``deny`` selects.
 
     Example:
       >>> in_filter(DenyList("params"), "cache"), in_filter(DenyList(["params"]), "params")
@@ -36,9 +36,10 @@ class DenyList:
     """
 
     deny: Filter
-    """The filter of what is left out."""
+    """The filter of the excluded names."""
 
-    # Names come before what is left out, so that a dict with both among its keys is a pytree.
+    # JAX sorts the keys of a dict. A dict whose keys are names and DenyLists is a pytree only if both can be compared:
+    # names come first.
 
     def __lt__(self, other: object) -> bool:
         if isinstance(other, str):
@@ -57,10 +58,10 @@ PRNGSequenceFilter: TypeAlias = Filter
 
 
 def in_filter(filter_like: Filter, col: str) -> bool:
-    """Tell whether a filter lets a name through.
+    """Return whether a filter selects a name.
 
     Raises:
-      InvalidFilterError: ``filter_like`` is no filter.
+      InvalidFilterError: ``filter_like`` is not a filter.
 
     Example:
       >>> in_filter(["params", "cache"], "cache"), in_filter(False, "cache")
@@ -78,10 +79,10 @@ def in_filter(filter_like: Filter, col: str) -> bool:
 
 
 def is_filter_empty(filter_like: Filter) -> bool:
-    """Tell whether a filter lets nothing through.
+    """Return whether a filter selects nothing.
 
     Raises:
-      InvalidFilterError: ``filter_like`` is no filter.
+      InvalidFilterError: ``filter_like`` is not a filter.
 
     Example:
       >>> is_filter_empty([]), is_filter_empty(DenyList(True)), is_filter_empty("params")
@@ -91,11 +92,11 @@ def is_filter_empty(filter_like: Filter) -> bool:
 
 
 def filter_to_set(x: Filter) -> set[str]:
-    """Name what a finite filter lets through.
+    """Return the names that a finite filter selects.
 
     Raises:
-      AssertionError: ``x`` lets all names but some through.
-      InvalidFilterError: ``x`` is no filter.
+      AssertionError: ``x`` selects infinitely many names.
+      InvalidFilterError: ``x`` is not a filter.
 
     Example:
       >>> filter_to_set("params"), filter_to_set(False)
@@ -113,8 +114,8 @@ def filter_to_set(x: Filter) -> set[str]:
     raise InvalidFilterError(x)
 
 
-# A filter in normal form is (names, negated): the names, or everything but the names. Every operation on
-# filters is then one operation on finite sets.
+# The normal form of a filter is (names, negated): these names, or all names except these. In this form an operation
+# on filters is an operation on finite sets.
 
 
 def _normal(filter_like: Filter) -> tuple[set[str], bool]:
@@ -131,10 +132,10 @@ def _from_normal(names: set[str], negated: bool) -> Filter:
 
 
 def union_filters(a: Filter, b: Filter) -> Filter:
-    """Let through what either filter lets through.
+    """Return a filter of the names that ``a`` or ``b`` selects.
 
     Raises:
-      InvalidFilterError: ``a`` or ``b`` is no filter.
+      InvalidFilterError: ``a`` or ``b`` is not a filter.
 
     Example:
       >>> union_filters("params", ["cache"]) == {"params", "cache"}
@@ -151,10 +152,10 @@ def union_filters(a: Filter, b: Filter) -> Filter:
 
 
 def intersect_filters(a: Filter, b: Filter) -> Filter:
-    """Let through what both filters let through.
+    """Return a filter of the names that both ``a`` and ``b`` select.
 
     Raises:
-      InvalidFilterError: ``a`` or ``b`` is no filter.
+      InvalidFilterError: ``a`` or ``b`` is not a filter.
 
     Example:
       >>> intersect_filters(True, "params")
@@ -168,10 +169,10 @@ def intersect_filters(a: Filter, b: Filter) -> Filter:
 
 
 def subtract_filters(a: Filter, b: Filter) -> Filter:
-    """Let through what ``a`` lets through and ``b`` does not.
+    """Return a filter of the names that ``a`` selects and ``b`` does not.
 
     Raises:
-      InvalidFilterError: ``a`` or ``b`` is no filter.
+      InvalidFilterError: ``a`` or ``b`` is not a filter.
 
     Example:
       >>> subtract_filters(True, "params")
@@ -197,7 +198,9 @@ _Value = TypeVar("_Value")
 def group_collections(
     xs: Mapping[str, _Value], col_filters: Sequence[CollectionFilter]
 ) -> tuple[dict[str, _Value], ...]:
-    """Give each named value to the first filter that lets its name through; drop the rest.
+    """Split a mapping into one dict per filter.
+
+    Each value goes to the first filter that selects its name. Values that match no filter are dropped.
 
     Example:
       >>> group_collections({"params": 1, "cache": 2}, ["cache", True])

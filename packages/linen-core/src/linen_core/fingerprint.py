@@ -1,9 +1,10 @@
-"""When two values count as the same: the one notion behind every cache of Linen.
+"""Fingerprints: the keys of every cache in Linen.
 
-A fingerprint is a hashable value. Equal fingerprints mean that the values behave alike, as long as nobody changes an
-object in place. A value that Linen does not know is the same as itself only, whatever its ``__eq__`` says; a value
-that changes, or may hold an array, has no fingerprint, and what depends on it is computed again. Fingerprints do not
-keep functions and objects of users alive.
+A fingerprint is a hashable value. Two values with equal fingerprints behave alike, provided that nobody changes an
+object in place. An object of an unknown type is equal only to itself, whatever its ``__eq__`` returns: a wrong "equal"
+would reuse a trace that computes other numbers, a wrong "different" only costs time. A value that can change or may
+contain a `jax.Array` has no fingerprint, and results that depend on it are computed again. Fingerprints do not keep
+functions and objects of users alive.
 """
 
 from __future__ import annotations
@@ -19,23 +20,25 @@ from typing import Any
 import jax
 import numpy as np
 
+from linen_core.typing import Path
+
 __all__ = ["NoFingerprintError", "fingerprint", "is_of_library"]
 
 _LIBRARIES = frozenset({"jax", "jaxlib", "linen_core", "ml_dtypes", "numpy"})
-_PLAIN = (str, bytes, type(None), type(Ellipsis))
+_ATOMS = (str, bytes, type(None), type(Ellipsis))
 _NUMBERS = (bool, int, float, complex)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 
 
 class NoFingerprintError(Exception):
-    """A value may change without notice.
+    """A value has a part that cannot be fingerprinted.
 
     Attributes:
-      path: the names that lead to the value.
-      reason: what is wrong with it.
+      path: the names that lead to the part.
+      reason: why it has no fingerprint.
     """
 
-    def __init__(self, path: tuple[str, ...], reason: str) -> None:
+    def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         self.reason = reason
         super().__init__(f"{'/'.join(path)}: {reason}")
@@ -44,10 +47,11 @@ class NoFingerprintError(Exception):
 def fingerprint(value: object) -> Hashable:
     """Return a hashable value that is equal only for values that behave alike.
 
-    Numbers, strings, dtypes, types, enum members and numpy arrays are compared by type and content; containers,
-    dataclasses, `functools.partial` and bound methods by their parts; modules by class, fields (less ``name`` and
-    ``parent``) and what they have named and counted so far; hashable values of JAX and numpy by ``==``; everything
-    else by identity.
+    - Numbers, strings, dtypes, types, enum members and numpy arrays are compared by type and content.
+    - Containers, dataclasses, `functools.partial` and bound methods are compared by their parts.
+    - Modules are compared by class, by fields except ``name`` and ``parent``, and by the submodules, variables and
+      RNG counters that they have created so far.
+    - Hashable values of JAX and numpy are compared by ``==``, everything else by identity.
 
     Args:
       value: any value.
@@ -62,7 +66,7 @@ def fingerprint(value: object) -> Hashable:
       >>> fingerprint({"rate": 0.0}) == fingerprint({"rate": -0.0}) or fingerprint(1) == fingerprint(True)
       False
     """
-    return _Fingerprinting().of(value, ())
+    return _Fingerprinter().of(value, ())
 
 
 def is_of_library(value: object) -> bool:
@@ -77,8 +81,11 @@ def is_of_library(value: object) -> bool:
     return isinstance(module, str) and module.partition(".")[0] in _LIBRARIES
 
 
-class _Same:
-    """Equal to itself and to what refers to the same living object."""
+class _Identity:
+    """Compares by identity: equal to another instance that refers to the same living object.
+
+    A plain ``id`` would not do: another object can get the same id after the first one is freed.
+    """
 
     __slots__ = ("_hash", "_reference")
 
@@ -86,7 +93,7 @@ class _Same:
         self._hash = id(value)
         try:
             self._reference: Any = weakref.ref(value)
-        except TypeError:  # kept alive, since another object may get its id
+        except TypeError:  # not weakly referenceable: keep it alive, or its id could be reused
             self._reference = lambda: value
 
     def __hash__(self) -> int:
@@ -96,23 +103,27 @@ class _Same:
         if self is other:
             return True
         value = self._reference()
-        return value is not None and isinstance(other, _Same) and value is other._reference()
+        return value is not None and isinstance(other, _Identity) and value is other._reference()
 
 
 def _of_type(kind: type) -> Hashable:
-    """Return a builtin type itself, and a weak reference to any other, which a cache must not keep alive."""
-    return kind if kind.__module__ == "builtins" else _Same(kind)
+    """Return a builtin type as it is, any other by weak reference: a cache must not keep a user's class alive."""
+    return kind if kind.__module__ == "builtins" else _Identity(kind)
 
 
-class _Fingerprinting:
-    """One run of `fingerprint`, which numbers the modules it meets: a module met again is the one of that number."""
+class _Fingerprinter:
+    """One run of `fingerprint`.
+
+    Modules are numbered in the order of their first visit. A second visit yields only the number. Without it a module
+    that is shared by two fields would look like two equal modules, and a module that refers to itself would never end.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
 
-    def of(self, value: object, path: tuple[str, ...]) -> Hashable:
+    def of(self, value: object, path: Path) -> Hashable:
         kind = type(value)
-        if kind in _PLAIN:
+        if kind in _ATOMS:
             return value
         if isinstance(value, enum.Enum):
             return _of_type(kind), value.name
@@ -131,7 +142,7 @@ class _Fingerprinting:
             return self._of_array(value, path)
         return self._of_object(value, path)
 
-    def _of_module(self, value: Any, path: tuple[str, ...]) -> Hashable:
+    def _of_module(self, value: Any, path: Path) -> Hashable:
         kind = _of_type(type(value))
         if id(value) in self._numbers:
             return kind, self._numbers[id(value)]
@@ -139,25 +150,23 @@ class _Fingerprinting:
         parts = value.__fingerprint_parts__()
         return kind, *[(name, self.of(part, (*path, name))) for name, part in parts]
 
-    def _of_array(
-        self, value: np.ndarray[Any, Any] | np.generic, path: tuple[str, ...]
-    ) -> Hashable:
+    def _of_array(self, value: np.ndarray[Any, Any] | np.generic, path: Path) -> Hashable:
         if value.dtype.hasobject or isinstance(value, np.ma.MaskedArray):
             raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
         return _of_type(type(value)), value.dtype, value.shape, value.tobytes()
 
-    def _of_object(self, value: object, path: tuple[str, ...]) -> Hashable:
+    def _of_object(self, value: object, path: Path) -> Hashable:
         if isinstance(value, jax.Array):
             raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
         if isinstance(value, types.FunctionType) and is_of_library(value) and value.__closure__:
-            # made anew each time, as jax.nn.initializers.normal(0.02) is, but its parts say what it does
+            # jax.nn.initializers.normal(0.02) returns a new closure on each call: compare code, cells and defaults.
             contents = [cell.cell_contents for cell in value.__closure__]
             defaults = (value.__defaults__, value.__kwdefaults__)
             return types.FunctionType, value.__code__, self.of([*contents, *defaults], path)
         if isinstance(value, _FUNCTIONS) or not is_of_library(type(value)):
             if type(value).__hash__ is None:
                 raise NoFingerprintError(path, f"unhashable type: {type(value).__name__!r}")
-            return _Same(value)
+            return _Identity(value)
         try:
             hash(value)
         except TypeError as error:
@@ -166,7 +175,7 @@ class _Fingerprinting:
 
 
 def _parts(value: object) -> Iterable[tuple[str, Any]] | None:
-    """Return the named parts of a value that is what its parts are; None for any other value."""
+    """Return the named parts of a container-like value, or None for a value that its parts do not determine."""
     if isinstance(value, tuple | list):
         return [(str(number), item) for number, item in enumerate(value)]
     if isinstance(value, Mapping):

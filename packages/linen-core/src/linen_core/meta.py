@@ -1,4 +1,4 @@
-"""Boxes around variables that carry metadata about their axes."""
+"""Boxes: wrappers of variables that carry metadata about their axes."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ PARTITION_NAME = "partition_name"
 
 
 class AxisMetadata(abc.ABC, Generic[_A]):
-    """A box around a variable's value that knows something about its axes.
+    """A box around the value of a variable, with metadata about its axes.
 
     A subclass must be a pytree whose child is the boxed value. Lifted transforms that add an axis to the value
-    (`vmap`, `scan`) call `add_axis` and `remove_axis`, so that the metadata follows.
+    (`vmap`, `scan`) call `add_axis` and `remove_axis` to keep the metadata up to date.
 
     Example:
       >>> import linen_core as nn
@@ -75,15 +75,15 @@ class AxisMetadata(abc.ABC, Generic[_A]):
 
     @abc.abstractmethod
     def add_axis(self, index: int, params: dict[Any, Any]) -> Self:
-        """Tell the metadata of a new axis at ``index`` that a transform with these params adds."""
+        """Return the box with a new axis at ``index``, added by a transform with the given ``metadata_params``."""
 
     @abc.abstractmethod
     def remove_axis(self, index: int, params: dict[Any, Any]) -> Self:
-        """Tell the metadata that the axis at ``index``, added by such a transform, goes."""
+        """Return the box without the axis at ``index`` that `add_axis` added."""
 
 
 def is_axis_metadata(val: object) -> bool:
-    """Tell whether a value is a box.
+    """Return whether a value is a box.
 
     Example:
       >>> is_axis_metadata(Partitioned(1.0, names=())), is_axis_metadata(1.0)
@@ -93,7 +93,7 @@ def is_axis_metadata(val: object) -> bool:
 
 
 def map_axis_meta(fn: Callable[[AxisMetadata[Any]], Any], tree: PyTree) -> Any:
-    """Replace each box of a tree by what ``fn`` makes of it; leave the rest.
+    """Replace each box of a tree by ``fn(box)``, and keep all other leaves.
 
     Example:
       >>> map_axis_meta(lambda box: box.names, {"kernel": Partitioned(1.0, names=("in",)), "bias": 2.0})
@@ -127,23 +127,23 @@ def remove_axis(tree: PyTree, index: int, params: dict[Any, Any]) -> Any:
 
 
 def unbox(tree: PyTree) -> Any:
-    """Replace each box of a tree by its value, boxes inside boxes too.
+    """Replace each box of a tree by its value, including nested boxes.
 
     Example:
       >>> unbox({"kernel": Partitioned(1.0, names=("in",)), "bias": 2.0})
       {'bias': 2.0, 'kernel': 1.0}
     """
-    if isinstance(tree, ArrayImpl | Tracer):
+    if isinstance(tree, ArrayImpl | Tracer):  # the usual case, without the cost of a tree map
         return tree
     return map_axis_meta(lambda box: unbox(box.unbox()), tree)
 
 
 def replace_boxed(tree: PyTree, updates: PyTree) -> Any:
-    """Put new values into a tree's boxes; take them as they are where the tree has no box.
+    """Replace the values of a tree, and put them into the boxes where the tree has boxes.
 
     Args:
       tree: the tree with boxes.
-      updates: a tree of values, of the structure that ``unbox(tree)`` has.
+      updates: the new values; a tree with the structure of ``unbox(tree)``.
 
     Example:
       >>> replace_boxed({"w": Partitioned(1.0, names=("in",)), "b": 2.0}, {"w": 3.0, "b": 4.0})
@@ -161,7 +161,7 @@ def replace_boxed(tree: PyTree, updates: PyTree) -> Any:
 def get_global_mesh() -> Any:
     """Return the mesh of the surrounding `jax.set_mesh`, or None.
 
-    A mesh entered as ``with mesh:`` does not count; a RuntimeWarning says so.
+    A mesh entered as ``with mesh:`` is ignored with a RuntimeWarning.
 
     Example:
       >>> get_global_mesh() is None
@@ -180,7 +180,7 @@ def get_global_mesh() -> Any:
 
 
 def global_mesh_defined() -> bool:
-    """Tell whether there is a surrounding mesh.
+    """Return whether a mesh is set.
 
     Example:
       >>> global_mesh_defined()
@@ -206,7 +206,7 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
     """The mesh; the surrounding one if None."""
 
     def unbox(self, apply_constraint: bool = True) -> _A:
-        """Return the value, constrained to its sharding if there is a mesh."""
+        """Return the value, constrained to its sharding if a mesh is set."""
         if not apply_constraint or not (self.mesh is not None or global_mesh_defined()):
             return self.value  # type: ignore[no-any-return]
         spec = self.get_partition_spec()
@@ -258,22 +258,22 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
         return PartitionSpec(*self.names)
 
     def get_sharding(self, mesh: jax.sharding.Mesh) -> NamedSharding:
-        """Return the sharding over a mesh that the names stand for.
+        """Return the sharding that the names describe on a mesh.
 
         Raises:
-          UnknownMeshAxisError: the mesh does not have an axis that is named.
+          UnknownMeshAxisError: a name is not an axis of the mesh.
         """
         spec = self.get_partition_spec()
         check_mesh_axes(self.names, spec, mesh)
         return NamedSharding(mesh, spec)
 
     def _placement(self, mesh: jax.sharding.Mesh) -> NamedSharding:
-        """Return where `Module.lazy_init` puts the value on a mesh."""
+        """Return the sharding that `Module.lazy_init` creates the value with."""
         return self.get_sharding(mesh)
 
 
 def whereabouts() -> str:
-    """Name the class and the path of the module whose method runs; empty outside of modules.
+    """Return class and path of the module whose method is running, or an empty string outside of modules.
 
     Example:
       >>> whereabouts()
@@ -290,15 +290,15 @@ def whereabouts() -> str:
 def check_mesh_axes(
     names: LogicalPartitionSpec, spec: PartitionSpec, mesh: jax.sharding.Mesh | None
 ) -> None:
-    """Raise where a partition spec names an axis that a mesh does not have.
+    """Check that a mesh has all axes that a partition spec names.
 
     Args:
-      names: what the spec was made of, for the error.
+      names: the axis names that the spec was built from, for the error message.
       spec: the spec.
-      mesh: the mesh; None for none.
+      mesh: the mesh; None skips the check.
 
     Raises:
-      UnknownMeshAxisError: it names such an axis.
+      UnknownMeshAxisError: the mesh lacks an axis.
 
     Example:
       >>> from jax.sharding import PartitionSpec
@@ -307,17 +307,17 @@ def check_mesh_axes(
     """
     if mesh is None:
         return
-    known = mesh.axis_names
-    unknown = [
-        axis for axis in jax.tree.leaves(tuple(spec)) if isinstance(axis, str) and axis not in known
-    ]
+    axes = [axis for axis in jax.tree.leaves(tuple(spec)) if isinstance(axis, str)]
+    unknown = [axis for axis in axes if axis not in mesh.axis_names]
     if unknown:
-        raise UnknownMeshAxisError(names, spec, unknown, known, whereabouts())
+        raise UnknownMeshAxisError(names, spec, unknown, mesh.axis_names, whereabouts())
 
 
 @dataclasses.dataclass(frozen=True)
 class BoxedInitializer:
-    """An initializer whose results are boxed; equal to another of equal parts.
+    """An initializer that boxes its result.
+
+    It is a frozen dataclass, because caches compare initializers: two with equal fields are equal.
 
     Example:
       >>> import jax
@@ -331,7 +331,7 @@ class BoxedInitializer:
     box: Callable[..., Any]
     """The class of the boxes."""
     names: tuple[Any, ...]
-    """A name, or None, for each axis of what ``fn`` returns."""
+    """A name, or None, for each axis of the array that ``fn`` returns."""
     mesh: Any = None
     """The mesh; the surrounding one if None."""
     options: tuple[tuple[str, Any], ...] = ()
@@ -356,11 +356,11 @@ def with_partitioning(
     names: tuple[str | tuple[str, ...] | None, ...],
     mesh: jax.sharding.Mesh | None = None,
 ) -> Callable[..., Partitioned[Any]]:
-    """Make an initializer box what it returns in a `Partitioned`.
+    """Wrap an initializer to return its arrays in a `Partitioned` box.
 
     Args:
       fn: the initializer.
-      names: one mesh axis, several, or None for each axis of what ``fn`` returns.
+      names: one mesh axis, several, or None for each axis of the array that ``fn`` returns.
       mesh: the mesh; the surrounding one if None.
 
     Example:

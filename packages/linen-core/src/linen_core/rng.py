@@ -1,7 +1,8 @@
-"""RNG streams: a key, and what is to be folded into it once a number is drawn.
+"""RNG streams: a key together with the names and counters that are folded into it when a key is drawn.
 
-The rule of the streams is flax.linen's: names and counters are collected on the way down the modules and
-folded in together, so that a variable's key depends on its path and on nothing else.
+Streams follow the rule of flax.linen. Each module adds its name to the suffix of the stream, each draw adds a counter,
+and the whole suffix is folded in once. The key of a parameter therefore depends on its path, but not on the order in
+which other modules were created.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ __all__ = ["LazyRng", "fold_in_static", "fold_number", "is_valid_rng", "is_valid
 
 @jax.tree_util.register_pytree_with_keys_class
 class LazyRng:
-    """A key together with the names and counters that are still to be folded into it.
+    """A key together with the names and counters that are not folded into it yet.
 
     Attributes:
       rng: the key.
-      suffix: what is to be folded in, from the root scope downwards.
+      suffix: the names and counters, from the root scope downwards.
 
     Example:
       >>> stream = LazyRng.create(jax.random.key(0), "encoder", 1)
@@ -45,7 +46,7 @@ class LazyRng:
 
     @staticmethod
     def create(rng: LazyRng | PRNGKey, *suffix: str | int) -> LazyRng:
-        """Add to the suffix of a stream, or make a stream of a key."""
+        """Extend the suffix of a stream, or create a stream from a key."""
         if isinstance(rng, LazyRng):
             return LazyRng(rng.rng, rng.suffix + suffix)
         return LazyRng(rng, suffix)
@@ -55,16 +56,16 @@ class LazyRng:
         return fold_in_static(self.rng, self.suffix)
 
     def clear_suffix(self) -> LazyRng:
-        """Forget the suffix."""
+        """Return the stream with an empty suffix."""
         return LazyRng(self.rng)
 
     def tree_flatten_with_keys(self) -> tuple[Any, Any]:
-        """Flatten into the key, with the suffix as structure."""
+        """Return the key as the only child, and the suffix as static data."""
         return ((jax.tree_util.GetAttrKey("rng"), self.rng),), self.suffix
 
     @classmethod
     def tree_unflatten(cls, suffix: tuple[str | int, ...], children: tuple[Any]) -> LazyRng:
-        """Undo `tree_flatten_with_keys`."""
+        """Rebuild a stream from its suffix and its key."""
         return cls(children[0], suffix)
 
     def __repr__(self) -> str:
@@ -75,11 +76,11 @@ def fold_in_static(rng: PRNGKey, data: tuple[str | int, ...]) -> PRNGKey:
     """Fold names and counters into a key.
 
     The UTF-8 names and the minimal-length big-endian counters go through SHA-1 in order; the first four bytes
-    of the digest, read as a big-endian uint32, are folded in as by `jax.random.fold_in`. Nothing to fold leaves
-    the key.
+    of the digest, read as a big-endian uint32, are folded in as by `jax.random.fold_in`. Empty ``data`` leaves the
+    key unchanged.
 
     Raises:
-      ValueError: ``data`` holds something else than strings and integers.
+      ValueError: ``data`` has an entry that is neither a string nor an integer.
 
     Example:
       >>> fold_in_static(jax.random.key(0), ("encoder", "Dense_0", 1)).shape
@@ -89,7 +90,7 @@ def fold_in_static(rng: PRNGKey, data: tuple[str | int, ...]) -> PRNGKey:
 
 
 def fold_number(data: tuple[str | int, ...]) -> int:
-    """Return the 32-bit integer that stands for names and counters; see `fold_in_static`.
+    """Return the 32-bit hash of names and counters that `fold_in_static` folds in.
 
     Example:
       >>> fold_number(("encoder", 1))
@@ -108,7 +109,7 @@ def fold_number(data: tuple[str | int, ...]) -> int:
 
 
 def is_valid_rng(rng: object) -> bool:
-    """Tell whether a value is one key: of `jax.random.key`, or raw as `jax.random.PRNGKey` gives it.
+    """Return whether a value is a single key, typed (`jax.random.key`) or raw (`jax.random.PRNGKey`).
 
     Example:
       >>> is_valid_rng(jax.random.key(0)), is_valid_rng(jax.random.PRNGKey(0)), is_valid_rng(0)
@@ -131,7 +132,7 @@ def _raw_key_shape(impl: str) -> tuple[int, ...]:
 
 
 def is_valid_rngs(rngs: object) -> bool:
-    """Tell whether a value maps names of streams to keys.
+    """Return whether a value is a mapping from names of streams to keys.
 
     Example:
       >>> is_valid_rngs({"params": jax.random.key(0)}), is_valid_rngs({"params": 0})

@@ -23,12 +23,12 @@ def field(
 
     Args:
       pytree_node: whether the value is a child of the pytree. If false it is part of the tree's structure:
-        it must be hashable, and `jax.jit` compiles anew for another value.
-      metadata: more metadata for the field.
-      **kwargs: handed on to `dataclasses.field`.
+        it must be hashable, and `jax.jit` compiles again for another value.
+      metadata: further metadata of the field.
+      **kwargs: passed to `dataclasses.field`.
 
     Returns:
-      What `dataclasses.field` returns.
+      The result of `dataclasses.field`.
 
     Example:
       >>> @dataclass
@@ -53,11 +53,11 @@ def dataclass(**kwargs: Any) -> Callable[[type[_T]], type[_T]]: ...
 def dataclass(
     clz: type[_T] | None = None, **kwargs: Any
 ) -> type[_T] | Callable[[type[_T]], type[_T]]:
-    """Make a class a frozen dataclass that is a pytree, with a method `replace`.
+    """Turn a class into a frozen dataclass that is a pytree and has a method `replace`.
 
     Args:
       clz: the class.
-      **kwargs: handed on to `dataclasses.dataclass`; ``frozen`` is true unless given.
+      **kwargs: passed to `dataclasses.dataclass`; ``frozen`` is true by default.
 
     Returns:
       The class, registered with `jax.tree_util.register_dataclass`.
@@ -75,16 +75,16 @@ def dataclass(
     if STRUCT_MARK in clz.__dict__:
         return clz
     kwargs.setdefault("frozen", True)
-    made: Any = dataclasses.dataclass(**kwargs)(clz)
-    made.replace = _replace
+    node_type: Any = dataclasses.dataclass(**kwargs)(clz)
+    node_type.replace = _replace
     children: list[str] = []
     static: list[str] = []
-    for info in dataclasses.fields(made):
+    for info in dataclasses.fields(node_type):
         (children if info.metadata.get("pytree_node", True) else static).append(info.name)
-    jax.tree_util.register_dataclass(made, children, static)
-    setattr(made, STRUCT_MARK, tuple(children))
-    made._flax_dataclass = True  # programs ask for this one
-    return made  # type: ignore[no-any-return]
+    jax.tree_util.register_dataclass(node_type, children, static)
+    setattr(node_type, STRUCT_MARK, tuple(children))
+    node_type._flax_dataclass = True  # programs written for flax check this attribute
+    return node_type  # type: ignore[no-any-return]
 
 
 def _replace(self: _T, **updates: object) -> _T:
@@ -93,7 +93,7 @@ def _replace(self: _T, **updates: object) -> _T:
 
 
 def is_struct(value: object) -> bool:
-    """Tell whether a value is an instance of a class made by `dataclass`.
+    """Return whether a value is an instance of a class that `dataclass` was applied to.
 
     Example:
       >>> is_struct(dataclass(type("Empty", (), {}))()), is_struct(3)
@@ -103,7 +103,7 @@ def is_struct(value: object) -> bool:
 
 
 def is_struct_type(kind: type) -> bool:
-    """Tell whether a class was made by `dataclass`.
+    """Return whether `dataclass` was applied to a class itself, not only to a base class.
 
     Example:
       >>> is_struct_type(PyTreeNode), is_struct_type(type("Node", (PyTreeNode,), {}))
@@ -114,7 +114,7 @@ def is_struct_type(kind: type) -> bool:
 
 @dataclass_transform(field_specifiers=(field,), frozen_default=True)
 class PyTreeNode:
-    """Base class whose subclasses are dataclasses and pytrees, as `dataclass` makes them.
+    """Base class whose subclasses are frozen dataclasses and pytrees, as with `dataclass`.
 
     Example:
       >>> class State(PyTreeNode):
@@ -129,7 +129,7 @@ class PyTreeNode:
         dataclass(cls, **kwargs)
 
     def __init__(self, *args: object, **kwargs: Any) -> None:
-        raise NotImplementedError  # the dataclass of each subclass brings its own
+        raise NotImplementedError  # each subclass gets its own from `dataclass`
 
     def replace(self, **overrides: object) -> Self:
         """Copy the node with some fields changed.

@@ -1,8 +1,8 @@
-"""Whether tracebacks show Linen's own frames.
+"""Hide or show Linen's own frames in tracebacks.
 
-A traceback that leaves `init`, `apply` or `bind` shows the user's frames and hides those of Linen and JAX. All
-frames come back with JAX's own switch, ``jax.config.update("jax_traceback_filtering", "off")``; those of Linen
-alone with `show_linen_in_tracebacks`.
+A traceback that leaves `init`, `apply` or `bind` shows the user's frames and hides those of Linen and JAX. To show all
+frames, use JAX's option ``jax.config.update("jax_traceback_filtering", "off")``. To show only those of Linen, call
+`show_linen_in_tracebacks`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FOLDER = pathlib.Path(__file__).parent
 
 
 def hide_linen_in_tracebacks() -> None:
-    """Leave Linen's frames out of tracebacks (the default).
+    """Hide Linen's frames in tracebacks (the default).
 
     Example:
       >>> import linen_core as nn
@@ -32,7 +32,7 @@ def hide_linen_in_tracebacks() -> None:
 
 
 def show_linen_in_tracebacks() -> None:
-    """Keep Linen's frames in tracebacks.
+    """Show Linen's frames in tracebacks.
 
     Example:
       >>> import linen_core as nn
@@ -42,7 +42,7 @@ def show_linen_in_tracebacks() -> None:
     show_frames_of(_FOLDER)
 
 
-# What programs written for flax call them.
+# The names in flax.
 hide_flax_in_tracebacks = hide_linen_in_tracebacks
 show_flax_in_tracebacks = show_linen_in_tracebacks
 

@@ -1,4 +1,4 @@
-"""TrainState: parameters, optimiser and step of a training run, as one pytree."""
+"""TrainState: the parameters, optimiser and step of a training run as one pytree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrainState(struct.PyTreeNode):
     """
 
     step: int | jax.Array
-    """How many times gradients were applied."""
+    """Number of optimiser steps so far."""
     apply_fn: Callable[..., Any] | None = struct.field(pytree_node=False)
     """Usually the model's `apply`."""
     params: Any = struct.field(pytree_node=True)
@@ -50,6 +50,7 @@ class TrainState(struct.PyTreeNode):
           >>> int(state.apply_gradients(grads={"w": jnp.ones(2)}).step)
           1
         """
+        # The optimiser must not see the FP8 scales: their "gradients" are their next values.
         overwrites = OVERWRITE_WITH_GRADIENT in grads
         params = self.params["params"] if overwrites else self.params
         updates, opt_state = self.tx.update(
@@ -64,7 +65,7 @@ class TrainState(struct.PyTreeNode):
     def create(
         cls, *, apply_fn: Callable[..., Any] | None, params: PyTree, tx: Any, **kwargs: object
     ) -> Self:
-        """Make the state at step 0, with a new optimiser state.
+        """Create the state at step 0, with a new optimiser state.
 
         Args:
           apply_fn: usually the model's `apply`.

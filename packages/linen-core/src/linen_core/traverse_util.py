@@ -1,4 +1,4 @@
-"""Nested dicts by path: flatten, unflatten, map; and traversals, which pick parts of any structure."""
+"""Flatten, unflatten and map nested dicts by path; traversals select and update parts of any structure."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ __all__ = [
 
 @struct.dataclass
 class _EmptyNode:
-    """Stands for an empty dict among the values of a flat dict."""
+    """Represents an empty dict among the values of a flat dict."""
 
 
 empty_node = _EmptyNode()
-"""What `flatten_dict` puts for an empty dict, if asked to keep it."""
+"""Value of an empty dict in the result of `flatten_dict` with ``keep_empty_nodes=True``."""
 
 
 def flatten_dict(
@@ -51,12 +51,12 @@ def flatten_dict(
 
     Args:
       xs: the nested mapping.
-      keep_empty_nodes: whether an empty mapping below the top becomes `empty_node` instead of nothing.
-      is_leaf: ``is_leaf(path, mapping)`` says that a mapping is to be taken as a value.
+      keep_empty_nodes: keep an empty mapping below the top level as `empty_node`; otherwise it is dropped.
+      is_leaf: ``is_leaf(path, mapping)`` returns whether a mapping is a value and is not flattened.
       sep: joins the names of a path into a string; paths are tuples if None.
 
     Raises:
-      AssertionError: ``xs`` is no mapping.
+      AssertionError: ``xs`` is not a mapping.
 
     Example:
       >>> flatten_dict({"a": {"b": 1}, "c": {}}, keep_empty_nodes=False)
@@ -91,10 +91,10 @@ def unflatten_dict(xs: Mapping[Any, Any], sep: str | None = None) -> dict[Any, A
 
     Args:
       xs: values by path.
-      sep: what the names of a path are joined by; paths are tuples if None.
+      sep: the separator of the names in a path; paths are tuples if None.
 
     Raises:
-      AssertionError: ``xs`` is no dict.
+      AssertionError: ``xs`` is not a mapping.
 
     Example:
       >>> unflatten_dict({("a", "b"): 1, ("c",): empty_node})
@@ -127,9 +127,10 @@ def path_aware_map(
 
 
 class Traversal(abc.ABC):
-    """Picks parts of a structure, to look at them or to make a copy in which they differ.
+    """Selects parts of a structure, to read them or to create a copy with other values.
 
-    Attributes and items of a traversal are traversals that go on from there: ``t_identity["layers"].each()["kernel"]``.
+    Attributes and items of a traversal are traversals of the selected parts:
+    ``t_identity["layers"].each()["kernel"]``.
 
     Example:
       >>> kernels = t_identity["layers"].each()["kernel"]
@@ -142,7 +143,7 @@ class Traversal(abc.ABC):
 
     @abc.abstractmethod
     def update(self, fn: Callable[[Any], Any], inputs: PyTree) -> Any:
-        """Return a copy of ``inputs`` with ``fn`` applied to each picked part.
+        """Return a copy of ``inputs`` with ``fn`` applied to each selected part.
 
         Example:
           >>> t_identity.each().update(lambda x: -x, [1, 2])
@@ -151,7 +152,7 @@ class Traversal(abc.ABC):
 
     @abc.abstractmethod
     def iterate(self, inputs: PyTree) -> Iterator[Any]:
-        """Yield the picked parts of ``inputs``.
+        """Yield the selected parts of ``inputs``.
 
         Example:
           >>> list(t_identity.each().iterate([1, 2]))
@@ -159,32 +160,32 @@ class Traversal(abc.ABC):
         """
 
     def set(self, values: list[Any], inputs: PyTree) -> Any:
-        """Return a copy of ``inputs`` with ``values`` in place of the picked parts; the list is used up.
+        """Return a copy of ``inputs`` with ``values`` in place of the selected parts; the list is emptied.
 
         Raises:
-          ValueError: there are more parts than values, or fewer.
+          ValueError: the number of parts differs from the number of values.
 
         Example:
           >>> t_identity.each().set([3, 4], [1, 2])
           [3, 4]
         """
-        wanted = len(values)
+        count = len(values)
 
         def replace(_: object) -> Any:
             if not values:
-                msg = f"Not enough values: found {wanted}, and the traversal picks more parts."
+                msg = f"Not enough values: found {count}, but the traversal selects more parts."
                 raise ValueError(msg)
             return values.pop(0)
 
         result = self.update(replace, inputs)
         if values:
-            picked = wanted - len(values)
-            msg = f"Too many values: found {wanted}, and the traversal picks {picked} parts."
+            parts = count - len(values)
+            msg = f"Too many values: found {count}, but the traversal selects {parts} parts."
             raise ValueError(msg)
         return result
 
     def compose(self, other: Traversal) -> Traversal:
-        """Pick with ``other`` from each part that this one picks.
+        """Apply ``other`` to each part that this traversal selects.
 
         Example:
           >>> list(t_identity.each().compose(TraverseItem(0)).iterate([(1, 2), (3, 4)]))
@@ -193,7 +194,7 @@ class Traversal(abc.ABC):
         return TraverseCompose(self, other)
 
     def merge(self, *traversals: Traversal) -> Traversal:
-        """Pick with each of several traversals, in turn, from each part that this one picks.
+        """Apply several traversals, one after another, to each part that this traversal selects.
 
         Example:
           >>> list(t_identity.merge(TraverseItem("a"), TraverseItem("c")).iterate({"a": 1, "b": 2, "c": 3}))
@@ -202,7 +203,7 @@ class Traversal(abc.ABC):
         return self.compose(TraverseMerge(*traversals))
 
     def each(self) -> Traversal:
-        """Pick every entry of a list, a tuple or a dict.
+        """Select every entry of a list, a tuple or a dict.
 
         Example:
           >>> t_identity.each().update(str, {"a": 1, "b": 2})
@@ -211,7 +212,7 @@ class Traversal(abc.ABC):
         return self.compose(TraverseEach())
 
     def tree(self) -> Traversal:
-        """Pick every leaf of a pytree.
+        """Select every leaf of a pytree.
 
         Example:
           >>> list(t_identity.tree().iterate({"a": [1, 2], "b": 3}))
@@ -220,7 +221,7 @@ class Traversal(abc.ABC):
         return self.compose(TraverseTree())
 
     def filter(self, fn: Callable[[Any], bool]) -> Traversal:
-        """Pick only the parts for which ``fn`` says so.
+        """Select only the parts for which ``fn(part)`` is true.
 
         Example:
           >>> t_identity.each().filter(lambda x: x > 1).update(lambda x: 0, [1, 2, 3])
@@ -229,7 +230,7 @@ class Traversal(abc.ABC):
         return self.compose(TraverseFilter(fn))
 
     def __getattr__(self, attr: str) -> Traversal:
-        if attr.startswith("__"):  # copy and pickle ask for these
+        if attr.startswith("__"):  # copy and pickle look for optional methods
             raise AttributeError(attr)
         return self.compose(TraverseAttr(attr))
 
@@ -238,7 +239,7 @@ class Traversal(abc.ABC):
 
 
 class TraverseId(Traversal):
-    """Picks the whole; where a traversal starts.
+    """Selects the whole structure; the start of every traversal.
 
     Example:
       >>> list(TraverseId().iterate([1, 2]))
@@ -253,11 +254,11 @@ class TraverseId(Traversal):
 
 
 t_identity = TraverseId()
-"""Picks the whole; where a traversal starts."""
+"""Selects the whole structure; the start of every traversal."""
 
 
 class TraverseMerge(Traversal):
-    """Picks with each of several traversals, in turn.
+    """Applies several traversals, one after another.
 
     Example:
       >>> list(TraverseMerge(TraverseItem(0), TraverseItem(2)).iterate("abc"))
@@ -278,7 +279,7 @@ class TraverseMerge(Traversal):
 
 
 class TraverseCompose(Traversal):
-    """Picks with ``y`` from each part that ``x`` picks.
+    """Applies ``y`` to each part that ``x`` selects.
 
     Example:
       >>> list(TraverseCompose(TraverseEach(), TraverseItem(1)).iterate(["ab", "cd"]))
@@ -298,7 +299,7 @@ class TraverseCompose(Traversal):
 
 
 class TraverseFilter(Traversal):
-    """Picks the whole if ``fn`` says so, else nothing.
+    """Selects the whole structure if ``fn(structure)`` is true, and nothing otherwise.
 
     Example:
       >>> list(TraverseFilter(bool).iterate(0))
@@ -317,7 +318,7 @@ class TraverseFilter(Traversal):
 
 
 class TraverseAttr(Traversal):
-    """Picks an attribute of an object; dataclasses and named tuples stay what they are.
+    """Selects an attribute of an object; `update` keeps the type of dataclasses and named tuples.
 
     Example:
       >>> list(TraverseAttr("real").iterate(3 + 4j))
@@ -342,7 +343,7 @@ class TraverseAttr(Traversal):
 
 
 class TraverseItem(Traversal):
-    """Picks an item of a container by its key or index, or several of a tuple by a slice.
+    """Selects an item of a container by its key or index, or several items of a tuple by a slice.
 
     Example:
       >>> TraverseItem(slice(1, 3)).update(lambda x: 0, (1, 2, 3))
@@ -357,8 +358,8 @@ class TraverseItem(Traversal):
             result = copy.copy(inputs)
             result[self._key] = fn(result[self._key])
             return result
-        picked = self._key if isinstance(self._key, slice) else slice(self._key, self._key + 1)
-        indices = range(*picked.indices(len(inputs)))
+        selected = self._key if isinstance(self._key, slice) else slice(self._key, self._key + 1)
+        indices = range(*selected.indices(len(inputs)))
         items = [fn(item) if i in indices else item for i, item in enumerate(inputs)]
         return type(inputs)(*items) if hasattr(inputs, "_fields") else type(inputs)(items)
 
@@ -370,7 +371,7 @@ class TraverseItem(Traversal):
 
 
 class TraverseEach(Traversal):
-    """Picks every entry of a list, a tuple or a dict.
+    """Selects every entry of a list, a tuple or a dict.
 
     Raises:
       ValueError: from `update`, for any other container.
@@ -384,7 +385,7 @@ class TraverseEach(Traversal):
         if type(inputs) is dict:
             return {key: fn(value) for key, value in inputs.items()}
         if type(inputs) not in (list, tuple):
-            msg = f"Expected a list, a tuple or a dict to take each entry of, found {type(inputs).__name__}."
+            msg = f"Expected a list, a tuple or a dict, found {type(inputs).__name__}."
             raise ValueError(msg)
         return type(inputs)(fn(item) for item in inputs)
 
@@ -393,7 +394,7 @@ class TraverseEach(Traversal):
 
 
 class TraverseTree(Traversal):
-    """Picks every leaf of a pytree.
+    """Selects every leaf of a pytree.
 
     Example:
       >>> TraverseTree().update(lambda x: x + 1, {"a": [1, 2]})
@@ -408,10 +409,10 @@ class TraverseTree(Traversal):
 
 
 class ModelParamTraversal(Traversal):
-    """Picks values of a nested dict of parameters by a function of path and value.
+    """Selects values of a nested dict of parameters by a function of path and value.
 
     Args:
-      filter_fn: ``filter_fn("/path/to/value", value)`` says whether a value is picked.
+      filter_fn: ``filter_fn("/path/to/value", value)`` returns whether a value is selected.
 
     Example:
       >>> kernels = ModelParamTraversal(lambda path, value: path.endswith("/kernel"))
@@ -423,7 +424,7 @@ class ModelParamTraversal(Traversal):
         self._filter_fn = filter_fn
 
     def iterate(self, inputs: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield the picked values, in the order of their paths.
+        """Yield the selected values in the order of their paths.
 
         Example:
           >>> biases = ModelParamTraversal(lambda path, value: path.endswith("/bias"))
@@ -435,7 +436,7 @@ class ModelParamTraversal(Traversal):
                 yield value
 
     def update(self, fn: Callable[[Any], Any], inputs: Mapping[str, Any]) -> Any:
-        """Return ``inputs`` with ``fn`` applied to the picked values, as the same kind of mapping.
+        """Return ``inputs`` with ``fn`` applied to the selected values, as the same kind of mapping.
 
         Example:
           >>> biases = ModelParamTraversal(lambda path, value: path.endswith("/bias"))
@@ -447,8 +448,8 @@ class ModelParamTraversal(Traversal):
         return updated if isinstance(inputs, dict) else type(inputs)(updated)  # type: ignore[call-arg]
 
     def _updated(self, fn: Callable[[Any], Any], path: tuple[str, ...], value: PyTree) -> Any:
-        picked = value is not empty_node and self._filter_fn("/" + "/".join(path), value)
-        return fn(value) if picked else value
+        selected = value is not empty_node and self._filter_fn("/" + "/".join(path), value)
+        return fn(value) if selected else value
 
 
 def _by_path(item: tuple[tuple[str, ...], Any]) -> tuple[str, ...]:
@@ -457,6 +458,6 @@ def _by_path(item: tuple[tuple[str, ...], Any]) -> tuple[str, ...]:
 
 def _checked(inputs: object) -> Mapping[str, Any]:
     if not isinstance(inputs, Mapping):
-        msg = f"Can pick values of nested dicts only, found {type(inputs).__name__}."
+        msg = f"Expected a nested dict, found {type(inputs).__name__}."
         raise ValueError(msg)
     return inputs

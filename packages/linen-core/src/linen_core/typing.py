@@ -1,4 +1,4 @@
-"""The types that Linen's signatures speak in."""
+"""Type aliases of Linen's public signatures."""
 
 from __future__ import annotations
 
@@ -55,14 +55,13 @@ __all__ = [
 ]
 
 OVERWRITE_WITH_GRADIENT = "_overwrite_with_gradient"
-"""The collection of layers in 8 bits whose "gradient" is their next value."""
+"""Collection of the FP8 layers. The gradient of such a variable is not added to it but replaces it."""
 
 Array: TypeAlias = jax.Array | Any
 """A jax array, a tracer or a numpy array."""
 
 PyTree: TypeAlias = Any
-"""Any tree of containers that JAX knows, a bare leaf among them. Python has no type for these; only functions that
-take every such tree say so."""
+"""Any pytree, including a bare leaf. Python cannot express this type, so the alias is `Any` with a name."""
 
 PRNGKey: TypeAlias = jax.Array
 """A key of `jax.random.key` or a raw uint32 key of `jax.random.PRNGKey`."""
@@ -71,7 +70,7 @@ RNGSequences: TypeAlias = Mapping[str, PRNGKey]
 """A key for each named RNG stream."""
 
 Dtype: TypeAlias = np.dtype[Any] | type[Any] | str | Any
-"""Whatever `jax.numpy.dtype` takes."""
+"""Anything that `jax.numpy.dtype` accepts."""
 
 Shape: TypeAlias = Sequence[int]
 """The shape of an array."""
@@ -92,27 +91,27 @@ Collection: TypeAlias = Mapping[str, Any]
 """One collection of variables: a nested mapping of names."""
 
 MutableCollection: TypeAlias = dict[str, Any]
-"""One collection of variables that can be written."""
+"""One writable collection of variables."""
 
 VariableDict: TypeAlias = Mapping[str, Collection]
 """Variables by collection."""
 
 FrozenVariableDict: TypeAlias = Mapping[str, Collection]
-"""Variables by collection, as `init` gives them back."""
+"""Variables by collection, as `init` returns them."""
 
 MutableVariableDict: TypeAlias = dict[str, MutableCollection]
-"""Variables by collection, which can be written."""
+"""Variables by collection, writable."""
 
 PRNGFoldable: TypeAlias = int | str
-"""What is folded into a key: names of modules and counters."""
+"""Data that is folded into a key: names of modules, and counters."""
 
 Initializer: TypeAlias = Callable[..., Any]
-"""``init(key, shape, dtype)`` giving an array of that shape and dtype."""
+"""``init(key, shape, dtype)`` returns an array of that shape and dtype."""
 
 PrecisionLike: TypeAlias = (
     str | jax.lax.Precision | tuple[str, str] | tuple[jax.lax.Precision, jax.lax.Precision] | None
 )
-"""Whatever `jax.lax.dot_general` takes as its precision."""
+"""Anything that `jax.lax.dot_general` accepts as its precision."""
 
 DotDimensionNumbers: TypeAlias = tuple[
     tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]
@@ -120,25 +119,25 @@ DotDimensionNumbers: TypeAlias = tuple[
 """The contracted axes of both operands of `jax.lax.dot_general`, then their batch axes."""
 
 DotGeneralT: TypeAlias = Callable[..., Any]
-"""A stand-in for `jax.lax.dot_general`."""
+"""A function with the signature of `jax.lax.dot_general`."""
 
 ConvGeneralDilatedT: TypeAlias = Callable[..., Any]
-"""A stand-in for `jax.lax.conv_general_dilated`."""
+"""A function with the signature of `jax.lax.conv_general_dilated`."""
 
 EinsumT: TypeAlias = Callable[..., Any]
-"""A stand-in for `jax.numpy.einsum`."""
+"""A function with the signature of `jax.numpy.einsum`."""
 
 PaddingLike: TypeAlias = str | int | Sequence[int | tuple[int, int]]
-"""The padding of a convolution, as a user may write it."""
+"""The padding of a convolution, as layers accept it."""
 
 LaxPadding: TypeAlias = str | Sequence[tuple[int, int]]
-"""The padding of a convolution, as `jax.lax` takes it."""
+"""The padding of a convolution, as `jax.lax` accepts it."""
 
 PromotedT = TypeVar("PromotedT", bound=tuple[Any, ...])
 
 
 class PromoteDtypeFn(Protocol):
-    """A stand-in for `linen_core.dtypes.promote_dtype`, as layers take it."""
+    """A function with the signature of `linen_core.dtypes.promote_dtype`."""
 
     def __call__(
         self, args: PromotedT, /, *, dtype: Any = None, inexact: bool = True
@@ -151,11 +150,11 @@ _AxisT = TypeVar("_AxisT")
 @dataclasses.dataclass(frozen=True)
 class _OneWay(Generic[_AxisT]):
     axis: _AxisT
-    """The axis, or None for none."""
+    """The axis; None if the transform does not map the variables."""
 
 
 class In(_OneWay[_AxisT]):
-    """An axis for variables that go into a lifted transform only.
+    """An axis for variables that enter a lifted transform, but do not leave it.
 
     Example:
       >>> import linen_core as nn
@@ -164,7 +163,7 @@ class In(_OneWay[_AxisT]):
 
 
 class Out(_OneWay[_AxisT]):
-    """An axis for variables that come out of a lifted transform only.
+    """An axis for variables that leave a lifted transform, but do not enter it.
 
     Example:
       >>> import linen_core as nn
@@ -173,7 +172,7 @@ class Out(_OneWay[_AxisT]):
 
 
 Axis: TypeAlias = int | None
-"""An axis that `vmap` maps over, or None for none."""
+"""An axis that `vmap` maps over; None for a value that is not mapped."""
 
 InOutAxis: TypeAlias = Axis | In[Axis] | Out[Axis]
 """The axis of a collection under `vmap`."""
@@ -185,10 +184,10 @@ InOutScanAxis: TypeAlias = ScanAxis | In[ScanAxis] | Out[ScanAxis]
 """The axis of a collection under `scan`."""
 
 AxesPytree: TypeAlias = PyTree
-"""The axes to map over: one for all arguments or results, or a tree of axes that is a prefix of theirs."""
+"""The axes to map over: one axis for all arguments or results, or a tree prefix with an axis at each leaf."""
 
 Methods: TypeAlias = list[str] | tuple[str, ...] | dict[str, Any]
-"""The methods that a transform changes: their names, or the options of each by name."""
+"""The methods that a transform changes: their names, or a dict from names to options."""
 
 LogicalNames: TypeAlias = tuple[str | None, ...]
 """A logical name, or None, for each axis of an array."""
@@ -197,7 +196,7 @@ AxisName: TypeAlias = str | tuple[str, ...] | None
 """One axis of a mesh, several, or none."""
 
 LogicalRules: TypeAlias = Sequence[tuple[str, AxisName]]
-"""Pairs of a logical name and the mesh axes it is sharded over; the first that fits holds."""
+"""Pairs of a logical name and the mesh axes it maps to; the first matching pair is used."""
 
 Sharding: TypeAlias = tuple[AxisName, ...]
 """Mesh axes for each axis of an array."""
@@ -209,7 +208,7 @@ LogicalPartitionSpec: TypeAlias = Any
 """The logical names of one array's axes, as a tuple or a partition spec."""
 
 LogicalPartitionSpecPytree: TypeAlias = Any
-"""A tree of those."""
+"""A tree of `LogicalPartitionSpec`."""
 
 PartitionSpecPytree: TypeAlias = Any
 """A tree of partition specs."""

@@ -21,44 +21,33 @@ __all__ = [
 
 
 class InexactDtypeError(LinenError, ValueError):
-    """A computation that needs floating-point or complex numbers was asked to run in another dtype.
-
-    Attributes:
-      dtype: the dtype asked for.
-    """
+    """A computation that needs floating-point or complex numbers was given another dtype."""
 
     def __init__(self, dtype: Any) -> None:
-        self.dtype = dtype
+        self.dtype = dtype  #: The requested dtype.
         super().__init__(
             f"Cannot compute in dtype {dtype}: expected a floating-point or complex dtype. "
-            "Pass a floating-point `dtype`. Where integers are meant, use nn.dtypes.promote_dtype with inexact=False; "
-            "Dense, Conv and others take a function like it as the field `promote_dtype`."
+            "Pass a floating-point `dtype`. To compute with integers, use nn.dtypes.promote_dtype with inexact=False; "
+            "Dense, Conv and other layers take such a function as the field `promote_dtype`."
         )
 
 
 class LayerArgumentError(LinenError, ValueError):
-    """A field of a layer, or an argument of its call, has a value that the layer cannot work with.
-
-    Attributes:
-      where: the layer's class and its path in the model, or the name of the function.
-      argument: name of the field or argument.
-      found: the value, or what matters of it.
-      expected: what it should have been.
-    """
+    """A field of a layer, or an argument of its call, has a value that the layer does not accept."""
 
     def __init__(
         self, where: str, argument: str, found: Any, expected: str, advice: str = ""
     ) -> None:
-        self.where = where
-        self.argument = argument
-        self.found = found
-        self.expected = expected
+        self.where = where  #: Class and path of the layer, or the name of the function.
+        self.argument = argument  #: Name of the field or argument.
+        self.found = found  #: The value, or the relevant part of it.
+        self.expected = expected  #: Description of the values that the layer accepts.
         text = f"Cannot apply {where}: `{argument}` is {found}, expected {expected}."
         super().__init__(f"{text} {advice}".rstrip())
 
 
 class LayerShapeError(LayerArgumentError, AssertionError, TypeError):
-    """Sizes that a layer was given do not fit together: a number of features and of groups, or two arrays."""
+    """Two sizes do not match: numbers of features and of groups, or the shapes of two arrays."""
 
 
 class LayerRankError(LayerShapeError, IndexError):
@@ -66,11 +55,11 @@ class LayerRankError(LayerShapeError, IndexError):
 
 
 class Fp8DtypeError(LayerArgumentError, AssertionError):
-    """A dtype is none of the 8-bit floating-point dtypes."""
+    """A dtype is not one of the 8-bit floating-point dtypes."""
 
 
 class DropoutRateError(LayerArgumentError):
-    """A dropout rate is no probability."""
+    """A dropout rate lies outside of [0, 1]."""
 
 
 class UnsupportedArgumentError(LayerArgumentError, NotImplementedError):
@@ -78,12 +67,12 @@ class UnsupportedArgumentError(LayerArgumentError, NotImplementedError):
 
 
 class MaskShapeError(LayerArgumentError, TypeError):
-    """A mask has not the shape of what it masks, nor one that broadcasts to it."""
+    """The shape of a mask does not broadcast to the shape of the masked array."""
 
 
 class PaddingWordError(LayerArgumentError, RuntimeError):
-    """A padding is a word that the layer does not know."""
+    """A padding is a string that the layer does not support."""
 
 
 class UnboundAxisError(LayerArgumentError, NameError):
-    """A layer shares statistics over a mapped axis that no surrounding transform has."""
+    """A layer shares statistics over a mapped axis, but no surrounding transform has that axis."""

@@ -25,35 +25,25 @@ __all__ = [
 
 
 class NameInUseError(LinenError, ValueError):
-    """A submodule, parameter or variable got a name that something else in its module has.
-
-    Attributes:
-      key_type: ``"param"``, ``"variable"`` or ``"submodule"``.
-      value: the name.
-      module_name: class name of the module.
-    """
+    """A submodule, parameter or variable got a name that is in use in its module."""
 
     def __init__(self, key_type: str, value: str, module_name: str) -> None:
-        self.key_type = key_type
-        self.value = value
-        self.module_name = module_name
+        self.key_type = key_type  #: ``"param"``, ``"variable"`` or ``"submodule"``.
+        self.value = value  #: The name.
+        self.module_name = module_name  #: Class name of the module.
         super().__init__(
             f"Cannot create {key_type} {value!r} in {module_name}: the name is in use there. Choose another; "
-            "attributes of `setup` and names given by `name=...` share one space with parameters."
+            "attributes of `setup` and names given by `name=...` share one namespace with parameters."
         )
 
 
 class AssignSubModuleError(LinenError, RuntimeError):
-    """A submodule was made outside of `setup` and of `@compact` methods.
-
-    Attributes:
-      cls: class name of the submodule.
-    """
+    """A submodule was created outside of `setup` and of `@compact` methods."""
 
     def __init__(self, cls: str) -> None:
-        self.cls = cls
+        self.cls = cls  #: Class name of the submodule.
         super().__init__(
-            f"Cannot make submodule {cls} here: submodules are made in `setup` or in a method wrapped in "
+            f"Cannot create submodule {cls} here: submodules are created in `setup` or in a method wrapped in "
             "`@nn.compact`. Wrap this method, or move the submodule to `setup`."
         )
 
@@ -69,38 +59,29 @@ class SetAttributeInModuleSetupError(LinenError, AttributeError):
 
 
 class SetAttributeFrozenModuleError(LinenError, AttributeError):
-    """An attribute was set on a module outside of `setup`.
-
-    Attributes:
-      module_cls: class name of the module.
-      attr_name: name of the attribute.
-    """
+    """An attribute was set on a module outside of `setup`."""
 
     def __init__(self, module_cls: str, attr_name: str, attr_val: Any) -> None:
-        self.module_cls = module_cls
-        self.attr_name = attr_name
+        self.module_cls = module_cls  #: Class name of the module.
+        self.attr_name = attr_name  #: Name of the attribute.
         super().__init__(
             f"Cannot set {attr_name}={attr_val!r} on {module_cls}: a module is frozen outside of `setup`. "
-            f"Assign it in `setup`, or make a changed copy with `module.clone({attr_name}=...)` if it is a field."
+            f"Assign it in `setup`, or create a changed copy with `module.clone({attr_name}=...)` if it is a field."
         )
 
 
 class MultipleMethodsCompactError(LinenError):
-    """More than one method of a class is compact, where only one may be."""
+    """A class that allows one compact method has several."""
 
     def __init__(self) -> None:
         super().__init__("Only one method of this class may be wrapped in `@nn.compact`.")
 
 
 class ReservedModuleAttributeError(LinenError, TypeError):
-    """A module class annotates ``parent`` or ``name`` as something else than they are.
-
-    Attributes:
-      annotations: the annotations of the class, rendered.
-    """
+    """A module class annotates the reserved fields ``parent`` or ``name`` with other types."""
 
     def __init__(self, annotations: Any) -> None:
-        self.annotations = str(annotations)
+        self.annotations = str(annotations)  #: The annotations of the class, rendered.
         super().__init__(
             f"Cannot annotate `parent` or `name` in a module: every module has them. Found {annotations}. Leave the "
             "annotation out, or give the field another name."
@@ -108,14 +89,10 @@ class ReservedModuleAttributeError(LinenError, TypeError):
 
 
 class ApplyModuleInvalidMethodError(LinenError, TypeError):
-    """The method to apply is no function that takes a module.
-
-    Attributes:
-      method: what was given, rendered.
-    """
+    """The `method` argument of `init` or `apply` is not a function that takes a module."""
 
     def __init__(self, method: Any) -> None:
-        self.method = repr(method)
+        self.method = repr(method)  #: The argument, rendered.
         super().__init__(
             f"Cannot apply {method!r}: expected a method of the module, its name, or a function whose first "
             "argument is the module."
@@ -123,14 +100,10 @@ class ApplyModuleInvalidMethodError(LinenError, TypeError):
 
 
 class CallCompactUnboundModuleError(LinenError, RuntimeError):
-    """A compact method was called on a module that is bound to no variables.
-
-    Attributes:
-      module: the module, rendered.
-    """
+    """A compact method was called on a module that is not bound to variables."""
 
     def __init__(self, module: str = "the module") -> None:
-        self.module = module
+        self.module = module  #: The module, rendered.
         super().__init__(
             f"Cannot call a compact method of {module}: it has no variables. Use `variables = module.init(key, x)` "
             "and `module.apply(variables, x)`, or `module.bind(variables)(x)`."
@@ -138,25 +111,26 @@ class CallCompactUnboundModuleError(LinenError, RuntimeError):
 
 
 class CallSetupUnboundModuleError(LinenError, RuntimeError):
-    """`setup` was called on a module that is bound to no variables."""
+    """`setup` was called on a module that is not bound to variables."""
 
     def __init__(self) -> None:
         super().__init__(
-            "Cannot call `setup` by hand: it runs by itself when a module is used in `init`, `apply` or after `bind`."
+            "Cannot call `setup` directly: it runs automatically when a module is used in `init`, `apply` or after "
+            "`bind`."
         )
 
 
 class CallUnbindOnUnboundModuleError(LinenError, RuntimeError):
-    """`unbind` was called on a module that is bound to no variables."""
+    """`unbind` was called on a module that is not bound to variables."""
 
     def __init__(self) -> None:
         super().__init__(
-            "Cannot unbind a module that is not bound. Only what `bind` returned can be unbound."
+            "Cannot unbind a module that is not bound. Call `unbind` on a module that `bind` returned."
         )
 
 
 class CallShareScopeOnUnboundModuleError(LinenError, RuntimeError):
-    """`share_scope` was called with a module that is bound to no variables."""
+    """`share_scope` was called with a module that is not bound to variables."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -169,12 +143,13 @@ class InvalidInstanceModuleError(LinenError, TypeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "Cannot call `init`, `apply` or `bind` on a module class. Make an instance first: `Model(...).init(...)`."
+            "Cannot call `init`, `apply` or `bind` on a module class. Create an instance first: "
+            "`Model(...).init(...)`."
         )
 
 
 class IncorrectPostInitOverrideError(LinenError, TypeError):
-    """A module's `__post_init__` does not call the one of its base."""
+    """A module's `__post_init__` does not call the one of its base class."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -185,7 +160,8 @@ class IncorrectPostInitOverrideError(LinenError, TypeError):
 class DescriptorAttributeError(LinenError):
     """A property of a module raised an AttributeError.
 
-    It is no AttributeError itself, for Python would then look the property up again and hide the cause.
+    This class does not derive from AttributeError. If it did, Python would call the module's `__getattr__` next,
+    and its failure would hide the cause.
     """
 
     def __init__(

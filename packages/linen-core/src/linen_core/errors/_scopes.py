@@ -24,32 +24,24 @@ __all__ = [
 
 
 class InvalidFilterError(LinenError, TypeError):
-    """A filter of collections or RNG streams is neither a bool, a name, a collection of names nor a DenyList.
-
-    Attributes:
-      filter_like: what was given.
-    """
+    """A filter of collections or RNG streams is neither a bool, a name, a collection of names nor a DenyList."""
 
     def __init__(self, filter_like: Any) -> None:
-        self.filter_like = filter_like
+        self.filter_like = filter_like  #: The value that was passed as a filter.
         super().__init__(
             f"Invalid filter {filter_like!r}: expected a bool, a name, a collection of names or a DenyList."
         )
 
 
 class InvalidRngError(LinenError, ValueError):
-    """An RNG stream is missing, or what was given as a key is none."""
+    """An RNG stream is missing, or its value is not a PRNG key."""
 
 
 class LazyInitError(LinenError, ValueError):
-    """A variable's initial value depends on an argument that `lazy_init` got only the shape of.
-
-    Attributes:
-      aval: the abstract value of the variable.
-    """
+    """A variable's initial value depends on an argument that `lazy_init` got as a shape and dtype only."""
 
     def __init__(self, aval: Any) -> None:
-        self.aval = aval
+        self.aval = aval  #: The abstract value of the variable.
         super().__init__(
             f"Cannot initialise a variable of {aval}: its initial value depends on an argument of which only the "
             "shape was given. Pass that argument as an array."
@@ -57,14 +49,10 @@ class LazyInitError(LinenError, ValueError):
 
 
 class ApplyScopeInvalidVariablesTypeError(LinenError, TypeError):
-    """What was given as variables is no mapping of collections.
-
-    Attributes:
-      found: what was found, in words.
-    """
+    """The variables are not a mapping of collections."""
 
     def __init__(self, found: str = "something else") -> None:
-        self.found = found
+        self.found = found  #: Description of the value found.
         super().__init__(
             "Invalid variables: expected a dict of collections, each a dict with string keys, such as "
             f"{{'params': {{...}}}}, found {found}. Parameters alone are passed as {{'params': parameters}}."
@@ -72,29 +60,23 @@ class ApplyScopeInvalidVariablesTypeError(LinenError, TypeError):
 
 
 class ApplyScopeInvalidVariablesStructureError(LinenError, ValueError):
-    """The variables have a collection 'params' that holds nothing but another 'params'."""
+    """The variables have a collection 'params' whose only entry is another 'params'."""
 
     def __init__(self, variables: Any = None) -> None:
         del variables  # not kept: an error must not keep arrays alive
         super().__init__(
             "Invalid variables: found {'params': {'params': ...}}, expected {'params': ...}. "
-            "Pass what lies under the outer 'params'."
+            "Pass the inner dict, variables['params']."
         )
 
 
 class ScopeParamNotFoundError(LinenError, KeyError):
-    """A module asks for a parameter that its scope does not have.
-
-    Attributes:
-      param_name: name of the parameter.
-      scope_path: path of the module, for example ``"/encoder/Dense_0"``.
-      known: the names that are there instead.
-    """
+    """A module reads a parameter that its scope does not have."""
 
     def __init__(self, param_name: str, scope_path: str, known: Iterable[str] = ()) -> None:
-        self.param_name = param_name
-        self.scope_path = scope_path
-        self.known = tuple(known)
+        self.param_name = param_name  #: Name of the parameter.
+        self.scope_path = scope_path  #: Path of the module, for example ``"/encoder/Dense_0"``.
+        self.known = tuple(known)  #: Names of the parameters that the scope has.
         super().__init__(
             f"Cannot find parameter {param_name!r} at params{below(scope_path)}: found {listing(self.known)} "
             f"there.{did_you_mean(param_name, self.known)} Parameters are created by `init`, or by `apply` with "
@@ -103,20 +85,13 @@ class ScopeParamNotFoundError(LinenError, KeyError):
 
 
 class ScopeVariableNotFoundError(LinenError, KeyError):
-    """A module asks for a variable that its scope does not have, and may not create it.
-
-    Attributes:
-      name: name of the variable.
-      col: name of the collection.
-      scope_path: path of the module.
-      known: the names that are there instead.
-    """
+    """A module reads a variable that its scope does not have and cannot create."""
 
     def __init__(self, name: str, col: str, scope_path: str, known: Iterable[str] = ()) -> None:
-        self.name = name
-        self.col = col
-        self.scope_path = scope_path
-        self.known = tuple(known)
+        self.name = name  #: Name of the variable.
+        self.col = col  #: Name of the collection.
+        self.scope_path = scope_path  #: Path of the module.
+        self.known = tuple(known)  #: Names of the variables that the scope has.
         super().__init__(
             f"Cannot find variable {name!r} at {col}{below(scope_path)}: found {listing(self.known)} there."
             f"{did_you_mean(name, self.known)} To create it in `apply`, give it an initializer and pass "
@@ -127,15 +102,8 @@ class ScopeVariableNotFoundError(LinenError, KeyError):
 class ScopeCollectionNotFound(LinenError, KeyError):  # noqa: N818 - flax's name
     """A module reads from a collection that is missing or empty.
 
-    The text tells apart a collection that was left out, one whose name was mistyped, one that is empty, and
+    The message distinguishes a collection that was left out, one whose name was mistyped, one that is empty, and
     parameters that were passed without ``{"params": ...}`` around them.
-
-    Attributes:
-      col_name: name of the collection.
-      var_name: name of the variable that was asked for.
-      scope_path: path of the module.
-      found: the names at the top of the variables.
-      unwrapped: the variables look like the collection's content itself.
     """
 
     def __init__(
@@ -146,41 +114,36 @@ class ScopeCollectionNotFound(LinenError, KeyError):  # noqa: N818 - flax's name
         found: Iterable[str] = (),
         unwrapped: bool = False,
     ) -> None:
-        self.col_name = col_name
-        self.var_name = var_name
-        self.scope_path = scope_path
-        self.found = tuple(found)
-        self.unwrapped = unwrapped
+        self.col_name = col_name  #: Name of the collection.
+        self.var_name = var_name  #: Name of the variable that the module reads.
+        self.scope_path = scope_path  #: Path of the module.
+        self.found = tuple(found)  #: Names at the top level of the variables.
+        self.unwrapped = (
+            unwrapped  #: Whether the variables look like the content of the collection.
+        )
         super().__init__(
             f"Cannot read {var_name!r} at {col_name}{below(scope_path)}: {self._reason()}"
         )
 
     def _reason(self) -> str:
+        col, found = self.col_name, listing(self.found)
         if self.unwrapped:
             return (
-                f"the variables hold {listing(self.found)} at the top, which belongs into a collection. "
-                f"Pass {{{self.col_name!r}: variables}}."
+                f"the variables hold {found} at the top level, where collections are expected. "
+                f"Pass {{{col!r}: variables}}."
             )
-        if self.col_name in self.found:
-            return f"the collection {self.col_name!r} is empty. Pass the variables that `init` returned."
-        hint = did_you_mean(self.col_name, self.found)
-        if hint:
-            return f"there is no collection {self.col_name!r}, only {listing(self.found)}.{hint}"
+        if col in self.found:
+            return f"the collection {col!r} is empty. Pass the variables that `init` returned."
+        if hint := did_you_mean(col, self.found):
+            return f"the variables have {found}, but not the collection {col!r}.{hint}"
         return (
-            f"there is no collection {self.col_name!r} in the variables (found {listing(self.found)}). "
-            f"Pass it, or let `apply` create it with {_creating(self.col_name)}."
+            f"the variables do not have the collection {col!r} (found {found}). "
+            f"Pass it, or let `apply` create it with {_creating(col)}."
         )
 
 
 class ScopeParamShapeError(LinenError, ValueError):
-    """A parameter has another shape than its initializer would make.
-
-    Attributes:
-      param_name: name of the parameter.
-      scope_path: path of the module.
-      value_shape: the shape found.
-      init_shape: the shape expected.
-    """
+    """The shape of a parameter differs from the shape that its initializer returns."""
 
     def __init__(
         self,
@@ -189,49 +152,39 @@ class ScopeParamShapeError(LinenError, ValueError):
         value_shape: Sequence[int],
         init_shape: Sequence[int],
     ) -> None:
-        self.param_name = param_name
-        self.scope_path = scope_path
-        self.value_shape = tuple(value_shape)
-        self.init_shape = tuple(init_shape)
+        self.param_name = param_name  #: Name of the parameter.
+        self.scope_path = scope_path  #: Path of the module.
+        self.value_shape = tuple(value_shape)  #: The shape found.
+        self.init_shape = tuple(init_shape)  #: The shape expected.
         super().__init__(
             f"Cannot use {param_name!r} at params{below(scope_path)}: expected shape {self.init_shape}, found "
             f"{self.value_shape} in the variables. Check the shape of the input and the module's features "
-            "against those that the variables were made with."
+            "against those that the variables were created with."
         )
 
 
 class InvalidScopeError(LinenError, RuntimeError):
-    """A scope was used after the `init` or `apply` that made it had ended.
-
-    Attributes:
-      scope_name: name of the scope.
-    """
+    """A scope was used after the `init` or `apply` that created it had ended."""
 
     def __init__(self, scope_name: str | None) -> None:
-        self.scope_name = scope_name
+        self.scope_name = scope_name  #: Name of the scope.
         super().__init__(
-            f"The scope {scope_name!r} is no longer valid: its `init` or `apply` has ended. "
-            "Use `module.bind(variables)` for a module that lives on."
+            f"Cannot use the scope {scope_name!r}: its `init` or `apply` has ended. "
+            "Use `module.bind(variables)` for a module that stays usable."
         )
 
 
 class ModifyScopeVariableError(LinenError, ValueError):
-    """A variable of an immutable collection was written.
-
-    Attributes:
-      col: name of the collection.
-      variable_name: name of the variable.
-      scope_path: path of the module.
-    """
+    """A variable of an immutable collection was written."""
 
     def __init__(self, col: str, variable_name: str, scope_path: str) -> None:
-        self.col = col
-        self.variable_name = variable_name
-        self.scope_path = scope_path
+        self.col = col  #: Name of the collection.
+        self.variable_name = variable_name  #: Name of the variable.
+        self.scope_path = scope_path  #: Path of the module.
         super().__init__(
             f"Cannot write {variable_name!r} at {col}{below(scope_path)}: the collection {col!r} is immutable. "
-            f"Pass mutable=[{col!r}] to `apply` and take the updated variables from what it returns, or pass it to "
-            "`bind` and take them from the bound module."
+            f"Pass mutable=[{col!r}] to `apply` and use the updated variables that it returns, or pass it to "
+            "`bind` and read them from the bound module."
         )
 
 

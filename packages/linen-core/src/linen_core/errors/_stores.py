@@ -25,49 +25,34 @@ class StoreError(LinenError):
 
 
 class StorePathError(StoreError, KeyError):
-    """A store was asked for a path at which it has nothing.
-
-    Attributes:
-      collection: name of the collection that was asked.
-      path: the path inside the collection.
-    """
+    """A path was read at which the store has nothing."""
 
     def __init__(
         self, collection: str, path: Sequence[str], reason: str = "nothing is stored there"
     ) -> None:
-        self.collection = collection
-        self.path = tuple(path)
+        self.collection = collection  #: Name of the collection.
+        self.path = tuple(path)  #: The path inside the collection.
         super().__init__(f"Cannot find {render_path(collection, path)!r} in the store: {reason}.")
 
 
 class StoreReadOnlyError(StoreError, TypeError):
-    """A value was put into, or deleted from, a store that cannot be written.
-
-    Attributes:
-      store: the class name of the store.
-      collection: name of the collection.
-      path: the path inside the collection.
-    """
+    """A value was put into, or deleted from, a read-only store."""
 
     def __init__(self, store: str, collection: str, path: Sequence[str]) -> None:
-        self.store = store
-        self.collection = collection
-        self.path = tuple(path)
+        self.store = store  #: Class name of the store.
+        self.collection = collection  #: Name of the collection.
+        self.path = tuple(path)  #: The path inside the collection.
         super().__init__(
             f"Cannot write {render_path(collection, path)!r}: {store} is read-only. "
-            "Take `store.snapshot()`, a plain nested dict, and change that."
+            "Call `store.snapshot()` for a plain nested dict, and change that."
         )
 
 
 class StoreClosedError(StoreError, ValueError):
-    """A store was read after it was closed.
-
-    Attributes:
-      store: the class name of the store.
-    """
+    """A store was read after it was closed."""
 
     def __init__(self, store: str) -> None:
-        self.store = store
+        self.store = store  #: Class name of the store.
         super().__init__(
             f"Cannot read from a closed {store}. Open it again, or read inside its `with` block."
         )
@@ -76,16 +61,12 @@ class StoreClosedError(StoreError, ValueError):
 class LazyStoreTracedError(StoreError, RuntimeError):
     """A store that reads on demand was read inside a JAX trace.
 
-    What it read would become a constant of the compiled program.
-
-    Attributes:
-      store: the class name of the store.
-      address: the variable that was read.
+    The value would become a constant of the compiled program.
     """
 
     def __init__(self, store: str, collection: str, path: Sequence[str]) -> None:
-        self.store = store
-        self.address = render_path(collection, path)
+        self.store = store  #: Class name of the store.
+        self.address = render_path(collection, path)  #: Collection and path of the variable.
         super().__init__(
             f"Cannot read {self.address!r} from a {store} inside a JAX transform: it would become a constant of the "
             "program. Read first, then trace:\n"
@@ -95,14 +76,10 @@ class LazyStoreTracedError(StoreError, RuntimeError):
 
 
 class StoreTracedError(StoreError, RuntimeError):
-    """A store was passed to a JAX transform, or to a function of arrays.
-
-    Attributes:
-      store: the class name of the store.
-    """
+    """A store was passed to a JAX transform or to a function of arrays."""
 
     def __init__(self, store: str) -> None:
-        self.store = store
+        self.store = store  #: Class name of the store.
         super().__init__(
             f"Cannot pass a {store} to a JAX transform, which takes arrays and containers of arrays. Read the store "
             "first:\n"
@@ -112,16 +89,11 @@ class StoreTracedError(StoreError, RuntimeError):
 
 
 class UnknownStoreError(StoreError, LookupError):
-    """No store is registered under a name.
-
-    Attributes:
-      name: the name.
-      known: the names that are registered.
-    """
+    """No store is registered under a name."""
 
     def __init__(self, name: str, known: Iterable[str], advice: str = "") -> None:
-        self.name = name
-        self.known = tuple(known)
+        self.name = name  #: The name.
+        self.known = tuple(known)  #: Names of the registered stores.
         super().__init__(
             f"No variable store {name!r}: registered are {listing(self.known)}.{did_you_mean(name, self.known)}"
             f"{advice}"
@@ -129,36 +101,25 @@ class UnknownStoreError(StoreError, LookupError):
 
 
 class StoreTestsError(LinenError, TypeError):
-    """A subclass of `linen_core.testing.StoreTests` would run less than the whole suite.
-
-    Attributes:
-      tests: the name of the subclass.
-      complaint: what is wrong with it.
-    """
+    """A subclass of `linen_core.testing.StoreTests` would run only a part of the test suite."""
 
     def __init__(self, tests: str, complaint: str) -> None:
-        self.tests = tests
-        self.complaint = complaint
+        self.tests = tests  #: Name of the subclass.
+        self.complaint = complaint  #: Description of its mistake.
         super().__init__(
-            f"Cannot prove a store with {tests}: {complaint}. "
-            "Define the hooks of linen_core.testing.StoreTests in it, and nothing of the suite itself."
+            f"Cannot test a store with {tests}: {complaint}. "
+            "Define the hooks of linen_core.testing.StoreTests in it, and nothing else of the suite."
         )
 
 
 class InvalidStoreError(StoreError, TypeError):
-    """What is registered as a variable store is none.
-
-    Attributes:
-      name: the name that it is registered under.
-      target: where it is registered to be.
-      found: what lies there.
-    """
+    """An entry point that is registered as a variable store refers to something else."""
 
     def __init__(self, name: str, target: str, found: Any) -> None:
-        self.name = name
-        self.target = target
-        self.found = found
+        self.name = name  #: Name of the entry point.
+        self.target = target  #: Import path of the entry point.
+        self.found = found  #: The imported object.
         super().__init__(
-            f"Cannot use the store {name!r}: its entry point {target!r} gives {found!r}, expected a subclass of "
+            f"Cannot use the store {name!r}: its entry point {target!r} is {found!r}, expected a subclass of "
             "VariableStore. Correct the entry point in the package that registers it."
         )

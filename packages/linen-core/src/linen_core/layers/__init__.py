@@ -1,6 +1,6 @@
-"""The standard layers, the functions between them, and the initializers of their parameters.
+"""The standard layers, activation functions and initializers.
 
-The names are listed in `__init__.pyi`. A file is imported when a name of it is first used.
+`__init__.pyi` lists the names. A file is imported when one of its names is first used.
 """
 
 from linen_core._lazy_names import lazy_names

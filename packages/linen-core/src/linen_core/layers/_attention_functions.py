@@ -1,4 +1,4 @@
-"""Attention as functions of queries, keys and values, and the masks they take."""
+"""Attention functions of queries, keys and values, and functions that create masks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OUTPUT = "...hqk,...khd->...qhd"
 
 
 class _Options(NamedTuple):
-    """What about an attention is no array."""
+    """Static options of attention."""
 
     dtype: Any
     precision: Any
@@ -41,7 +41,7 @@ class _Options(NamedTuple):
     dropout_rate: float
 
 
-def _einsum(
+def _make_einsum(
     precision: PrecisionLike, dot_general: Callable[..., Any] | None
 ) -> Callable[..., Array]:
     return functools.partial(
@@ -60,12 +60,11 @@ def _softmax_scores(
     query, key = promote_dtype(query, key, dtype=options.dtype)
     dtype = query.dtype
     query = query / jnp.sqrt(query.shape[-1]).astype(dtype)
-    scores = (einsum or _einsum(options.precision, None))(SCORES, query, key)
+    scores = (einsum or _make_einsum(options.precision, None))(SCORES, query, key)
     if bias is not None:
         scores = scores + bias
     if mask is not None:
-        # The lowest finite number, not -inf: a row that is masked as a whole then has equal
-        # weights, not nan.
+        # The lowest finite number instead of -inf: a fully masked row then has equal weights instead of nan.
         lowest = jnp.finfo(dtype).min  # type: ignore[no-untyped-call]
         scores = jnp.where(mask, scores, lowest)
     if options.float32_softmax and dtype != jnp.float32:
@@ -73,15 +72,15 @@ def _softmax_scores(
     return jax.nn.softmax(scores).astype(dtype)
 
 
-def _drop(weights: Array, key: PRNGKey | None, options: _Options, dtype: Dtype) -> Array:
+def _drop_weights(weights: Array, key: PRNGKey | None, options: _Options, dtype: Dtype) -> Array:
     if options.dropout_rate <= 0.0:
         return weights
     keep = 1.0 - options.dropout_rate
     shape = weights.shape
     if options.broadcast_dropout:
         shape = (1,) * (weights.ndim - 2) + shape[-2:]
-    kept = random.bernoulli(key, keep, shape)  # type: ignore[arg-type]
-    return weights * (kept.astype(dtype) / jnp.asarray(keep, dtype=dtype))
+    is_kept = random.bernoulli(key, keep, shape)  # type: ignore[arg-type]
+    return weights * (is_kept.astype(dtype) / jnp.asarray(keep, dtype=dtype))
 
 
 def _attend(
@@ -93,19 +92,20 @@ def _attend(
     dropout_rng: PRNGKey | None,
     options: _Options,
 ) -> Array:
+    # Values take part in the promotion, so the scores must not be promoted from queries and keys alone.
     query, key, value = promote_dtype(query, key, value, dtype=options.dtype)
     weights = _softmax_scores(query, key, bias, mask, options._replace(dtype=query.dtype))
-    weights = _drop(weights, dropout_rng, options, query.dtype)
-    return _einsum(options.precision, None)(OUTPUT, weights, value)
+    weights = _drop_weights(weights, dropout_rng, options, query.dtype)
+    return _make_einsum(options.precision, None)(OUTPUT, weights, value)
 
 
 _attend_staged = staged("options")(_attend)
 _softmax_scores_staged = staged("options")(_softmax_scores)
-_drop_staged = staged("options", "dtype")(_drop)
+_drop_weights_staged = staged("options", "dtype")(_drop_weights)
 
 
 def _check_shapes(**arrays: Array) -> None:
-    """Raise where queries, keys and values do not fit together."""
+    """Check that the shapes of queries, keys and values match."""
     where = "dot_product_attention"
     (_, query), *others = arrays.items()
     for name, array in others:
@@ -116,8 +116,8 @@ def _check_shapes(**arrays: Array) -> None:
             parts.append(("the depth of the queries", array.shape[-1:] == query.shape[-1:]))
         else:
             parts.append(("the length of the keys", array.shape[-3] == arrays["key"].shape[-3]))
-        for expected, met in parts:
-            if not met:
+        for expected, is_met in parts:
+            if not is_met:
                 raise LayerShapeError(
                     where,
                     name,
@@ -127,7 +127,7 @@ def _check_shapes(**arrays: Array) -> None:
 
 
 def check_mask(owner: Module | str, mask: Array | None, query: Array, key: Array) -> None:
-    """Raise in the name of a layer or function where a mask does not broadcast with the attention weights."""
+    """Check that a mask broadcasts with the attention weights; ``owner`` is named in the error."""
     if mask is None:
         return
     weights = (*query.shape[:-3], query.shape[-2], query.shape[-3], key.shape[-3])
@@ -142,20 +142,21 @@ def check_mask(owner: Module | str, mask: Array | None, query: Array, key: Array
         ) from None
 
 
-def _exclusive(
+def _check_einsums(
     where: str, precision: PrecisionLike, dot_general: object, **einsums: object
 ) -> None:
+    """Check that replacements for einsum are not combined with options of the default einsum."""
     options = {"precision": precision, "einsum_dot_general": dot_general}
-    given, beside = ([name for name in group if group[name]] for group in (einsums, options))
-    if given and beside:
-        others = "` and `".join(beside)
+    given, ignored = ([name for name in group if group[name]] for group in (einsums, options))
+    if given and ignored:
+        others = "` and `".join(ignored)
         raise LayerArgumentError(
             where,
             "` and `".join(given),
             f"given together with `{others}`",
             "one of the two",
-            f"Leave out `{others}`: a stand-in for einsum sets its own, for example functools.partial(jnp.einsum, "
-            "precision=...).",
+            f"Leave out `{others}`: the function passed for einsum sets its own, for example "
+            "functools.partial(jnp.einsum, precision=...).",
         )
 
 
@@ -177,31 +178,31 @@ def dot_product_attention_weights(
 ) -> Array:
     """Compute attention weights: `softmax(query @ key.T / sqrt(depth) + bias)` over the keys.
 
-    A row whose mask is false everywhere gets equal weights, unless a bias tells its scores apart.
+    A row whose mask is false everywhere gets equal weights, unless a bias makes its scores differ.
 
     Args:
       query: an array of shape (batch..., queries, heads, depth).
       key: an array of shape (batch..., keys, heads, depth).
-      bias: what is added to the scores; it broadcasts to (batch..., heads, queries, keys).
-      mask: where it is false (or 0), a key gets no weight; of such a shape too.
+      bias: added to the scores; it broadcasts to (batch..., heads, queries, keys).
+      mask: a key gets no weight where it is false (or 0); it broadcasts to the same shape.
       broadcast_dropout: drop the same weights in all batches and heads.
       dropout_rng: the key for dropout.
       dropout_rate: the probability that a weight is dropped.
-      deterministic: drop no weights.
-      dtype: dtype to compute in; by default the one that queries and keys promote to.
+      deterministic: disable dropout.
+      dtype: dtype to compute in; by default the promoted dtype of queries and keys.
       precision: precision of the product, see `jax.lax.Precision`.
-      module: where the weights, before dropout, are sown as `attention_weights` in the collection
+      module: a module that sows the weights, before dropout, as `attention_weights` in the collection
         `intermediates`.
       force_fp32_for_softmax: compute the softmax, and return the weights, in float32.
-      einsum_dot_general: a stand-in for `jax.lax.dot_general`.
-      einsum: a stand-in for `jax.numpy.einsum`, instead of `precision` and `einsum_dot_general`.
+      einsum_dot_general: replacement for `jax.lax.dot_general`.
+      einsum: replacement for `jax.numpy.einsum`; it excludes `precision` and `einsum_dot_general`.
 
     Returns:
       An array of shape (batch..., heads, queries, keys).
 
     Raises:
-      LayerShapeError: queries and keys do not fit together.
-      LayerArgumentError: the mask does not fit, or stand-ins are given that exclude each other.
+      LayerShapeError: the shapes of queries and keys do not match.
+      LayerArgumentError: the shape of the mask does not match, or arguments exclude each other.
 
     >>> import jax.numpy as jnp
     >>> q, k = jnp.ones((3, 1, 4)), jnp.ones((2, 1, 4))
@@ -209,7 +210,7 @@ def dot_product_attention_weights(
     [0.5 0.5]
     """
     name = "dot_product_attention_weights"
-    _exclusive(name, precision, einsum_dot_general, einsum=einsum)
+    _check_einsums(name, precision, einsum_dot_general, einsum=einsum)
     _check_shapes(query=query, key=key)
     check_mask(name, mask, query, key)
     query, key = promote_dtype(query, key, dtype=dtype)
@@ -217,14 +218,14 @@ def dot_product_attention_weights(
     rate = 0.0 if deterministic else dropout_rate
     options = _Options(dtype, precision, force_fp32_for_softmax, broadcast_dropout, rate)
     if einsum is None and einsum_dot_general is not None:
-        einsum = _einsum(precision, einsum_dot_general)
+        einsum = _make_einsum(precision, einsum_dot_general)
     if einsum is None:
         weights = _softmax_scores_staged(query, key, bias, mask, options)
     else:
         weights = _softmax_scores(query, key, bias, mask, options, einsum)
     if module:
         module.sow("intermediates", "attention_weights", weights)
-    return _drop_staged(weights, dropout_rng, options, dtype) if rate > 0.0 else weights
+    return _drop_weights_staged(weights, dropout_rng, options, dtype) if rate > 0.0 else weights
 
 
 def dot_product_attention(
@@ -245,7 +246,7 @@ def dot_product_attention(
     qk_attn_weights_einsum: Callable[..., Array] | None = None,
     attn_weights_value_einsum: Callable[..., Array] | None = None,
 ) -> Array:
-    """Attend: sum the values, weighted by how well their keys match each query.
+    """Sum the values, weighted by the similarity of their keys to each query.
 
     The weights are those of `dot_product_attention_weights`. Source: Vaswani et al., 2017,
     https://arxiv.org/abs/1706.03762.
@@ -254,29 +255,28 @@ def dot_product_attention(
       query: an array of shape (batch..., queries, heads, depth).
       key: an array of shape (batch..., keys, heads, depth).
       value: an array of shape (batch..., keys, heads, value depth).
-      bias: what is added to the scores; it broadcasts to (batch..., heads, queries, keys).
-      mask: where it is false (or 0), a key gets no weight; of such a shape too.
+      bias: added to the scores; it broadcasts to (batch..., heads, queries, keys).
+      mask: a key gets no weight where it is false (or 0); it broadcasts to the same shape.
       broadcast_dropout: drop the same weights in all batches and heads.
       dropout_rng: the key for dropout.
       dropout_rate: the probability that a weight is dropped.
-      deterministic: drop no weights.
-      dtype: dtype to compute in; by default the one that queries, keys and values promote to.
+      deterministic: disable dropout.
+      dtype: dtype to compute in; by default the promoted dtype of queries, keys and values.
       precision: precision of the products, see `jax.lax.Precision`.
-      module: where the weights, before dropout, are sown as `attention_weights` in the collection
+      module: a module that sows the weights, before dropout, as `attention_weights` in the collection
         `intermediates`.
       force_fp32_for_softmax: compute the softmax in float32.
-      einsum_dot_general: a stand-in for `jax.lax.dot_general`.
-      qk_attn_weights_einsum: a stand-in for `jax.numpy.einsum` in the weights, instead of
-        `precision` and `einsum_dot_general`. It goes together with `attn_weights_value_einsum`.
-      attn_weights_value_einsum: such a stand-in in the sum of the values.
+      einsum_dot_general: replacement for `jax.lax.dot_general`.
+      qk_attn_weights_einsum: replacement for `jax.numpy.einsum` in the weights. It excludes `precision` and
+        `einsum_dot_general`, and needs `attn_weights_value_einsum`.
+      attn_weights_value_einsum: replacement for `jax.numpy.einsum` in the sum of the values.
 
     Returns:
       An array of shape (batch..., queries, heads, value depth).
 
     Raises:
-      LayerShapeError: queries, keys and values do not fit together.
-      LayerArgumentError: the mask does not fit, or stand-ins are given that exclude, or lack, each
-        other.
+      LayerShapeError: the shapes of queries, keys and values do not match.
+      LayerArgumentError: the shape of the mask does not match, or arguments exclude or need each other.
 
     >>> import jax.numpy as jnp
     >>> q, k, v = jnp.ones((3, 1, 4)), jnp.ones((2, 1, 4)), jnp.array([[[1.0]], [[3.0]]])
@@ -291,7 +291,7 @@ def dot_product_attention(
     if bool(qk_attn_weights_einsum) != bool(attn_weights_value_einsum):
         given = next(key for key, einsum in einsums.items() if einsum)
         raise LayerArgumentError(name, given, "given alone", f"both of {' and '.join(einsums)}")
-    _exclusive(name, precision, einsum_dot_general, **einsums)
+    _check_einsums(name, precision, einsum_dot_general, **einsums)
     _check_shapes(query=query, key=key, value=value)
     check_mask(name, mask, query, key)
     if not module and not einsum_dot_general and not qk_attn_weights_einsum:
@@ -315,7 +315,7 @@ def dot_product_attention(
         einsum_dot_general=einsum_dot_general,
         einsum=qk_attn_weights_einsum,
     )
-    einsum = attn_weights_value_einsum or _einsum(precision, einsum_dot_general)
+    einsum = attn_weights_value_einsum or _make_einsum(precision, einsum_dot_general)
     return einsum(OUTPUT, weights, value)
 
 
@@ -326,15 +326,13 @@ def make_attention_mask(
     extra_batch_dims: int = 0,
     dtype: Dtype = jnp.float32,
 ) -> Array:
-    """Make an attention mask from a function of a query and a key.
+    """Create an attention mask from a function of a query and a key.
 
     Args:
-      query_input: an array of shape (batch..., queries), for example true where there is no
-        padding.
+      query_input: an array of shape (batch..., queries), for example false for padding and true elsewhere.
       key_input: an array of shape (batch..., keys).
-      pairwise_fn: a function of two arrays that broadcast, called with each pair of a query and a
-        key.
-      extra_batch_dims: how many axes of size 1 to put in front.
+      pairwise_fn: a function of two arrays that broadcast to all pairs of a query and a key.
+      extra_batch_dims: number of leading axes of size 1 to add.
       dtype: dtype of the mask.
 
     Returns:
@@ -352,11 +350,11 @@ def make_attention_mask(
 
 
 def make_causal_mask(x: Array, extra_batch_dims: int = 0, dtype: Dtype = jnp.float32) -> Array:
-    """Make the mask with which each position attends to itself and to those before.
+    """Create the mask in which each position attends to itself and to the positions before it.
 
     Args:
       x: an array of shape (batch..., length); only its shape matters.
-      extra_batch_dims: how many axes of size 1 to put in front.
+      extra_batch_dims: number of leading axes of size 1 to add.
       dtype: dtype of the mask.
 
     Returns:
@@ -372,17 +370,17 @@ def make_causal_mask(x: Array, extra_batch_dims: int = 0, dtype: Dtype = jnp.flo
 
 
 def combine_masks(*masks: Array | None, dtype: Dtype = jnp.float32) -> Array | None:
-    """Make the mask that is true where all of several masks are.
+    """Combine masks by logical and.
 
     Args:
-      *masks: arrays of one rank that broadcast; None is skipped.
+      *masks: arrays of the same rank that broadcast; None is skipped.
       dtype: dtype of the mask.
 
     Returns:
-      A mask, or None if there are none.
+      A mask, or None if all masks are None.
 
     Raises:
-      LayerShapeError: the masks are of different ranks.
+      LayerShapeError: the ranks of the masks differ.
 
     >>> import jax.numpy as jnp
     >>> print(combine_masks(jnp.array([1, 1]), None, jnp.array([1, 0])))
@@ -394,5 +392,5 @@ def combine_masks(*masks: Array | None, dtype: Dtype = jnp.float32) -> Array | N
     ranks = tuple(mask.ndim for mask in given)
     if len(set(ranks)) > 1:
         where = "combine_masks"
-        raise LayerShapeError(where, "masks", f"of ranks {ranks}", "masks of one rank")
+        raise LayerShapeError(where, "masks", f"of ranks {ranks}", "masks of the same rank")
     return functools.reduce(jnp.logical_and, given).astype(dtype)

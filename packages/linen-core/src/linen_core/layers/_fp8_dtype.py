@@ -1,8 +1,8 @@
-"""A dtype for the bookkeeping of 8-bit floating point.
+"""A dtype for the scales and histories of 8-bit floating point.
 
-Scales and histories of maxima are overwritten with what the backward pass hands up in place of
-gradients. Where one layer is used several times, or in a loop, JAX adds gradients up; of such
-values the largest is wanted. Values of this dtype are float32 numbers whose sum is their maximum.
+The backward pass returns the new scales and histories in place of gradients. If a layer is called several times, or in
+a loop, JAX adds its gradients. A sum of scales has no meaning: the largest is needed. This dtype therefore defines the
+addition of two float32 numbers as their maximum.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["fm32", "fp32_max_grad", "to_float32"]
 
 
 class _MaxRules:
-    """What JAX asks about the dtype."""
+    """The rules that JAX requires of an extended dtype."""
 
     @staticmethod
     def physical_element_aval(dtype: _MaxFloat) -> Any:
@@ -44,6 +44,7 @@ class _MaxRules:
 
     @staticmethod
     def zero(dtype: _MaxFloat) -> Any:
+        # The neutral element of the maximum.
         return lax.convert_element_type(np.array(-np.inf, dtype.float_dtype), dtype)
 
     @staticmethod
@@ -63,12 +64,12 @@ class _MaxRules:
 
 
 class _max_float(jax.dtypes.extended):  # noqa: N801 (a dtype's kind, as `jax.dtypes` names them)
-    """The kind of the dtype, for `jax.dtypes.issubdtype`."""
+    """The abstract supertype of the dtype, for `jax.dtypes.issubdtype`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _MaxFloat(ExtendedDType):
-    """The dtype over one floating-point dtype."""
+    """The dtype, based on a floating-point dtype."""
 
     float_dtype: Any
     _rules: type = _MaxRules
@@ -87,5 +88,5 @@ fp32_max_grad = fm32
 
 
 def to_float32(value: Array) -> Any:
-    """Convert a value of dtype `fm32` to float32, and leave any other as it is."""
+    """Convert a value of dtype `fm32` to float32; return any other value unchanged."""
     return lax.convert_element_type(value, jnp.float32) if value.dtype == fm32 else value

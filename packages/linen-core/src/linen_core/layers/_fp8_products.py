@@ -1,5 +1,10 @@
-"""Products in 8-bit floating point, with derivatives of their own."""
-# ruff: noqa: ARG001 (the rules of a derivative take all that its function takes)
+"""Products in 8-bit floating point, with custom derivatives.
+
+The derivatives are custom for two reasons. A cast to 8 bits has a gradient of zero almost everywhere, so the gradient
+passes through it unchanged. And the "gradients" of scales and histories are their new values, which is the only way for
+the backward pass to update variables.
+"""
+# ruff: noqa: ARG001 (a derivative rule takes the same arguments as its function)
 
 from __future__ import annotations
 
@@ -37,7 +42,7 @@ __all__ = [
 def in_qdq(
     compute_dtype: Dtype, q_dtype: Dtype, inp: Array, scale: Array, amax_history: Array
 ) -> Array:
-    """Round an operand to what 8 bits can hold; its gradient passes through.
+    """Round an operand to the numbers of an 8-bit dtype; its gradient passes through unchanged.
 
     The gradients of `scale` and `amax_history` are their new values.
 
@@ -67,7 +72,7 @@ in_qdq.defvjp(_in_qdq_fwd, _in_qdq_bwd)
 def out_qdq(
     compute_dtype: Dtype, q_dtype: Dtype, out: Array, scale: Array, amax_history: Array
 ) -> Array:
-    """Pass a result through, and round its gradient to what 8 bits can hold.
+    """Return a result unchanged, and round its gradient to the numbers of an 8-bit dtype.
 
     The gradients of `scale` and `amax_history` are their new values.
 
@@ -97,9 +102,10 @@ out_qdq.defvjp(_out_qdq_fwd, _out_qdq_bwd)
 def in_q(
     compute_dtype: Dtype, q_dtype: Dtype, inp: Array, scale: Array, amax_history: Array
 ) -> tuple[Array, Array]:
-    """Quantize an operand; it gets no gradient from here.
+    """Quantize an operand.
 
-    The gradients of `scale` and `amax_history` are their new values.
+    The operand has no gradient here; `quantized_dot` returns it. The gradients of `scale` and `amax_history` are their
+    new values.
 
     Returns:
       The operand in 8 bits, and the new scale.
@@ -130,7 +136,7 @@ in_q.defvjp(_in_q_fwd, _in_q_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def out_dq(dq_type: Dtype, lhs_scale: Array, rhs_scale: Array, out: Array) -> Array:
-    """Scale back a product of two quantized operands; its gradient passes through.
+    """Dequantize a product of two quantized operands; its gradient passes through unchanged.
 
     >>> print(out_dq(jnp.float32, jnp.full(1, 2.0), jnp.full(1, 3.0), jnp.ones(1)))
     [6.]
@@ -160,23 +166,23 @@ def _operand_gradient(
     is_left: bool,
     preferred_element_type: Dtype | None,
 ) -> Array:
-    """Give the gradient of one operand of a product: the result's gradient times the other operand.
+    """Compute the gradient of one operand of a product: the gradient of the product times the other operand.
 
     Args:
-      g: gradient of the product, whose axes are the batch axes, the left operand's own, the right
-        operand's own.
+      g: gradient of the product. Its axes are the batch axes, the free axes of the left operand, and those of the right
+        operand.
       other: the other operand.
       ndim: number of axes of the operand.
-      contract: contracted axes of the operand and, one by one, of the other.
-      batch: batch axes of the operand and of the other.
+      contract: contracted axes of the operand, and the corresponding ones of the other operand.
+      batch: batch axes of the operand and of the other operand.
       is_left: whether the operand is the left one.
       preferred_element_type: dtype of the gradient.
     """
-    own = [axis for axis in range(ndim) if axis not in {*contract[0], *batch[0]}]
-    others_own = [axis for axis in range(other.ndim) if axis not in {*contract[1], *batch[1]}]
-    first = len(batch[0]) + (len(own) if is_left else 0)
-    in_g = range(first, first + len(others_own))
-    dims = ((tuple(in_g), tuple(others_own)), (tuple(range(len(batch[0]))), tuple(batch[1])))
+    free = [axis for axis in range(ndim) if axis not in {*contract[0], *batch[0]}]
+    other_free = [axis for axis in range(other.ndim) if axis not in {*contract[1], *batch[1]}]
+    first = len(batch[0]) + (len(free) if is_left else 0)
+    in_g = range(first, first + len(other_free))
+    dims = ((tuple(in_g), tuple(other_free)), (tuple(range(len(batch[0]))), tuple(batch[1])))
     product = lax.dot_general(
         g,
         other,
@@ -184,9 +190,9 @@ def _operand_gradient(
         precision=lax.Precision.HIGHEST,
         preferred_element_type=preferred_element_type,
     )
-    # Its last axes are the other's contracted ones, in the order in which the other has them.
-    contracted = [mine for _, mine in sorted(zip(contract[1], contract[0], strict=True))]
-    return lax.transpose(product, tuple(np.argsort([*batch[0], *own, *contracted])))
+    # The last axes of the product are the contracted ones, in the order of the other operand.
+    contracted = [axis for _, axis in sorted(zip(contract[1], contract[0], strict=True))]
+    return lax.transpose(product, tuple(np.argsort([*batch[0], *free, *contracted])))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(8, 9))
@@ -202,22 +208,22 @@ def quantized_dot(
     dimension_numbers: DotDimensionNumbers,
     preferred_element_type: Dtype | None = None,
 ) -> Array:
-    """Multiply two quantized operands, and quantize the gradient too.
+    """Multiply two quantized operands; the backward pass multiplies a quantized gradient.
 
     Args:
-      lhs: the left operand before quantization: it gets the gradient.
-      q_lhs: the left operand in 8 bits: it is multiplied.
-      lhs_scale: the scale between the two.
-      rhs: the right operand before quantization.
+      lhs: the left operand before quantization. Its value is not used, but it receives the gradient.
+      q_lhs: the left operand in 8 bits.
+      lhs_scale: the scale of the left operand.
+      rhs: the right operand before quantization; see `lhs`.
       q_rhs: the right operand in 8 bits.
-      rhs_scale: the scale between the two.
+      rhs_scale: the scale of the right operand.
       out_grad_scale: the last scale of the gradient; its gradient is its new value.
       out_grad_amax_history: the history of the gradient; its gradient is its new value.
       dimension_numbers: as for `jax.lax.dot_general`.
       preferred_element_type: as for `jax.lax.dot_general`.
 
     Returns:
-      The product, not scaled back.
+      The product without the scales, see `out_dq`.
     """
     return lax.dot_general(
         q_lhs,
@@ -228,32 +234,9 @@ def quantized_dot(
     )
 
 
-def _quantized_dot_fwd(
-    lhs: Array,
-    q_lhs: Array,
-    lhs_scale: Array,
-    rhs: Array,
-    q_rhs: Array,
-    rhs_scale: Array,
-    out_grad_scale: Array,
-    out_grad_amax_history: Array,
-    dimension_numbers: DotDimensionNumbers,
-    preferred_element_type: Dtype | None,
-) -> tuple[Array, tuple[Array, ...]]:
-    res = (q_lhs, lhs_scale, q_rhs, rhs_scale, out_grad_scale, out_grad_amax_history)
-    out = quantized_dot(
-        lhs,
-        q_lhs,
-        lhs_scale,
-        rhs,
-        q_rhs,
-        rhs_scale,
-        out_grad_scale,
-        out_grad_amax_history,
-        dimension_numbers,
-        preferred_element_type,
-    )
-    return out, res
+def _quantized_dot_fwd(*args: Any) -> tuple[Array, tuple[Array, ...]]:
+    _, q_lhs, lhs_scale, _, q_rhs, rhs_scale, grad_scale, grad_history, *_ = args
+    return quantized_dot(*args), (q_lhs, lhs_scale, q_rhs, rhs_scale, grad_scale, grad_history)
 
 
 def _quantized_dot_bwd(
@@ -296,27 +279,27 @@ def fp8_scaled_dot_general(
     grad_amax_history: Array | None = None,
     quantize_compute_type: Dtype = jnp.float32,
 ) -> Array:
-    """Multiply two arrays in 8 bits, forwards and backwards.
+    """Multiply two arrays in 8 bits, in the forward and the backward pass.
 
     Args:
       lhs: the left operand.
       rhs: the right operand.
       dimension_numbers: as for `jax.lax.dot_general`.
-      precision: must be None: the product sets its own.
+      precision: must be None; the function sets the precision itself.
       preferred_element_type: dtype of the result.
       lhs_scale: the last scale of the left operand, of shape (1,).
       rhs_scale: the last scale of the right operand.
       grad_scale: the last scale of the gradient.
       lhs_amax_history: the largest absolute elements of the last left operands, of shape (length,).
-      rhs_amax_history: those of the last right operands.
-      grad_amax_history: those of the last gradients.
+      rhs_amax_history: the same for the right operands.
+      grad_amax_history: the same for the gradients.
       quantize_compute_type: dtype to compute in before the cast to 8 bits.
 
     Returns:
       The product.
     """
     if precision is not None:
-        msg = "fp8_scaled_dot_general sets its own precision, and ignores the one it was given."
+        msg = "fp8_scaled_dot_general sets its own precision, and ignores the argument."
         warnings.warn(msg, stacklevel=2)
     q_lhs, new_lhs_scale = in_q(
         quantize_compute_type, jnp.float8_e4m3fn, lhs, lhs_scale, lhs_amax_history
@@ -347,7 +330,7 @@ def dot_general_with_precision(
     precision: PrecisionLike | None = None,
     preferred_element_type: Dtype | None = None,
 ) -> Array:
-    """Multiply two arrays with the lowest precision forwards and the highest backwards.
+    """Multiply two arrays with the lowest precision in the forward pass and the highest in the backward pass.
 
     Args:
       lhs: the left operand.
@@ -363,7 +346,7 @@ def dot_general_with_precision(
     if precision is not None or preferred_element_type is not None:
         msg = (
             "dot_general_with_precision sets its own precision and preferred_element_type, "
-            "and ignores those it was given."
+            "and ignores the arguments."
         )
         warnings.warn(msg, stacklevel=2)
     return lax.dot_general(lhs, rhs, dimension_numbers, precision=lax.Precision.DEFAULT)

@@ -1,4 +1,4 @@
-"""Casting to 8-bit floating point and back, and the scales in between."""
+"""Casts to 8-bit floating point and back, and the scales of these casts."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _FP8_LARGEST: dict[Any, Any] = {dtype: jnp.finfo(dtype).max for dtype in _FP8_DT
 
 
 def get_fp8_max(fp8_dtype: Dtype, out_dtype: Dtype) -> Any:
-    """Give the largest number of an 8-bit dtype, in another dtype.
+    """Return the largest number of an 8-bit dtype as a number of another dtype.
 
     Raises:
-      Fp8DtypeError: it is no 8-bit floating-point dtype.
+      Fp8DtypeError: ``fp8_dtype`` is not an 8-bit floating-point dtype.
 
     >>> print(get_fp8_max(jnp.float8_e4m3fn, jnp.float32))
     448.0
@@ -53,7 +53,7 @@ def get_fp8_max(fp8_dtype: Dtype, out_dtype: Dtype) -> Any:
 
 
 def quantize(x: Array, q_dtype: Dtype, scale: Array, compute_dtype: Dtype) -> Array:
-    """Divide by a scale and cast to 8 bits, cutting off what is too large.
+    """Divide by a scale, clip to the range of an 8-bit dtype and cast.
 
     Args:
       x: an array of any shape.
@@ -70,7 +70,7 @@ def quantize(x: Array, q_dtype: Dtype, scale: Array, compute_dtype: Dtype) -> Ar
 
 
 def dequantize(x: Array, dq_dtype: Dtype, scale: Array) -> Array:
-    """Cast to a wider dtype and multiply by a scale: what `quantize` did, backwards.
+    """Cast to a wider dtype and multiply by a scale; the inverse of `quantize`.
 
     >>> print(dequantize(jnp.ones(2, jnp.float8_e4m3fn), jnp.float32, jnp.full(1, 3.0)))
     [3. 3.]
@@ -79,7 +79,7 @@ def dequantize(x: Array, dq_dtype: Dtype, scale: Array) -> Array:
 
 
 def qdq(x: Array, q_dtype: Dtype, scale: Array, compute_dtype: Dtype) -> Array:
-    """Round to what 8 bits can hold, in the dtype at hand: `quantize`, then `dequantize`.
+    """Round to the numbers of an 8-bit dtype, but keep the dtype: `quantize`, then `dequantize`.
 
     >>> print(qdq(jnp.array([1.01]), jnp.float8_e4m3fn, jnp.ones(1), jnp.float32))
     [1.]
@@ -88,26 +88,26 @@ def qdq(x: Array, q_dtype: Dtype, scale: Array, compute_dtype: Dtype) -> Array:
 
 
 def compute_scale(amax: Array, scale: Array, fp8_max: ArrayLike, margin: int = 0) -> Array:
-    """Find the scale that maps the largest element onto the largest 8-bit number.
+    """Compute the scale that maps the largest element to the largest 8-bit number.
 
     Args:
       amax: the largest absolute element.
-      scale: the scale to keep where `amax` is 0 or not finite.
+      scale: the old scale, which is kept if `amax` is 0 or not finite.
       fp8_max: the largest 8-bit number.
-      margin: how many powers of two to leave free.
+      margin: number of powers of two to leave as headroom.
 
     >>> print(compute_scale(jnp.array([896.0]), jnp.ones(1), 448.0))
     [2.]
     """
-    kept = 1.0 / scale
+    old_factor = 1.0 / scale
     factor = (fp8_max / amax) / (2**margin)
-    factor = jnp.where(amax > 0.0, factor, kept)
-    factor = jnp.where(jnp.isfinite(amax), factor, kept)
+    factor = jnp.where(amax > 0.0, factor, old_factor)
+    factor = jnp.where(jnp.isfinite(amax), factor, old_factor)
     return 1.0 / factor
 
 
 def compute_amax_history(x: Array, amax_history: Array) -> Array:
-    """Move a history of maxima on by one step, and put the largest absolute element of `x` in front.
+    """Shift a history of maxima by one step, and write the largest absolute element of `x` to its front.
 
     >>> print(compute_amax_history(jnp.array([-3.0]), jnp.array([1.0, 2.0])))
     [3. 1.]
@@ -119,7 +119,10 @@ def compute_amax_history(x: Array, amax_history: Array) -> Array:
 def update_fp8_meta(
     x: Array, q_dtype: Dtype, scale: Array, amax_history: Array
 ) -> tuple[Array, Array]:
-    """Find the scale for `x` from the history, then put `x` into the history.
+    """Compute the scale from the history, then add `x` to the history.
+
+    The scale of a step depends on the steps before only. It is therefore known before `x` is computed, and needs no
+    second pass over `x`.
 
     Args:
       x: an array of any shape.
@@ -128,20 +131,20 @@ def update_fp8_meta(
       amax_history: the largest absolute elements of the last steps, of shape (length,).
 
     Returns:
-      The new scale and the new history, in the dtypes of the old.
+      The new scale and the new history, in the dtypes of the old ones.
 
     >>> scale, history = update_fp8_meta(
     ...     jnp.array([5.0]), jnp.float8_e4m3fn, jnp.ones(1), jnp.array([448.0, 0.0]))
     >>> print(scale, history)
     [1.] [  5. 448.]
     """
-    as_maxima = scale.dtype == fm32 and amax_history.dtype == fm32
-    if as_maxima:
+    is_fm32 = scale.dtype == fm32 and amax_history.dtype == fm32
+    if is_fm32:
         scale, amax_history = to_float32(scale), to_float32(amax_history)
     largest = get_fp8_max(q_dtype, jnp.float32)
     new_scale = compute_scale(jnp.max(amax_history, axis=0), scale, largest)
     new_history = compute_amax_history(x, amax_history)
-    if as_maxima:
+    if is_fm32:
         new_scale = lax.convert_element_type(new_scale, fp32_max_grad)
         new_history = lax.convert_element_type(new_history, fp32_max_grad)
     return new_scale, new_history
@@ -150,7 +153,7 @@ def update_fp8_meta(
 def quantize_dequantize_update(
     x: Array, q_dtype: Dtype, scale: Array, amax_history: Array, compute_dtype: Dtype
 ) -> tuple[Array, Array, Array]:
-    """Round to what 8 bits can hold, by the scale that the history gives.
+    """Round to the numbers of an 8-bit dtype with the scale that the history determines.
 
     Returns:
       The rounded array, the new scale and the new history.

@@ -1,4 +1,4 @@
-"""Mean, variance, and what a normalization does with them."""
+"""Mean and variance, and normalization by them."""
 
 from __future__ import annotations
 
@@ -31,22 +31,21 @@ __all__ = [
 
 
 class Plan(NamedTuple):
-    """Everything about a normalization that is no array.
+    """The static options of a normalization; hashable, because it is a static argument of staged functions.
 
     Attributes:
-      reduction_axes: axes of the input that mean and variance are taken over, counted from the
-        front.
-      feature_axes: axes that scale and bias span, counted from the front.
-      dtype: dtype of the output, None for the one that input and parameters promote to.
+      reduction_axes: non-negative axes of the input over which mean and variance are computed.
+      feature_axes: non-negative axes of scale and bias.
+      dtype: dtype of the output; None for the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
-      epsilon: what is added to the variance.
+      epsilon: added to the variance.
       force_float32: compute mean and variance in float32 or wider.
       fast_variance: compute the variance as E[|x|^2] - |E[x]|^2, in one pass, rather than as E[|x -
         E[x]|^2].
-      use_mean: subtract the mean; else it counts as 0.
-      axis_name: mapped axis whose devices share mean and variance.
+      use_mean: subtract the mean; if False, the mean is taken as 0.
+      axis_name: mapped axis over which mean and variance are shared.
       axis_index_groups: groups of devices along that axis.
-      groups: number of groups that the last axis is divided into, 0 for no groups.
+      groups: number of groups of the last axis; 0 for no groups.
     """
 
     reduction_axes: tuple[int, ...]
@@ -63,12 +62,12 @@ class Plan(NamedTuple):
 
 
 def hashable_groups(groups: Iterable[Iterable[int]] | None) -> tuple[tuple[int, ...], ...] | None:
-    """Turn groups of device indices into tuples."""
+    """Convert groups of device indices to tuples."""
     return None if groups is None else tuple(map(tuple, groups))
 
 
 def abs_square(x: Array) -> Array:
-    """Square the absolute value of each element, real for complex arrays too."""
+    """Return the squared absolute value of each element, a real number also for complex arrays."""
     if jnp.iscomplexobj(x):
         return lax.square(lax.real(x)) + lax.square(lax.imag(x))
     return lax.square(x)
@@ -81,20 +80,20 @@ def _stats_dtype(x: Array, dtype: Dtype | None, force_float32: bool) -> Dtype:
 
 
 def _means(arrays: tuple[Array, ...], mask: Array | None, axes: Axes, plan: Plan) -> list[Array]:
-    """Take the mean of each array, over the devices as well if they share it: in one message."""
+    """Return the mean of each array, also over devices if the plan has a mapped axis, in a single collective."""
     means = [x.mean(axes, where=mask) for x in arrays]
     if plan.axis_name is None:
         return means
-    together = jnp.stack(means, axis=0) if len(means) > 1 else means[0]
-    together = lax.pmean(together, plan.axis_name, axis_index_groups=plan.axis_index_groups)
-    return list(together) if len(means) > 1 else [together]
+    # One collective for all means: each costs a synchronisation of the devices.
+    stacked = jnp.stack(means, axis=0) if len(means) > 1 else means[0]
+    stacked = lax.pmean(stacked, plan.axis_name, axis_index_groups=plan.axis_index_groups)
+    return list(stacked) if len(means) > 1 else [stacked]
 
 
 def compute_stats(x: Array, mask: Array | None, plan: Plan) -> tuple[Array, Array]:
-    """Compute mean and variance over the reduction axes, where the mask is true.
+    """Compute mean and variance over the reduction axes, of the elements where the mask is true.
 
-    In groups, `x` is divided into them first, and each feature is given the mean and variance of
-    its group.
+    With groups, each feature gets the mean and variance of its group.
     """
     x = jnp.asarray(x, _stats_dtype(x, plan.dtype, plan.force_float32))
     axes = plan.reduction_axes
@@ -112,7 +111,7 @@ def compute_stats(x: Array, mask: Array | None, plan: Plan) -> tuple[Array, Arra
         mean = jnp.zeros_like(var)
     elif plan.fast_variance:
         mean, square = _means((x, abs_square(x)), mask, axes, plan)
-        # Rounding can make the difference negative, and its root would be nan.
+        # Rounding can make the difference negative. Its square root would be nan.
         var = jnp.maximum(0.0, square - abs_square(mean))
     else:
         (mean,) = _means((x,), mask, axes, plan)
@@ -128,7 +127,7 @@ def _repeat_last(x: Array, times: int) -> Array:
 
 
 def feature_shape(shape: tuple[int, ...], plan: Plan) -> tuple[int, ...]:
-    """Give the shape of the parameters: the sizes of the feature axes."""
+    """Return the shape of the parameters: the sizes of the feature axes."""
     return tuple(shape[axis] for axis in plan.feature_axes)
 
 
@@ -136,26 +135,26 @@ def normalize(
     x: Array, mean: Array, var: Array, scale: Array | None, bias: Array | None, plan: Plan
 ) -> Array:
     """Compute `(x - mean) / sqrt(var + epsilon) * scale + bias`."""
-    spread = [1] * x.ndim
+    shape = [1] * x.ndim
     for axis in plan.feature_axes:
-        spread[axis] = x.shape[axis]
+        shape[axis] = x.shape[axis]
     mean, var = (jnp.expand_dims(moment, plan.reduction_axes) for moment in (mean, var))
     y = x - mean
     factor = lax.rsqrt(var + plan.epsilon)
     used = [x]
     if scale is not None:
-        scale = _spread(scale, spread, plan)
+        scale = _broadcastable(scale, shape, plan)
         factor = factor * scale
         used.append(scale)
     y = y * factor
     if bias is not None:
-        bias = _spread(bias, spread, plan)
+        bias = _broadcastable(bias, shape, plan)
         y = y + bias
         used.append(bias)
     return jnp.asarray(y, canonicalize_dtype(*used, dtype=plan.dtype))
 
 
-def _spread(parameter: Array, shape: list[int], plan: Plan) -> Array:
+def _broadcastable(parameter: Array, shape: list[int], plan: Plan) -> Array:
     parameter = parameter.reshape(shape)
     return parameter if plan.force_float32 else jnp.asarray(parameter, plan.param_dtype)
 
@@ -164,13 +163,13 @@ def _spread(parameter: Array, shape: list[int], plan: Plan) -> Array:
 def normalize_by_own_stats(
     x: Array, scale: Array | None, bias: Array | None, mask: Array | None, plan: Plan
 ) -> Array:
-    """Normalize an array by its own mean and variance."""
+    """Normalize an array by its mean and variance."""
     mean, var = compute_stats(x, mask, plan)
     return normalize(x, mean, var, scale, bias, plan)
 
 
 def scale_and_bias(layer: Any, shape: tuple[int, ...]) -> tuple[Array | None, Array | None]:
-    """Make or read the parameters that a layer's `use_scale` and `use_bias` ask for."""
+    """Create or read the parameters that `use_scale` and `use_bias` of a layer select."""
     scale = bias = None
     if layer.use_scale:
         scale = layer.param("scale", layer.scale_init, shape, layer.param_dtype)
@@ -180,7 +179,7 @@ def scale_and_bias(layer: Any, shape: tuple[int, ...]) -> tuple[Array | None, Ar
 
 
 def check_axis_name(layer: Module, axis_name: AxisName) -> None:
-    """Raise where no surrounding transform has the axis that a layer takes means over."""
+    """Check that a surrounding transform has the axis over which a layer shares its statistics."""
     if axis_name is None:
         return
     try:
@@ -197,14 +196,14 @@ def check_axis_name(layer: Module, axis_name: AxisName) -> None:
 
 
 def check_mask(layer: Module, mask: Array | None, shape: tuple[int, ...]) -> None:
-    """Raise where a mask cannot be broadcast to the input."""
+    """Check that a mask broadcasts to the input."""
     if mask is None:
         return
     try:
-        fits = np.broadcast_shapes(jnp.shape(mask), shape) == tuple(shape)
+        broadcasts = np.broadcast_shapes(jnp.shape(mask), shape) == tuple(shape)
     except ValueError:
-        fits = False
-    if not fits:
+        broadcasts = False
+    if not broadcasts:
         raise MaskShapeError(
             where(layer),
             "mask",

@@ -1,4 +1,4 @@
-"""Statistics and normalization as functions of plain arguments, which batch renormalizations elsewhere are built of."""
+"""Statistics and normalization as functions of plain arguments, for libraries that build on those of flax."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def normalize_with(
     scale_init: Initializer,
     force_float32_reductions: bool = True,
 ) -> Array:
-    """Normalize by the mean and variance given, with parameters `scale` and `bias` of the module `mdl`."""
+    """Normalize by a given mean and variance, with parameters `scale` and `bias` of the module `mdl`."""
     plan = Plan(
         reduction_axes=canonicalize_axes(x.ndim, reduction_axes),
         feature_axes=canonicalize_axes(x.ndim, feature_axes),

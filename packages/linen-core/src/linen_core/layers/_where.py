@@ -1,4 +1,4 @@
-"""How errors of layers say which layer they speak of."""
+"""The name of a layer in error messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["where"]
 
 
 def where(module: Module) -> str:
-    """Name a layer by its class and its path in the model."""
+    """Return class and path of a layer."""
     name = type(module).__name__
     if module.scope is None:
         return name

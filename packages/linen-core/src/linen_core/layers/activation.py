@@ -1,12 +1,13 @@
-"""Activation functions, and PReLU, the activation with a parameter.
+"""Activation functions, and PReLU, an activation with a parameter.
 
-The functions are those of `jax.nn`, made picklable, so that a module that holds one as a field can
-be pickled. Under `jax.jit` each is recorded once per shape and dtype.
+The functions compute the same as those of `jax.nn`, which are mostly jitted objects and cannot be pickled. These are
+plain functions, so a module with one of them as a field can be pickled.
+
+A function of `x` alone is applied elementwise: it takes an array of any shape and dtype, and returns an array of the
+same shape.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from jax.typing import ArrayLike
 from linen_core._jax_compat import INLINE
 from linen_core.layers.dense import Dense
 from linen_core.module import Module, compact
-from linen_core.typing import Array, Dtype
+from linen_core.typing import Array, Axes, Dtype
 
 __all__ = [
     "Dense",
@@ -50,16 +51,14 @@ __all__ = [
     "tanh",
 ]
 
-Axis = int | Sequence[int] | None
-
-# Each is one operation behind a Python-level derivative rule: as a whole they are cheaper to call,
-# with the same bits.
+# These have a derivative rule in Python, which costs time at each call. Compiled as a whole they are cheaper, and the
+# result has the same bits.
 _relu = jax.jit(jax.nn.relu, inline=INLINE)
 _relu6 = jax.jit(jax.nn.relu6, inline=INLINE)
 
 
 def _is_one(alpha: object) -> bool:
-    """Tell whether a default was left as it is: handed on, it would be one more array in the compiled program."""
+    """Return whether an argument has its default value: passed on, it would add an array to the compiled program."""
     return isinstance(alpha, float) and alpha == 1.0
 
 
@@ -72,7 +71,7 @@ def celu(x: Array, alpha: ArrayLike = 1.0) -> Array:
 
     Args:
       x: an array of any shape and dtype.
-      alpha: how far below zero the output goes.
+      alpha: the output approaches `-alpha` for large negative `x`.
 
     Returns:
       An array of the same shape.
@@ -85,13 +84,13 @@ def celu(x: Array, alpha: ArrayLike = 1.0) -> Array:
 
 
 def elu(x: Array, alpha: ArrayLike = 1.0) -> Array:
-    """Compute the exponential linear unit: `x where x > 0, else alpha * (exp(x) - 1)`.
+    """Compute the exponential linear unit: `x if x > 0 else alpha * (exp(x) - 1)`.
 
     Source: Clevert et al., 2015, https://arxiv.org/abs/1511.07289.
 
     Args:
       x: an array of any shape and dtype.
-      alpha: how far below zero the output goes.
+      alpha: the output approaches `-alpha` for large negative `x`.
 
     Returns:
       An array of the same shape.
@@ -104,15 +103,15 @@ def elu(x: Array, alpha: ArrayLike = 1.0) -> Array:
 
 
 def glu(x: Array, axis: int = -1) -> Array:
-    """Compute the gated linear unit: one half of an axis, gated by the other.
+    """Compute the gated linear unit: one half of an axis, gated by the other half.
 
-    `x1 * sigmoid(x2), where x1 and x2 are the halves of x along `axis``.
+    `x1 * sigmoid(x2)`, where `x1` and `x2` are the halves of `x` along `axis`.
 
     Source: Dauphin et al., 2016, https://arxiv.org/abs/1612.08083.
 
     Args:
       x: an array of any shape and dtype.
-      axis: the axis to halve.
+      axis: the axis to split into halves.
 
     Returns:
       An array of half the size along `axis`.
@@ -129,12 +128,6 @@ def hard_sigmoid(x: Array) -> Array:
 
     Source: Howard et al., 2019, https://arxiv.org/abs/1905.02244.
 
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
-
     >>> import jax.numpy as jnp
     >>> print(jnp.round(hard_sigmoid(0.0), 4))
     0.5
@@ -146,12 +139,6 @@ def hard_silu(x: Array) -> Array:
     """Compute a piecewise linear SiLU: `x * relu6(x + 3) / 6`.
 
     Source: Howard et al., 2019, https://arxiv.org/abs/1905.02244.
-
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
 
     >>> import jax.numpy as jnp
     >>> print(jnp.round(hard_silu(3.0), 4))
@@ -165,12 +152,6 @@ def hard_tanh(x: Array) -> Array:
 
     Source: Collobert, 2004.
 
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
-
     >>> import jax.numpy as jnp
     >>> print(jnp.round(hard_tanh(2.0), 4))
     1.0
@@ -181,7 +162,7 @@ def hard_tanh(x: Array) -> Array:
 def leaky_relu(x: Array, negative_slope: ArrayLike = 0.01) -> Array:
     """Compute the rectified linear unit with a small slope below zero.
 
-    `x where x >= 0, else negative_slope * x`.
+    `x if x >= 0 else negative_slope * x`.
 
     Source: Maas et al., 2013.
 
@@ -202,12 +183,6 @@ def leaky_relu(x: Array, negative_slope: ArrayLike = 0.01) -> Array:
 def log_sigmoid(x: Array) -> Array:
     """Compute the logarithm of the sigmoid: `-log(1 + exp(-x))`.
 
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
-
     >>> import jax.numpy as jnp
     >>> print(jnp.round(log_sigmoid(0.0), 4))
     -0.6931
@@ -215,15 +190,15 @@ def log_sigmoid(x: Array) -> Array:
     return jax.nn.log_sigmoid(x)
 
 
-def log_softmax(x: Array, axis: Axis = -1, where: Array | None = None) -> Array:
+def log_softmax(x: Array, axis: Axes | None = -1, where: Array | None = None) -> Array:
     """Compute the logarithm of the softmax.
 
-    `x - log(sum(exp(x))), summed along `axis` over the elements that `where` selects`.
+    `x - log(sum(exp(x)))`, summed along `axis` over the elements that `where` selects.
 
     Args:
       x: an array of any shape and dtype.
       axis: the axis, or axes, to sum along.
-      where: which elements to sum; it broadcasts to `x`.
+      where: boolean array of the elements to sum; it broadcasts to `x`.
 
     Returns:
       An array of the same shape.
@@ -236,15 +211,9 @@ def log_softmax(x: Array, axis: Axis = -1, where: Array | None = None) -> Array:
 
 
 def relu(x: Array) -> Array:
-    """Compute the rectified linear unit: `max(x, 0), with gradient 0 at 0`.
+    """Compute the rectified linear unit: `max(x, 0)`, with gradient 0 at 0.
 
     Source: Nair and Hinton, 2010.
-
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
 
     >>> import jax.numpy as jnp
     >>> print(jnp.round(relu(-1.0), 4))
@@ -254,15 +223,9 @@ def relu(x: Array) -> Array:
 
 
 def relu6(x: Array) -> Array:
-    """Compute the rectified linear unit, cut off at 6: `min(max(x, 0), 6)`.
+    """Compute the rectified linear unit with the maximum 6: `min(max(x, 0), 6)`.
 
     Source: Krizhevsky, 2010.
-
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
 
     >>> import jax.numpy as jnp
     >>> print(jnp.round(relu6(7.0), 4))
@@ -276,12 +239,6 @@ def selu(x: Array) -> Array:
 
     Source: Klambauer et al., 2017, https://arxiv.org/abs/1706.02515.
 
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
-
     >>> import jax.numpy as jnp
     >>> print(jnp.round(selu(1.0), 4))
     1.0507
@@ -291,12 +248,6 @@ def selu(x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """Compute the logistic function: `1 / (1 + exp(-x))`.
-
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
 
     >>> import jax.numpy as jnp
     >>> print(jnp.round(sigmoid(0.0), 4))
@@ -310,12 +261,6 @@ def silu(x: Array) -> Array:
 
     Source: Elfwing et al., 2017, https://arxiv.org/abs/1702.03118.
 
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
-
     >>> import jax.numpy as jnp
     >>> print(f"{silu(1.0):.4f}")
     0.7311
@@ -325,12 +270,6 @@ def silu(x: Array) -> Array:
 
 def soft_sign(x: Array) -> Array:
     """Compute the soft sign: `x / (1 + |x|)`.
-
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
 
     >>> import jax.numpy as jnp
     >>> print(jnp.round(soft_sign(1.0), 4))
@@ -342,12 +281,6 @@ def soft_sign(x: Array) -> Array:
 def softplus(x: Array) -> Array:
     """Compute the soft plus, a smooth rectifier: `log(1 + exp(x))`.
 
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
-
     >>> import jax.numpy as jnp
     >>> print(jnp.round(softplus(0.0), 4))
     0.6931
@@ -357,7 +290,7 @@ def softplus(x: Array) -> Array:
 
 def standardize(
     x: Array,
-    axis: Axis = -1,
+    axis: Axes | None = -1,
     mean: ArrayLike | None = None,
     variance: ArrayLike | None = None,
     epsilon: ArrayLike = 1e-5,
@@ -365,17 +298,17 @@ def standardize(
     *,
     algorithm: str = "fast",
 ) -> Array:
-    """Compute an array shifted and scaled to mean 0 and variance 1.
+    """Shift and scale an array to mean 0 and variance 1.
 
-    `(x - mean) / sqrt(variance + epsilon), the two moments taken along `axis` unless given`.
+    `(x - mean) / sqrt(variance + epsilon)`. Mean and variance are computed along `axis` unless given.
 
     Args:
       x: an array of any shape and dtype.
-      axis: the axis, or axes, to take mean and variance along.
-      mean: the mean, if it is known.
-      variance: the variance, if it is known.
-      epsilon: what is added to the variance.
-      where: which elements count for mean and variance; it broadcasts to `x`.
+      axis: the axis, or axes, of mean and variance.
+      mean: the mean; computed from `x` if None.
+      variance: the variance; computed from `x` if None.
+      epsilon: added to the variance.
+      where: boolean array of the elements for mean and variance; it broadcasts to `x`.
       algorithm: how `jax.nn.standardize` computes the variance.
 
     Returns:
@@ -390,12 +323,6 @@ def standardize(
 
 def tanh(x: Array, /) -> Array:
     """Compute the hyperbolic tangent: `(exp(x) - exp(-x)) / (exp(x) + exp(-x))`.
-
-    Args:
-      x: an array of any shape and dtype.
-
-    Returns:
-      An array of the same shape.
 
     >>> import jax.numpy as jnp
     >>> print(f"{tanh(1.0):.4f}")
@@ -418,14 +345,14 @@ def _prelu(inputs: Array, slope: Array) -> Array:
 
 
 class PReLU(Module):
-    """Rectify with a learned slope below zero: `x` where x >= 0, else `negative_slope * x`.
+    """Rectify with a learned slope below zero: `x if x >= 0 else negative_slope * x`.
 
     The parameter `negative_slope` is a scalar. Source: He et al., 2015,
     https://arxiv.org/abs/1502.01852.
 
     Attributes:
       param_dtype: dtype of the parameter.
-      negative_slope_init: value that the slope starts from.
+      negative_slope_init: initial value of the slope.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> y, variables = nn.PReLU().init_with_output(jax.random.key(0), jnp.array([-1.0, 2.0]))

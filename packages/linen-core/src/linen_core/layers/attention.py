@@ -1,4 +1,4 @@
-"""Attention as layers, MultiHeadDotProductAttention and its other names; and as functions."""
+"""Attention layers: MultiHeadDotProductAttention and its variants. Also exports the attention functions."""
 
 from __future__ import annotations
 
@@ -46,62 +46,60 @@ def _zero_index() -> Array:
     return jnp.array(0, dtype=jnp.int32)
 
 
-def _warn_of_ignored(layer: Module, arguments: dict[str, Any], taken: Iterable[str]) -> None:
-    """Warn of what an attention function does not take, although the result should depend on it."""
+def _warn_of_ignored(layer: Module, arguments: dict[str, Any], parameters: Iterable[str]) -> None:
+    """Warn of arguments that change the result, but that the attention function does not take."""
     names = ["mask", "qk_attn_weights_einsum", "attn_weights_value_einsum"]
     if arguments["dropout_rate"] > 0.0 and not arguments["deterministic"]:
         names.append("dropout_rate")
-    lost = [name for name in names if name not in taken and arguments[name] is not None]
-    if lost:
+    ignored = [name for name in names if name not in parameters and arguments[name] is not None]
+    if ignored:
         msg = (
-            f"{where(layer)} ignores {', '.join(lost)}: its `attention_fn` has no parameter of that name. Name it in "
-            "the function's signature; **kwargs do not receive it."
+            f"{where(layer)} ignores {', '.join(ignored)}: its `attention_fn` has no parameter of that name. Name it "
+            "in the function's signature; **kwargs do not receive it."
         )
         warnings.warn(msg, RuntimeWarning, stacklevel=3)
 
 
 class MultiHeadDotProductAttention(Module):
-    """Attend in several heads: project to queries, keys and values, attend in each, project back.
+    """Multi-head attention: project to queries, keys and values, attend in each head, project back.
 
-    The parameters are the DenseGeneral layers `query`, `key`, `value`, each to (num_heads,
-    qkv_features / num_heads), and `out`. Source: Vaswani et al., 2017,
+    The parameters are those of the DenseGeneral layers `query`, `key` and `value`, each with (num_heads,
+    qkv_features / num_heads) features, and `out`. Source: Vaswani et al., 2017,
     https://arxiv.org/abs/1706.03762.
 
     Attributes:
       num_heads: number of heads.
-      dtype: dtype to compute in; by default the one that inputs and parameters promote to.
+      dtype: dtype to compute in; by default the promoted dtype of inputs and parameters.
       param_dtype: dtype of the parameters.
-      qkv_features: features of queries, keys and values, of all heads together; by default those of
-        the input.
-      out_features: features of the output; by default those of the input.
+      qkv_features: number of features of queries, keys and values, in all heads together; by default that of the input.
+      out_features: number of features of the output; by default that of the input.
       broadcast_dropout: drop the same weights in all batches and heads.
       dropout_rate: the probability that an attention weight is dropped.
-      deterministic: drop no weights. With a dropout rate it is given here or in the call.
+      deterministic: disable dropout. With a dropout rate it is given here or in the call.
       precision: precision of the products, see `jax.lax.Precision`.
       kernel_init: initializer of the kernels.
       out_kernel_init: initializer of the last kernel; by default `kernel_init`.
       bias_init: initializer of the biases.
       out_bias_init: initializer of the last bias; by default `bias_init`.
-      use_bias: whether there are biases.
-      attention_fn: what attends, with the arguments of `dot_product_attention`, or some of them. It is given those that
-        are named in its signature; `**kwargs` does not count. A RuntimeWarning says so where that drops a mask, dropout
-        or a stand-in for einsum; `dtype` and `precision` may be missing without a word.
+      use_bias: whether to add biases.
+      attention_fn: function with the arguments of `dot_product_attention`, or some of them. It gets the arguments that
+        its signature names; `**kwargs` gets none. If that drops a mask, dropout or an einsum replacement, the layer
+        raises a RuntimeWarning. A missing `dtype` or `precision` is ignored silently.
       decode: attend to one position after another, and keep keys and values in the collection
-        `cache`. `init` with an input of full length makes the cache. Decoding beyond that length overwrites the
-        last position; outside of JAX transforms, where the position is known, a RuntimeWarning says so.
+        `cache`. `init` with an input of full length creates the cache. Decoding beyond that length overwrites the
+        last position. Outside of JAX transforms, which hide the position, it also raises a RuntimeWarning.
       normalize_qk: normalize queries and keys by LayerNorm (Dehghani et al., 2023,
         https://arxiv.org/abs/2302.05442).
       force_fp32_for_softmax: compute the softmax in float32.
-      qkv_dot_general: a stand-in for `jax.lax.dot_general` in the first projections.
-      out_dot_general: such a stand-in in the last projection.
-      qkv_dot_general_cls: called without arguments, gives such a stand-in for the first
-        projections; it goes before `qkv_dot_general`.
-      out_dot_general_cls: called without arguments, gives such a stand-in for the last projection; it goes
-        before `out_dot_general`.
-      qk_attn_weights_einsum_cls: called without arguments, gives a stand-in for `jax.numpy.einsum`
-        in the weights.
-      attn_weights_value_einsum_cls: called without arguments, gives such a stand-in in the sum of
-        the values.
+      qkv_dot_general: replacement for `jax.lax.dot_general` in the first projections.
+      out_dot_general: such a replacement in the last projection.
+      qkv_dot_general_cls: class of such a replacement for the first projections, created without arguments.
+        It has precedence over `qkv_dot_general`.
+      out_dot_general_cls: class of such a replacement for the last projection, created without arguments. It
+        has precedence over `out_dot_general`.
+      qk_attn_weights_einsum_cls: class of a replacement for `jax.numpy.einsum` in the attention weights,
+        created without arguments.
+      attn_weights_value_einsum_cls: class of such a replacement in the sum of the values.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.MultiHeadDotProductAttention(num_heads=2, qkv_features=8)
@@ -148,18 +146,18 @@ class MultiHeadDotProductAttention(Module):
         dropout_rng: PRNGKey | None = None,
         sow_weights: bool = False,
     ) -> Array:
-        """Attend.
+        """Apply attention.
 
         Args:
-          inputs_q: what asks, an array of shape (batch..., queries, features).
-          inputs_k: what is asked, an array of shape (batch..., keys, features); by default
+          inputs_q: input of the queries, an array of shape (batch..., queries, features).
+          inputs_k: input of the keys, an array of shape (batch..., keys, features); by default
             `inputs_q`.
-          inputs_v: what answers, an array of shape (batch..., keys, features); by default
+          inputs_v: input of the values, an array of shape (batch..., keys, features); by default
             `inputs_k`.
-          inputs_kv: both of these. Deprecated: pass `inputs_k`.
-          mask: where it is false, a query does not see a key; it broadcasts to (batch..., heads,
-            queries, keys).
-          deterministic: drop no weights, if the layer was made without saying so.
+          inputs_kv: input of keys and values. Deprecated: pass `inputs_k`.
+          mask: boolean array; a query does not attend to a key where it is false. It broadcasts to
+            (batch..., heads, queries, keys).
+          deterministic: disable dropout; needed if the field is None.
           dropout_rng: the key for dropout, instead of one from the stream `dropout`.
           sow_weights: sow the weights as `attention_weights` in the collection `intermediates`.
 
@@ -167,24 +165,24 @@ class MultiHeadDotProductAttention(Module):
           An array of shape (batch..., queries, out_features).
 
         Raises:
-          LayerShapeError: the features cannot be divided into the heads, or the inputs do not fit
-            together.
-          LayerArgumentError: inputs are given that exclude, or lack, each other; the mask does not
-            fit; or in decoding the input is not one position of the length that the cache was made
-            for.
+          LayerShapeError: the number of features is not a multiple of the number of heads, or the shapes of the
+            inputs do not match.
+          LayerArgumentError: the combination of inputs is invalid; the shape of the mask does not match; or in decoding
+            the input is not a single position with the batch shape of the cache.
         """
         inputs_k, inputs_v = self._keys_and_values(inputs_q, inputs_k, inputs_v, inputs_kv)
         query, key, value = self._project(inputs_q, inputs_k, inputs_v)
         if self.decode:
             key, value, mask = self._extend_cache(query, key, value, mask)
-        drops_nothing = True
+        no_dropout = True
         if self.dropout_rate > 0.0:
-            drops_nothing = merge_param("deterministic", self.deterministic, deterministic)
-            if not drops_nothing and dropout_rng is None:
+            no_dropout = merge_param("deterministic", self.deterministic, deterministic)
+            if not no_dropout and dropout_rng is None:
                 dropout_rng = self.make_rng("dropout")
+        # Another attention function may accept masks of another shape.
         if self.attention_fn is dot_product_attention:
             check_mask(self, mask, query, key)
-        x = self._attend(query, key, value, mask, drops_nothing, dropout_rng, sow_weights)
+        x = self._attend(query, key, value, mask, no_dropout, dropout_rng, sow_weights)
         return DenseGeneral(
             features=self.out_features or inputs_q.shape[-1],
             axis=(-2, -1),
@@ -207,7 +205,7 @@ class MultiHeadDotProductAttention(Module):
         inputs_v: Array | None,
         inputs_kv: Array | None,
     ) -> tuple[Array, Array]:
-        """Fill in the inputs that were left out."""
+        """Return the inputs of keys and values, with the defaults for missing ones."""
         if inputs_kv is not None:
             if inputs_k is not None or inputs_v is not None:
                 raise LayerArgumentError(
@@ -234,7 +232,7 @@ class MultiHeadDotProductAttention(Module):
             return inputs_k, inputs_k
         if inputs_v.shape[-1] == inputs_v.shape[-2]:
             msg = (
-                f"`inputs_v` has the shape {inputs_v.shape}, as a mask would: the third positional "
+                f"`inputs_v` has the shape {inputs_v.shape}, which looks like a mask: the third positional "
                 "argument is the values. Pass a mask as `mask=`."
             )
             warnings.warn(msg, DeprecationWarning, stacklevel=2)
@@ -244,7 +242,7 @@ class MultiHeadDotProductAttention(Module):
     def _project(
         self, inputs_q: Array, inputs_k: Array, inputs_v: Array
     ) -> tuple[Array, Array, Array]:
-        """Make queries, keys and values of shape (batch..., length, heads, depth)."""
+        """Return queries, keys and values of shape (batch..., length, heads, depth)."""
         features = self.qkv_features or inputs_q.shape[-1]
         if features % self.num_heads:
             raise LayerShapeError(
@@ -280,7 +278,7 @@ class MultiHeadDotProductAttention(Module):
     def _extend_cache(
         self, query: Array, key: Array, value: Array, mask: Array | None
     ) -> tuple[Array, Array, Array | None]:
-        """Put the one position at hand into the cache, and attend to all positions so far."""
+        """Write the current position to the cache; return the cached keys and values and their mask."""
         cache_exists = self.has_variable("cache", "cached_key")
         cached_key = self.variable("cache", "cached_key", jnp.zeros, key.shape, key.dtype)
         cached_value = self.variable("cache", "cached_value", jnp.zeros, value.shape, value.dtype)
@@ -294,23 +292,24 @@ class MultiHeadDotProductAttention(Module):
                 "inputs_q",
                 f"projected to queries of shape {query.shape}",
                 f"one position at a time, of shape {(*batch, 1, heads, depth)}",
-                "The cache was made for inputs of that batch shape.",
+                "The cache was created for inputs of that batch shape.",
             )
         index = cache_index.value
         if not isinstance(index, Tracer) and int(index) >= length:
             msg = (
                 f"{where(self)} decodes beyond the {length} positions of its cache: it overwrites the last one, and "
-                "its output is wrong. Make the cache with `init` on an input of the full length."
+                "its output is wrong. Create the cache with `init` on an input of the full length."
             )
             warnings.warn(msg, RuntimeWarning, stacklevel=2)
+        # All start indices of `dynamic_update_slice` must have the same dtype.
         zero = jnp.array(0, dtype=index.dtype)
         start = (*[zero] * len(batch), index, zero, zero)
         key = lax.dynamic_update_slice(cached_key.value, key, start)
         value = lax.dynamic_update_slice(cached_value.value, value, start)
         cached_key.value, cached_value.value = key, value
         cache_index.value = index + 1
-        seen = jnp.broadcast_to(jnp.arange(length) <= index, (*batch, 1, 1, length))
-        return key, value, combine_masks(mask, seen)
+        filled = jnp.broadcast_to(jnp.arange(length) <= index, (*batch, 1, 1, length))
+        return key, value, combine_masks(mask, filled)
 
     @nowrap
     def _attend(
@@ -323,7 +322,7 @@ class MultiHeadDotProductAttention(Module):
         dropout_rng: PRNGKey | None,
         sow_weights: bool,
     ) -> Array:
-        """Call the attention function with those arguments that it takes."""
+        """Call the attention function with the arguments that it takes."""
         weights_cls, values_cls = (
             self.qk_attn_weights_einsum_cls,
             self.attn_weights_value_einsum_cls,
@@ -341,18 +340,18 @@ class MultiHeadDotProductAttention(Module):
             "attn_weights_value_einsum": values_cls() if values_cls else None,
         }
         if self.attention_fn is not dot_product_attention:
-            taken = inspect.signature(self.attention_fn).parameters
-            _warn_of_ignored(self, arguments, taken)
-            arguments = {name: given for name, given in arguments.items() if name in taken}
+            parameters = inspect.signature(self.attention_fn).parameters
+            _warn_of_ignored(self, arguments, parameters)
+            arguments = {name: arguments[name] for name in parameters if name in arguments}
         if sow_weights:
             arguments["module"] = self
         return self.attention_fn(query, key, value, **arguments)
 
 
 class MultiHeadAttention(MultiHeadDotProductAttention):
-    """Attend in several heads: MultiHeadDotProductAttention by a shorter name.
+    """`MultiHeadDotProductAttention` under a shorter name.
 
-    Unnamed layers are named after their class, so its variables have other names.
+    Unnamed layers are named after their class, so the variables of an unnamed layer have another path.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.MultiHeadAttention(num_heads=2, qkv_features=8)
@@ -363,7 +362,7 @@ class MultiHeadAttention(MultiHeadDotProductAttention):
 
 
 class SelfAttention(MultiHeadDotProductAttention):
-    """Attend to oneself. Deprecated: call MultiHeadDotProductAttention with one input.
+    """Self-attention. Deprecated: call MultiHeadDotProductAttention with one input.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn, warnings
     >>> with warnings.catch_warnings():
@@ -383,13 +382,13 @@ class SelfAttention(MultiHeadDotProductAttention):
         dropout_rng: PRNGKey | None = None,
         sow_weights: bool = False,
     ) -> Array:
-        """Attend.
+        """Apply attention.
 
         Args:
           inputs_q: an array of shape (batch..., length, features).
-          mask: where it is false, a query does not see a key; it broadcasts to (batch..., heads,
-            length, length).
-          deterministic: drop no weights, if the layer was made without saying so.
+          mask: boolean array; a query does not attend to a key where it is false. It broadcasts to
+            (batch..., heads, length, length).
+          deterministic: disable dropout; needed if the field is None.
           dropout_rng: the key for dropout, instead of one from the stream `dropout`.
           sow_weights: sow the weights as `attention_weights` in the collection `intermediates`.
 

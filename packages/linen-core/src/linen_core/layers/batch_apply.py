@@ -1,4 +1,4 @@
-"""Functions of one batch axis, applied to arrays with several: BatchApply."""
+"""BatchApply: apply a function of one batch axis to arrays with several."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from linen_core.typing import PyTree
 __all__ = ["BatchApply"]
 
 
-def _array(x: ArrayLike) -> jax.Array | np.ndarray[Any, Any]:
+def _as_array(x: ArrayLike) -> jax.Array | np.ndarray[Any, Any]:
     return x if isinstance(x, jax.Array | np.ndarray) else jnp.asarray(x)
 
 
 class BatchApply:
-    """Merge the leading axes of all inputs, call a function, and split its outputs' axis again.
+    """Merge the leading axes of all inputs, call a function, and split the axis of its outputs again.
 
-    Inputs with fewer axes than are to be merged are passed as they are. The sizes of the split axes
-    are those of the first input that has enough.
+    Inputs with fewer than `num_dims` axes are passed unchanged. The outputs get the leading axes of the first input
+    that has enough axes.
 
     Attributes:
       num_dims: number of leading axes to merge.
@@ -36,10 +36,10 @@ class BatchApply:
     """
 
     def __init__(self, f: Callable[..., Any], num_dims: int = 2) -> None:
-        """Take a function.
+        """Wrap a function.
 
         Args:
-          f: a function or module of arrays with one leading axis.
+          f: a function or module that takes arrays with one leading axis.
           num_dims: number of leading axes to merge.
         """
         self._f = f
@@ -53,10 +53,10 @@ class BatchApply:
           **kwargs: keyword arguments: trees of arrays.
 
         Returns:
-          The function's outputs, a tree of arrays, each with the leading axes.
+          The outputs of the function, a tree of arrays, each with the leading axes.
 
         Raises:
-          LayerArgumentError: no input has enough axes.
+          LayerArgumentError: all inputs have fewer than `num_dims` axes.
         """
         leaves = [*jax.tree.leaves(args), *jax.tree.leaves(kwargs)]
         shapes = [np.shape(leaf) for leaf in leaves]
@@ -76,6 +76,6 @@ class BatchApply:
     def _merge(self, x: ArrayLike) -> Any:
         if np.ndim(x) < self.num_dims:
             return x
-        array = _array(x)
+        array = _as_array(x)
         shape = (math.prod(array.shape[: self.num_dims]), *array.shape[self.num_dims :])
         return array.reshape(shape)

@@ -1,4 +1,4 @@
-"""Normalization by statistics of the batch, with running averages for later: BatchNorm."""
+"""BatchNorm: normalization by statistics of the batch, with running averages for inference."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _normalize = staged("plan")(normalize)
 
 
 @staged("momentum")
-def _move(old: Array, new: Array, momentum: float) -> Array:
+def _update_average(old: Array, new: Array, momentum: float) -> Array:
     return momentum * old + (1 - momentum) * new
 
 
@@ -39,29 +39,28 @@ class BatchNorm(Module):
 
     The output is `(x - mean) / sqrt(var + epsilon) * scale + bias`.
 
-    Mean and variance are those of the input in training, and running averages of them with
-    `use_running_average`. The averages are the variables `mean` and `var` of the collection
-    `batch_stats`, which must be mutable in training. `init` leaves them at 0 and 1. The parameters
+    In training, mean and variance are those of the input. With `use_running_average` they are running
+    averages: the variables `mean` and `var` of the collection `batch_stats`, which must be mutable in
+    training. `init` sets them to 0 and 1. The parameters
     `scale` and `bias` have the size of the feature axes. Source: Ioffe and Szegedy, 2015,
     https://arxiv.org/abs/1502.03167.
 
     Attributes:
       use_running_average: normalize by the running averages. It is given here or in the call.
-      axis: the feature axes; mean and variance are taken over all others.
-      momentum: how much of the old average stays at each step.
-      epsilon: what is added to the variance.
+      axis: the feature axes; mean and variance are computed over all other axes.
+      momentum: the weight of the old average at each step.
+      epsilon: added to the variance.
       dtype: dtype of the output; by default the one that input and parameters promote to.
       param_dtype: dtype of the parameters.
       use_bias: whether there is a bias.
       use_scale: whether there is a scale.
       bias_init: initializer of the bias.
       scale_init: initializer of the scale.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
-        variance.
-      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
-        `axis_name`.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
-        is large.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and
+        variance are shared.
+      axis_index_groups: groups of devices along that axis; by default all of them. Ignored without `axis_name`.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less
+        accurate if the mean is large.
       force_float32_reductions: compute mean and variance in float32 or wider, and keep the averages
         in float32.
 
@@ -100,9 +99,8 @@ class BatchNorm(Module):
 
         Args:
           x: an array of any shape that has the feature axes.
-          use_running_average: normalize by the running averages, if the layer was made without
-            saying so.
-          mask: a boolean array that broadcasts to `x`: which elements count for mean and variance. Without effect on
+          use_running_average: normalize by the running averages; needed if the field is None.
+          mask: a boolean array that broadcasts to `x`; it selects the elements for mean and variance. Ignored on
             running averages.
 
         Returns:
@@ -129,8 +127,8 @@ class BatchNorm(Module):
             check_axis_name(self, plan.axis_name)
             mean, var = _stats(x, mask, plan)
             if not self.is_initializing():
-                running_mean.value = _move(running_mean.value, mean, self.momentum)
-                running_var.value = _move(running_var.value, var, self.momentum)
+                running_mean.value = _update_average(running_mean.value, mean, self.momentum)
+                running_var.value = _update_average(running_var.value, var, self.momentum)
         scale, bias = scale_and_bias(self, shape)
         return _normalize(x, mean, var, scale, bias, plan)
 
@@ -145,7 +143,7 @@ class BatchNorm(Module):
             self.epsilon,
             self.force_float32_reductions,
             self.use_fast_variance,
-            # The mapped axis need not exist while variables are made.
+            # `init` usually runs outside of the transform that has the mapped axis.
             axis_name=None if self.is_initializing() else self.axis_name,
             axis_index_groups=hashable_groups(self.axis_index_groups),
         )

@@ -1,4 +1,4 @@
-"""Layers made of layers: Sequential."""
+"""Layers that combine layers: Sequential."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Sequential"]
 
 
 class Sequential(Module):
-    """Call several modules or functions one after another, each with what the one before returned.
+    """Call modules or functions one after another, each with the result of the one before.
 
-    The first is called with the arguments of the call. A tuple that one returns becomes the
-    positional arguments of the next, and a dict its keyword arguments.
+    The first gets the arguments of the call. A tuple as a result becomes the positional arguments of
+    the next, and a dict becomes its keyword arguments.
 
     Attributes:
       layers: the modules and functions.
 
     Raises:
-      LayerArgumentError: `layers` is no sequence.
+      LayerArgumentError: `layers` is not a sequence.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> model = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
@@ -45,17 +45,17 @@ class Sequential(Module):
 
     @compact
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call all of them.
+        """Call all layers.
 
         Args:
-          *args: positional arguments for the first.
-          **kwargs: keyword arguments for the first.
+          *args: positional arguments of the first layer.
+          **kwargs: keyword arguments of the first layer.
 
         Returns:
-          What the last returns.
+          The result of the last layer.
 
         Raises:
-          LayerArgumentError: there are none.
+          LayerArgumentError: `layers` is empty.
         """
         if not self.layers:
             raise LayerArgumentError(

@@ -1,4 +1,4 @@
-"""Convolutions: Conv and ConvLocal. Images are laid out as (batch..., space..., features)."""
+"""Convolutions: Conv and ConvLocal. Images have the layout (batch..., space..., features)."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ __all__ = [
     "spread_option",
 ]
 
+# Paddings that `jax.lax` does not have: the image is padded by `jax.numpy.pad` first.
 PAD_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
 
 
@@ -61,19 +62,19 @@ def _dimension_numbers(ndim: int) -> lax.ConvDimensionNumbers:
 
 
 def conv_dimension_numbers(input_shape: Sequence[int]) -> lax.ConvDimensionNumbers:
-    """Say in `jax.lax`'s terms that features come last, in images and in kernels."""
+    """Return the dimension numbers of `jax.lax` for images and kernels whose features are the last axis."""
     return _dimension_numbers(len(input_shape))
 
 
 def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
-    """Write a padding as `jax.lax` takes it: a word, or a pair (low, high) for each of `rank` axes.
+    """Convert a padding to the form of `jax.lax`: a string, or a pair (low, high) for each of `rank` axes.
 
     Args:
-      padding: a word, one number for all sides, or for each axis a number or a pair.
-      rank: how many spatial axes there are.
+      padding: a string, a number for all sides, or a number or a pair for each axis.
+      rank: number of spatial axes.
 
     Raises:
-      LayerArgumentError: it is none of these.
+      LayerArgumentError: the padding has another form.
 
     >>> canonicalize_padding((1, (0, 2)), rank=2)
     [(1, 1), (0, 2)]
@@ -86,12 +87,12 @@ def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
 
 
 def layer_padding(layer: Any, rank: int, words: Iterable[str]) -> LaxPadding:
-    """Write a layer's padding as `jax.lax` takes it; where it has no meaning, raise in the layer's name.
+    """Convert the padding of a layer to the form of `jax.lax`, or raise an error that names the layer.
 
     Args:
       layer: the layer.
-      rank: how many spatial axes there are.
-      words: those that the layer knows besides `jax.lax`'s.
+      rank: number of spatial axes.
+      words: strings that the layer supports in addition to those of `jax.lax`.
     """
     check_padding_word(where(layer), layer.padding, words)
     parsed = _parse_padding(layer.padding, rank)
@@ -117,22 +118,22 @@ def _padding_error(name: str, padding: object, rank: int) -> LayerArgumentError:
         name,
         "padding",
         repr(padding),
-        f"a word, an integer, or {rank} items that are each an integer or a tuple (low, high)",
+        f"a string, an integer, or {rank} items that are each an integer or a tuple (low, high)",
     )
 
 
 class Window(NamedTuple):
-    """How a kernel moves over the spatial axes of an image.
+    """The geometry of a convolution: hashable, because it is a static argument of the staged function.
 
     Attributes:
-      size: of the kernel.
-      strides: steps between two positions.
-      padding: around the image, in `jax.lax`'s terms, after `pads` were put on.
-      pads: a pair (low, high) for each axis, put on beforehand in the way `mode` says; empty for
+      size: size of the kernel.
+      strides: step between two windows.
+      padding: padding by `jax.lax`, added after `pads`.
+      pads: a pair (low, high) for each axis, padded by `jax.numpy.pad` for the modes that `jax.lax` lacks; empty for
         none.
-      mode: a mode of `jax.numpy.pad`.
-      input_dilation: steps between two pixels of the image.
-      kernel_dilation: steps between two pixels of the kernel.
+      mode: the mode of `jax.numpy.pad`.
+      input_dilation: step between two pixels of the image.
+      kernel_dilation: step between two pixels of the kernel.
     """
 
     size: tuple[int, ...]
@@ -145,14 +146,14 @@ class Window(NamedTuple):
 
 
 def spread(x: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
-    """Give each of `rank` axes its number: None means 1, and one number serves all axes."""
+    """Return a number for each of `rank` axes; None means 1, and a single number is used for all axes."""
     if x is None:
         x = 1
     return (x,) * rank if isinstance(x, int) else tuple(x)
 
 
 def spread_option(layer: Any, name: str, rank: int) -> tuple[int, ...]:
-    """Give each of `rank` axes its number of a layer's option, or raise in the layer's name."""
+    """Like `spread` for a field of a layer, or raise an error that names the layer."""
     numbers = spread(getattr(layer, name), rank)
     if len(numbers) != rank:
         expected = f"one number, or {rank}, as many as `kernel_size` has"
@@ -161,13 +162,13 @@ def spread_option(layer: Any, name: str, rank: int) -> tuple[int, ...]:
 
 
 def flatten_batch(inputs: Array, rank: int) -> Array:
-    """Make one batch axis, maybe new, of the axes before `rank` spatial axes and the features."""
+    """Reshape the axes before `rank` spatial axes and the features to one batch axis."""
     lead = inputs.ndim - (rank + 1)
     return inputs if lead == 1 else jnp.reshape(inputs, (-1, *inputs.shape[lead:]))
 
 
 def check_rank(layer: Module, inputs: Array, rank: int) -> None:
-    """Raise where the input has not even `rank` spatial axes and one of features."""
+    """Check that the input has `rank` spatial axes and an axis of features."""
     if jnp.ndim(inputs) < rank + 1:
         raise LayerRankError(
             where(layer),
@@ -179,7 +180,7 @@ def check_rank(layer: Module, inputs: Array, rank: int) -> None:
 
 
 def check_mask(layer: Module, mask: Array, kernel_shape: tuple[int, ...]) -> None:
-    """Raise where a mask has not the kernel's shape."""
+    """Check that a mask has the shape of the kernel."""
     if mask.shape != kernel_shape:
         raise MaskShapeError(
             where(layer), "mask", f"of shape {mask.shape}", f"the kernel's shape {kernel_shape}"
@@ -233,7 +234,7 @@ def _pad(inputs: Array, window: Window) -> Array:
 
 
 class _Conv(Module):
-    """What Conv and ConvLocal share: the fields, and the way from an input to an output."""
+    """Base of Conv and ConvLocal: the fields and the computation."""
 
     features: int
     kernel_size: int | Sequence[int]
@@ -255,7 +256,7 @@ class _Conv(Module):
 
     @property
     def shared_weights(self) -> bool:
-        """Whether all pixels share one kernel."""
+        """True if all pixels share one kernel."""
         raise NotImplementedError
 
     @compact
@@ -263,17 +264,16 @@ class _Conv(Module):
         """Apply the convolution.
 
         Args:
-          inputs: an array of shape (batch..., space..., features), with any number of batch axes,
-            or none.
+          inputs: an array of shape (batch..., space..., features), with zero or more batch axes.
 
         Returns:
           An array of shape (batch..., space..., features).
 
         Raises:
           LayerRankError: the input has too few axes.
-          LayerShapeError: the features cannot be divided into the groups, or strides or dilations are not as many as
-            the kernel has axes.
-          LayerArgumentError: the mask has not the kernel's shape, or the padding has no meaning.
+          LayerShapeError: the number of features is not a multiple of the number of groups, or the number of strides
+            or dilations differs from that of the kernel's axes.
+          LayerArgumentError: the shape of the mask differs from the kernel's, or the padding is invalid.
         """
         window = self._window()
         check_rank(self, inputs, len(window.size))
@@ -333,7 +333,7 @@ class _Conv(Module):
     def _shapes(
         self, inputs: Array, window: Window, convolution: ConvGeneralDilatedT | None
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Find the shapes of kernel and bias."""
+        """Return the shapes of kernel and bias."""
         in_features, groups = inputs.shape[-1], self.feature_group_count
         if self.shared_weights:
             for name, count in (("inputs", in_features), ("features", self.features)):
@@ -355,7 +355,7 @@ class _Conv(Module):
 def _output_space(
     shape: tuple[int, ...], window: Window, features: int, convolution: ConvGeneralDilatedT
 ) -> tuple[int, ...]:
-    """Find the spatial shape of a convolution's output."""
+    """Return the spatial shape of the output of a convolution."""
 
     def convolve(inputs: Array, kernel: Array) -> Array:
         inputs = _pad(flatten_batch(inputs, len(window.size)), window)
@@ -370,6 +370,7 @@ def _output_space(
         )
         return result
 
+    # Traced instead of calculated: a replacement for the convolution may return another shape.
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
     kernel = jax.ShapeDtypeStruct((*window.size, shape[-1], features), jnp.float32)
     output = jax.eval_shape(convolve, image, kernel).shape
@@ -377,32 +378,31 @@ def _output_space(
 
 
 class Conv(_Conv):
-    """Convolve an image with one kernel for all pixels.
+    """Convolution: all pixels share one kernel.
 
     The parameters are `kernel`, of shape (window..., input features / groups, features), and
-    `bias`, of shape (features,). The computation is `jax.lax.conv_general_dilated`'s.
+    `bias`, of shape (features,). The computation is that of `jax.lax.conv_general_dilated`.
 
     Attributes:
       features: number of output features.
-      kernel_size: of the window along each spatial axis; one integer means one spatial axis.
-      strides: steps between two windows, for all axes or for each.
-      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), "REFLECT" (it is mirrored), "CAUSAL"
-        (one axis, padded in front only), one number for all sides, or for each axis a number or a
-        pair (low, high).
-      input_dilation: steps between two pixels of the image.
-      kernel_dilation: steps between two pixels of the window.
-      feature_group_count: number of groups into which the features are divided, each with a kernel
-        of its own.
-      use_bias: whether there is a bias.
-      mask: an array of the kernel's shape that the kernel is multiplied with.
-      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      kernel_size: size of the window along each spatial axis; an integer means one spatial axis.
+      strides: step between two windows, one number or a number for each axis.
+      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), "REFLECT" (the image is mirrored), "CAUSAL"
+        (a single axis, padded at its start), a number for all sides, or a number or a pair (low, high) for
+        each axis.
+      input_dilation: step between two pixels of the image.
+      kernel_dilation: step between two pixels of the window.
+      feature_group_count: number of groups of features, each with a separate kernel.
+      use_bias: whether to add a bias.
+      mask: an array of the kernel's shape; the kernel is multiplied by it.
+      dtype: dtype to compute in; by default the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
       precision: precision of the product, see `jax.lax.Precision`.
       kernel_init: initializer of the kernel.
       bias_init: initializer of the bias.
-      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
-      conv_general_dilated: a stand-in for `jax.lax.conv_general_dilated`.
-      conv_general_dilated_cls: called without arguments, gives such a stand-in; it goes before
+      promote_dtype: function that casts (inputs, kernel, bias) to one dtype.
+      conv_general_dilated: replacement for `jax.lax.conv_general_dilated`.
+      conv_general_dilated_cls: class of such a replacement, created without arguments. It has precedence over
         `conv_general_dilated`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -414,19 +414,19 @@ class Conv(_Conv):
 
     @property
     def shared_weights(self) -> bool:
-        """Whether all pixels share one kernel: yes."""
+        """True: all pixels share one kernel."""
         return True
 
 
 class ConvLocal(_Conv):
-    """Convolve an image with a kernel of its own for each output pixel.
+    """Locally connected layer: each output pixel has a separate kernel.
 
     The parameters are `kernel`, of shape (space..., window * input features, features), and `bias`,
-    of shape (space..., features), where space is the output's. The computation is
-    `jax.lax.conv_general_dilated_local`'s.
+    of shape (space..., features), where space is the spatial shape of the output. The computation is that of
+    `jax.lax.conv_general_dilated_local`.
 
-    The fields are those of `Conv`; `feature_group_count` must be 1, and a stand-in for
-    `jax.lax.conv_general_dilated` gives only the output's shape.
+    The fields are those of `Conv`. `feature_group_count` must be 1. A replacement for
+    `jax.lax.conv_general_dilated` is used only to compute the shape of the output.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.ConvLocal(features=4, kernel_size=(3,), padding="VALID")
@@ -437,5 +437,5 @@ class ConvLocal(_Conv):
 
     @property
     def shared_weights(self) -> bool:
-        """Whether all pixels share one kernel: no."""
+        """False: each output pixel has a separate kernel."""
         return False

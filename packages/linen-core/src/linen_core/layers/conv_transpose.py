@@ -1,4 +1,4 @@
-"""Transposed convolutions: ConvTranspose. Images are laid out as (batch..., space..., features)."""
+"""Transposed convolutions: ConvTranspose. Images have the layout (batch..., space..., features)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ConvTranspose"]
 
 
 class _Window(NamedTuple):
-    """How the kernel moves: arguments of `jax.lax.conv_transpose`, and whether the output wraps."""
+    """Static arguments of `jax.lax.conv_transpose`, and whether the output wraps around."""
 
     rank: int
     strides: tuple[int, ...]
@@ -36,7 +36,7 @@ class _Window(NamedTuple):
     circular: bool
 
 
-def _convolve(
+def _convolve_transposed(
     inputs: Array,
     kernel: Array,
     bias: Array | None,
@@ -70,15 +70,17 @@ def _convolve(
     return y if len(batch) == 1 else jnp.reshape(y, batch + y.shape[1:])
 
 
-_convolve_staged = staged("window", "dtype", "precision", "preferred_element_type")(_convolve)
+_convolve_transposed_staged = staged("window", "dtype", "precision", "preferred_element_type")(
+    _convolve_transposed
+)
 
 
 def _wrap(y: Array, periods: Sequence[int], extra_right: bool) -> Array:
-    """Fold each spatial axis onto one period, adding up what falls on one place.
+    """Wrap each spatial axis around a period: elements at a distance of whole periods are added.
 
-    Before that the axis is padded with zeros to whole periods, evenly on both sides, so that the
-    image starts at the start of one. Where the padding is odd, the extra zero goes left, or right
-    for a transposed kernel: there it mirrors Conv.
+    First the axis is padded with zeros to whole periods, equally on both sides, to align the image with the start of a
+    period. If the number of zeros is odd, the extra one is on the left, or on the right for a transposed kernel, which
+    mirrors Conv.
     """
     pads = []
     for size, period in zip(y.shape[1:-1], periods, strict=True):
@@ -93,31 +95,31 @@ def _wrap(y: Array, periods: Sequence[int], extra_right: bool) -> Array:
 
 
 class ConvTranspose(Module):
-    """Convolve an image with a kernel in the transposed way, which enlarges it by the strides.
+    """Transposed convolution, which enlarges an image by the strides.
 
     The parameters are `kernel`, of shape (window..., input features, features), and `bias`, of
-    shape (features,). The computation is `jax.lax.conv_transpose`'s.
+    shape (features,). The computation is that of `jax.lax.conv_transpose`.
 
     Attributes:
       features: number of output features.
-      kernel_size: of the window along each spatial axis; one integer means one spatial axis.
-      strides: how often each spatial axis is enlarged.
-      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), one number for all sides, or for
-        each axis a number or a pair (low, high). It is added to the enlarged image: PyTorch's `padding=p,
+      kernel_size: size of the window along each spatial axis; an integer means one spatial axis.
+      strides: the factor by which each spatial axis is enlarged.
+      padding: "SAME", "VALID", "CIRCULAR" (the image repeats), a number for all sides, or a
+        number or a pair (low, high) for each axis. It is added to the enlarged image: PyTorch's `padding=p,
         output_padding=o` is the pair (d * (k - 1) - p, d * (k - 1) - p + o) for a window of size k and a dilation of d,
         with `transpose_kernel`.
-      kernel_dilation: steps between two pixels of the window.
-      use_bias: whether there is a bias.
-      mask: an array of the kernel's shape that the kernel is multiplied with.
-      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      kernel_dilation: step between two pixels of the window.
+      use_bias: whether to add a bias.
+      mask: an array of the kernel's shape; the kernel is multiplied by it.
+      dtype: dtype to compute in; by default the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
       precision: precision of the product, see `jax.lax.Precision`.
       kernel_init: initializer of the kernel.
       bias_init: initializer of the bias.
-      transpose_kernel: flip the kernel's spatial axes and swap its last two, so that the layer is
-        the transpose of a Conv with the same kernel. Its shape is then (window..., features, input
+      transpose_kernel: flip the spatial axes of the kernel and swap its last two. The layer is then the
+        transpose of a Conv with the same kernel, and the shape of the kernel is (window..., features, input
         features).
-      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
+      promote_dtype: function that casts (inputs, kernel, bias) to one dtype.
       preferred_element_type: dtype in which the product accumulates, and which it returns.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -148,15 +150,14 @@ class ConvTranspose(Module):
         """Apply the convolution.
 
         Args:
-          inputs: an array of shape (batch..., space..., features), with any number of batch axes,
-            or none.
+          inputs: an array of shape (batch..., space..., features), with zero or more batch axes.
 
         Returns:
           An array of shape (batch..., space..., features).
 
         Raises:
           LayerRankError: the input has too few axes.
-          LayerArgumentError: the mask has not the kernel's shape, or the padding has no meaning.
+          LayerArgumentError: the shape of the mask differs from the kernel's, or the padding is invalid.
         """
         size = canonicalize_tuple(self.kernel_size)
         check_rank(self, inputs, len(size))
@@ -171,8 +172,8 @@ class ConvTranspose(Module):
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
         args = (inputs, kernel, bias, self.mask, window, self.dtype, self.precision)
         if self.promote_dtype is not promote_dtype:
-            return _convolve(*args, self.preferred_element_type, self.promote_dtype)
-        return _convolve_staged(*args, self.preferred_element_type)
+            return _convolve_transposed(*args, self.preferred_element_type, self.promote_dtype)
+        return _convolve_transposed_staged(*args, self.preferred_element_type)
 
     @nowrap
     def _window(self, rank: int) -> _Window:

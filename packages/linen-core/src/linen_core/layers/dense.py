@@ -30,7 +30,7 @@ __all__ = ["Dense", "DenseGeneral", "Einsum"]
 Dimensions = tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...]]]
 
 
-def _affine_steps(
+def _affine(
     inputs: Array,
     kernel: Array,
     bias: Array | None,
@@ -45,8 +45,8 @@ def _affine_steps(
 
 
 _STATIC = ("dimensions", "bias_shape", "dtype", "precision")
-_affine_staged = staged(*_STATIC)(_affine_steps)
-_affine_whole = staged(*_STATIC, eager=True)(_affine_steps)
+_affine_staged = staged(*_STATIC)(_affine)
+_affine_compiled = staged(*_STATIC, eager=True)(_affine)
 
 
 class Dense(Module):
@@ -56,17 +56,17 @@ class Dense(Module):
     `kernel`, of shape (n, features), and `bias`, of shape (features,).
 
     Attributes:
-      features: size of the output's last axis.
+      features: size of the last axis of the output.
       use_bias: whether there is a bias.
-      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      dtype: dtype to compute in; by default the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
       precision: precision of the product, see `jax.lax.Precision`.
       kernel_init: initializer of the kernel.
-      bias_init: initializer of the bias. It sees the shape of the bias alone; the README shows one that depends on the
-        fan-in, as PyTorch's does.
-      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
-      dot_general: a stand-in for `jax.lax.dot_general`.
-      dot_general_cls: called without arguments, gives such a stand-in; it goes before
+      bias_init: initializer of the bias. It gets the shape of the bias only; the README shows a bias that depends on
+        the fan-in, as in PyTorch.
+      promote_dtype: function that casts (inputs, kernel, bias) to one dtype.
+      dot_general: replacement for `jax.lax.dot_general`.
+      dot_general_cls: class of such a replacement, created without arguments. It has precedence over
         `dot_general`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -122,15 +122,16 @@ def _apply_affine(
     dimensions: Dimensions,
     bias_shape: tuple[int, ...],
 ) -> Array:
-    """Run a product and a sum with the layer's own dtype, precision and stand-ins."""
+    """Compute product and sum with the dtype, precision and replacements of a layer."""
     dot_general = layer.dot_general_cls() if layer.dot_general_cls else layer.dot_general
     if not hasattr(inputs, "dtype"):
         inputs = jnp.asarray(inputs)
     if dot_general is None and layer.promote_dtype is promote_dtype:
         contracted = math.prod(kernel.shape[axis] for axis in dimensions[0][1])
-        # one compiled program where that changes no bit: an eager call then costs half
-        is_whole = rounds_as_one(contracted, layer.dtype, inputs, kernel, bias)
-        affine = _affine_whole if is_whole else _affine_staged
+        # A single compiled program halves the cost of an eager call. It is used only if it rounds in the same way as
+        # product and sum one after the other.
+        same_bits = rounds_as_one(contracted, layer.dtype, inputs, kernel, bias)
+        affine = _affine_compiled if same_bits else _affine_staged
         return affine(inputs, kernel, bias, dimensions, bias_shape, layer.dtype, layer.precision)
     inputs, kernel, bias = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
     y = (dot_general or lax.dot_general)(inputs, kernel, dimensions, precision=layer.precision)
@@ -139,12 +140,14 @@ def _apply_affine(
 
 @dataclasses.dataclass(frozen=True)
 class _Flattened:
-    """An initializer that draws a matrix and gives it more axes.
+    """An initializer that draws a matrix and reshapes it to several axes.
+
+    The fan-in of most initializers is defined for matrices only: they would scale a kernel with more axes wrongly.
 
     Attributes:
       init: the initializer of the matrix.
-      batch: how many leading axes of the shape are batch axes.
-      columns: how many trailing axes make up the matrix's columns.
+      batch: number of leading batch axes.
+      columns: number of trailing axes that form the columns of the matrix.
       vector: draw a vector instead of a matrix.
     """
 
@@ -165,7 +168,11 @@ class _Flattened:
 
 
 def _reshaped(value: PyTree, shape: Sequence[int]) -> Any:
-    """Reshape an array in its boxes; the names on a box are those of the axes it is to have, so no constraint yet."""
+    """Reshape a boxed array inside its boxes.
+
+    The names of a `Partitioned` box belong to the final axes. `unbox` would constrain the matrix to them, so the value
+    is taken out without it.
+    """
     if isinstance(value, meta.Partitioned):
         return value.replace_boxed(_reshaped(value.value, shape))
     if isinstance(value, meta.AxisMetadata):
@@ -177,23 +184,22 @@ class DenseGeneral(Module):
     """Map several axes linearly to several axes.
 
     The axes `axis` of the input, of sizes (n...), are contracted with a `kernel` of shape
-    (batch..., n..., features...), and the output ends in axes of sizes `features`. The `bias` has
-    the shape (batch..., features...). Along the axes `batch_dims` each index has a kernel of its
-    own.
+    (batch..., n..., features...). The last axes of the output have the sizes `features`. The `bias`
+    has the shape (batch..., features...). Each index of the axes `batch_dims` has a different kernel.
 
     Attributes:
-      features: sizes of the output's last axes.
+      features: sizes of the last axes of the output.
       axis: the axes of the input to contract.
       batch_dims: the batch axes: 0, 1, ... up to some number.
       use_bias: whether there is a bias.
-      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      dtype: dtype to compute in; by default the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
-      kernel_init: initializer of the kernel, seen as a matrix (batch * n, features).
-      bias_init: initializer of the bias, seen as a vector.
+      kernel_init: initializer of the kernel as a matrix of shape (batch * n, features).
+      bias_init: initializer of the bias as a vector.
       precision: precision of the product, see `jax.lax.Precision`.
-      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
-      dot_general: a stand-in for `jax.lax.dot_general`.
-      dot_general_cls: called without arguments, gives such a stand-in; it goes before
+      promote_dtype: function that casts (inputs, kernel, bias) to one dtype.
+      dot_general: replacement for `jax.lax.dot_general`.
+      dot_general_cls: class of such a replacement, created without arguments. It has precedence over
         `dot_general`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -221,20 +227,20 @@ class DenseGeneral(Module):
         """Apply the map.
 
         Args:
-          inputs: an array that has all axes named by `axis` and `batch_dims`.
+          inputs: an array that has the axes `axis` and `batch_dims`.
 
         Returns:
-          An array of the batch axes, the axes that were not contracted, and `features`.
+          An array with the batch axes, the axes that were not contracted, and `features`.
 
         Raises:
           LayerArgumentError: the batch axes are not 0, 1, ... up to some number.
-          LayerRankError: the input has no such axis.
+          LayerRankError: the input does not have these axes.
         """
         features = canonicalize_tuple(self.features)
         axis, batch_dims = self._axes(inputs)
         batch = tuple(inputs.shape[ax] for ax in batch_dims)
         contracted = tuple(inputs.shape[ax] for ax in axis)
-        kept = tuple(
+        outer = tuple(
             inputs.shape[ax] if ax in batch_dims else 1
             for ax in range(inputs.ndim)
             if ax not in axis
@@ -252,7 +258,7 @@ class DenseGeneral(Module):
             bias = self.param("bias", init, batch + features, self.param_dtype)
         kernel_axis = tuple(range(n_batch, n_batch + len(axis)))
         dimensions = ((axis, kernel_axis), (batch_dims, tuple(range(n_batch))))
-        return _apply_affine(self, inputs, kernel, bias, dimensions, kept + features)
+        return _apply_affine(self, inputs, kernel, bias, dimensions, outer + features)
 
     @nowrap
     def _axes(self, inputs: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -300,22 +306,21 @@ def _einsum_promoted(
 
 
 class Einsum(Module):
-    """Contract the input with a kernel as an einsum equation says, then add a bias.
+    """Contract the input with a kernel by an einsum equation, then add a bias.
 
-    The `kernel` has the shape `shape`. The `bias` spans those axes of the result that come from the
-    kernel.
+    The `kernel` has the shape `shape`. The `bias` has the axes of the result that come from the kernel.
 
     Attributes:
       shape: shape of the kernel.
-      einsum_str: the equation, with two operands, the input and the kernel, and an explicit result.
-        It is given here or in the call.
+      einsum_str: the equation, with two operands (input and kernel) and an explicit result. It is given
+        here or in the call.
       use_bias: whether there is a bias.
-      dtype: dtype to compute in; by default the one that input and parameters promote to.
+      dtype: dtype to compute in; by default the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
       precision: precision of the product, see `jax.lax.Precision`.
       kernel_init: initializer of the kernel.
       bias_init: initializer of the bias.
-      promote_dtype: what casts (inputs, kernel, bias) to one dtype.
+      promote_dtype: function that casts (inputs, kernel, bias) to one dtype.
       preferred_element_type: dtype in which the product accumulates, and which it returns.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -342,14 +347,14 @@ class Einsum(Module):
 
         Args:
           inputs: the first operand.
-          einsum_str: the equation, if the layer was made without one.
+          einsum_str: the equation; needed if the field is None.
 
         Returns:
-          The equation's result, plus the bias.
+          The result of the equation plus the bias.
 
         Raises:
           LayerArgumentError: the equation has no "->", or not two operands.
-          LayerShapeError: the equation names fewer or more axes of the kernel than it has.
+          LayerShapeError: the number of kernel axes in the equation differs from that of the kernel.
         """
         equation = self._checked(merge_param("einsum_str", self.einsum_str, einsum_str))
         kernel = self.param("kernel", self.kernel_init, tuple(self.shape), self.param_dtype)
@@ -383,7 +388,7 @@ class Einsum(Module):
     def _get_bias_shape(
         self, einsum_str: str, lhs: Array, rhs: Array
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Find the shape of the bias, and that shape with ones for the result's other axes."""
+        """Return the shape of the bias, and its shape for broadcasting to the result."""
         operands, result = einsum_str.split("->")
         left, right = operands.split(",")
         hidden = [_hidden_axes(left, jnp.ndim(lhs)), _hidden_axes(right, len(self.shape))]
@@ -394,20 +399,20 @@ class Einsum(Module):
                 where(self),
                 "einsum_str",
                 repr(einsum_str),
-                f"one with a letter of its own for each axis of a kernel of shape {self.shape}",
+                f"a different letter for each axis of a kernel of shape {self.shape}",
             )
-        wanted = _labels(result, max(hidden))
-        bias_shape = tuple(sizes[label] for label in wanted if label in sizes)
-        return bias_shape, tuple(sizes.get(label, 1) for label in wanted)
+        outputs = _labels(result, max(hidden))
+        bias_shape = tuple(sizes[label] for label in outputs if label in sizes)
+        return bias_shape, tuple(sizes.get(label, 1) for label in outputs)
 
 
 def _hidden_axes(term: str, ndim: int) -> int:
-    """Count the axes that an ellipsis stands for."""
+    """Return the number of axes that an ellipsis represents."""
     return max(ndim - len(term.replace("...", "")), 0) if "..." in term else 0
 
 
 @functools.lru_cache(maxsize=256)
 def _labels(term: str, hidden: int) -> tuple[str | int, ...]:
-    """Return a term's axes: letters, and for an ellipsis numbers that count from its right end."""
+    """Return the axes of a term: its letters, and numbers for an ellipsis, counted from its right end."""
     head, dots, tail = term.partition("...")
     return (*head, *(range(hidden - 1, -1, -1) if dots else ()), *tail)

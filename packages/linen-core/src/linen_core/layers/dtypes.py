@@ -1,4 +1,4 @@
-"""Which dtype a layer computes in."""
+"""The dtype that a layer computes in."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ __all__ = ["PromoteDtypeFn", "canonicalize_dtype", "promote_dtype"]
 class PromoteDtypeFn(Protocol):
     """A function that casts the arrays of a layer to one dtype, as `promote_dtype` does.
 
-    It takes any number of arrays, each of which may be None, and gives back a list of as many, None
-    where None came in. `dtype` is the layer's own dtype field; `inexact` asks for a floating-point
-    or complex result.
+    It takes any number of arrays and returns a list of the same length; None stays None. `dtype` is the
+    field `dtype` of the layer. With `inexact` the result must be floating-point or complex.
 
     >>> import jax.numpy as jnp, linen_core as nn
     >>> def keep(*args, dtype=None, inexact=True):
@@ -35,15 +34,15 @@ class PromoteDtypeFn(Protocol):
 def canonicalize_dtype(
     *args: ArrayLike | None, dtype: Dtype | None = None, inexact: bool = True
 ) -> Dtype:
-    """Find the dtype that a computation on several values runs in.
+    """Return the dtype for a computation on several values.
 
     Args:
       *args: arrays or numbers, any shape; None is skipped.
-      dtype: the answer, if the caller has one already; returned as it is given.
-      inexact: ask for a floating-point or complex dtype; integers are then promoted with float32.
+      dtype: the dtype if it is given explicitly; returned unchanged.
+      inexact: require a floating-point or complex dtype; integers are promoted with float32.
 
     Returns:
-      `dtype` if given, else the dtype to which JAX promotes all values.
+      `dtype` if given, otherwise the promoted dtype of all values.
 
     Raises:
       InexactDtypeError: `inexact` is set and `dtype` is neither floating-point nor complex.
@@ -68,11 +67,11 @@ def promote_dtype(
 
     Args:
       *args: arrays or numbers, any shape; None stays None.
-      dtype: the dtype to cast to; by default the one that `canonicalize_dtype` finds.
-      inexact: ask for a floating-point or complex dtype.
+      dtype: the dtype to cast to; by default the result of `canonicalize_dtype`.
+      inexact: require a floating-point or complex dtype.
 
     Returns:
-      As many arrays as came in, all of one dtype.
+      A list of arrays of the same dtype, one for each argument.
 
     Raises:
       InexactDtypeError: `inexact` is set and `dtype` is neither floating-point nor complex.
@@ -82,14 +81,14 @@ def promote_dtype(
     >>> x.dtype.name, w.dtype.name, b
     ('bfloat16', 'bfloat16', None)
     """
-    if _agree(args, dtype, inexact):
+    if _have_dtype(args, dtype, inexact):
         return list(args)
     dtype = canonicalize_dtype(*args, dtype=dtype, inexact=inexact)
     return [None if x is None else jnp.asarray(x, dtype) for x in args]
 
 
-def _agree(args: tuple[Any, ...], dtype: Dtype | None, inexact: bool) -> bool:
-    """Tell whether all values are arrays of the wanted dtype already, so that nothing is to do."""
+def _have_dtype(args: tuple[Any, ...], dtype: Dtype | None, inexact: bool) -> bool:
+    """Return whether all values are arrays of the right dtype already; casts would only cost time."""
     common = None if dtype is None else np.dtype(dtype)
     for x in args:
         if x is None:

@@ -1,4 +1,4 @@
-"""Embeddings: a vector for each of finitely many integers."""
+"""Embeddings: a learned vector for each integer of a range."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["Embed"]
 class Embed(Module):
     """Look up a vector for each integer from 0 to `num_embeddings` - 1.
 
-    The parameter `embedding` has the shape (num_embeddings, features). An index beyond the last
-    gives nan; with one embedding all indices give that one.
+    The parameter `embedding` has the shape (num_embeddings, features). An index out of range returns
+    nan; with a single embedding every index returns it.
 
     Attributes:
-      num_embeddings: how many integers there are.
+      num_embeddings: number of integers.
       features: size of a vector.
-      dtype: dtype of the vectors; by default the embedding's.
+      dtype: dtype of the vectors; by default the dtype of the embedding.
       param_dtype: dtype of the parameter.
       embedding_init: initializer of the parameter.
-      promote_dtype: what casts (embedding,), or (query, embedding), to one dtype.
+      promote_dtype: function that casts (embedding,), or (query, embedding) to one dtype.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> y, variables = nn.Embed(5, 3).init_with_output(jax.random.key(0), jnp.array([[0, 1]]))
@@ -43,7 +43,7 @@ class Embed(Module):
     promote_dtype: PromoteDtypeFn = promote_dtype
 
     def setup(self) -> None:
-        """Make or read the parameter."""
+        """Create or read the parameter."""
         self.embedding = self.param(
             "embedding",
             self.embedding_init,
@@ -52,25 +52,25 @@ class Embed(Module):
         )
 
     def __call__(self, inputs: Array) -> Array:
-        """Look vectors up.
+        """Look up vectors.
 
         Args:
           inputs: integers, of any shape.
 
         Returns:
-          An array of the input's shape with an axis of size `features` behind.
+          An array of shape (input shape..., features).
 
         Raises:
-          LayerArgumentError: the input holds no integers.
+          LayerArgumentError: the dtype of the input is not an integer dtype.
         """
         if not jnp.issubdtype(inputs.dtype, jnp.integer):
             raise LayerArgumentError(
                 where(self), "inputs", f"an array of dtype {inputs.dtype}", "integers"
             )
-        is_known = not isinstance(self.embedding, Tracer) and self.promote_dtype is promote_dtype
-        if self.num_embeddings > 1 and is_known:
-            # Casting the vectors found gives the same bits as casting the whole table first, and costs less. Under a
-            # transform the table is cast: a gradient must be summed in the dtype of the vectors.
+        is_eager = not isinstance(self.embedding, Tracer) and self.promote_dtype is promote_dtype
+        if self.num_embeddings > 1 and is_eager:
+            # To cast only the selected vectors costs less than to cast the table, with the same bits. Under a transform
+            # the table is cast: its gradient must be summed in the dtype of the vectors.
             vectors = jnp.take(self.embedding, inputs, axis=0)
             return self.promote_dtype(vectors, dtype=self.dtype, inexact=False)[0]
         (embedding,) = self.promote_dtype(self.embedding, dtype=self.dtype, inexact=False)
@@ -79,7 +79,7 @@ class Embed(Module):
         return jnp.take(embedding, inputs, axis=0)
 
     def attend(self, query: Array) -> Array:
-        """Multiply vectors with all embeddings, as a language model does to get its logits.
+        """Compute the dot products of vectors with all embeddings, for example the logits of a language model.
 
         Args:
           query: an array of shape (..., features).

@@ -1,9 +1,9 @@
-"""Products in 8-bit floating point: stand-ins for `jax.lax.dot_general` and `jax.numpy.einsum`.
+"""Products in 8-bit floating point: replacements for `jax.lax.dot_general` and `jax.numpy.einsum`.
 
-Operands are divided by a scale, so that their largest element fits 8 bits, and the scale follows
-the largest elements of the last steps. Scales and histories live in the collection
-`_overwrite_with_gradient`: the backward pass hands up their new values in place of gradients, and
-the training step puts these in place of the old. The scheme is that of NVIDIA's Transformer Engine,
+Operands are divided by a scale that brings their largest element into the range of 8 bits. The scale
+follows the largest elements of the last steps. Scales and histories are in the collection
+`_overwrite_with_gradient`: the backward pass returns their new values in place of gradients, and the
+training step overwrites the old values with them. The scheme is that of NVIDIA's Transformer Engine,
 https://docs.nvidia.com/deeplearning/transformer-engine/user-guide/examples/fp8_primer.html.
 """
 
@@ -71,10 +71,10 @@ __all__ = [
 
 
 class Fp8DotGeneralBase(Module):
-    """Base of the products in 8 bits: it keeps their scales and histories.
+    """Base of the products in 8 bits, with their scales and histories.
 
     Attributes:
-      amax_history_length: over how many steps the largest elements are remembered.
+      amax_history_length: number of steps in the history of the largest elements.
       e4m3_dtype: dtype of the operands.
       e5m2_dtype: dtype of the gradients.
 
@@ -91,7 +91,7 @@ class Fp8DotGeneralBase(Module):
     e5m2_dtype: Any = jnp.float8_e5m2
 
     def setup(self) -> None:
-        """Make or read scales and histories."""
+        """Create or read scales and histories."""
         size, zeros, ones = self.amax_history_length, initializers.zeros, initializers.ones
         self.input_amax_history = self._state_of("input_amax_history", zeros, size)
         self.kernel_amax_history = self._state_of("kernel_amax_history", zeros, size)
@@ -102,13 +102,14 @@ class Fp8DotGeneralBase(Module):
 
     @nowrap
     def _state_of(self, name: str, init: Initializer, size: int) -> Any:
+        # The initializers are constants: a key from a stream would change the keys of all later parameters.
         return self.variable(
             OVERWRITE_WITH_GRADIENT, name, init, random.PRNGKey(0), (size,), jnp.float32
         )
 
     @nowrap
     def _scaled_dot_general(self, compute_dtype: Dtype) -> Any:
-        """Give the product with this layer's scales and histories."""
+        """Return the product function with the scales and histories of this layer."""
         dtypes = [jnp.dtype(dtype) for dtype in (self.e4m3_dtype, self.e5m2_dtype)]
         if dtypes != [jnp.float8_e4m3fn, jnp.float8_e5m2]:
             msg = (
@@ -131,11 +132,11 @@ class Fp8DotGeneralBase(Module):
 def _operands(
     layer: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Array, Array, Any]:
-    """Take the arguments of `jax.lax.dot_general`, with the input cast to the kernel's dtype."""
+    """Return the operands of `jax.lax.dot_general`, with the input cast to the dtype of the kernel."""
     if kwargs.get("precision") not in (None, "default", lax.Precision.DEFAULT):
         msg = (
             f"{where(layer)} sets its own precision, and ignores {kwargs['precision']!r}. Leave `precision` out of the "
-            "layer that it multiplies for."
+            "layer that uses it."
         )
         warnings.warn(msg, RuntimeWarning, stacklevel=3)
     if len(args) != 3:
@@ -150,12 +151,12 @@ def _operands(
 
 
 class Fp8DotGeneralOp(Fp8DotGeneralBase):
-    """A stand-in for `jax.lax.dot_general` that rounds operands and gradient to 8 bits.
+    """Replacement for `jax.lax.dot_general` that rounds operands and gradient to 8 bits.
 
     Deprecated: `Fp8DirectDotGeneralOp` and `Fp8Einsum` multiply in 8 bits.
 
     Attributes:
-      amax_history_length: over how many steps the largest elements are remembered.
+      amax_history_length: number of steps in the history of the largest elements.
       e4m3_dtype: dtype of the operands.
       e5m2_dtype: dtype of the gradients.
 
@@ -175,13 +176,13 @@ class Fp8DotGeneralOp(Fp8DotGeneralBase):
 
         Args:
           *args: input, kernel and dimension numbers, as for `jax.lax.dot_general`.
-          **kwargs: what else `jax.lax.dot_general` takes; without effect. A RuntimeWarning says so of a precision.
+          **kwargs: further arguments of `jax.lax.dot_general`; ignored. A precision raises a RuntimeWarning.
 
         Returns:
-          The product, in the kernel's dtype.
+          The product, in the dtype of the kernel.
 
         Raises:
-          LayerArgumentError: there are not three positional arguments.
+          LayerArgumentError: the number of positional arguments is not three.
         """
         x, kernel, dimension_numbers = _operands(self, args, kwargs)
         dtype = kernel.dtype
@@ -199,12 +200,12 @@ class Fp8DotGeneralOp(Fp8DotGeneralBase):
 
 
 class Fp8DirectDotGeneralOp(Fp8DotGeneralBase):
-    """A stand-in for `jax.lax.dot_general` that multiplies in 8 bits, forwards and backwards.
+    """Replacement for `jax.lax.dot_general` that multiplies in 8 bits, in the forward and the backward pass.
 
     Attributes:
-      amax_history_length: over how many steps the largest elements are remembered.
-      e4m3_dtype: without effect: operands are float8_e4m3fn. A RuntimeWarning says so of another dtype.
-      e5m2_dtype: without effect: gradients are float8_e5m2.
+      amax_history_length: number of steps in the history of the largest elements.
+      e4m3_dtype: ignored: operands are float8_e4m3fn. Another dtype raises a RuntimeWarning.
+      e5m2_dtype: ignored: gradients are float8_e5m2.
 
     >>> import jax, linen_core as nn
     >>> layer = nn.Dense(4, dot_general_cls=nn.Fp8DirectDotGeneralOp)
@@ -218,13 +219,13 @@ class Fp8DirectDotGeneralOp(Fp8DotGeneralBase):
 
         Args:
           *args: input, kernel and dimension numbers, as for `jax.lax.dot_general`.
-          **kwargs: what else `jax.lax.dot_general` takes; without effect. A RuntimeWarning says so of a precision.
+          **kwargs: further arguments of `jax.lax.dot_general`; ignored. A precision raises a RuntimeWarning.
 
         Returns:
-          The product, in the kernel's dtype.
+          The product, in the dtype of the kernel.
 
         Raises:
-          LayerArgumentError: there are not three positional arguments.
+          LayerArgumentError: the number of positional arguments is not three.
         """
         x, kernel, dimension_numbers = _operands(self, args, kwargs)
         dot_general = self._scaled_dot_general(kernel.dtype)
@@ -238,7 +239,7 @@ class NANOOFp8DotGeneralOp(Fp8DotGeneralOp):
     """`Fp8DotGeneralOp` for hardware whose 8-bit dtypes have one nan and no negative zero.
 
     Attributes:
-      amax_history_length: over how many steps the largest elements are remembered.
+      amax_history_length: number of steps in the history of the largest elements.
       e4m3_dtype: dtype of the operands.
       e5m2_dtype: dtype of the gradients.
 
@@ -254,12 +255,12 @@ class NANOOFp8DotGeneralOp(Fp8DotGeneralOp):
 
 
 class Fp8Einsum(Fp8DotGeneralBase):
-    """A stand-in for `jax.numpy.einsum` that multiplies in 8 bits, forwards and backwards.
+    """Replacement for `jax.numpy.einsum` that multiplies in 8 bits, in the forward and the backward pass.
 
     Attributes:
-      amax_history_length: over how many steps the largest elements are remembered.
-      e4m3_dtype: without effect: operands are float8_e4m3fn. A RuntimeWarning says so of another dtype.
-      e5m2_dtype: without effect: gradients are float8_e5m2.
+      amax_history_length: number of steps in the history of the largest elements.
+      e4m3_dtype: ignored: operands are float8_e4m3fn. Another dtype raises a RuntimeWarning.
+      e5m2_dtype: ignored: gradients are float8_e5m2.
 
     >>> import jax, linen_core as nn
     >>> layer, x, w = nn.Fp8Einsum(), jnp.ones((2, 3)), jnp.ones((3, 4))
@@ -279,14 +280,14 @@ class Fp8Einsum(Fp8DotGeneralBase):
         """Multiply.
 
         Args:
-          eqn: the equation, of two operands.
+          eqn: the equation, with two operands.
           lhs: the input.
           rhs: the kernel, in the dtype to compute in.
           precision: must be None.
           preferred_element_type: dtype of the result.
 
         Returns:
-          The equation's result.
+          The result of the equation.
         """
         return jnp.einsum(
             eqn,

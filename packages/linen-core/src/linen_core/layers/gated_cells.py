@@ -1,4 +1,4 @@
-"""Cells with one state, simple or gated: one step in time each."""
+"""Recurrent cells with one state: SimpleCell, GRUCell and MGUCell."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from linen_core.layers import initializers
 from linen_core.layers._common import default_kernel_init
 from linen_core.layers.activation import sigmoid, tanh
 from linen_core.layers.dense import Dense
-from linen_core.layers.recurrent_base import RNNCellBase, default_recurrent_init, one_state
-from linen_core.module import compact, nowrap
-from linen_core.typing import Array, Dtype, Initializer, PRNGKey
+from linen_core.layers.recurrent_base import OneStateCell, default_recurrent_init
+from linen_core.module import compact
+from linen_core.typing import Array, Dtype, Initializer
 
 __all__ = ["GRUCell", "MGUCell", "SimpleCell"]
 
 
-class SimpleCell(RNNCellBase):
-    r"""The simplest cell, of Elman's network.
+class SimpleCell(OneStateCell):
+    r"""The simple recurrent cell of Elman.
 
     .. math::
         h' = \tanh(W_i x + b_i + W_h h)
 
-    With `residual`, h is added to what tanh is taken of. The carry is h, of shape (batch...,
+    With `residual`, h is added to the argument of tanh. The carry is h, of shape (batch...,
     features), and h' is the output. Source: Elman, 1990; for the residual, Yue et al., 2018,
     https://arxiv.org/abs/1801.06105.
 
@@ -35,7 +35,7 @@ class SimpleCell(RNNCellBase):
       kernel_init: initializer of the kernel of the input.
       recurrent_kernel_init: initializer of the kernel of the hidden state.
       bias_init: initializer of the bias.
-      dtype: dtype to compute in; by default the one that inputs and parameters promote to.
+      dtype: dtype to compute in; by default the promoted dtype of inputs and parameters.
       param_dtype: dtype of the parameters, and of the first carry.
       carry_init: initializer of the first carry.
       residual: add the hidden state before the activation.
@@ -60,14 +60,14 @@ class SimpleCell(RNNCellBase):
 
     @compact
     def __call__(self, carry: Array, inputs: Array) -> tuple[Array, Array]:
-        """Take a step.
+        """Compute one time step.
 
         Args:
           carry: the hidden state, of shape (batch..., features).
           inputs: an array of shape (batch..., n).
 
         Returns:
-          The new hidden state, twice: as carry and as output.
+          The new hidden state twice, as carry and as output.
         """
         dense_i, dense_h = _dense_pair(self, carry, bias_init=self.bias_init)
         state = dense_i(name="i", bias_init=self.bias_init)(inputs) + dense_h(name="h")(carry)
@@ -76,17 +76,9 @@ class SimpleCell(RNNCellBase):
         state = self.activation_fn(state)
         return state, state
 
-    @nowrap
-    def initialize_carry(self, rng: PRNGKey, input_shape: tuple[int, ...]) -> Array:
-        return one_state(self, rng, input_shape)
-
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
-
 
 def _dense_pair(cell: Any, hidden: Array, bias_init: Initializer) -> tuple[Any, Any]:
-    """Make the makers of Dense layers: of the input, with bias, and of the state, without."""
+    """Return constructors of Dense layers: for the input, with a bias, and for the state, without one."""
     common = {
         "features": hidden.shape[-1],
         "dtype": cell.dtype,
@@ -103,7 +95,7 @@ def _dense_pair(cell: Any, hidden: Array, bias_init: Initializer) -> tuple[Any, 
     return dense_i, dense_h
 
 
-class GRUCell(RNNCellBase):
+class GRUCell(OneStateCell):
     r"""Gated recurrent unit.
 
     .. math::
@@ -122,7 +114,7 @@ class GRUCell(RNNCellBase):
       kernel_init: initializer of the kernels of the input.
       recurrent_kernel_init: initializer of the kernels of the hidden state.
       bias_init: initializer of the biases.
-      dtype: dtype to compute in; by default the one that inputs and parameters promote to.
+      dtype: dtype to compute in; by default the promoted dtype of inputs and parameters.
       param_dtype: dtype of the parameters, and of the first carry.
       carry_init: initializer of the first carry.
 
@@ -146,14 +138,14 @@ class GRUCell(RNNCellBase):
 
     @compact
     def __call__(self, carry: Array, inputs: Array) -> tuple[Array, Array]:
-        """Take a step.
+        """Compute one time step.
 
         Args:
           carry: the hidden state, of shape (batch..., features).
           inputs: an array of shape (batch..., n).
 
         Returns:
-          The new hidden state, twice: as carry and as output.
+          The new hidden state twice, as carry and as output.
         """
         h = carry
         dense_i, dense_h = _dense_pair(self, h, bias_init=self.bias_init)
@@ -166,16 +158,8 @@ class GRUCell(RNNCellBase):
         new_h = (1.0 - z) * n + z * h
         return new_h, new_h
 
-    @nowrap
-    def initialize_carry(self, rng: PRNGKey, input_shape: tuple[int, ...]) -> Array:
-        return one_state(self, rng, input_shape)
 
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
-
-
-class MGUCell(RNNCellBase):
+class MGUCell(OneStateCell):
     r"""Minimal gated unit.
 
     .. math::
@@ -194,10 +178,9 @@ class MGUCell(RNNCellBase):
       activation_fn: activation of n.
       kernel_init: initializer of the kernels of the input.
       recurrent_kernel_init: initializer of the kernels of the hidden state.
-      forget_bias_init: initializer of the bias of f: ones, so that gradients do not vanish at
-        first.
+      forget_bias_init: initializer of the bias of f. Ones keep gradients from vanishing at the start of training.
       activation_bias_init: initializer of the biases of n.
-      dtype: dtype to compute in; by default the one that inputs and parameters promote to.
+      dtype: dtype to compute in; by default the promoted dtype of inputs and parameters.
       param_dtype: dtype of the parameters, and of the first carry.
       carry_init: initializer of the first carry.
       reset_gate: let the gate act inside n too.
@@ -224,14 +207,14 @@ class MGUCell(RNNCellBase):
 
     @compact
     def __call__(self, carry: Array, inputs: Array) -> tuple[Array, Array]:
-        """Take a step.
+        """Compute one time step.
 
         Args:
           carry: the hidden state, of shape (batch..., features).
           inputs: an array of shape (batch..., n).
 
         Returns:
-          The new hidden state, twice: as carry and as output.
+          The new hidden state twice, as carry and as output.
         """
         h = carry
         dense_i, dense_h = _dense_pair(self, h, bias_init=self.activation_bias_init)
@@ -244,11 +227,3 @@ class MGUCell(RNNCellBase):
         n = self.activation_fn(dense_i(name="in", bias_init=self.activation_bias_init)(inputs) + x)
         new_h = (1.0 - f) * n + f * h
         return new_h, new_h
-
-    @nowrap
-    def initialize_carry(self, rng: PRNGKey, input_shape: tuple[int, ...]) -> Array:
-        return one_state(self, rng, input_shape)
-
-    @property
-    def num_feature_axes(self) -> int:
-        return 1

@@ -1,8 +1,8 @@
 """Initializers of parameters: functions of a key, a shape and a dtype.
 
-Each family of `jax.nn.initializers` is here under its name and draws the same numbers. What its
-builders give back is a value rather than a closure: it compares equal to another built the same
-way, prints how it was built, can be pickled, and under `jax.jit` is recorded once per shape.
+This module has all builders of `jax.nn.initializers`, and they draw the same numbers. JAX's builders return closures,
+which are not equal to each other and cannot be pickled. These return values: two initializers with the same arguments
+are equal, can be pickled, and share one trace per shape under `jax.jit`.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class BuiltInitializer:
-    """What the builders of this module return: an initializer of JAX and how it was built.
+    """An initializer of JAX, together with the builder and the arguments that it was created with.
 
     Attributes:
       family: name of the builder in `jax.nn.initializers`.
-      arguments: what the builder was called with, by name.
+      arguments: names and values of the builder's arguments.
 
     >>> import pickle
     >>> pickle.loads(pickle.dumps(normal(0.1))) == normal(0.1)
@@ -65,17 +65,17 @@ class BuiltInitializer:
 
     @functools.cached_property
     def __name__(self) -> str:
-        return "init"
+        return "init"  # the name of the closures of JAX, which appears in profiles
 
     @functools.cached_property
     def draw(self) -> Callable[..., Array]:
-        """JAX's own initializer."""
+        """The initializer of JAX."""
         build: Callable[..., Callable[..., Array]] = getattr(jax_initializers, self.family)
         return build(**dict(self.arguments))
 
     @functools.cached_property
-    def _replayable(self) -> bool:
-        # An array may belong to a running trace, which no recording may outlive.
+    def _can_be_staged(self) -> bool:
+        # An array may be a tracer of the current trace, and a staged function outlives the trace.
         return not any(isinstance(value, np.ndarray | jax.Array) for _, value in self.arguments)
 
     @functools.cached_property
@@ -98,10 +98,10 @@ class BuiltInitializer:
         Args:
           key: the key to draw with.
           shape: shape of the array.
-          dtype: its dtype; by default the one given to the builder, else JAX's default float.
-          out_sharding: how it lies on the devices, as for `jax.nn.initializers`.
+          dtype: dtype of the array; by default the builder's dtype, or else JAX's default float.
+          out_sharding: sharding of the array, as for `jax.nn.initializers`.
         """
-        draw = _draw_staged if self._replayable else _draw
+        draw = _draw_staged if self._can_be_staged else _draw
         return draw(self, key, tuple(shape), dtype=dtype, out_sharding=out_sharding)
 
     def __eq__(self, other: object) -> bool:
@@ -123,31 +123,32 @@ def _built(family: str, **arguments: object) -> BuiltInitializer:
 
 
 def _draw(
-    built: BuiltInitializer,
+    initializer: BuiltInitializer,
     key: Array,
     shape: Shape,
     dtype: Dtype | None = None,
     out_sharding: jax.sharding.Sharding | jax.sharding.PartitionSpec | None = None,
 ) -> Array:
-    options = {"dtype": dtype, "out_sharding": out_sharding}
-    given = {name: value for name, value in options.items() if value is not None}
-    return built.draw(key, shape, **given)
+    options: dict[str, Any] = {"dtype": dtype, "out_sharding": out_sharding}
+    options = {name: value for name, value in options.items() if value is not None}
+    return initializer.draw(key, shape, **options)
 
 
-_draw_staged = staged("built", "shape", "dtype", "out_sharding")(_draw)
+_draw_staged = staged("initializer", "shape", "dtype", "out_sharding")(_draw)
 
 
 def _identify(value: object) -> Any:
-    """Stand in for an argument by something hashable, equal only if the same bits are drawn."""
+    """Return a hashable value that is equal for two arguments only if the same bits are drawn."""
     if isinstance(value, tuple):
         return tuple(map(_identify, value))
     if isinstance(value, np.ndarray | jax.Array):
         return id(value)
+    # The repr tells apart 1, 1.0 and True, which compare equal.
     return (value, repr(value)) if isinstance(value, int | float | complex) else value
 
 
 def zeros_init() -> Initializer:
-    """Give the initializer that fills an array with zeros.
+    """Return the initializer that fills an array with zeros.
 
     >>> import jax
     >>> print(zeros_init()(jax.random.key(0), (2,)))
@@ -157,7 +158,7 @@ def zeros_init() -> Initializer:
 
 
 def ones_init() -> Initializer:
-    """Give the initializer that fills an array with ones.
+    """Return the initializer that fills an array with ones.
 
     >>> import jax
     >>> print(ones_init()(jax.random.key(0), (2,)))
@@ -171,7 +172,7 @@ def constant(value: ArrayLike, dtype: Dtype | None = None) -> Initializer:
 
     Args:
       value: a number, or an array that broadcasts to the shape.
-      dtype: dtype where the caller gives none.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> print(constant(0.5)(jax.random.key(0), (2,)))
@@ -185,7 +186,7 @@ def uniform(scale: ArrayLike = 1e-2, dtype: Dtype | None = None) -> Initializer:
 
     Args:
       scale: the upper bound.
-      dtype: dtype where the caller gives none.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> uniform(2.0)(jax.random.key(0), (3,)).shape
@@ -199,7 +200,7 @@ def normal(stddev: ArrayLike = 1e-2, dtype: Dtype | None = None) -> Initializer:
 
     Args:
       stddev: the standard deviation.
-      dtype: dtype where the caller gives none.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> normal()(jax.random.key(0), (3,)).shape
@@ -214,13 +215,13 @@ def truncated_normal(
     lower: ArrayLike = -2.0,
     upper: ArrayLike = 2.0,
 ) -> Initializer:
-    """Build an initializer that draws from a normal distribution cut off on both sides.
+    """Build an initializer that draws from a normal distribution truncated on both sides.
 
     Args:
-      stddev: the standard deviation before the cut, not corrected for it.
-      dtype: dtype where the caller gives none.
-      lower: where it is cut below, in standard deviations.
-      upper: where it is cut above, in standard deviations.
+      stddev: the standard deviation before truncation.
+      dtype: dtype of the array if the call does not name one.
+      lower: the lower bound, in standard deviations.
+      upper: the upper bound, in standard deviations.
 
     >>> import jax
     >>> bool(abs(truncated_normal(1.0)(jax.random.key(0), (100,))).max() <= 2.0)
@@ -238,18 +239,17 @@ def variance_scaling(
     batch_axis: int | Sequence[int] = (),
     dtype: Dtype | None = None,
 ) -> Initializer:
-    """Build an initializer with variance `scale` over the number of a kernel's inputs or outputs.
+    """Build an initializer with variance `scale / n`, where `n` is the number of inputs or outputs.
 
     Args:
       scale: a positive number.
-      mode: which number: "fan_in", "fan_out", "fan_avg" (their mean) or "fan_geo_avg" (their
-        geometric mean).
-      distribution: "truncated_normal" (cut at two standard deviations), "normal" or "uniform".
-      in_axis: the axes of the kernel that hold the inputs.
-      out_axis: the axes that hold the outputs.
-      batch_axis: the axes that count for neither. All other axes count for both, as a convolution's
-        window.
-      dtype: dtype where the caller gives none.
+      mode: the number `n`: "fan_in", "fan_out", "fan_avg" (their mean) or "fan_geo_avg" (their geometric mean).
+      distribution: "truncated_normal" (at two standard deviations), "normal" or "uniform".
+      in_axis: the axes of the kernel's inputs.
+      out_axis: the axes of the kernel's outputs.
+      batch_axis: the axes that are neither inputs nor outputs. All remaining axes count for both, like the window of a
+        convolution.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> variance_scaling(2.0, "fan_in", "normal")(jax.random.key(0), (3, 4)).shape
@@ -267,6 +267,16 @@ def variance_scaling(
     )
 
 
+def _scaled(
+    family: str,
+    in_axis: int | Sequence[int],
+    out_axis: int | Sequence[int],
+    batch_axis: int | Sequence[int],
+    dtype: Dtype | None,
+) -> Initializer:
+    return _built(family, in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype)
+
+
 def glorot_uniform(
     in_axis: int | Sequence[int] = -2,
     out_axis: int | Sequence[int] = -1,
@@ -278,18 +288,16 @@ def glorot_uniform(
     Source: Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html.
 
     Args:
-      in_axis: the axes of the kernel that hold the inputs.
-      out_axis: the axes that hold the outputs.
-      batch_axis: the axes that count for neither.
-      dtype: dtype where the caller gives none.
+      in_axis: the axes of the kernel's inputs.
+      out_axis: the axes of the kernel's outputs.
+      batch_axis: the axes that are neither inputs nor outputs.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> glorot_uniform()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return _built(
-        "glorot_uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
-    )
+    return _scaled("glorot_uniform", in_axis, out_axis, batch_axis, dtype)
 
 
 def glorot_normal(
@@ -303,18 +311,16 @@ def glorot_normal(
     Source: Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html.
 
     Args:
-      in_axis: the axes of the kernel that hold the inputs.
-      out_axis: the axes that hold the outputs.
-      batch_axis: the axes that count for neither.
-      dtype: dtype where the caller gives none.
+      in_axis: the axes of the kernel's inputs.
+      out_axis: the axes of the kernel's outputs.
+      batch_axis: the axes that are neither inputs nor outputs.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> glorot_normal()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return _built(
-        "glorot_normal", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
-    )
+    return _scaled("glorot_normal", in_axis, out_axis, batch_axis, dtype)
 
 
 def lecun_uniform(
@@ -328,18 +334,16 @@ def lecun_uniform(
     Source: LeCun et al., Efficient BackProp, 1998.
 
     Args:
-      in_axis: the axes of the kernel that hold the inputs.
-      out_axis: the axes that hold the outputs.
-      batch_axis: the axes that count for neither.
-      dtype: dtype where the caller gives none.
+      in_axis: the axes of the kernel's inputs.
+      out_axis: the axes of the kernel's outputs.
+      batch_axis: the axes that are neither inputs nor outputs.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> lecun_uniform()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return _built(
-        "lecun_uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
-    )
+    return _scaled("lecun_uniform", in_axis, out_axis, batch_axis, dtype)
 
 
 def lecun_normal(
@@ -353,18 +357,16 @@ def lecun_normal(
     Source: LeCun et al., Efficient BackProp, 1998.
 
     Args:
-      in_axis: the axes of the kernel that hold the inputs.
-      out_axis: the axes that hold the outputs.
-      batch_axis: the axes that count for neither.
-      dtype: dtype where the caller gives none.
+      in_axis: the axes of the kernel's inputs.
+      out_axis: the axes of the kernel's outputs.
+      batch_axis: the axes that are neither inputs nor outputs.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> lecun_normal()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return _built(
-        "lecun_normal", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
-    )
+    return _scaled("lecun_normal", in_axis, out_axis, batch_axis, dtype)
 
 
 def he_uniform(
@@ -378,18 +380,16 @@ def he_uniform(
     Source: He et al., 2015, https://arxiv.org/abs/1502.01852.
 
     Args:
-      in_axis: the axes of the kernel that hold the inputs.
-      out_axis: the axes that hold the outputs.
-      batch_axis: the axes that count for neither.
-      dtype: dtype where the caller gives none.
+      in_axis: the axes of the kernel's inputs.
+      out_axis: the axes of the kernel's outputs.
+      batch_axis: the axes that are neither inputs nor outputs.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> he_uniform()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return _built(
-        "he_uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
-    )
+    return _scaled("he_uniform", in_axis, out_axis, batch_axis, dtype)
 
 
 def he_normal(
@@ -403,18 +403,16 @@ def he_normal(
     Source: He et al., 2015, https://arxiv.org/abs/1502.01852.
 
     Args:
-      in_axis: the axes of the kernel that hold the inputs.
-      out_axis: the axes that hold the outputs.
-      batch_axis: the axes that count for neither.
-      dtype: dtype where the caller gives none.
+      in_axis: the axes of the kernel's inputs.
+      out_axis: the axes of the kernel's outputs.
+      batch_axis: the axes that are neither inputs nor outputs.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> he_normal()(jax.random.key(0), (3, 4)).shape
     (3, 4)
     """
-    return _built(
-        "he_normal", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis, dtype=dtype
-    )
+    return _scaled("he_normal", in_axis, out_axis, batch_axis, dtype)
 
 
 xavier_uniform = glorot_uniform
@@ -428,13 +426,13 @@ def orthogonal(
 ) -> Initializer:
     """Build an initializer that draws a random orthogonal matrix.
 
-    All axes but one are flattened into its rows. Where the matrix is not square, its rows or its
-    columns are orthonormal, whichever are fewer.
+    All axes except the column axis are flattened into rows. If the matrix is not square, the smaller set of vectors,
+    its rows or its columns, is orthonormal.
 
     Args:
-      scale: the length of the vectors.
-      column_axis: the axis that holds the columns.
-      dtype: dtype where the caller gives none.
+      scale: length of the vectors.
+      column_axis: the axis of the columns.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> w = orthogonal()(jax.random.key(0), (3, 3))
@@ -447,14 +445,14 @@ def orthogonal(
 def delta_orthogonal(
     scale: ArrayLike = 1.0, column_axis: int = -1, dtype: Dtype | None = None
 ) -> Initializer:
-    """Build an initializer of convolution kernels: orthogonal amid the window, zero around.
+    """Build an initializer of convolution kernels: orthogonal at the center of the window, zero elsewhere.
 
     Source: Xiao et al., 2018, https://arxiv.org/abs/1806.05393.
 
     Args:
-      scale: the length of the vectors.
-      column_axis: the axis that holds the columns.
-      dtype: dtype where the caller gives none.
+      scale: length of the vectors.
+      column_axis: the axis of the columns.
+      dtype: dtype of the array if the call does not name one.
 
     >>> import jax
     >>> w = delta_orthogonal()(jax.random.key(0), (3, 3, 2, 2))

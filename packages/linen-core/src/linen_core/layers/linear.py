@@ -1,4 +1,4 @@
-"""Everything linear under one roof: dense layers, convolutions, embeddings, their helpers."""
+"""The names of `flax.linen.linear`: dense layers, convolutions, embeddings and their helpers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells of long short-term memory: one step in time each."""
+"""Recurrent cells with long short-term memory."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from linen_core.layers.activation import sigmoid, tanh
 from linen_core.layers.conv import Conv
 from linen_core.layers.dense import Dense
 from linen_core.layers.dtypes import promote_dtype
-from linen_core.layers.recurrent_base import RNNCellBase, default_recurrent_init, two_states
+from linen_core.layers.recurrent_base import TwoStatesCell, default_recurrent_init
 from linen_core.module import Module, compact, nowrap
-from linen_core.typing import Array, Dtype, Initializer, PrecisionLike, PRNGKey
+from linen_core.typing import Array, Dtype, Initializer, PrecisionLike
 
 __all__ = ["ConvLSTMCell", "DenseParams", "LSTMCell", "OptimizedLSTMCell"]
 
 
-class LSTMCell(RNNCellBase):
+class LSTMCell(TwoStatesCell):
     r"""Long short-term memory.
 
     .. math::
@@ -44,7 +44,7 @@ class LSTMCell(RNNCellBase):
       kernel_init: initializer of the kernels of the input.
       recurrent_kernel_init: initializer of the kernels of the hidden state.
       bias_init: initializer of the biases.
-      dtype: dtype to compute in; by default the one that inputs and parameters promote to.
+      dtype: dtype to compute in; by default the promoted dtype of inputs and parameters.
       param_dtype: dtype of the parameters, and of the first carry.
       carry_init: initializer of the first carry.
 
@@ -68,7 +68,7 @@ class LSTMCell(RNNCellBase):
 
     @compact
     def __call__(self, carry: tuple[Array, Array], inputs: Array) -> tuple[Any, Array]:
-        """Take a step.
+        """Compute one time step.
 
         Args:
           carry: memory and hidden state, each of shape (batch..., features).
@@ -103,21 +103,13 @@ class LSTMCell(RNNCellBase):
         new_h = o * self.activation_fn(new_c)
         return (new_c, new_h), new_h
 
-    @nowrap
-    def initialize_carry(self, rng: PRNGKey, input_shape: tuple[int, ...]) -> tuple[Array, Array]:
-        return two_states(self, rng, input_shape)
-
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
-
 
 class DenseParams(Module):
     """The parameters of a Dense layer, without the layer.
 
     Attributes:
       features: the number of output features.
-      use_bias: whether there is a bias.
+      use_bias: whether to add a bias.
       param_dtype: dtype of the parameters.
       precision: unused.
       kernel_init: initializer of the kernel.
@@ -138,7 +130,7 @@ class DenseParams(Module):
 
     @compact
     def __call__(self, inputs: Array) -> tuple[Array, Array | None]:
-        """Make or read the parameters.
+        """Create or read the parameters.
 
         Args:
           inputs: an array of shape (..., n).
@@ -153,8 +145,8 @@ class DenseParams(Module):
         return kernel, self.param("bias", self.bias_init, (self.features,), self.param_dtype)
 
 
-class OptimizedLSTMCell(RNNCellBase):
-    """Long short-term memory with one product for all gates.
+class OptimizedLSTMCell(TwoStatesCell):
+    """Long short-term memory with a single matrix product for all gates.
 
     Formula, parameters and carry are those of `LSTMCell`. It is faster for up to about 2,048
     features.
@@ -166,7 +158,7 @@ class OptimizedLSTMCell(RNNCellBase):
       kernel_init: initializer of the kernels of the input.
       recurrent_kernel_init: initializer of the kernels of the hidden state.
       bias_init: initializer of the biases.
-      dtype: dtype to compute in; by default the one that inputs and parameters promote to.
+      dtype: dtype to compute in; by default the promoted dtype of inputs and parameters.
       param_dtype: dtype of the parameters, and of the first carry.
       carry_init: initializer of the first carry.
 
@@ -190,7 +182,7 @@ class OptimizedLSTMCell(RNNCellBase):
 
     @compact
     def __call__(self, carry: tuple[Array, Array], inputs: Array) -> tuple[Any, Array]:
-        """Take a step.
+        """Compute one time step.
 
         Args:
           carry: memory and hidden state, each of shape (batch..., features).
@@ -206,6 +198,7 @@ class OptimizedLSTMCell(RNNCellBase):
             param_dtype=self.param_dtype,
             bias_init=self.bias_init,
         )
+        # Separate parameters, as in LSTMCell, keep its initial values and checkpoints. Only the products are joined.
         for_inputs, for_hidden = {}, {}
         for gate in "ifgo":
             for_inputs[gate] = params(
@@ -228,7 +221,7 @@ class OptimizedLSTMCell(RNNCellBase):
     def _products(
         self, inputs: Array, params: Mapping[str, tuple[Array, Array | None]]
     ) -> dict[str, Array]:
-        """Multiply with all kernels at once, and add all biases if there are any."""
+        """Multiply by all kernels in a single product, and add the biases if there are any."""
         kernels, biases = zip(*params.values(), strict=True)
         kernel = jnp.concatenate(kernels, axis=-1)
         bias = None if biases[0] is None else jnp.concatenate(biases, axis=-1)
@@ -239,17 +232,9 @@ class OptimizedLSTMCell(RNNCellBase):
         ends = np.cumsum([kernel.shape[-1] for kernel in kernels[:-1]])
         return dict(zip(params, jnp.split(y, ends, axis=-1), strict=True))
 
-    @nowrap
-    def initialize_carry(self, rng: PRNGKey, input_shape: tuple[int, ...]) -> tuple[Array, Array]:
-        return two_states(self, rng, input_shape)
 
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
-
-
-class ConvLSTMCell(RNNCellBase):
-    r"""Long short-term memory with convolutions in place of products.
+class ConvLSTMCell(TwoStatesCell):
+    r"""Long short-term memory with convolutions instead of matrix products.
 
     .. math::
         i &= \sigma(W_{ii} * x + W_{hi} * h + b_i) \\
@@ -265,11 +250,11 @@ class ConvLSTMCell(RNNCellBase):
 
     Attributes:
       features: number of output features.
-      kernel_size: of the window along each spatial axis.
-      strides: steps between two windows; by default 1.
+      kernel_size: size of the window along each spatial axis.
+      strides: step between two windows; by default 1.
       padding: as for `Conv`.
-      use_bias: whether there are biases.
-      dtype: dtype to compute in; by default the one that inputs and parameters promote to.
+      use_bias: whether to add biases.
+      dtype: dtype to compute in; by default the promoted dtype of inputs and parameters.
       param_dtype: dtype of the parameters, and of the first carry.
       carry_init: initializer of the first carry.
 
@@ -292,7 +277,7 @@ class ConvLSTMCell(RNNCellBase):
 
     @compact
     def __call__(self, carry: tuple[Array, Array], inputs: Array) -> tuple[Any, Array]:
-        """Take a step.
+        """Compute one time step.
 
         Args:
           carry: memory and hidden state, each of shape (batch..., space..., features).
@@ -317,10 +302,6 @@ class ConvLSTMCell(RNNCellBase):
         new_c = sigmoid(f + 1) * c + sigmoid(i) * tanh(g)
         new_h = sigmoid(o) * tanh(new_c)
         return (new_c, new_h), new_h
-
-    @nowrap
-    def initialize_carry(self, rng: PRNGKey, input_shape: tuple[int, ...]) -> tuple[Array, Array]:
-        return two_states(self, rng, input_shape)
 
     @property
     def num_feature_axes(self) -> int:

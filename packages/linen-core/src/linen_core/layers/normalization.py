@@ -1,4 +1,4 @@
-"""Normalizations by an example's own statistics; and by name, all other normalizations."""
+"""Normalizations by the statistics of each example. Also exports all other normalizations."""
 
 from __future__ import annotations
 
@@ -61,24 +61,23 @@ class LayerNorm(Module):
     """Normalize each example by mean and variance over its features.
 
     The output is `(x - mean) / sqrt(var + epsilon) * scale + bias`. The parameters `scale` and
-    `bias` span the feature axes. Source: Ba et al., 2016, https://arxiv.org/abs/1607.06450.
+    `bias` have the sizes of the feature axes. Source: Ba et al., 2016, https://arxiv.org/abs/1607.06450.
 
     Attributes:
-      epsilon: what is added to the variance.
-      dtype: dtype of the output; by default the one that input and parameters promote to.
+      epsilon: added to the variance.
+      dtype: dtype of the output; by default the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
-      use_bias: whether there is a bias.
-      use_scale: whether there is a scale.
+      use_bias: whether to add a bias.
+      use_scale: whether to multiply by a scale.
       bias_init: initializer of the bias.
       scale_init: initializer of the scale.
-      reduction_axes: the axes that mean and variance are taken over.
-      feature_axes: the axes that scale and bias span.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
-        variance.
-      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
-        `axis_name`.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
-        is large.
+      reduction_axes: the axes over which mean and variance are computed.
+      feature_axes: the axes of scale and bias.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and
+        variance are shared.
+      axis_index_groups: groups of devices along that axis; by default all of them. Ignored without `axis_name`.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less
+        accurate if the mean is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -106,8 +105,8 @@ class LayerNorm(Module):
         """Normalize.
 
         Args:
-          x: an array of any shape that has the axes named.
-          mask: a boolean array that broadcasts to `x`: which elements count for mean and variance.
+          x: an array that has the reduction axes and the feature axes.
+          mask: a boolean array that broadcasts to `x`; it selects the elements for mean and variance.
 
         Returns:
           An array of the same shape.
@@ -125,22 +124,21 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """Normalize each example by the root mean square of its features.
 
-    The output is `x / sqrt(mean(x^2) + epsilon) * scale`. The parameter `scale` spans the feature
-    axes. Source: Zhang and Sennrich, 2019, https://arxiv.org/abs/1910.07467.
+    The output is `x / sqrt(mean(x^2) + epsilon) * scale`. The parameter `scale` has the sizes
+    of the feature axes. Source: Zhang and Sennrich, 2019, https://arxiv.org/abs/1910.07467.
 
     Attributes:
-      epsilon: what is added to the mean square.
-      dtype: dtype of the output; by default the one that input and parameters promote to.
+      epsilon: added to the mean square.
+      dtype: dtype of the output; by default the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
-      use_scale: whether there is a scale.
+      use_scale: whether to multiply by a scale.
       scale_init: initializer of the scale.
-      reduction_axes: the axes that the mean square is taken over.
-      feature_axes: the axes that the scale spans.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share the mean
-        square.
-      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
-        `axis_name`.
-      use_fast_variance: without effect, as no mean is subtracted.
+      reduction_axes: the axes over which the mean square is computed.
+      feature_axes: the axes of the scale.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which the mean square is
+        shared.
+      axis_index_groups: groups of devices along that axis; by default all of them. Ignored without `axis_name`.
+      use_fast_variance: ignored, because the mean is not subtracted.
       force_float32_reductions: compute the mean square in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -166,8 +164,8 @@ class RMSNorm(Module):
         """Normalize.
 
         Args:
-          x: an array of any shape that has the axes named.
-          mask: a boolean array that broadcasts to `x`: which elements count for the mean square.
+          x: an array that has the reduction axes and the feature axes.
+          mask: a boolean array that broadcasts to `x`; it selects the elements for the mean square.
 
         Returns:
           An array of the same shape.
@@ -189,28 +187,27 @@ class RMSNorm(Module):
 class GroupNorm(Module):
     """Normalize each example by mean and variance over groups of features and all inner axes.
 
-    The last axis is divided into `num_groups` equal groups, or into groups of `group_size`; one of
+    The last axis is split into `num_groups` equal groups, or into groups of `group_size`. Exactly one of
     the two is None. The parameters `scale` and `bias` have the size of the last axis. Source: Wu
     and He, 2018, https://arxiv.org/abs/1803.08494.
 
     Attributes:
       num_groups: number of groups.
       group_size: number of features in a group.
-      epsilon: what is added to the variance.
-      dtype: dtype of the output; by default the one that input and parameters promote to.
+      epsilon: added to the variance.
+      dtype: dtype of the output; by default the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
-      use_bias: whether there is a bias.
-      use_scale: whether there is a scale.
+      use_bias: whether to add a bias.
+      use_scale: whether to multiply by a scale.
       bias_init: initializer of the bias.
       scale_init: initializer of the scale.
-      reduction_axes: the axes that mean and variance are taken over, the last among them; by
-        default all but the first.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
-        variance.
-      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
-        `axis_name`.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
-        is large.
+      reduction_axes: the axes over which mean and variance are computed. They must include the last; by default they
+        are all axes except the first.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and
+        variance are shared.
+      axis_index_groups: groups of devices along that axis; by default all of them. Ignored without `axis_name`.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less
+        accurate if the mean is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -241,15 +238,15 @@ class GroupNorm(Module):
 
         Args:
           x: an array of shape (batch, ..., features).
-          mask: a boolean array that broadcasts to `x`: which elements count for mean and variance.
+          mask: a boolean array that broadcasts to `x`; it selects the elements for mean and variance.
 
         Returns:
           An array of the same shape.
 
         Raises:
-          LayerArgumentError: the last axis is not among the reduction axes, the groups are given in
-            two ways or in none, or the mask does not broadcast to the input.
-          LayerShapeError: the features cannot be divided into the groups.
+          LayerArgumentError: the reduction axes do not include the last axis, both or neither of `num_groups` and
+            `group_size` are given, or the mask does not broadcast to the input.
+          LayerShapeError: the number of features is not a multiple of the number or size of the groups.
         """
         last = x.ndim - 1
         if self.reduction_axes is None:
@@ -271,14 +268,14 @@ class GroupNorm(Module):
 
     @nowrap
     def _groups(self, channels: int) -> int:
-        """Count the groups."""
+        """Return the number of groups."""
         if (self.num_groups is None) == (self.group_size is None):
             raise LayerArgumentError(
                 where(self),
                 "num_groups",
                 f"{self.num_groups} with `group_size` {self.group_size}",
                 "exactly one of the two",
-                "Pass `num_groups=None` beside `group_size`.",
+                "Pass `num_groups=None` together with `group_size`.",
             )
         name = "num_groups" if self.group_size is None else "group_size"
         number: int = getattr(self, name)
@@ -292,25 +289,23 @@ class GroupNorm(Module):
 class InstanceNorm(Module):
     """Normalize each feature of each example by mean and variance over the inner axes.
 
-    The parameters `scale` and `bias` span the feature axes. Source: Ulyanov et al., 2016,
+    The parameters `scale` and `bias` have the sizes of the feature axes. Source: Ulyanov et al., 2016,
     https://arxiv.org/abs/1607.08022.
 
     Attributes:
-      epsilon: what is added to the variance.
-      dtype: dtype of the output; by default the one that input and parameters promote to.
+      epsilon: added to the variance.
+      dtype: dtype of the output; by default the promoted dtype of input and parameters.
       param_dtype: dtype of the parameters.
-      use_bias: whether there is a bias.
-      use_scale: whether there is a scale.
+      use_bias: whether to add a bias.
+      use_scale: whether to multiply by a scale.
       bias_init: initializer of the bias.
       scale_init: initializer of the scale.
-      feature_axes: the axes that scale and bias span; mean and variance are taken over all others
-        but the first.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) whose devices share mean and
-        variance.
-      axis_index_groups: groups of devices along that axis; by default all of them. Without effect if there is no
-        `axis_name`.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, less exact where the mean
-        is large.
+      feature_axes: the axes of scale and bias. Mean and variance are computed over all other axes except the first.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and
+        variance are shared.
+      axis_index_groups: groups of devices along that axis; by default all of them. Ignored without `axis_name`.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less
+        accurate if the mean is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -339,7 +334,7 @@ class InstanceNorm(Module):
 
         Args:
           x: an array of shape (batch, ..., features).
-          mask: a boolean array that broadcasts to `x`: which elements count for mean and variance.
+          mask: a boolean array that broadcasts to `x`; it selects the elements for mean and variance.
 
         Returns:
           An array of the same shape.

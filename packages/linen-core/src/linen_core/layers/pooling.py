@@ -1,4 +1,4 @@
-"""Pooling: reductions over a window that moves in arrays of (batch..., space..., features)."""
+"""Pooling: reductions over windows of arrays with the layout (batch..., space..., features)."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ def pool(
     """Reduce each window of an array to one element, as `jax.lax.reduce_window` does.
 
     Args:
-      inputs: an array of shape (batch..., space..., features), with any number of batch axes, or
-        none.
-      init: what the reduction starts from.
+      inputs: an array of shape (batch..., space..., features), with zero or more batch axes.
+      init: initial value of the reduction.
       reduce_fn: a function of two elements.
       window_shape: size of the window along each spatial axis.
-      strides: steps between two windows; by default 1.
+      strides: step between two windows; by default 1.
       padding: "SAME", "VALID" or a pair (low, high) for each spatial axis.
 
     Returns:
@@ -42,7 +41,7 @@ def pool(
 
     Raises:
       LayerRankError: the array has too few axes.
-      LayerShapeError: window, strides and padding speak of different numbers of axes.
+      LayerShapeError: window, strides and padding have different numbers of axes.
 
     >>> import jax.numpy as jnp
     >>> print(pool(jnp.arange(4.0)[:, None], 0.0, lax.add, (2,), (2,), "VALID")[:, 0])
@@ -90,7 +89,7 @@ def _static(
     strides: Sequence[int] | None,
     padding: str | Sequence[tuple[int, int]],
 ) -> tuple[Any, Any, Any]:
-    """Make hashable what says where the windows lie."""
+    """Convert window shape, strides and padding to hashable tuples."""
     pads = padding if isinstance(padding, str) else tuple(map(tuple, padding))
     return tuple(window_shape), tuple(strides) if strides else None, pads
 
@@ -128,17 +127,17 @@ def avg_pool(
     Args:
       inputs: an array of shape (batch..., space..., features), floating-point.
       window_shape: size of the window along each spatial axis.
-      strides: steps between two windows; by default 1.
+      strides: step between two windows; by default 1.
       padding: "SAME", "VALID" or a pair (low, high) for each spatial axis.
-      count_include_pad: divide by the size of the window, rather than by how many elements of the
-        array lie in it.
+      count_include_pad: divide by the size of the window; otherwise by the number of elements of the array
+        in the window.
 
     Returns:
       An array of shape (batch..., space..., features).
 
     Raises:
       LayerRankError: the array has too few axes.
-      LayerShapeError: window, strides and padding speak of different numbers of axes.
+      LayerShapeError: window, strides and padding have different numbers of axes.
 
     >>> import jax.numpy as jnp
     >>> print(avg_pool(jnp.arange(4.0)[:, None], (2,), strides=(2,))[:, 0])
@@ -158,7 +157,7 @@ def max_pool(
     Args:
       inputs: an array of shape (batch..., space..., features), floating-point.
       window_shape: size of the window along each spatial axis.
-      strides: steps between two windows; by default 1.
+      strides: step between two windows; by default 1.
       padding: "SAME", "VALID" or a pair (low, high) for each spatial axis.
 
     Returns:
@@ -166,7 +165,7 @@ def max_pool(
 
     Raises:
       LayerRankError: the array has too few axes.
-      LayerShapeError: window, strides and padding speak of different numbers of axes.
+      LayerShapeError: window, strides and padding have different numbers of axes.
 
     >>> import jax.numpy as jnp
     >>> print(max_pool(jnp.arange(4.0)[:, None], (2,), strides=(2,))[:, 0])
@@ -186,7 +185,7 @@ def min_pool(
     Args:
       inputs: an array of shape (batch..., space..., features), floating-point.
       window_shape: size of the window along each spatial axis.
-      strides: steps between two windows; by default 1.
+      strides: step between two windows; by default 1.
       padding: "SAME", "VALID" or a pair (low, high) for each spatial axis.
 
     Returns:
@@ -194,7 +193,7 @@ def min_pool(
 
     Raises:
       LayerRankError: the array has too few axes.
-      LayerShapeError: window, strides and padding speak of different numbers of axes.
+      LayerShapeError: window, strides and padding have different numbers of axes.
 
     >>> import jax.numpy as jnp
     >>> print(min_pool(jnp.arange(4.0)[:, None], (2,), strides=(2,))[:, 0])

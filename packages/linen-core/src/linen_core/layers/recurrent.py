@@ -1,4 +1,4 @@
-"""Recurrent networks: RNN and Bidirectional run cells over time; and by name, the cells."""
+"""Recurrent networks: RNN and Bidirectional run cells over time. Also exports the cells."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class RNN(Module):
       cell: the cell, whose variables all steps share.
       time_major: the time axis comes first.
       return_carry: return the last carry before the outputs.
-      reverse: run from the end to the start, and return the outputs in that order.
-      keep_order: return the outputs of a reversed run in the order of the inputs; without effect on other runs.
-      unroll: how many steps to put into one iteration of the compiled loop.
-      variable_axes: collections that have a time axis, and where; as for `nn.scan`.
+      reverse: run from the end to the start, and return the outputs in this order.
+      keep_order: return the outputs of a reversed run in the order of the inputs; ignored on other runs.
+      unroll: number of steps in one iteration of the compiled loop.
+      variable_axes: collections with a time axis, and this axis; as for `nn.scan`.
       variable_broadcast: collections that all steps share; as for `nn.scan`.
-      variable_carry: collections that each step hands to the next; as for `nn.scan`.
-      split_rngs: RNG streams, and whether each step draws its own numbers; as for `nn.scan`.
+      variable_carry: collections that each step passes to the next; as for `nn.scan`.
+      split_rngs: RNG streams, and whether each step gets a different key; as for `nn.scan`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> x = jnp.ones((10, 50, 32))
@@ -94,16 +94,15 @@ class RNN(Module):
 
         Args:
           inputs: a sequence.
-          initial_carry: the carry of the first step; by default the cell makes one.
-          init_key: the key for that; by default `jax.random.key(0)`. Without effect beside `initial_carry`.
-          seq_lengths: integers of shape (batch...): how many steps of each sequence count, while
-            the others are padding at its end. A reversed run starts at the last that counts, and
-            the carry returned is the one after the last step that counts. Outputs of padding are
-            not zeroed.
-          return_carry: in place of the field.
-          time_major: in place of the field.
-          reverse: in place of the field.
-          keep_order: in place of the field.
+          initial_carry: the carry of the first step; by default the cell creates one.
+          init_key: the key for the default carry; by default `jax.random.key(0)`. Ignored if `initial_carry` is given.
+          seq_lengths: integers of shape (batch...), the length of each sequence without the padding at its end. A
+            reversed run starts at the last step before the padding. The returned carry is the one after the last step
+            that is not padding. Outputs of padding are not set to zero.
+          return_carry: overrides the field.
+          time_major: overrides the field.
+          reverse: overrides the field.
+          keep_order: overrides the field.
 
         Returns:
           The outputs, or with `return_carry` the tuple (carry, outputs).
@@ -125,6 +124,7 @@ class RNN(Module):
             key = random.key(0) if init_key is None else init_key
             step_shape = inputs.shape[:time_axis] + inputs.shape[time_axis + 1 :]
             initial_carry = self.cell.initialize_carry(key, step_shape)
+        # The last carry of a shorter sequence is the one before its padding, so the carries of all steps are needed.
         keep_carries = seq_lengths is not None and return_carry
         carry, outputs = self._scan(inputs, initial_carry, time_axis, keep_carries)
         if keep_carries:
@@ -159,7 +159,7 @@ class RNN(Module):
 
 
 def _carry_at(carries: Carry, seq_lengths: Array) -> Carry:
-    """Pick, from carries with time first, the one after each sequence's last step that counts."""
+    """Select the carry after the last step of each sequence; the first axis of the carries is time."""
     last = seq_lengths - 1
     batch = jnp.indices(last.shape, sparse=True)
     return jax.tree.map(lambda x: x[(last, *batch)], carries)
@@ -168,12 +168,11 @@ def _carry_at(carries: Carry, seq_lengths: Array) -> Carry:
 def flip_sequences(
     inputs: Array, seq_lengths: Array | None, num_batch_dims: int, time_major: bool
 ) -> Array:
-    """Reverse sequences in time, and leave the padding at their end at their end.
+    """Reverse sequences in time, but keep the padding at their end.
 
     Args:
       inputs: an array of shape (batch..., time, ...), or (time, batch..., ...) with `time_major`.
-      seq_lengths: integers of shape (batch...): how many steps of each sequence are no padding.
-        None means all.
+      seq_lengths: integers of shape (batch...), the length of each sequence without padding; None for no padding.
       num_batch_dims: number of batch axes.
       time_major: the time axis comes first.
 
@@ -192,9 +191,9 @@ def flip_sequences(
     shape = [1] * (num_batch_dims + 1)
     shape[time_axis] = steps
     backwards = jnp.reshape(jnp.arange(steps - 1, -1, -1), shape)
-    places = (backwards + jnp.expand_dims(seq_lengths, axis=time_axis)) % steps
-    places = places.reshape(places.shape + (1,) * (inputs.ndim - places.ndim))
-    return jnp.take_along_axis(inputs, places, axis=time_axis)
+    indices = (backwards + jnp.expand_dims(seq_lengths, axis=time_axis)) % steps
+    indices = indices.reshape(indices.shape + (1,) * (inputs.ndim - indices.ndim))
+    return jnp.take_along_axis(inputs, indices, axis=time_axis)
 
 
 def _concatenate(a: Array, b: Array) -> Array:
@@ -202,7 +201,7 @@ def _concatenate(a: Array, b: Array) -> Array:
 
 
 class RNNBase(Protocol):
-    """What `Bidirectional` takes as a direction: a module called as `RNN` is."""
+    """A network that `Bidirectional` runs: a module with the call signature of `RNN`."""
 
     def __call__(
         self,
@@ -259,12 +258,12 @@ class Bidirectional(Module):
         Args:
           inputs: a sequence, as for `RNN`.
           initial_carry: the carries of the two networks.
-          init_key: the key to make them with.
-          seq_lengths: integers of shape (batch...): how many steps of each sequence count.
-          return_carry: in place of the field.
-          time_major: in place of the field.
-          reverse: without effect, as both directions are run; a RuntimeWarning says so.
-          keep_order: without effect, as outputs have the order of the inputs; a RuntimeWarning says so if it is False.
+          init_key: the key for the default carries.
+          seq_lengths: integers of shape (batch...), the length of each sequence without padding.
+          return_carry: overrides the field.
+          time_major: overrides the field.
+          reverse: ignored with a RuntimeWarning, because both directions are run.
+          keep_order: must not be False: outputs have the order of the inputs. False is ignored with a RuntimeWarning.
 
         Returns:
           The merged outputs, or with `return_carry` the tuple (carries, outputs).
@@ -273,7 +272,7 @@ class Bidirectional(Module):
             name = "reverse=True" if reverse else "keep_order=False"
             msg = (
                 f"{where(self)} ignores {name}: it runs both directions, and returns outputs in the order of the "
-                "inputs. Leave the argument out, and reverse the inputs or the outputs where that is meant."
+                "inputs. Leave the argument out, or reverse the inputs or the outputs yourself."
             )
             warnings.warn(msg, RuntimeWarning, stacklevel=2)
         time_major = self.time_major if time_major is None else time_major

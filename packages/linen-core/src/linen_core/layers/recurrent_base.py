@@ -1,4 +1,4 @@
-"""What all cells of recurrent networks share."""
+"""Base classes of recurrent cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from linen_core.layers import initializers
 from linen_core.module import Module, nowrap
 from linen_core.typing import Array, PRNGKey
 
-__all__ = ["Carry", "RNNCellBase", "default_recurrent_init", "one_state", "two_states"]
+__all__ = ["Carry", "OneStateCell", "RNNCellBase", "TwoStatesCell", "default_recurrent_init"]
 
 Carry = Any
 
@@ -36,30 +36,48 @@ class RNNCellBase(Module):
 
     @nowrap
     def initialize_carry(self, rng: PRNGKey, input_shape: tuple[int, ...]) -> Carry:
-        """Make the carry for the first step.
+        """Create the carry of the first step.
 
         Args:
           rng: a key.
-          input_shape: shape of the cell's input.
+          input_shape: shape of the input of the cell.
 
         Returns:
-          A carry, as the cell takes and returns it.
+          A carry, in the form that the cell takes and returns.
         """
         raise NotImplementedError
 
     @property
     def num_feature_axes(self) -> int:
-        """How many of the input's last axes are no batch axes."""
+        """Number of trailing axes of the input that are feature axes."""
         raise NotImplementedError
 
 
-def one_state(cell: Any, rng: PRNGKey, input_shape: tuple[int, ...]) -> Array:
-    """Make a state of shape (batch..., features) by the cell's `carry_init`."""
+class OneStateCell(RNNCellBase):
+    """Base of the cells whose carry is a hidden state of shape (batch..., features)."""
+
+    @nowrap
+    def initialize_carry(self, rng: PRNGKey, input_shape: tuple[int, ...]) -> Array:
+        return _state(self, rng, input_shape)
+
+    @property
+    def num_feature_axes(self) -> int:
+        return 1
+
+
+class TwoStatesCell(RNNCellBase):
+    """Base of the cells whose carry is memory and hidden state, each of shape (batch..., features)."""
+
+    @nowrap
+    def initialize_carry(self, rng: PRNGKey, input_shape: tuple[int, ...]) -> tuple[Array, Array]:
+        memory_key, hidden_key = random.split(rng)
+        return _state(self, memory_key, input_shape), _state(self, hidden_key, input_shape)
+
+    @property
+    def num_feature_axes(self) -> int:
+        return 1
+
+
+def _state(cell: Any, rng: PRNGKey, input_shape: tuple[int, ...]) -> Array:
+    """Create a state of shape (batch..., features) with the cell's `carry_init`."""
     return cell.carry_init(rng, (*input_shape[:-1], cell.features), cell.param_dtype)
-
-
-def two_states(cell: Any, rng: PRNGKey, input_shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Make a memory and a hidden state of shape (batch..., features)."""
-    memory_key, hidden_key = random.split(rng)
-    memory = one_state(cell, memory_key, input_shape)
-    return memory, one_state(cell, hidden_key, input_shape)

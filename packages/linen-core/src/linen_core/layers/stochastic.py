@@ -1,4 +1,4 @@
-"""Layers that draw random numbers: Dropout."""
+"""Layers with random numbers: Dropout."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def _drop(inputs: Array, key: PRNGKey, rate: float, broadcast_dims: tuple[int, .
 
 
 class Dropout(Module):
-    """Set random elements to zero, and scale up the others so that the mean stays.
+    """Set random elements to zero, and scale up the others to keep the mean.
 
-    Each element is zero with probability `rate`, else divided by `1 - rate`. The RNG stream
+    Each element is set to zero with probability `rate`, and divided by `1 - rate` otherwise. The RNG stream
     `rng_collection` must be among the `rngs` of `apply`, unless `deterministic` is set. Source:
     Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html.
 
     Attributes:
       rate: the probability of zero, from 0 to 1.
-      broadcast_dims: axes along which all elements share their fate.
-      deterministic: leave the input as it is. It is given here or in the call.
+      broadcast_dims: axes along which elements are dropped together.
+      deterministic: return the input unchanged. It is given here or in the call.
       rng_collection: name of the RNG stream to draw from.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -62,14 +62,14 @@ class Dropout(Module):
 
         Args:
           inputs: an array of any shape, floating-point.
-          deterministic: leave the input as it is, if the layer was made without saying so.
-          rng: the key to draw with, instead of one from the stream.
+          deterministic: return the input unchanged; needed if the field is None.
+          rng: the key for dropout, instead of one from the stream.
 
         Returns:
           An array of the same shape and dtype.
 
         Raises:
-          DropoutRateError: the rate is no probability.
+          DropoutRateError: the rate is not a probability.
         """
         deterministic = merge_param("deterministic", self.deterministic, deterministic)
         if not 0.0 <= self.rate <= 1.0:
@@ -78,7 +78,7 @@ class Dropout(Module):
             )
         if self.rate == 0.0 or deterministic:
             return inputs
-        if self.rate == 1.0:
+        if self.rate == 1.0:  # the division by 1 - rate would give nan
             return jnp.zeros_like(inputs)
         if rng is None:
             rng = self.make_rng(self.rng_collection)

@@ -29,19 +29,19 @@ def _unit(x: Array, axis: Axes | None, epsilon: float) -> Array:
 class SpectralNorm(Module):
     """Divide each weight matrix of a layer by its largest singular value.
 
-    The value is found by power iteration, which goes on from call to call: its vector `u` and its
+    The value is computed by power iteration, which continues from call to call: its vector `u` and its
     result `sigma` are variables of the collection `batch_stats`, named "<layer>/<weight>/u" and
-    "<layer>/<weight>/sigma". Weights with more than two axes are seen as matrices with the last
-    axis as columns; vectors and scalars are left as they are. Source: Miyato et al., 2018,
+    "<layer>/<weight>/sigma". Weights with more than two axes are reshaped to matrices with the last
+    axis as columns. Vectors and scalars are unchanged. Source: Miyato et al., 2018,
     https://arxiv.org/abs/1802.05957.
 
     Attributes:
       layer_instance: the layer.
-      n_steps: steps of power iteration in one call.
-      epsilon: what is added to a squared norm before its root divides.
-      dtype: dtype of the weights; by default the one that weight and vectors promote to.
+      n_steps: number of steps of power iteration in one call.
+      epsilon: added to a squared norm before the square root.
+      dtype: dtype of the weights; by default the promoted dtype of weight and vectors.
       param_dtype: dtype of `u` and `sigma`.
-      error_on_non_matrix: raise for weights with more than two axes.
+      error_on_non_matrix: raise an error for weights with more than two axes.
       collection_name: the collection of `u` and `sigma`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -64,12 +64,12 @@ class SpectralNorm(Module):
         """Call the layer with normalized weights.
 
         Args:
-          *args: arguments for the layer.
-          update_stats: keep the vectors that this call's power iteration arrived at.
-          **kwargs: keyword arguments for the layer.
+          *args: arguments of the layer.
+          update_stats: store the result of the power iteration of this call.
+          **kwargs: keyword arguments of the layer.
 
         Returns:
-          What the layer returns.
+          The result of the layer.
 
         Raises:
           LayerRankError: a weight has more than two axes, and `error_on_non_matrix` is set.
@@ -105,7 +105,7 @@ class SpectralNorm(Module):
         name = "/".join([str(self.layer_instance.name), *(key.key for key in path[1:])])
         u_name = f"{name}/u"
         key = None
-        if not self.has_variable(self.collection_name, u_name):
+        if not self.has_variable(self.collection_name, u_name):  # `apply` may come without keys
             key = self.make_rng("params")
         u_variable = self.variable(
             self.collection_name,
@@ -128,10 +128,11 @@ class SpectralNorm(Module):
 
     @nowrap
     def _iterate(self, u: Array, matrix: Array) -> tuple[Array, Array, Array]:
-        """Run the power iteration: left and right vector, and the singular value between them."""
+        """Run the power iteration; return right and left singular vector and the singular value."""
         for _ in range(self.n_steps):
             v = _unit(jnp.matmul(u, matrix.transpose([1, 0])), None, self.epsilon)
             u = _unit(jnp.matmul(v, matrix), None, self.epsilon)
+        # The singular vectors count as constants, as in the paper: no gradient goes through the iteration.
         u, v = lax.stop_gradient(u), lax.stop_gradient(v)
         return u, v, jnp.matmul(jnp.matmul(v, matrix), jnp.transpose(u))[0, 0]
 
@@ -144,15 +145,15 @@ class WeightNorm(Module):
 
     Attributes:
       layer_instance: the layer.
-      epsilon: what is added to the squared norm before its root divides.
-      dtype: dtype of the weights; by default the one that weight and scale promote to.
+      epsilon: added to the squared norm before the square root.
+      dtype: dtype of the weights; by default the promoted dtype of weight and scale.
       param_dtype: dtype of the scale.
-      use_scale: whether there is a scale.
+      use_scale: whether to multiply by a scale.
       scale_init: initializer of the scale.
-      feature_axes: axes of a weight that keep a norm each; the norm is taken over all others. None
-        means one norm.
-      variable_filter: names; only weights whose path contains one are normalized. None or none mean
-        all.
+      feature_axes: axes of a weight with a separate norm for each index; the norm is computed over all other axes.
+        None for a single norm.
+      variable_filter: names; only weights whose path contains one of them are normalized. None or an empty collection
+        selects all weights.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
     >>> layer = nn.WeightNorm(nn.Dense(4))
@@ -175,11 +176,11 @@ class WeightNorm(Module):
         """Call the layer with normalized weights.
 
         Args:
-          *args: arguments for the layer.
-          **kwargs: keyword arguments for the layer.
+          *args: arguments of the layer.
+          **kwargs: keyword arguments of the layer.
 
         Returns:
-          What the layer returns.
+          The result of the layer.
         """
 
         def forward(layer: Module) -> Any:

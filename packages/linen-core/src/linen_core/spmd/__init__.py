@@ -1,7 +1,4 @@
-"""Sharding by names: logical axes, the rules that map them to a mesh, and constraints on arrays.
-
-The names are those that `logical.py` declares.
-"""
+"""Sharding by names: logical axes, rules that map them to mesh axes, and constraints on arrays."""
 
 from linen_core import _lazy_names
 from linen_core.spmd.logical import *

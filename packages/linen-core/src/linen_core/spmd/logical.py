@@ -1,4 +1,8 @@
-"""Logical axis names: what the axes of an array mean, and the rules by which they map to axes of a mesh."""
+"""Logical axis names, and the rules that map them to mesh axes.
+
+A model names its axes by meaning ("batch", "embed"). The rules decide how they are sharded, so the same model runs on
+any mesh.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,7 @@ MeshAxis: TypeAlias = Any
 
 
 class RulesFallback(enum.Enum):
-    """What happens to a logical axis that no rule maps.
+    """How to handle a logical axis that no rule maps.
 
     Example:
       >>> [fallback.name for fallback in RulesFallback]
@@ -52,13 +56,13 @@ class RulesFallback(enum.Enum):
     AXIS_IS_UNSHARDED = "axis_is_unsharded"
     """The axis is not sharded."""
     RAISE_ERROR = "raise_error"
-    """`UnknownAxisError` is raised."""
+    """An `UnknownAxisError` is raised."""
     NO_CONSTRAINT = "no_constraint"
-    """The whole array is left as it is."""
+    """The array is not constrained at all."""
 
 
 def set_logical_axis_rules(rules: LogicalRules) -> None:
-    """Set the rules that hold from now on in this thread.
+    """Set the current axis rules of this thread.
 
     Example:
       >>> set_logical_axis_rules([("batch", "data")])
@@ -70,7 +74,7 @@ def set_logical_axis_rules(rules: LogicalRules) -> None:
 
 
 def get_logical_axis_rules() -> LogicalRules:
-    """Return the rules that hold here.
+    """Return the current axis rules.
 
     Example:
       >>> with logical_axis_rules([("batch", "data")]):
@@ -82,7 +86,7 @@ def get_logical_axis_rules() -> LogicalRules:
 
 @contextlib.contextmanager
 def logical_axis_rules(rules: LogicalRules) -> Iterator[None]:
-    """Set the rules that hold inside a `with` block.
+    """Set the current axis rules inside a `with` block.
 
     Example:
       >>> with logical_axis_rules([("batch", "data"), ("features", None)]):
@@ -99,7 +103,11 @@ _UNASSIGNED = object()
 def _assign(
     names: Sequence[str | None] | None, rules: LogicalRules | None
 ) -> list[MeshAxis] | None:
-    """Find a mesh axis for each name; a rule applies where its mesh axes are not taken by an earlier one."""
+    """Assign mesh axes to each name.
+
+    A mesh axis can shard only one axis of an array. A rule is therefore skipped if another axis already uses one of its
+    mesh axes.
+    """
     if names is None:
         return None
     if rules is None:
@@ -107,7 +115,7 @@ def _assign(
     counts = collections.Counter(name for name in names if isinstance(name, str))
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
-        msg = f"Cannot shard an array with axes {tuple(names)}: {twice} stand twice. Give each axis a name of its own."
+        msg = f"Cannot shard an array with axes {tuple(names)}: {twice} occur twice. Give each axis a different name."
         raise ValueError(msg)
     if not isinstance(rules, tuple | list):
         msg = f"Axis rules must be a list or tuple of pairs (logical axis, mesh axis); found {rules!r}."
@@ -116,12 +124,12 @@ def _assign(
     for name, mesh_axes in rules:
         if name in names:
             position = list(names).index(name)
-            if assigned[position] is _UNASSIGNED and not _taken(mesh_axes) & _taken(assigned):
+            if assigned[position] is _UNASSIGNED and not _used(mesh_axes) & _used(assigned):
                 assigned[position] = mesh_axes
     return assigned
 
 
-def _taken(axes: AxisName | Sequence[object]) -> set[Any]:
+def _used(axes: AxisName | Sequence[object]) -> set[Any]:
     return set(jax.tree.leaves(axes)) - {_UNASSIGNED, PartitionSpec.UNCONSTRAINED, None}
 
 
@@ -130,15 +138,15 @@ def logical_to_mesh_axes(
 ) -> PartitionSpec | None:
     """Map the logical names of an array's axes to a partition spec over a mesh.
 
-    Rules are tried in order; one is passed over where a mesh axis of it is in use by another axis of the array.
-    A name that no rule maps is not sharded.
+    Rules are tried in order. A rule is skipped if another axis of the array already uses one of its mesh axes. A name
+    that no rule maps is not sharded.
 
     Args:
       array_dim_names: a name, or None, for each axis; or None for an array without names.
-      rules: the rules; those that hold here if None.
+      rules: the rules; the current rules if None.
 
     Raises:
-      ValueError: a name stands twice, or the rules are no list or tuple.
+      ValueError: a name occurs twice, or the rules are not a list or tuple.
 
     Example:
       >>> logical_to_mesh_axes(("batch", "heads"), [("batch", ("data", "fsdp")), ("heads", "model")])
@@ -151,7 +159,7 @@ def logical_to_mesh_axes(
 
 
 def logical_to_mesh(tree: LogicalPartitionSpecPytree, rules: LogicalRules | None = None) -> Any:
-    """Map each partition spec of logical names in a tree to one over a mesh; see `logical_to_mesh_axes`.
+    """Map each partition spec of a tree from logical names to mesh axes; see `logical_to_mesh_axes`.
 
     Example:
       >>> from jax.sharding import PartitionSpec
@@ -169,7 +177,7 @@ def logical_to_mesh_sharding(
     """Map each partition spec of logical names in a tree to a sharding over ``mesh``.
 
     Raises:
-      UnknownMeshAxisError: a rule stands for an axis that the mesh does not have.
+      UnknownMeshAxisError: a rule names an axis that the mesh does not have.
 
     Example:
       >>> from jax.sharding import PartitionSpec
@@ -192,7 +200,7 @@ def _is_partition_spec(value: object) -> bool:
 
 
 def is_logical_spec(value: object) -> bool:
-    """Tell whether a value names the axes of one array: None, or a tuple of names and Nones."""
+    """Return whether a value names the axes of one array: a partition spec, None, or a tuple of names and Nones."""
     if isinstance(value, PartitionSpec) or value is None:
         return True
     return isinstance(value, tuple) and all(
@@ -210,19 +218,19 @@ def with_logical_constraint(
 ) -> Any:
     """Constrain the sharding of arrays by the logical names of their axes.
 
-    Without rules, and without a mesh, the arrays are returned as they are.
+    Without rules or without a mesh, the arrays are returned unchanged.
 
     Args:
       x: an array or a tree of arrays.
       logical_axis_resources: a tuple of names for each array, in a tree like ``x``.
-      rules: the rules; those that hold here if None.
+      rules: the rules; the current rules if None.
       mesh: the mesh; the surrounding one if None.
-      fallback: what happens to a name that no rule maps.
+      fallback: how to handle a name that no rule maps.
 
     Raises:
-      UnknownAxisError: no rule maps a name, and ``fallback`` says so.
-      UnknownMeshAxisError: a rule stands for an axis that the mesh does not have.
-      ValueError: a name stands twice.
+      UnknownAxisError: no rule maps a name, and ``fallback`` is ``RAISE_ERROR``.
+      UnknownMeshAxisError: a rule names an axis that the mesh does not have.
+      ValueError: a name occurs twice.
 
     Example:
       >>> from jax.sharding import AxisType
@@ -270,7 +278,7 @@ def _constrain(
 class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the dataclass adds its hash
     """A value with a logical name, or None, for each of its axes.
 
-    Boxes are equal where their values are.
+    Two boxes are equal if their values are equal; names, mesh and rules are ignored.
 
     Example:
       >>> import jax.numpy as jnp
@@ -280,7 +288,7 @@ class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the datacl
     """
 
     rules: LogicalRules | None = struct.field(default=None, pytree_node=False)
-    """Rules that hold for this value; those that hold where it is unboxed if None."""
+    """Rules for this value; the current rules at the time of `unbox` if None."""
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -294,7 +302,7 @@ class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the datacl
         return NamedSharding(mesh, spec)
 
     def unbox(self, apply_constraint: bool = True) -> Any:
-        """Return the value, constrained to its sharding if there is a mesh."""
+        """Return the value, constrained to its sharding if a mesh is set."""
         if not apply_constraint or not (self.mesh is not None or meta.global_mesh_defined()):
             return self.value
         spec = self.get_partition_spec()
@@ -307,13 +315,13 @@ def with_logical_partitioning(
     mesh: jax.sharding.Mesh | None = None,
     rules: LogicalRules | None = None,
 ) -> Callable[..., LogicallyPartitioned]:
-    """Make an initializer box what it returns in a `LogicallyPartitioned`.
+    """Wrap an initializer to return its arrays in a `LogicallyPartitioned` box.
 
     Args:
       fn: the initializer.
-      names: a logical name, or None, for each axis of what ``fn`` returns.
+      names: a logical name, or None, for each axis of the array that ``fn`` returns.
       mesh: the mesh; the surrounding one if None.
-      rules: rules for this value; those that hold where it is unboxed if None.
+      rules: rules for this value; the current rules at the time of `unbox` if None.
 
     Example:
       >>> init = with_logical_partitioning(jax.nn.initializers.zeros, ("embed", "mlp"))

@@ -1,12 +1,11 @@
-"""The older way to name axes: names sown into collections of their own, `params_axes` beside `params`.
+"""The older API for axis names: it sows the names into separate collections, `params_axes` beside `params`.
 
-New code boxes variables instead, with `with_logical_partitioning`.
+New code should box variables instead, with `with_logical_partitioning`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -31,6 +30,7 @@ from linen_core.spmd.logical import with_logical_constraint as with_sharding_con
 from linen_core.transforms import In as ScanIn
 from linen_core.transforms import Out as ScanOut
 from linen_core.transforms import Target, map_variables, scan, vmap
+from linen_core.transforms._packing import EMPTY
 from linen_core.transforms.rematerialize import rematerialize
 from linen_core.traverse_util import flatten_dict, unflatten_dict
 from linen_core.typing import AxesPytree, LogicalPartitionSpec, Methods, PyTree
@@ -55,12 +55,10 @@ __all__ = [
     "with_sharding_constraint",
 ]
 
-_NONE: Mapping[Any, Any] = MappingProxyType({})
-
 
 @struct.dataclass
 class AxisMetadata:
-    """The logical names of a variable's axes, as they lie in a collection like `params_axes`.
+    """The logical names of a variable's axes; an entry of a collection like `params_axes`.
 
     Example:
       >>> AxisMetadata(names=("embed", "mlp")).names
@@ -71,9 +69,10 @@ class AxisMetadata:
     """A tuple of names, or a tree of tuples."""
 
 
-def _keep_same(known: object, new: AxisMetadata) -> AxisMetadata:
-    if isinstance(known, AxisMetadata) and known != new:
-        msg = f"The axes of a variable were named twice, and otherwise: found {new}, expected {known}."
+def _check_equal(old: object, new: AxisMetadata) -> AxisMetadata:
+    """Reduce function of `sow`: a module that is called twice must give the same names twice."""
+    if isinstance(old, AxisMetadata) and old != new:
+        msg = f"The axes of a variable were named twice with different names: found {new}, expected {old}."
         raise ValueError(msg)
     return new
 
@@ -81,7 +80,7 @@ def _keep_same(known: object, new: AxisMetadata) -> AxisMetadata:
 def _surrounding_module(module: Module | None) -> Any:
     module = current_context().module if module is None else module
     if module is None:
-        msg = "No module: call this inside of a module's method, or pass `module`."
+        msg = "Found no module: call this inside a method of a module, or pass `module`."
         raise AssertionError(msg)
     return module
 
@@ -94,18 +93,18 @@ def param_with_axes(
     module: Module | None = None,
     **init_kwargs: Any,
 ) -> Any:
-    """Make or look up a parameter, name its axes and constrain its sharding.
+    """Create or read a parameter, name its axes and constrain its sharding.
 
     Args:
       name: name of the parameter.
       init_fn: as for `Module.param`.
       *init_args: as for `Module.param`.
       axes: a logical name for each axis; they are sown into 'params_axes'.
-      module: the module; the one whose method runs if None.
+      module: the module; the module whose method is running if None.
       **init_kwargs: as for `Module.param`.
 
     Returns:
-      The parameter's value.
+      The value of the parameter.
 
     Example:
       >>> class Scale(nn.Module):
@@ -125,7 +124,7 @@ def param_with_axes(
 
 def _sow_axes(module: Module, collection: str, name: str, axes: tuple[str, ...]) -> None:
     metadata = AxisMetadata(axes)
-    module.sow(f"{collection}_axes", f"{name}_axes", metadata, reduce_fn=_keep_same)
+    module.sow(f"{collection}_axes", f"{name}_axes", metadata, reduce_fn=_check_equal)
 
 
 class PartitionedVariable(Variable[Any]):
@@ -133,7 +132,7 @@ class PartitionedVariable(Variable[Any]):
 
     Attributes:
       axes: a logical name for each axis, or None.
-      fallback: what happens to a name that no rule maps.
+      fallback: how to handle a name that no rule maps.
 
     Example:
       >>> scope = nn.Scope({"cache": {"k": jnp.ones(2)}}, mutable=["cache"])
@@ -159,7 +158,7 @@ class PartitionedVariable(Variable[Any]):
 
     @property
     def value(self) -> Any:
-        """The variable's value, constrained to its sharding."""
+        """The value of the variable, constrained to its sharding."""
         return self._constrained(self.scope.get_variable(self.collection, self.name))
 
     @value.setter
@@ -182,23 +181,23 @@ def variable_with_axes(
     fallback: RulesFallback = RulesFallback.AXIS_IS_UNSHARDED,
     **init_kwargs: object,
 ) -> PartitionedVariable:
-    """Make or look up a variable, name its axes and constrain its sharding.
+    """Create or read a variable, name its axes and constrain its sharding.
 
     Args:
       collection: name of the collection.
       name: name of the variable.
       init_fn: as for `Module.variable`.
       *init_args: as for `Module.variable`.
-      axes: a logical name for each axis; they are sown into the collection with "_axes" after its name.
-      module: the module; the one whose method runs if None.
-      fallback: what happens to a name that no rule maps.
+      axes: a logical name for each axis; they are sown into the collection ``f"{collection}_axes"``.
+      module: the module; the module whose method is running if None.
+      fallback: how to handle a name that no rule maps.
       **init_kwargs: as for `Module.variable`.
 
     Returns:
       A reference to the variable.
 
     Raises:
-      ScopeVariableNotFoundError: the variable is missing and cannot be made.
+      ScopeVariableNotFoundError: the variable is missing, and its collection is immutable.
 
     Example:
       >>> class Cache(nn.Module):
@@ -223,7 +222,7 @@ def variable_with_axes(
 
 
 def get_axis_names(axes_metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn a collection like 'params_axes' into a tree of partition specs that is like 'params'.
+    """Convert a collection like 'params_axes' to a tree of partition specs with the structure of 'params'.
 
     Args:
       axes_metadata: the collection.
@@ -250,7 +249,11 @@ def get_axis_names(axes_metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_axis_in_metadata(target: Any, position: Any, axis_name: str, collection: str) -> Any:
-    """Let a transformed module name the axis that the transform adds to its variables."""
+    """Insert the axis of a transform into the sown names of a module, and hide it inside the transform.
+
+    The names are static data, so `scan` and `vmap` cannot map over them. The transform shares the collection of names
+    between all steps, and this function adds the name of the new axis outside.
+    """
     position = getattr(position, "axis", position)
 
     def insert(names: LogicalPartitionSpec) -> Any:
@@ -266,7 +269,9 @@ def _with_axis_in_metadata(target: Any, position: Any, axis_name: str, collectio
             raise ValueError(msg)
         return (*names[:position], *names[position + 1 :])
 
-    module = current_context().module
+    module = (
+        current_context().module
+    )  # the caller: outside of `init` its collections are usually immutable
     return map_variables(
         target,
         collection,
@@ -287,10 +292,10 @@ def _map_names(fn: Callable[[Any], Any], tree: PyTree) -> Any:
 
 def scan_with_axes(
     target: Target,
-    variable_axes: Mapping[CollectionFilter, Any] = _NONE,
+    variable_axes: Mapping[CollectionFilter, Any] = EMPTY,
     variable_broadcast: CollectionFilter = False,
     variable_carry: CollectionFilter = False,
-    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = EMPTY,
     in_axes: AxesPytree = 0,
     out_axes: AxesPytree = 0,
     length: int | None = None,
@@ -301,25 +306,16 @@ def scan_with_axes(
     data_transform: Callable[..., Any] | None = None,
     methods: Methods | None = None,
 ) -> Target:
-    """Scan a module as `nn.scan`, and name the scanned axis of its variables.
-
-    Args are those of `nn.scan`, and:
+    """Like `nn.scan`, but also name the scanned axis of the variables.
 
     Args:
-      target: as for `nn.scan`.
-      variable_axes: as for `nn.scan`.
-      variable_broadcast: as for `nn.scan`.
-      variable_carry: as for `nn.scan`.
-      split_rngs: as for `nn.scan`.
-      in_axes: as for `nn.scan`.
-      out_axes: as for `nn.scan`.
-      length: as for `nn.scan`.
-      reverse: as for `nn.scan`.
-      unroll: as for `nn.scan`.
+      target: a module class, or a function whose first argument is a module.
+      variable_axes: for each collection, the scanned axis; see `nn.scan`, also for the arguments not listed here.
+      variable_broadcast: collections whose variables are the same in all steps.
+      variable_carry: collections whose variables are passed from step to step.
+      split_rngs: for each RNG stream, whether every step gets a different key.
       axis_name: logical name of the scanned axis.
-      axes_collections: collections whose variables' axes are named.
-      data_transform: as for `nn.scan`.
-      methods: as for `nn.scan`.
+      axes_collections: collections of variables whose axes are named.
 
     Example:
       >>> class Block(nn.Module):
@@ -358,28 +354,22 @@ def scan_with_axes(
 def vmap_with_axes(
     target: Target,
     variable_axes: Mapping[CollectionFilter, Any],
-    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = EMPTY,
     in_axes: AxesPytree = 0,
     out_axes: AxesPytree = 0,
     axis_size: int | None = None,
     axis_name: str | None = None,
-    partitioning_axis_names: Mapping[Any, str] = _NONE,
+    partitioning_axis_names: Mapping[Any, str] = EMPTY,
     spmd_axis_name: str | None = None,
     methods: Methods | None = None,
 ) -> Target:
-    """Map a module over an axis as `nn.vmap`, and name the mapped axis of its variables.
+    """Like `nn.vmap`, but also name the mapped axis of the variables.
 
     Args:
-      target: as for `nn.vmap`.
-      variable_axes: as for `nn.vmap`.
-      split_rngs: as for `nn.vmap`.
-      in_axes: as for `nn.vmap`.
-      out_axes: as for `nn.vmap`.
-      axis_size: as for `nn.vmap`.
-      axis_name: as for `nn.vmap`.
-      partitioning_axis_names: for each collection the logical name of the mapped axis.
-      spmd_axis_name: as for `nn.vmap`.
-      methods: as for `nn.vmap`.
+      target: a module class, or a function whose first argument is a module.
+      variable_axes: for each collection, the mapped axis; see `nn.vmap`, also for the arguments not listed here.
+      split_rngs: for each RNG stream, whether every index of the mapped axis gets a different key.
+      partitioning_axis_names: for each collection, the logical name of the mapped axis.
 
     Example:
       >>> class Scale(nn.Module):
@@ -424,18 +414,13 @@ def remat(
     policy: Callable[..., bool] | None = None,
     methods: Methods | None = None,
 ) -> Target:
-    """Rematerialise a module as `nn.remat`, with arguments numbered without the module.
+    """Like `nn.remat`, but static arguments are numbered without the module.
 
     Args:
-      target: as for `nn.remat`.
-      variables: as for `nn.remat`.
-      rngs: as for `nn.remat`.
-      concrete: as for `nn.remat`.
-      prevent_cse: as for `nn.remat`.
-      static_argnums: numbers of arguments that are no arrays, the first after the module being number 0. Those of
-        arguments that a call leaves out are passed over.
-      policy: as for `nn.remat`.
-      methods: as for `nn.remat`.
+      target: a module class, or a function whose first argument is a module.
+      variables: the collections to bring inside; see `nn.remat`, also for the arguments not listed here.
+      static_argnums: numbers of the arguments that are not arrays; the first argument after the module is number 0. The
+        number of an argument that a call omits is ignored.
 
     Example:
       >>> class Block(nn.Module):

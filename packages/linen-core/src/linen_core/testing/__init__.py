@@ -1,6 +1,6 @@
-"""For authors of variable stores: the conformance suite that proves a store.
+"""The conformance test suite for authors of variable stores.
 
-Tests are run by pytest, which this package neither imports nor requires.
+Run its tests with pytest. This package neither imports nor requires pytest.
 """
 
 from linen_core.testing.stores import StoreTests

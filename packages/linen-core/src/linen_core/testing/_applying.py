@@ -1,4 +1,4 @@
-"""The suite's tests of a store at work: a model applied to what lies in it."""
+"""Conformance tests that apply a model to the variables of a store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ApplyingTests"]
 
 
 class _Model(Module):
-    """One of each: parameters, statistics, noise, and a variable that only one method touches."""
+    """Has parameters, statistics, dropout, and a method that uses only two of the parameters."""
 
     def setup(self) -> None:
         self.hidden = Dense(4)
@@ -49,29 +49,30 @@ _INPUT = jnp.arange(6.0).reshape(2, 3)
 
 
 def _variables() -> Variables:
-    made = _Model().init(jax.random.key(0), _INPUT)
-    return dict(jax.tree.map(np.asarray, made))
+    return dict(jax.tree.map(np.asarray, _Model().init(jax.random.key(0), _INPUT)))
 
 
 class ApplyingTests(StoreHooks):
-    """A model gives the same out of the store as out of a dict, and leaves the store alone."""
+    """A model computes the same from a store as from a dict, and does not change the store."""
 
     def test_apply_gives_the_same_as_from_a_dict(self, tmp_path: FilePath) -> None:
-        """Outputs have the same bits."""
+        """Outputs are bitwise equal."""
         variables = _variables()
         with self._fill(tmp_path, variables) as store:
             expected = np.asarray(_Model().apply(variables, _INPUT))
             expect_values(_Model().apply(store, _INPUT), expected, "apply(store, x)")
 
     def test_apply_with_updates_leaves_the_store_alone(self, tmp_path: FilePath) -> None:
-        """What `apply` changes comes back from it; the store holds what it held."""
+        """`apply` returns the updated variables, and the store keeps the old ones."""
         variables = _variables()
         options: dict[str, Any] = {"train": True, "mutable": ["batch_stats"]}
         options["rngs"] = {"dropout": jax.random.key(1)}
         with self._fill(tmp_path, variables) as store:
             output, updates = _Model().apply(store, _INPUT, **options)
-            wanted, changes = _Model().apply(variables, _INPUT, **options)
-            expect_values(output, np.asarray(wanted), "the output of apply(store, x, mutable=...)")
+            expected, changes = _Model().apply(variables, _INPUT, **options)
+            expect_values(
+                output, np.asarray(expected), "the output of apply(store, x, mutable=...)"
+            )
             for path in leaf_paths(changes):
                 found, new = value_at(updates, path), np.asarray(value_at(changes, path))
                 expect_values(found, new, f"the update at {path!r}")
@@ -85,7 +86,7 @@ class ApplyingTests(StoreHooks):
                 expect(self.count_reads(store), 2, "count_reads after a method of two variables")
 
     def test_a_trace_reads_no_constants_from_a_lazy_store(self, tmp_path: FilePath) -> None:
-        """Under `jax.jit` a lazy store is refused; any other gives the same as a dict."""
+        """Under `jax.jit` a lazy store raises an error, and any other store gives the same result as a dict."""
         variables = _variables()
         with self._fill(tmp_path, variables) as store:
             apply = jax.jit(lambda x: _Model().apply(store, x))
@@ -97,7 +98,7 @@ class ApplyingTests(StoreHooks):
                 expect_values(apply(_INPUT), np.asarray(expected), "jax.jit over apply(store, x)")
 
     def test_a_missing_parameter_is_the_error_of_a_dict(self, tmp_path: FilePath) -> None:
-        """A model that does not fit reports the same, in the same words."""
+        """A model of another structure raises the same error with the same message."""
         variables = _variables()
         messages = []
         with self._fill(tmp_path, variables) as store:

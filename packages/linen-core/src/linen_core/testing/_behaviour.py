@@ -1,4 +1,4 @@
-"""The suite's tests of how a store behaves: what costs a read, what is shared, threads, closing."""
+"""Conformance tests of the number of reads, of shared values, threads and closing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from linen_core.errors import StoreClosedError
 from linen_core.store.base import VariableStore
-from linen_core.testing._cases import CASES
+from linen_core.testing._cases import CASES, KERNEL
 from linen_core.testing._expect import expect, expect_values, leaf_paths, nodes, value_at
 from linen_core.testing._hooks import StoreHooks
 
@@ -22,14 +22,13 @@ __all__ = ["BehaviourTests"]
 
 _THREADS = 8
 _ROUNDS = 5
-_KERNEL = ("encoder", "Dense_0", "kernel")
 
 
 class BehaviourTests(StoreHooks):
-    """Metadata is free, snapshots are the caller's own, threads and closing do no harm."""
+    """Metadata needs no read, snapshots belong to the caller, and threads and closing are safe."""
 
     def test_metadata_costs_no_read(self, tmp_path: FilePath) -> None:
-        """Everything but `read`, `get` and `snapshot` is answered without reading a value."""
+        """All methods except `read`, `get` and `snapshot` work without reading a value."""
         with self._fill(tmp_path) as store:
             before = self.count_reads(store)
             if store.capabilities.lazy:
@@ -47,7 +46,7 @@ class BehaviourTests(StoreHooks):
             expect(self.count_reads(store), before, "count_reads after metadata alone")
 
     def test_a_lazy_store_reads_only_what_is_asked(self, tmp_path: FilePath) -> None:
-        """A read of one leaf among many is one read, and a filter keeps the rest unread."""
+        """Reading one leaf of many is one read, and a filter leaves the other collections unread."""
         with self._fill(tmp_path / "leaf", CASES["many leaves"]) as store:
             store.get("params", ("layer_7", "kernel"))
             if store.capabilities.lazy:
@@ -77,7 +76,7 @@ class BehaviourTests(StoreHooks):
             self._expect_holds(store, self._model, tmp_path)
 
     def test_a_read_changes_nothing(self, tmp_path: FilePath) -> None:
-        """Reading all, twice, gives the same and leaves everything as it was."""
+        """Reading everything twice gives the same values and changes nothing."""
         with self._fill(tmp_path) as store:
             paths = leaf_paths(self._model["params"])
             for _ in range(2):
@@ -88,7 +87,7 @@ class BehaviourTests(StoreHooks):
             self._expect_holds(store, self._model, tmp_path)
 
     def test_two_stores_are_two(self, tmp_path: FilePath) -> None:
-        """A second store, with other values at the same paths, leaves the first alone."""
+        """A second store with other values at the same paths does not affect the first."""
         other = {"params": {"encoder": {"Dense_0": {"kernel": np.full((2, 2), 9, np.int32)}}}}
         with (
             self._fill(tmp_path / "first") as first,
@@ -97,11 +96,11 @@ class BehaviourTests(StoreHooks):
             expect_values(second.snapshot(), other, "the second store")
             expect_values(first.snapshot(), self._model, "the first store")
             if first.capabilities.writable:
-                first.put("params", _KERNEL, np.zeros(1, np.float32))
+                first.put("params", KERNEL, np.zeros(1, np.float32))
                 expect_values(second.snapshot(), other, "the second store, the first one written")
 
     def test_close_twice(self, tmp_path: FilePath) -> None:
-        """Closing ends quietly, however often, and deletes nothing."""
+        """A store can be closed repeatedly, and closing deletes nothing."""
         store = self._fill(tmp_path)
         store.close()
         store.close()
@@ -110,29 +109,29 @@ class BehaviourTests(StoreHooks):
             expect_values(outside, self._model, "read_back of a closed store")
 
     def test_a_with_block_gives_the_store_and_closes_it(self, tmp_path: FilePath) -> None:
-        """`with` hands out the store itself; an error inside is not swallowed."""
+        """`with` returns the store itself, and an error inside the block is not swallowed."""
         store = self._fill(tmp_path)
         try:
             with store as entered:
                 expect(entered is store, True, "`with store as entered`: entered is store")
-                raise _ProbeError  # noqa: TRY301 - the block under test
-        except _ProbeError:
+                raise _TestError  # noqa: TRY301 - the block under test
+        except _TestError:
             return
         msg = "an error inside the with block: expected it to leave the block, found it swallowed"
         raise AssertionError(msg)
 
     def test_a_closed_store_reads_or_says_that_it_is_closed(self, tmp_path: FilePath) -> None:
-        """After `close`, a read gives the right value or raises `StoreClosedError`."""
+        """After `close`, a read returns the right value or raises `StoreClosedError`."""
         store = self._fill(tmp_path)
         store.close()
         try:
-            value = store.get("params", _KERNEL)
+            value = store.get("params", KERNEL)
         except StoreClosedError:
             return
-        expect_values(value, value_at(self._model["params"], _KERNEL), "get() of a closed store")
+        expect_values(value, value_at(self._model["params"], KERNEL), "get() of a closed store")
 
     def test_threads_read_together(self, tmp_path: FilePath) -> None:
-        """Many threads that read at the same time each get the stored values."""
+        """Threads that read at the same time all get the stored values."""
         with self._thread_safe(tmp_path) as store:
 
             def read_all(_: int) -> None:
@@ -143,7 +142,7 @@ class BehaviourTests(StoreHooks):
             _in_threads(read_all)
 
     def test_threads_write_together(self, tmp_path: FilePath) -> None:
-        """Many threads that put below one new node each find their value there afterwards."""
+        """Threads that put values below the same new node do not lose any of them."""
         with self._thread_safe(tmp_path, writable=True) as store:
             _in_threads(lambda thread: _put_many(store, thread))
             expect(len(store.children("cache", ("new",))), _THREADS, "the children put by threads")
@@ -155,12 +154,12 @@ class BehaviourTests(StoreHooks):
                     )
 
 
-class _ProbeError(Exception):
-    """Raised in a with block to see whether it comes out again."""
+class _TestError(Exception):
+    """Raised inside a `with` block to test that the block does not swallow it."""
 
 
 def _refuse(*_: object) -> None:
-    msg = "metadata: expected to be answered without read(), found a call of read()"
+    msg = "metadata: expected no call of read(), found one"
     raise AssertionError(msg)
 
 
@@ -172,7 +171,7 @@ def _in_threads(task: Callable[[int], None]) -> None:
         task(thread)
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # threads that take turns often meet often
+    sys.setswitchinterval(1e-6)  # frequent thread switches make a race likely
     try:
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(wait_and_run, range(_THREADS)))

@@ -1,4 +1,4 @@
-"""The variables that the suite fills stores with, each set made to trip one kind of store."""
+"""The variables that the suite fills stores with. Each set targets one kind of mistake."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from linen_core.typing import Dtype
 
-__all__ = ["CASES", "MODEL", "Variables"]
+__all__ = ["CASES", "KERNEL", "MODEL", "Variables"]
 
 Variables: TypeAlias = dict[str, Any]
 
@@ -69,7 +69,10 @@ MODEL: Variables = {
     },
     "batch_stats": {"encoder": {"BatchNorm_0": {"mean": _array(4, seed=6)}}},
 }
-"""Variables as a small model has them: the set for tests of one behaviour."""
+"""Variables of a small model, for tests of a single behaviour."""
+
+KERNEL = ("encoder", "Dense_0", "kernel")
+"""Path of a parameter of the model."""
 
 CASES: dict[str, Variables] = {
     "a model": MODEL,
@@ -105,4 +108,4 @@ CASES: dict[str, Variables] = {
     "many leaves": {"params": {f"layer_{n}": {"kernel": _array(2, 2, seed=n)} for n in range(200)}},
     "axes of one": {"params": {"kernel": _array(1, 1, 5, 1)}},
 }
-"""Every set, by what it is about."""
+"""All sets of variables, by their subject."""

@@ -1,7 +1,7 @@
-"""What the conformance suite checks with: assertions that say what they are about.
+"""Assertions of the conformance suite, with the subject of the check in the message.
 
-They raise `AssertionError` by themselves: a bare `assert` would vanish under `python -O`, and a
-test runner rewrites those of a user's own files only.
+They raise `AssertionError` explicitly. ``python -O`` would remove a bare ``assert``, and pytest adds a message only to
+those in the user's own files.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = [
 
 
 def expect(found: object, expected: object, subject: str) -> None:
-    """Check that two things are equal and of one type.
+    """Check that two values have the same type and are equal.
 
     Raises:
-      AssertionError: they are not.
+      AssertionError: they differ.
     """
     if type(found) is not type(expected) or found != expected:
         msg = f"{subject}: expected {expected!r}, found {found!r}"
@@ -40,10 +40,10 @@ def expect(found: object, expected: object, subject: str) -> None:
 
 
 def expect_values(found: PyTree, expected: PyTree, subject: str) -> None:
-    """Check that a tree has the same nodes in the same order and the same bits in its leaves.
+    """Check that two trees have the same nodes in the same order, and bitwise equal leaves.
 
     Raises:
-      AssertionError: it has not.
+      AssertionError: they differ.
     """
     if isinstance(expected, dict):
         expect(type(found), dict, f"{subject}: the type of a node")
@@ -60,10 +60,10 @@ def expect_values(found: PyTree, expected: PyTree, subject: str) -> None:
 def expect_path_error(
     collection: str, path: Path, call: Callable[[], object], subject: str
 ) -> None:
-    """Check that a call reports the path as missing.
+    """Check that a call raises `StorePathError` with the given path.
 
     Raises:
-      AssertionError: it does not raise `StorePathError`, or names another path.
+      AssertionError: it does not.
     """
     with expect_error(StorePathError, subject) as caught:
         call()
@@ -73,7 +73,7 @@ def expect_path_error(
 
 @contextlib.contextmanager
 def expect_error(kind: type[Exception], subject: str) -> Iterator[list[Any]]:
-    """Check that the block raises an error of a kind, and hand that error out in a list."""
+    """Check that the block raises an error of a class. The list that it yields then contains the error."""
     caught: list[Any] = []
     try:
         yield caught
@@ -88,7 +88,7 @@ def expect_error(kind: type[Exception], subject: str) -> Iterator[list[Any]]:
 
 
 def array_spec(tree: PyTree) -> Any:
-    """Describe a tree of arrays by shapes and dtypes alone."""
+    """Replace the arrays of a tree by their shapes and dtypes."""
     if isinstance(tree, dict):
         return {name: array_spec(child) for name, child in tree.items()}
     return (tuple(tree.shape), np.dtype(tree.dtype).name) if _has_spec(tree) else repr(tree)
@@ -99,14 +99,14 @@ def _has_spec(leaf: object) -> bool:
 
 
 def leaf_paths(tree: PyTree, path: Path = ()) -> list[Path]:
-    """Paths of the leaves of a tree, depth first, in order."""
+    """Return the paths of the leaves of a tree, depth first, in stored order."""
     if not isinstance(tree, dict):
         return [path]
     return [leaf for name, child in tree.items() for leaf in leaf_paths(child, (*path, name))]
 
 
 def nodes(tree: PyTree, path: Path = ()) -> list[tuple[Path, dict[str, Any]]]:
-    """Paths and contents of the nodes of a tree, the root among them."""
+    """Return path and content of each node of a tree, including the root."""
     if not isinstance(tree, dict):
         return []
     below = [node for name, child in tree.items() for node in nodes(child, (*path, name))]
@@ -114,7 +114,7 @@ def nodes(tree: PyTree, path: Path = ()) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def value_at(tree: PyTree, path: Path) -> Any:
-    """What lies at a path of a tree."""
+    """Return the value at a path of a tree."""
     for name in path:
         tree = tree[name]
     return tree

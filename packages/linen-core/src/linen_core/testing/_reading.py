@@ -1,4 +1,4 @@
-"""The suite's tests of what a store gives back: names, specs and values."""
+"""Conformance tests of reading: names, specs and values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from linen_core.filters import CollectionFilter, DenyList
 from linen_core.store.base import StoreCapabilities, VariableStore
+from linen_core.testing._cases import KERNEL
 from linen_core.testing._expect import (
     array_spec,
     expect,
@@ -23,27 +24,26 @@ from linen_core.typing import Path
 
 __all__ = ["ReadingTests"]
 
-_KERNEL = ("encoder", "Dense_0", "kernel")
 _MISSING: list[tuple[str, Path]] = [
     ("params", ("decoder",)),
     ("params", ("encoder", "Dense_1")),
     ("params", ("encoder", "Dense_0", "kernels")),
-    ("params", (*_KERNEL, "below")),
+    ("params", (*KERNEL, "below")),
     ("params", ("encoder/Dense_0/kernel",)),
     ("params", ("encoder.Dense_0.kernel",)),
     ("params", ("",)),
     ("batch_stats", ("head", "kernel")),
     ("cache", ()),
-    ("cache", _KERNEL),
+    ("cache", KERNEL),
     ("", ()),
 ]
 
 
 class ReadingTests(StoreHooks):
-    """Every path that is there gives what was stored; every other raises `StorePathError`."""
+    """A path that exists returns the stored value, and any other path raises `StorePathError`."""
 
     def test_it_is_a_store_with_constant_capabilities(self, tmp_path: FilePath) -> None:
-        """The store is a `VariableStore` and says the same of itself at any time."""
+        """The store is a `VariableStore`, and its capabilities do not change."""
         with self._fill(tmp_path) as store:
             expect(isinstance(store, VariableStore), True, "isinstance(store, VariableStore)")
             before = store.capabilities
@@ -57,7 +57,7 @@ class ReadingTests(StoreHooks):
             expect(store.collections(), tuple(variables), f"collections() of {name}")
 
     def test_children_come_in_stored_order(self, tmp_path: FilePath) -> None:
-        """`children` of a node is a tuple of names in stored order, of a leaf an empty tuple."""
+        """`children` of a node is a tuple of names in stored order; for a leaf it is empty."""
         for name, variables, store in self._cases(tmp_path):
             for collection, tree in variables.items():
                 for path, node in nodes(tree):
@@ -95,38 +95,38 @@ class ReadingTests(StoreHooks):
                 expect(store.leaves(collection), tuple(leaf_paths(tree)), subject)
 
     def test_snapshot_is_what_was_stored(self, tmp_path: FilePath) -> None:
-        """`snapshot` is a plain nested dict of everything, empty nodes too."""
+        """`snapshot` is a plain nested dict of everything, including empty nodes."""
         for name, variables, store in self._cases(tmp_path):
             expect_values(store.snapshot(), variables, f"snapshot() of {name}")
 
     def test_read_keeps_the_order_asked_for(self, tmp_path: FilePath) -> None:
-        """`read` follows the order of the paths, gives a path twice that is asked twice."""
+        """`read` follows the order of the paths, and returns a repeated path repeatedly."""
         with self._fill(tmp_path) as store:
             paths = leaf_paths(self._model["params"])
-            asked = [*reversed(paths), paths[0], paths[2], paths[0]]
-            for sequence in (asked, tuple(asked)):
+            requested = [*reversed(paths), paths[0], paths[2], paths[0]]
+            for sequence in (requested, tuple(requested)):
                 found = store.read("params", sequence)
                 expect(type(found), list, "the type of what read() returns")
-                expect(len(found), len(asked), "the number of values read")
-                for path, value in zip(asked, found, strict=True):
+                expect(len(found), len(requested), "the number of values read")
+                for path, value in zip(requested, found, strict=True):
                     expect_values(
                         value, value_at(self._model["params"], path), f"read() at {path!r}"
                     )
 
     def test_read_of_no_paths_is_empty(self, tmp_path: FilePath) -> None:
-        """`read` of nothing gives nothing, in a collection that is there."""
+        """`read` of an empty list of paths returns an empty list."""
         with self._fill(tmp_path) as store:
             expect(store.read("params", []), [], "read('params', [])")
 
     def test_get_is_a_read_of_one(self, tmp_path: FilePath) -> None:
-        """`get` gives the value itself."""
+        """`get` returns the value itself, not a list."""
         with self._fill(tmp_path) as store:
             for path in leaf_paths(self._model["params"]):
                 expected = value_at(self._model["params"], path)
                 expect_values(store.get("params", path), expected, f"get('params', {path!r})")
 
     def test_contains_and_is_leaf(self, tmp_path: FilePath) -> None:
-        """`contains` holds for nodes and leaves, `is_leaf` for leaves alone."""
+        """`contains` is true for nodes and leaves, `is_leaf` only for leaves."""
         with self._fill(tmp_path) as store:
             for collection, tree in self._model.items():
                 for path, _ in nodes(tree):
@@ -141,42 +141,38 @@ class ReadingTests(StoreHooks):
                 expect(store.is_leaf(collection, path), False, f"is_leaf{subject}")
 
     def test_a_missing_path_raises_everywhere(self, tmp_path: FilePath) -> None:
-        """Each way to ask for what is not there raises `StorePathError` with the path."""
+        """Every read of a missing path raises `StorePathError` with the path."""
         with self._fill(tmp_path) as store:
             for collection, path in _MISSING:
-                asked = f"({collection!r}, {path!r})"
-                for ask in (store.children, store.spec, store.get, store.leaves):
-                    expect_path_error(
-                        collection,
-                        path,
-                        partial(ask, collection, path),
-                        f"{ask.__name__}{asked}",
-                    )
+                for method in (store.children, store.spec, store.get, store.leaves):
+                    call = partial(method, collection, path)
+                    subject = f"{method.__name__}({collection!r}, {path!r})"
+                    expect_path_error(collection, path, call, subject)
 
     def test_a_node_is_no_value(self, tmp_path: FilePath) -> None:
         """`read` and `get` of a node, empty or not, raise `StorePathError`."""
         variables = {"params": {"dense": {"bias": np.ones(2, np.float32)}, "empty": {}}}
         with self._fill(tmp_path, variables) as store:
             for path in ((), ("dense",), ("empty",)):
-                ask = partial(store.get, "params", path)
-                expect_path_error("params", path, ask, f"get('params', {path!r}), a node")
+                call = partial(store.get, "params", path)
+                expect_path_error("params", path, call, f"get('params', {path!r}), a node")
 
     def test_a_batch_with_a_bad_path_reads_nothing(self, tmp_path: FilePath) -> None:
         """One bad path in a batch raises `StorePathError` before any value is read."""
         with self._fill(tmp_path) as store:
             before = self.count_reads(store)
             for bad in (("decoder",), ("encoder",)):
-                batch = [_KERNEL, bad, ("head", "kernel")]
+                batch = [KERNEL, bad, ("head", "kernel")]
                 expect_path_error(
                     "params",
                     bad,
                     partial(store.read, "params", batch),
                     f"read() with {bad!r} in the batch",
                 )
-            expect(self.count_reads(store), before, "count_reads after a refused batch")
+            expect(self.count_reads(store), before, "count_reads after a rejected batch")
 
     def test_snapshot_takes_filters(self, tmp_path: FilePath) -> None:
-        """`snapshot` gives the collections that the filter lets through."""
+        """`snapshot` returns the collections that the filter selects."""
         filters: dict[str, tuple[CollectionFilter, list[str]]] = {
             "True": (True, ["params", "batch_stats"]),
             "False": (False, []),
@@ -186,6 +182,6 @@ class ReadingTests(StoreHooks):
             "a DenyList": (DenyList("params"), ["batch_stats"]),
         }
         with self._fill(tmp_path) as store:
-            for what, (chosen, names) in filters.items():
+            for kind, (chosen, names) in filters.items():
                 expected = {name: tree for name, tree in self._model.items() if name in names}
-                expect_values(store.snapshot(chosen), expected, f"snapshot({what})")
+                expect_values(store.snapshot(chosen), expected, f"snapshot({kind})")

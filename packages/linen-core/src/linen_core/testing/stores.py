@@ -1,4 +1,4 @@
-"""The conformance suite of variable stores: subclass it, say how to make your store, run pytest."""
+"""The conformance suite of variable stores: subclass it, define the hooks, and run pytest."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ _HOOKS = ("make_store", "read_back", "count_reads", "sorts_names")
 
 
 class StoreTests(ReadingTests, WritingTests, BehaviourTests, ApplyingTests):
-    """Proves that a `VariableStore` keeps its contract.
+    """Tests that a `VariableStore` fulfils its contract.
 
-    A subclass gives `make_store`; `count_reads` too where the store is lazy; `read_back` where a
-    look past the store is possible. The store's capabilities, and nothing else, decide what applies
-    to it. The tests themselves cannot be overridden, switched off or left uncollected: such a
-    subclass is refused where it is defined. A class whose name starts with an underscore may be the
-    base of several.
+    A subclass defines `make_store`. For a lazy store it also defines `count_reads`, and `read_back` if the storage can
+    be read without the store. Only the capabilities of the store decide which tests are skipped. A subclass that
+    overrides, disables or hides a test raises an error when it is defined. A class whose name starts with an underscore
+    can be the base of several subclasses.
 
     Raises:
-      StoreTestsError: on subclassing, where pytest would silently run less than the whole suite.
+      StoreTestsError: on subclassing, if pytest would silently run only a part of the suite.
 
     Example:
       >>> from linen_core.testing import StoreTests
@@ -40,11 +39,13 @@ class StoreTests(ReadingTests, WritingTests, BehaviourTests, ApplyingTests):
 
 
 def _complaints(cls: type[StoreTests]) -> list[str]:
-    """Why pytest would run less of a subclass than it should."""
-    own = [name for name in dir(StoreTests) if not name.startswith("__") and name not in _HOOKS]
-    own.append("__init_subclass__")
-    changed = [name for name in own if _find(cls, name) is not _find(StoreTests, name)]
-    found = [f"it overrides {name!r}, which is the suite's own" for name in changed]
+    """Return the reasons why pytest would run only a part of the suite for a subclass."""
+    protected = [
+        name for name in dir(StoreTests) if not name.startswith("__") and name not in _HOOKS
+    ]
+    protected.append("__init_subclass__")
+    changed = [name for name in protected if _find(cls, name) is not _find(StoreTests, name)]
+    found = [f"it overrides {name!r}, which belongs to the suite" for name in changed]
     found += [
         f"it has {name!r}"
         for name in ("__init__", "__new__")
@@ -54,14 +55,12 @@ def _complaints(cls: type[StoreTests]) -> list[str]:
     if cls.__name__.startswith("_"):
         return found
     if cls.make_store is StoreHooks.make_store:
-        found.append(
-            "it does not say how to make the store: define make_store(self, variables, tmp_path)"
-        )
+        found.append("it does not create a store: define make_store(self, variables, tmp_path)")
     if not cls.__name__.startswith("Test"):
         found.append("pytest collects only classes whose name starts with 'Test'")
     return found
 
 
 def _find(cls: type, name: str) -> object:
-    """The attribute as it stands in its class, without binding it."""
+    """Return an attribute of a class as it is defined, without binding it."""
     return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)

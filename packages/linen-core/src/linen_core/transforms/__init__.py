@@ -1,7 +1,4 @@
-"""JAX transforms over modules, with variables and RNG streams carried along.
-
-The names are those that its files declare.
-"""
+"""Lifted JAX transforms: they apply to modules and pass variables and RNG streams through."""
 
 from linen_core import _lazy_names
 from linen_core.transforms._modules import Target as Target

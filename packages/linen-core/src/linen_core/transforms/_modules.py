@@ -1,4 +1,8 @@
-"""From transforms of scopes to transforms of module classes, methods and functions of a module."""
+"""Applies transforms of functions of scopes to module classes and to functions of a module.
+
+The counterpart in `_packing` handles variables and keys. This file handles the modules: inside the transform a method
+must run on a clone that is bound to the traced scopes, since a write through the original module would leak a tracer.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,6 @@ from linen_core.transforms.naming import label_call
 from linen_core.typing import Methods, PyTree
 
 __all__ = [
-    "Passage",
     "Target",
     "is_module_class",
     "lift_call",
@@ -37,15 +40,17 @@ Target = TypeVar("Target", bound=TransformTarget)
 
 @struct.dataclass
 class _Placeholder:
-    """Stands for a module or a variable among the arguments of a transformed function."""
+    """Replaces a module or a variable among the arguments of a transformed function. A pytree without leaves."""
 
     number: int = struct.field(pytree_node=False)
 
 
-class Passage:
-    """The way of a module, and of modules and variables in its fields and arguments, into a transform.
+class _BoundArguments:
+    """The bound modules and variables of one call: the module itself, and those in its fields and in the arguments.
 
-    What goes in are their scopes; inside, `enter` makes clones that are bound to the scopes opened there.
+    JAX transforms accept arrays only. The scopes enter the transform in place of the modules. Inside, `rebind` creates
+    clones that are bound to the scopes there. A module that occurs twice has one number and one clone, which keeps it
+    shared inside.
 
     Args:
       module: the module whose method is transformed.
@@ -53,8 +58,8 @@ class Passage:
       kwargs: keyword arguments of the method.
 
     Attributes:
-      scopes: the scopes to hand to the transform.
-      args: the arguments to hand to the transform, with placeholders for modules and variables.
+      scopes: the scopes to pass to the transform.
+      args: the arguments to pass to the transform, with placeholders for modules and variables.
       kwargs: the keyword arguments, likewise.
     """
 
@@ -63,10 +68,11 @@ class Passage:
         self._module = module
         self._numbers: dict[int, int] = {}
         self._originals: list[Any] = []
-        self.args, self.kwargs = jax.tree.map(self._take, (args, kwargs))
-        self._take(module)
+        self.args, self.kwargs = jax.tree.map(self._replace, (args, kwargs))
+        self._replace(module)
 
-    def _take(self, leaf: object) -> Any:
+    def _replace(self, leaf: object) -> Any:
+        """Return the placeholder of a bound module or variable, and any other leaf as it is."""
         if not isinstance(leaf, Module | Variable) or not isinstance(leaf.scope, Scope):
             return leaf
         if id(leaf) not in self._numbers:
@@ -74,27 +80,29 @@ class Passage:
             self._originals.append(leaf)
             self.scopes.append(leaf.scope)
             if isinstance(leaf, Module):
-                leaf._try_setup(shallow=True)
-                jax.tree.map(self._take, _fields(leaf))
+                leaf._try_setup(
+                    shallow=True
+                )  # an error of `setup` is raised outside of the transform
+                jax.tree.map(self._replace, _fields(leaf))
         return _Placeholder(self._numbers[id(leaf)])
 
-    def enter(
+    def rebind(
         self,
         scopes: Sequence[Scope],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         cls: type[Module] | None = None,
     ) -> tuple[Any, Any, Any]:
-        """Make the clones.
+        """Create the clones inside the transform.
 
         Args:
-          scopes: those that were opened inside of the transform for `scopes`.
-          args: what the transform made of `args`.
-          kwargs: what it made of `kwargs`.
-          cls: class of the module's clone; the module's own if None.
+          scopes: the scopes that were opened for `scopes`.
+          args: the traced values of `args`.
+          kwargs: the traced values of `kwargs`.
+          cls: class of the module's clone; the class of the module if None.
 
         Returns:
-          The module's clone, and the arguments with clones for the placeholders.
+          The clone of the module, and the arguments with clones for the placeholders.
         """
         clones: dict[int, Any] = {}
 
@@ -102,27 +110,28 @@ class Passage:
             if number not in clones:
                 original, scope = self._originals[number], scopes[number]
                 if isinstance(original, Variable):
-                    made: Any = Variable(scope, original.collection, original.name, original.unbox)
+                    clones[number] = Variable(
+                        scope, original.collection, original.name, original.unbox
+                    )
                 else:
-                    made = rebuilt(original, scope, cls)
-                clones[number] = made
+                    clones[number] = clone_module(original, scope, cls)
             return clones[number]
 
-        def rebuilt(original: Module, scope: Scope | None, cls: type[Module] | None) -> Module:
-            fields = jax.tree.map(replaced, _fields(original))
+        def clone_module(original: Module, scope: Scope | None, cls: type[Module] | None) -> Module:
+            fields = jax.tree.map(restore, _fields(original))
             return (cls or type(original))(parent=scope, **fields)
 
-        def replaced(leaf: object) -> Any:
+        def restore(leaf: object) -> Any:
             if isinstance(leaf, _Placeholder):
                 return clone(leaf.number)
             number = self._numbers.get(id(leaf)) if isinstance(leaf, Module | Variable) else None
             return leaf if number is None else clone(number)
 
         args, kwargs = jax.tree.map(
-            replaced, (args, kwargs), is_leaf=lambda x: isinstance(x, _Placeholder)
+            restore, (args, kwargs), is_leaf=lambda x: isinstance(x, _Placeholder)
         )
-        home = self._numbers.get(id(self._module))
-        module = rebuilt(self._module, None, cls) if home is None else clone(home, cls)
+        number = self._numbers.get(id(self._module))  # None for a module that is not bound
+        module = clone_module(self._module, None, cls) if number is None else clone(number, cls)
         return module, args, kwargs
 
 
@@ -133,7 +142,7 @@ def _fields(module: Module) -> dict[str, Any]:
 
 def _run_inside(
     module: Module,
-    passage: Passage,
+    arguments: _BoundArguments,
     method: Callable[..., Any],
     name: str,
     scopes: Sequence[Scope],
@@ -143,8 +152,10 @@ def _run_inside(
     cls: type[Module] | None,
     named: bool,
 ) -> Any:
-    """Call a method on the clone of a module inside of a transform, as if on the module."""
-    clone, args, kwargs = passage.enter(scopes, args, kwargs, cls)
+    """Call a method on the clone of a module inside the transform, with the state of the module."""
+    clone, args, kwargs = arguments.rebind(scopes, args, kwargs, cls)
+    # Each trace starts from the state at the call. Otherwise a second trace of the same body would continue the
+    # numbering of the first, and its submodules would get other names.
     clone.__dict__["_state"] = state.export()
     if named or current_context().labelled is module:
         with replaced_context(labelled=clone):
@@ -175,23 +186,23 @@ def lift_call(
     """Call methods of a module through a transform of functions of scopes.
 
     Args:
-      transform: ``transform(*functions_of_scopes)`` gives a function of ``(scopes, *args, **kwargs)``.
+      transform: ``transform(*functions_of_scopes)`` returns a function of ``(scopes, *args, **kwargs)``.
       methods: functions of a module and the arguments.
       module: the module.
       args: arguments of the call.
       kwargs: keyword arguments of the call.
-      cls: class of the module inside; its own if None.
-      multi_scope: whether the transform takes a list of scopes, not one.
-      named: whether the module's named scope is entered outside of the transform, so that what was traced for this
-        module may serve others.
-      alternative: what else helps where the transform takes one scope and the module needs several, for the error.
+      cls: class of the module inside the transform; the class of the module if None.
+      multi_scope: whether the transform takes a list of scopes instead of a single scope.
+      named: whether to enter the module's named scope outside of the transform. The trace then does not contain the
+        name of the module and can be reused for another one.
+      alternative: further advice for the error of a module that needs several scopes.
 
     Raises:
-      NotImplementedError: the module has modules as fields, and the transform takes one scope.
+      NotImplementedError: the module has modules as fields, but the transform takes a single scope.
       TransformedMethodReturnValueError: a method returned a module or a variable.
     """
     state = module._state.export()
-    passage = Passage(module, args, kwargs)
+    arguments = _BoundArguments(module, args, kwargs)
 
     def inside(method: Callable[..., Any]) -> Callable[..., Any]:
         name = getattr(method, "__name__", type(module).__name__)
@@ -200,27 +211,27 @@ def lift_call(
         def run(scopes: PyTree, /, *args: object, **kwargs: object) -> Any:
             opened = scopes if multi_scope else [scopes]
             return _run_inside(
-                module, passage, method, name, opened, args, kwargs, state, cls, named
+                module, arguments, method, name, opened, args, kwargs, state, cls, named
             )
 
         return run
 
-    scopes: Any = passage.scopes
+    scopes: Any = arguments.scopes
     if not multi_scope:
         if len(scopes) != 1:
             msg = (
                 f"Cannot transform a method of {type(module).__name__}, which has modules as fields or arguments: "
-                "this transform takes one scope. Make the submodules in `setup` or in a compact method of the module"
+                "this transform takes one scope. Create the submodules in `setup` or in a compact method of the module"
                 f"{alternative}."
             )
             raise NotImplementedError(msg)
         scopes = scopes[0]
     with label_call(module, methods[0], cls) if named else contextlib.nullcontext():
-        return transform(*map(inside, methods))(scopes, *passage.args, **passage.kwargs)
+        return transform(*map(inside, methods))(scopes, *arguments.args, **arguments.kwargs)
 
 
 def is_module_class(target: object) -> bool:
-    """Tell whether a target is a module class, or a `functools.partial` of one."""
+    """Return whether a target is a module class or a `functools.partial` of one."""
     if isinstance(target, functools.partial):
         return is_module_class(target.func)
     return inspect.isclass(target) and issubclass(target, Module)
@@ -236,18 +247,18 @@ def lift_transform(
     """Apply a transform of functions of scopes to a module class or a function of a module.
 
     Args:
-      transform: ``transform(function_of_scopes, *trafo_args, **trafo_kwargs)`` gives a function of scopes.
+      transform: ``transform(function_of_scopes, *trafo_args, **trafo_kwargs)`` returns a function of scopes.
       target: a module class, a `functools.partial` of one, or a function whose first argument is a module.
-      *trafo_args: for the transform.
-      methods: for a class the methods to transform, `__call__` if None: names, or a dict from names to keyword
-        arguments for the transform.
-      **trafo_kwargs: for the transform.
+      *trafo_args: arguments of the transform.
+      methods: for a class, the methods to transform: names, or a dict from names to keyword arguments of the transform.
+        `__call__` if None.
+      **trafo_kwargs: keyword arguments of the transform.
 
     Returns:
       A subclass, or a function of a module.
 
     Raises:
-      TransformTargetError: ``target`` is something else.
+      TransformTargetError: ``target`` is neither a module class nor a function with an argument.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -284,36 +295,36 @@ def make_lifted(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    """Make what a transform returns for a target: a subclass, or a function of a module.
+    """Return a subclass with transformed methods for a module class, and a transformed function for a function.
 
     Args:
-      transform: names the subclass.
-      transformed: ``transformed(fn, args, kwargs, cls)`` gives the method of a module for one of ``cls``.
+      transform: the transform; its name is part of the name of the subclass.
+      transformed: ``transformed(fn, args, kwargs, cls)`` returns the transformed method for a method of ``cls``.
       target: as for `lift_transform`.
       methods: as for `lift_transform`.
-      args: for the transform.
-      kwargs: for the transform.
+      args: arguments of the transform.
+      kwargs: keyword arguments of the transform.
     """
     if is_module_class(target):
-        return make_subclass(transform, transformed, target, methods, args, kwargs)
+        return _make_subclass(transform, transformed, target, methods, args, kwargs)
     if callable(target) and not isinstance(target, Module):
-        if not _takes_an_argument(target):
+        if not _takes_a_module(target):
             raise TransformTargetError(target)
         return transformed(wrap_method_once(target), args, kwargs)
     raise TransformTargetError(target)
 
 
-def _takes_an_argument(function: Callable[..., Any]) -> bool:
-    """Return whether a function can be called with a module as its first argument, as far as can be known."""
+def _takes_a_module(function: Callable[..., Any]) -> bool:
+    """Return whether a function takes a positional argument; true if it has no signature to look at."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return True
-    named_only = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-    return any(parameter.kind not in named_only for parameter in parameters)
+    keyword_only = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    return any(parameter.kind not in keyword_only for parameter in parameters)
 
 
-def make_subclass(
+def _make_subclass(
     transform: Callable[..., Any],
     transformed: Callable[..., Callable[..., Any]],
     target: Any,
@@ -321,22 +332,22 @@ def make_subclass(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    """Make a subclass of a module class with methods that are transformed."""
+    """Create a subclass of a module class with transformed methods."""
     if isinstance(target, functools.partial):
-        made = make_subclass(transform, transformed, target.func, methods, args, kwargs)
-        return functools.partial(made, *target.args, **target.keywords)
+        cls = _make_subclass(transform, transformed, target.func, methods, args, kwargs)
+        return functools.partial(cls, *target.args, **target.keywords)
     if methods is None:
-        chosen = {"__call__": (args, kwargs)}
+        options = {"__call__": (args, kwargs)}
     elif isinstance(methods, list | tuple):
-        chosen = dict.fromkeys(methods, (args, kwargs))
+        options = dict.fromkeys(methods, (args, kwargs))
     elif isinstance(methods, dict):
-        chosen = {name: ((), own) for name, own in methods.items()}
+        options = {name: ((), keywords) for name, keywords in methods.items()}
     else:
         msg = f"`methods` must be None, a list or tuple of names, or a dict by name; found {methods!r}."
         raise ValueError(msg)
     attributes = {
         name: transformed(getattr(target, name), *arguments, target)
-        for name, arguments in chosen.items()
+        for name, arguments in options.items()
     }
     return type(f"{transform.__name__.capitalize()}{target.__name__}", (target,), attributes)
 
@@ -349,10 +360,10 @@ def lift_direct(
     multi_scope: bool = True,
     alternative: str = "",
 ) -> Any:
-    """Call functions of a module through a transform at once; see `lift_call`.
+    """Call functions of a module through a transform immediately; see `lift_call`.
 
     Raises:
-      ValueError: a target is a module class, or cannot be called.
+      ValueError: a target is a module class or is not callable.
     """
     for target in targets:
         if is_module_class(target) or not callable(target):

@@ -1,21 +1,26 @@
-"""The lifting engine: scopes' variables and RNG streams taken out, put through a JAX transform, and back.
+"""Lifting: turns a JAX transform of functions of arrays into a transform of functions of scopes.
 
-A JAX transform works on functions of arrays; a function of scopes also reads and writes variables and draws
-keys. `Lifted` turns the one into the other: it takes the values out of the scopes in groups, one for each way
-that the transform treats them; inside of the transform it opens new scopes over the groups; when the function
-is done it closes them and gives the groups that were written; outside of the transform it publishes those.
+A JAX transform needs a pure function of arrays, but a function of scopes reads and writes variables and draws keys.
+`Lifted` converts one to the other in four steps:
+
+1. It collects the variables and RNG streams of the scopes into groups. Each group is one argument of the JAX
+   transform, since the transform treats all variables of a group alike (`vmap` maps a group over one axis).
+2. Inside the transform, `open` creates new scopes over the traced groups.
+3. After the function has returned, `close` invalidates these scopes and returns the variables that were written. A
+   later use would read a tracer of a finished trace.
+4. Outside of the transform, `publish` writes the returned variables to the original scopes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import jax
 
-from linen_core.errors import UnmappedCollectionError
 from linen_core.filters import (
     CollectionFilter,
     Filter,
@@ -28,15 +33,18 @@ from linen_core.filters import (
 from linen_core.scope.cursor import LiftedFrom
 from linen_core.scope.scope import Scope
 from linen_core.store.view import snapshot_mapping
-from linen_core.typing import PyTree
+from linen_core.typing import Path, PyTree
 
-__all__ = ["Group", "Groups", "Lifted", "lifts_scopes", "unzip"]
+__all__ = ["EMPTY", "Group", "Groups", "Lifted", "lifts_scopes", "unzip"]
 
 Group: TypeAlias = tuple[dict[str, Any], ...]
-"""Collections, or RNG streams: for each scope, by name."""
+"""The collections (or RNG streams) that one filter selects: a dict by name for each scope."""
 
 Groups: TypeAlias = tuple[Group, ...]
-"""The same for each filter."""
+"""One group per filter."""
+
+EMPTY: Mapping[Any, Any] = MappingProxyType({})
+"""Default of arguments that are mappings."""
 
 
 class Lifted:
@@ -44,16 +52,17 @@ class Lifted:
 
     Args:
       scopes: scopes, or a pytree of them.
-      in_filters: which collections go into each group of variables.
-      out_filters: the same for the variables that come out; all others cannot be written inside.
-      rng_filters: which RNG streams go into each group of streams.
-      name: of the transform, for error texts.
+      in_filters: for each group of variables that enters the transform, a filter of its collections.
+      out_filters: the same for the groups that leave it. Other collections cannot be written inside.
+      rng_filters: for each group of RNG streams, a filter of its streams.
+      name: name of the transform, for error messages.
 
     Attributes:
-      variable_groups: the groups to hand to the transform.
-      rng_groups: the groups of streams to hand to the transform.
-      scopes: the scopes, those left out that lie below another.
-      structure: the structure of the scopes that the transform was called with.
+      variable_groups: the groups of variables to pass to the transform.
+      rng_groups: the groups of streams to pass to the transform.
+      scopes: the scopes without those that lie below another one. A variable of such a scope would otherwise enter
+        the transform twice, and a write to one copy would be lost.
+      structure: the tree structure of the ``scopes`` argument.
     """
 
     def __init__(
@@ -73,25 +82,28 @@ class Lifted:
         for scope in self.scopes:
             scope._populate_collections()
         self.variable_groups = _by_filter(
-            [_split(_snapshot(scope._variables), in_filters) for scope in self.scopes]
+            [group_collections(_snapshot(scope._variables), in_filters) for scope in self.scopes]
         )
-        self.rng_groups = _by_filter([_split(scope.rngs, rng_filters) for scope in self.scopes])
+        self.rng_groups = _by_filter(
+            [group_collections(scope.rngs, rng_filters) for scope in self.scopes]
+        )
 
     def open(self, variable_groups: Groups, rng_groups: Groups, mutable: Filter = True) -> Any:
-        """Make scopes over groups, to be used inside of the transform.
+        """Create scopes over groups, for use inside the transform.
 
         Args:
-          variable_groups: what the transform made of `variable_groups`.
-          rng_groups: what it made of `rng_groups`.
-          mutable: which collections can be written, of those that may come out and that the outer scopes may write.
+          variable_groups: the traced values of `variable_groups`.
+          rng_groups: the traced values of `rng_groups`.
+          mutable: which collections the scopes may write. A collection that no out filter selects, or that the outer
+            scope may not write, is immutable in any case.
 
         Returns:
-          The scopes, in the structure of those that the transform was called with.
+          The scopes, in the tree structure of the original ones.
         """
-        may_come_out: Filter = False
+        may_leave: Filter = False
         for out_filter in self._out_filters:
-            may_come_out = union_filters(may_come_out, out_filter)
-        writable = intersect_filters(may_come_out, mutable)
+            may_leave = union_filters(may_leave, out_filter)
+        writable = intersect_filters(may_leave, mutable)
         opened = {
             outer: self._open_one(outer, variables, rngs, writable)
             for outer, variables, rngs in zip(
@@ -123,19 +135,38 @@ class Lifted:
         )
         inner.run.observer = outer.run.observer
         inner.run.lifted_from = LiftedFrom(self._name, outer, self._in_filters)
-        inner.rng_counters = outer.rng_counters  # counting goes on where it was, inside and outside
+        # Shared, not copied: a draw after the transform must not repeat a key that was drawn inside.
+        inner.rng_counters = outer.rng_counters
         return inner
 
-    def _debug_path(self, outer: Scope) -> tuple[str, ...]:
+    def _debug_path(self, outer: Scope) -> Path:
         if not self._name:
             return outer.debug_path
         if not outer.debug_path:
             return (f"{self._name}()",)
         return (*outer.debug_path[:-1], f"{self._name}({outer.debug_path[-1]})")
 
+    def call(
+        self,
+        fn: Callable[..., Any],
+        variable_groups: Groups,
+        rng_groups: Groups,
+        /,
+        *args: object,
+        **kwargs: object,
+    ) -> tuple[Any, Groups]:
+        """Call a function of scopes inside the transform: `open`, call, `close`.
+
+        Returns:
+          The result of the function and the groups of variables to pass out of the transform.
+        """
+        scopes = self.open(variable_groups, rng_groups)
+        result = fn(scopes, *args, **kwargs)
+        return result, self.close(scopes)
+
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Let the scopes outside know, inside a `with` block, that the transform runs its function."""
+        """Mark the original scopes as being inside the transform, for the length of a `with` block."""
         runs = [scope.run for scope in self.scopes]
         before = [run.entered_transform for run in runs]
         for run in runs:
@@ -148,27 +179,30 @@ class Lifted:
 
     @property
     def runs_forward(self) -> bool:
-        """Whether the results of the run are used, and not its variables alone."""
+        """True if the results of the run are used; `init` may need only the variables."""
         observer = self.scopes[0].run.observer
         return observer is None or observer.runs_forward
 
     @property
     def where(self) -> str:
-        """The path of the first scope, for error texts."""
+        """The path of the first scope, for error messages."""
         return "/" + "/".join(self._debug_path(self.scopes[0]))
 
     def writes(self, collections: CollectionFilter) -> bool:
-        """Tell whether any of some collections may be written inside."""
+        """Return whether at least one of the collections may be written inside."""
         return not all(
             is_filter_empty(intersect_filters(scope.mutable, collections)) for scope in self.scopes
         )
 
     def share_immutable(self, shared: Group, carried: Group) -> tuple[Any, Any]:
-        """Move collections that a loop cannot write from its carried variables to those that all steps share.
+        """Move the immutable collections of a loop from its carried variables to its shared ones.
+
+        `close` returns mutable collections only. An immutable one among the carried variables would be missing from the
+        carry that a step returns, and JAX would reject the loop.
 
         Args:
           shared: for each scope the collections that are the same in all steps.
-          carried: for each scope the collections that are handed from step to step.
+          carried: for each scope the collections that are passed from step to step.
         """
         pairs = []
         for scope, fixed, moving in zip(self.scopes, shared, carried, strict=True):
@@ -178,29 +212,24 @@ class Lifted:
         return unzip(pairs)
 
     def close(self, scopes: PyTree) -> Groups:
-        """End the use of opened scopes and return what was written, in groups of the out filters.
+        """Invalidate opened scopes and return their mutable collections, in one group per out filter.
 
-        Raises:
-          UnmappedCollectionError: a collection was written that no out filter matches.
+        An out filter selects each of them: `open` makes only such collections mutable.
         """
         tops, _ = _find_tops(self.structure.flatten_up_to(scopes))
         groups = []
         for scope in tops:
             scope.invalidate()
-            written = {
+            mutable = {
                 col: values
                 for col, values in scope._variables.items()
                 if in_filter(scope.mutable, col)
             }
-            group = _split(written, self._out_filters)
-            unmapped = set(written).difference(*group)
-            if unmapped:
-                raise UnmappedCollectionError(self._name, scope.path_text, unmapped)
-            groups.append(group)
+            groups.append(group_collections(mutable, self._out_filters))
         return _by_filter(groups)
 
     def publish(self, groups: Groups) -> None:
-        """Write what came out of the transform into the scopes it was called with."""
+        """Write the groups that left the transform to the original scopes."""
         for scope, out_groups in zip(self.scopes, _by_scope(groups, len(self.scopes)), strict=True):
             for group in out_groups:
                 for col, collection in group.items():
@@ -216,7 +245,7 @@ def lifts_scopes(
     name: str,
     takes_kwargs: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function of a `Lifted` and arguments one of scopes and arguments.
+    """Decorator that turns a function of a `Lifted` and arguments into a function of scopes and arguments.
 
     The decorated function returns its result and the groups of variables to publish.
 
@@ -225,7 +254,7 @@ def lifts_scopes(
       out_filters: as for `Lifted`.
       rng_filters: as for `Lifted`.
       name: as for `Lifted`.
-      takes_kwargs: whether keyword arguments are handed on; if not they are ignored, with a warning.
+      takes_kwargs: whether keyword arguments are passed on; otherwise they are ignored with a warning.
     """
 
     def decorate(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -246,7 +275,7 @@ def lifts_scopes(
 
 
 def unzip(pairs: Iterable[tuple[Any, Any]]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Part pairs into the firsts and the seconds."""
+    """Split pairs into a tuple of first elements and a tuple of second elements."""
     first, second = [], []
     for a, b in pairs:
         first.append(a)
@@ -254,19 +283,19 @@ def unzip(pairs: Iterable[tuple[Any, Any]]) -> tuple[tuple[Any, ...], tuple[Any,
     return tuple(first), tuple(second)
 
 
-def _find_tops(scopes: Sequence[Scope]) -> tuple[list[Scope], list[tuple[Scope, tuple[str, ...]]]]:
-    """Leave out scopes that lie below another one of them.
+def _find_tops(scopes: Sequence[Scope]) -> tuple[list[Scope], list[tuple[Scope, Path]]]:
+    """Find the scopes that do not lie below another one of them.
 
     Returns:
-      The scopes that are left, and for each of all scopes the one above it with the names on the way down.
+      These topmost scopes, and for each scope its topmost ancestor with the names that lead from there to the scope.
     """
     distinct = dict.fromkeys(scopes)
     tops: dict[Scope, None] = {}
     paths = []
     for scope in scopes:
         top = scope
-        path: tuple[str, ...] = ()
-        names: tuple[str, ...] = ()
+        path: Path = ()
+        names: Path = ()
         above = scope
         while above.parent is not None:
             names = (above.name or "", *names)
@@ -282,17 +311,15 @@ def _snapshot(collections: dict[str, Any]) -> dict[str, Any]:
     return {col: snapshot_mapping(values) for col, values in collections.items()}
 
 
-def _split(values: dict[str, Any], filters: Sequence[Filter]) -> Group:
-    return group_collections(values, filters)
-
-
 def _merged(groups: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {name: value for group in groups for name, value in group.items()}
 
 
 def _by_filter(groups_of_scopes: Sequence[Sequence[Any]]) -> Groups:
+    """Transpose from one tuple per scope to one tuple per filter."""
     return tuple(zip(*groups_of_scopes, strict=True))
 
 
 def _by_scope(groups: Groups, scopes: int) -> Iterable[Any]:
+    """Transpose back; without filters each scope gets an empty tuple."""
     return zip(*groups, strict=True) if groups else [()] * scopes

@@ -1,4 +1,4 @@
-"""`jax.lax.scan` over any axes of arguments and results, with values that are the same in all steps."""
+"""`jax.lax.scan` over arbitrary axes, with inputs and outputs that are the same in all steps."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def scan_axes(
     Args:
       fn: ``fn(constants, carry, *args)`` returns ``(constants, carry, results)``.
       in_axes: the scanned axis of each argument, or `broadcast`.
-      out_axes: the scanned axis of the results, or `broadcast` for what is the same in all steps.
-      finds_constants: whether ``fn`` makes constants, or results that are the same in all steps. It is then traced
-        once more, before, to find them.
+      out_axes: the scanned axis of the results, or `broadcast` for results that are the same in all steps.
+      finds_constants: whether ``fn`` returns constants, or results that are the same in all steps. `jax.lax.scan`
+        stacks all results, so ``fn`` is traced one more time, before the loop, to compute these values outside.
       where: the path of the module, for errors.
-      **scan_kwargs: for `jax.lax.scan`.
+      **scan_kwargs: keyword arguments of `jax.lax.scan`.
 
     Returns:
       A function of ``(constants, carry, *args)`` that returns ``(constants, carry, results)``.
 
     Raises:
-      ValueError: from the returned function, when a constant depends on the step.
+      ValueError: from the returned function, if a constant depends on the step.
     """
 
     def scanned(constants: PyTree, carry: PyTree, *args: PyTree) -> Any:
@@ -52,9 +52,11 @@ def scan_axes(
             )
             return fn(constants, carry, *values)
 
-        same: Any = None
+        broadcast_results: Any = None
         if finds_constants:
-            constants, same = _find_constants(step, out_axes, constants, carry, xs, where)
+            constants, broadcast_results = _find_constants(
+                step, out_axes, constants, carry, xs, where
+            )
 
         def body(carry: PyTree, xs: PyTree) -> Any:
             _, carry, results = step(constants, carry, xs)
@@ -66,7 +68,10 @@ def scan_axes(
         results = jax.tree.map(_from_front, out_axes, results)
         if finds_constants:
             results = jax.tree.map(
-                lambda axis, fixed, y: fixed if axis is broadcast else y, out_axes, same, results
+                lambda axis, fixed, y: fixed if axis is broadcast else y,
+                out_axes,
+                broadcast_results,
+                results,
             )
         return constants, carry, results
 
@@ -81,11 +86,11 @@ def _find_constants(
     xs: PyTree,
     where: str,
 ) -> Any:
-    """Trace one step with unknown carry and inputs, and return what is known of the results."""
+    """Evaluate a step without values for carry and inputs; return the constants and the broadcast results."""
 
     def constant_results(carry: PyTree, xs: PyTree) -> Any:
-        made, _, results = step(constants, carry, xs)
-        return made, jax.tree.map(lambda axis, y: y if axis is broadcast else (), out_axes, results)
+        new, _, results = step(constants, carry, xs)
+        return new, jax.tree.map(lambda axis, y: y if axis is broadcast else (), out_axes, results)
 
     unknown_carry = jax.tree.map(unknown_like, carry)
     unknown_xs = jax.tree.map(lambda x: unknown_like(x, drop_leading_axis=True), xs)
@@ -96,14 +101,14 @@ def _find_constants(
         if error.path[0] == jax.tree_util.SequenceKey(0):
             found = f"variable {'/'.join(keys)!r}"
             advice = (
-                "Give its collection an axis in variable_axes, or name it in variable_carry; where only the key "
-                "differs, pass False for its stream in split_rngs."
+                "Give its collection an axis in variable_axes, or name it in variable_carry. If only its key differs, "
+                "pass False for the stream in split_rngs."
             )
         else:
             found, advice = "output", "Give it an axis in out_axes."
         msg = (
-            f"The broadcast {found} of {where}, {error.aval}, depends on the step of the scan, so it cannot be the "
-            f"same in all steps. {advice}"
+            f"The broadcast {found} of {where}, {error.aval}, depends on the step of the scan, but it must be the same "
+            f"in all steps. {advice}"
         )
         raise ValueError(msg) from None
 

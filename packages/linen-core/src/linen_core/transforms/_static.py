@@ -1,4 +1,4 @@
-"""Static arguments of `jit` and `remat`: Python values, such as flags, that stay out of the traced program."""
+"""Static arguments of `jit` and `remat`: Python values, such as flags, that are not traced."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ from typing import Any
 
 import jax
 
-from linen_core.errors import StaticArgumentError, TracedFlagError
+from linen_core.errors import LinenError, StaticArgumentError, TracedFlagError
 from linen_core.module.base import Module
 
-__all__ = ["StaticArguments"]
+__all__ = ["StaticArguments", "as_names", "as_numbers"]
 
 _PYTHON_VALUES = (bool, int, float, complex, str)
-_CONVERSION_ERRORS = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerIntegerConversionError,
-    TypeError,
-    ValueError,
-)
+_VALUE_ERRORS = (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError)
+"""JAX raises them where Python code uses the value of a tracer, for example in an ``if``."""
+
+
+def as_numbers(argnums: int | Iterable[int]) -> tuple[int, ...]:
+    """Return one argument number or several as a tuple."""
+    return tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+
+
+def as_names(argnames: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one argument name or several as a tuple."""
+    return (argnames,) if isinstance(argnames, str) else tuple(argnames)
 
 
 class StaticArguments:
@@ -29,7 +35,7 @@ class StaticArguments:
     Args:
       transform: name of the transform.
       fn: the method, or another function of a module.
-      argnums: numbers of the static arguments; the first one after the module is number 0.
+      argnums: numbers of the static arguments; the first argument after the module is number 0.
       argnames: names of further static arguments.
     """
 
@@ -42,80 +48,81 @@ class StaticArguments:
     ) -> None:
         self._transform = transform
         self._method = getattr(fn, "__name__", repr(fn))
-        self._argnums = tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
+        self._argnums = as_numbers(argnums)
         self._parameters, self._takes_more = _positional_parameters(fn)
-        own = (argnames,) if isinstance(argnames, str) else tuple(argnames)
-        self.names = frozenset({*own, *filter(None, map(self._name_of, self._argnums))})
-        """Names of the static arguments, wherever they are passed by keyword."""
+        by_number = filter(None, map(self._name_of, self._argnums))
+        self.names = frozenset({*as_names(argnames), *by_number})
+        """Names of all static arguments. JAX needs them for arguments that are passed by keyword."""
 
     def _name_of(self, number: int) -> str | None:
         return self._parameters[number] if 0 <= number < len(self._parameters) else None
 
     def positions(self, module: Module, args: tuple[Any, ...]) -> tuple[int, ...]:
-        """Return the numbers of those static arguments that are passed by position.
+        """Return the numbers of the static arguments that are passed by position.
 
         Raises:
-          StaticArgumentError: the method has no argument of such a number.
+          StaticArgumentError: the method has fewer arguments.
         """
         for number in self._argnums:
             if number >= len(self._parameters) and not self._takes_more:
-                raise StaticArgumentError(
-                    self._transform,
-                    self._where(module),
-                    f"it has no argument number {number + 1}, only {self._numbered()}",
+                numbered = (f"{n} ({name})" for n, name in enumerate(self._parameters, 1))
+                reason = (
+                    f"it has no argument number {number + 1}, only "
+                    f"{', '.join(('0 (the module)', *numbered))}"
                 )
+                raise StaticArgumentError(self._transform, self._where(module), reason)
         return self.present(args)
 
     def present(self, args: tuple[Any, ...]) -> tuple[int, ...]:
-        """As `positions`, where a number that the method does not have is ignored."""
+        """Like `positions`, but ignore a number that the method does not have."""
         return tuple(number for number in self._argnums if number < len(args))
 
     def _where(self, module: Module) -> str:
         path = "" if module.scope is None else f" at {module.scope.path_text}"
         return f"{type(module).__name__}.{self._method}{path}"
 
-    def _numbered(self) -> str:
-        named = (f"{number} ({name})" for number, name in enumerate(self._parameters, 1))
-        return ", ".join(("0 (the module)", *named))
-
     @contextlib.contextmanager
     def named_errors(
         self, module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Iterator[None]:
-        """Name the argument where the method needs the value of a Python argument that was traced.
+        """Replace JAX's errors about static and traced arguments by errors that name the argument.
 
         Raises:
-          StaticArgumentError: an argument that is declared static is an array, or cannot be hashed.
-          TracedFlagError: a Python value was passed as an argument that is not static.
+          StaticArgumentError: a static argument is an array, or cannot be hashed.
+          TracedFlagError: the method uses the value of a Python argument that is not static.
         """
         try:
             yield
-        except (StaticArgumentError, TracedFlagError):
+        except (StaticArgumentError, TracedFlagError):  # of a transform inside this one
             raise
-        except _CONVERSION_ERRORS as error:
-            unhashable = isinstance(error, ValueError) and "static arg" in str(error)
-            if unhashable:
-                found = self._unhashable(args, kwargs)
-                raise StaticArgumentError(self._transform, self._where(module), found) from error
-            candidates = self._traced_python_values(args, kwargs)
-            needs_value = isinstance(error, _CONVERSION_ERRORS[:2])
-            strings = [name for name, value in candidates.items() if isinstance(value, str)]
-            if (needs_value and candidates) or (strings and "str" in str(error)):
-                raise TracedFlagError(
-                    self._transform,
-                    self._where(module),
-                    {name: repr(value) for name, value in candidates.items()},
-                    {name: self._number_of(name) for name in candidates},
-                ) from error
-            raise
+        except (TypeError, ValueError) as error:
+            explanation = self._explain(error, self._where(module), args, kwargs)
+            if explanation is None:
+                raise
+            raise explanation from error
 
-    def _number_of(self, name: str) -> int | None:
-        return self._parameters.index(name) + 1 if name in self._parameters else None
+    def _explain(
+        self, error: Exception, where: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> LinenError | None:
+        """Return the error that names the argument, or None if the cause is something else."""
+        if isinstance(error, ValueError) and "static arg" in str(error):
+            return StaticArgumentError(self._transform, where, self._unhashable(args, kwargs))
+        flags = self._traced_python_values(args, kwargs)
+        uses_value = bool(flags) and isinstance(error, _VALUE_ERRORS)
+        # JAX cannot trace a string at all: it raises a TypeError that mentions the type.
+        traces_string = any(isinstance(v, str) for v in flags.values()) and "str" in str(error)
+        if not uses_value and not traces_string:
+            return None
+        rendered = {name: repr(value) for name, value in flags.items()}
+        numbers = {name: number for number, name in enumerate(self._parameters, 1)}
+        return TracedFlagError(
+            self._transform, where, rendered, {name: numbers.get(name) for name in flags}
+        )
 
     def _unhashable(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        given = {f"number {number + 1}": args[number] for number in self.present(args)}
-        given.update({repr(name): kwargs[name] for name in self.names & set(kwargs)})
-        for label, value in given.items():
+        static = {f"number {number + 1}": args[number] for number in self.present(args)}
+        static.update({repr(name): kwargs[name] for name in self.names & set(kwargs)})
+        for label, value in static.items():
             try:
                 hash(value)
             except TypeError:
@@ -138,7 +145,7 @@ class StaticArguments:
 
 
 def _positional_parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
-    """Return the names of the parameters after the module, and whether there may be more."""
+    """Return the names of the positional parameters after the module, and whether the function takes ``*args``."""
     try:
         parameters = list(inspect.signature(fn).parameters.values())
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Which axis of a value a transform maps over."""
+"""The mapped or scanned axes of variables, arguments and results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from linen_core.errors import TransformAxisError
-from linen_core.transforms._packing import Groups
+from linen_core.transforms._packing import Groups, unzip
 from linen_core.typing import AxesPytree, In, Out, PyTree
 
 __all__ = ["broadcast"]
@@ -23,17 +23,22 @@ class _Broadcast:
 
 
 broadcast = _Broadcast()
-"""In place of an axis of `scan`: the value is the same in all steps."""
+"""Replaces an axis of `scan`: the value is the same in all steps."""
 
 
-def split_in_out(axes: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """Part axes by collection into those of variables that go in and those of variables that come out."""
-    inward = {name: _axis(axis) for name, axis in axes.items() if not isinstance(axis, Out)}
-    outward = {name: _axis(axis) for name, axis in axes.items() if not isinstance(axis, In)}
-    return inward, outward
+def split_in_out(variable_axes: Mapping[Any, Any]) -> tuple[Any, Any]:
+    """Split the axes of collections into those for entering and those for leaving a transform.
+
+    Returns:
+      Twice a pair of the filters of the collections and their axes.
+    """
+    pairs = variable_axes.items()
+    entering = unzip((col, _plain(axis)) for col, axis in pairs if not isinstance(axis, Out))
+    leaving = unzip((col, _plain(axis)) for col, axis in pairs if not isinstance(axis, In))
+    return entering, leaving
 
 
-def _axis(axis: Any) -> Any:
+def _plain(axis: Any) -> Any:
     return axis.axis if isinstance(axis, In | Out) else axis
 
 
@@ -46,18 +51,20 @@ def check_axes(
     *,
     makes_axis: bool = False,
 ) -> None:
-    """Raise where an array does not have the axis that a transform is to map over.
+    """Check that arrays have the axis that a transform maps over.
+
+    JAX would report a missing axis without the name of the module or variable.
 
     Args:
-      transform: its name.
+      transform: name of the transform.
       scope_path: path of the module.
       argument: the argument that names the axes.
-      axes: the axis of each value; what is no integer is passed over.
+      axes: the axis of each value; a value whose axis is not an integer is skipped.
       values: trees of arrays.
       makes_axis: whether the transform adds the axis to the arrays.
 
     Raises:
-      TransformAxisError: an array has no such axis.
+      TransformAxisError: an array does not have the axis.
     """
 
     def check(axis: object, value: PyTree) -> None:
@@ -66,14 +73,14 @@ def check_axes(
         for number, leaf in enumerate(jax.tree.leaves(value)):
             ndim = np.ndim(leaf) + makes_axis
             if not -ndim <= axis < ndim:
-                where = _where(scope_path, argument, value, number)
+                where = _leaf_path(scope_path, argument, value, number)
                 raise TransformAxisError(transform, argument, axis, ndim, where)
 
     jax.tree.map(check, axes, values, is_leaf=lambda x: x is None)
 
 
-def _where(scope_path: str, argument: str, value: PyTree, number: int) -> str:
-    """Name the leaf of this number in a tree: a variable by its address, an argument by the module it is for."""
+def _leaf_path(scope_path: str, argument: str, value: PyTree, number: int) -> str:
+    """Return the path of a leaf if it is a variable, and the path of the module if it is an argument."""
     path, _ = jax.tree_util.tree_leaves_with_path(value)[number]
     names = [str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey)]
     if argument == "variable_axes":
@@ -89,7 +96,7 @@ def check_results(
     variable_axes: AxesPytree,
     groups: Groups,
 ) -> None:
-    """Raise where results or variables cannot get the axis of a transform where it is to come; see `check_axes`."""
+    """Check that a transform can insert its axis into results and variables; see `check_axes`."""
     check_axes(transform, scope_path, "out_axes", out_axes, results, makes_axis=True)
     check_axes(transform, scope_path, "variable_axes", variable_axes, groups, makes_axis=True)
 
@@ -102,18 +109,18 @@ def common_size(
     axes: AxesPytree,
     values: PyTree,
 ) -> int:
-    """Find the size of the axis that a transform maps over.
+    """Return the size of the axis that a transform maps over.
 
     Args:
-      transform: its name, for the errors.
-      where: path of the module, for the errors.
-      given: the size, if it was given.
-      unmapped: stands for no axis.
+      transform: name of the transform, for errors.
+      where: path of the module, for errors.
+      given: the size that the caller passed, or None.
+      unmapped: the value in ``axes`` that marks a value as not mapped.
       axes: the axis of each value.
       values: trees of arrays.
 
     Raises:
-      ValueError: the sizes differ, or none is known.
+      ValueError: the sizes differ, or nothing determines the size.
     """
 
     def size(axis: Any, value: PyTree) -> Any:
@@ -131,7 +138,7 @@ def common_size(
         return given
     if not found:
         argument = "length" if transform == "scan" else "axis_size"
-        msg = f"Cannot {transform} {where}: nothing that is mapped tells the size of the axis. Pass {argument}."
+        msg = f"Cannot {transform} {where}: no mapped value determines the size of the axis. Pass {argument}."
         raise ValueError(msg)
     return int(found.pop())
 
@@ -142,7 +149,7 @@ def change_boxes(
     axes: Sequence[int | None],
     params: dict[Any, Any],
 ) -> tuple[Any, ...]:
-    """Tell the boxes in each group of variables of the axis that comes (`add_axis`) or goes (`remove_axis`)."""
+    """Add or remove the axis of a transform (`add_axis`, `remove_axis`) in the boxes of each group of variables."""
     return tuple(
         group if axis is None else change(group, axis, params)
         for group, axis in zip(groups, axes, strict=True)
@@ -152,7 +159,7 @@ def change_boxes(
 def split_keys(
     rng_groups: Groups, splits: Sequence[bool], split: Callable[[Any], Any]
 ) -> tuple[Any, ...]:
-    """Split the keys of those groups of RNG streams that are to be split."""
+    """Split the keys of the groups of RNG streams that ``splits`` selects."""
     return tuple(
         jax.tree.map(split, group) if splits_group else group
         for group, splits_group in zip(rng_groups, splits, strict=True)

@@ -15,16 +15,16 @@ from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.fingerprint import NoFingerprintError, fingerprint
 from linen_core.module.base import Module
 from linen_core.rng import LazyRng
+from linen_core.transforms._cached_trace import CachedTrace
 from linen_core.transforms._modules import Target, is_module_class, lift_call, make_lifted
 from linen_core.transforms._packing import Groups, Lifted, lifts_scopes
-from linen_core.transforms._sharing import Trace
-from linen_core.transforms._static import StaticArguments
+from linen_core.transforms._static import StaticArguments, as_names, as_numbers
 from linen_core.typing import Methods
 
 __all__ = ["fold_rngs", "jit"]
 
 _jitted_classes: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-"""The classes that `jit` made, as long as they are in use: by target, then by arguments."""
+"""The classes that `jit` returned and that are still in use: by target, then by arguments."""
 
 
 def jit(
@@ -38,21 +38,22 @@ def jit(
     backend: str | None = None,
     methods: Methods | None = None,
 ) -> Target:
-    """Lift `jax.jit`: trace and compile a module once for all its instances that are equal.
+    """Lift `jax.jit`: trace and compile a module once for all equal instances.
 
-    It is traced anew when the shapes of arguments or variables change, or anything that the module's behaviour may
-    depend on: its fields, what it has counted and named so far, what is mutable, and what surrounds the call. Fields
-    are compared as `linen_core.fingerprint` says; functions and objects of other libraries by identity. Under
-    interceptors and with captured intermediates, which see every call, the module runs without `jax.jit`.
+    The module is traced again if the shapes of arguments or variables change, or anything else that its behaviour may
+    depend on: its fields, its RNG counters and automatic names, the mutable collections, and the context of the call.
+    Fields are compared by `linen_core.fingerprint`, which compares functions and objects of other libraries by
+    identity. Interceptors and `capture_intermediates` must see every call, so with them the module runs without
+    `jax.jit`.
 
     Args:
       target: a module class, or a function whose first argument is a module.
-      variables: which collections are there inside.
-      rngs: which RNG streams are there inside.
+      variables: the collections to bring inside.
+      rngs: the RNG streams to bring inside.
       static_argnums: numbers of the arguments that are Python values instead of arrays, such as flags. The module
-        is number 0, its first argument number 1. An argument of such a number may be passed by keyword.
-      static_argnames: names of such arguments that are passed by keyword.
-      donate_argnums: numbers of arguments whose memory may be used for the results.
+        is number 0, its first argument number 1. A static argument may be passed by keyword.
+      static_argnames: names of static arguments that are passed by keyword.
+      donate_argnums: numbers of the arguments whose memory may be reused for the results.
       device: as for `jax.jit`.
       backend: as for `jax.jit`.
       methods: for a class the methods to transform; `__call__` if None.
@@ -77,9 +78,9 @@ def jit(
     options = {
         "variables": variables,
         "rngs": rngs,
-        "static_argnums": _numbers(static_argnums),
-        "static_argnames": _names(static_argnames),
-        "donate_argnums": _numbers(donate_argnums),
+        "static_argnums": as_numbers(static_argnums),
+        "static_argnames": as_names(static_argnames),
+        "donate_argnums": as_numbers(donate_argnums),
         "device": device,
         "backend": backend,
     }
@@ -89,10 +90,10 @@ def jit(
 def _jitted_once(
     target: Callable[..., Any], methods: Methods | None, options: dict[str, Any]
 ) -> Any:
-    """Lift `jax.jit`, or return what an earlier call with the same arguments made, if it is still in use."""
+    """Lift `jax.jit`, or return the class of an earlier call with the same arguments if it is still in use."""
     if isinstance(target, functools.partial):
-        made = _jitted_once(target.func, methods, options)
-        return functools.partial(made, *target.args, **target.keywords)
+        cls = _jitted_once(target.func, methods, options)
+        return functools.partial(cls, *target.args, **target.keywords)
     if not is_module_class(target):
         return _lift_forked(lift_jit, target, methods, options)
     names = ("__call__",) if methods is None else tuple(methods)
@@ -100,24 +101,25 @@ def _jitted_once(
         key = fingerprint((methods, options, [getattr(target, name, None) for name in names]))
     except NoFingerprintError:
         return _lift_forked(lift_jit, target, methods, options)
-    known = _jitted_classes.setdefault(target, weakref.WeakValueDictionary())
-    made = known.get(key)
-    if made is None:
-        made = known[key] = _lift_forked(lift_jit, target, methods, options)
-    return made
+    classes = _jitted_classes.setdefault(target, weakref.WeakValueDictionary())
+    cls = classes.get(key)
+    if cls is None:
+        cls = classes[key] = _lift_forked(lift_jit, target, methods, options)
+    return cls
 
 
 def fold_rngs(
     target: Target, variables: CollectionFilter = True, rngs: PRNGSequenceFilter = True
 ) -> Target:
-    """Give a module RNG streams that start from one key each, drawn when it is called.
+    """Start each RNG stream of a module from a new key that is drawn at the call.
 
-    Inside, keys depend on nothing above the module. It is what `jit` does to the streams, without compiling.
+    Inside, keys depend on this key and on the names below the module, but not on the path of the module. `jit` does the
+    same to the streams, so this transform gives the keys of `jit` without compiling.
 
     Args:
       target: a module class, or a function whose first argument is a module.
-      variables: which collections are there inside.
-      rngs: which RNG streams are there inside.
+      variables: the collections to bring inside.
+      rngs: the RNG streams to bring inside.
 
     Returns:
       A module class, or a function of a module.
@@ -134,18 +136,22 @@ def fold_rngs(
     )
 
 
-class _Key:
-    """The static argument of a jitted function: what it depends on, and the call to trace if it was not yet."""
+class _StaticCall:
+    """Static argument of the jitted function: the call to trace, compared by its cache key only.
 
-    def __init__(self, facts: Hashable | None, trace: Trace) -> None:
-        self.facts = facts
-        self.trace: Trace | None = trace
+    JAX traces the call only if the key is new. The call itself is not part of the comparison, because it refers to a
+    module and scopes that differ each time.
+    """
+
+    def __init__(self, cache_key: Hashable, trace: CachedTrace) -> None:
+        self.cache_key = cache_key
+        self.trace: CachedTrace | None = trace
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.facts == other.facts
+        return isinstance(other, _StaticCall) and self.cache_key == other.cache_key
 
     def __hash__(self) -> int:
-        return hash(self.facts)
+        return hash(self.cache_key)
 
 
 def lift_jit(
@@ -158,8 +164,8 @@ def lift_jit(
     """Lift `jax.jit` to functions of scopes; see `jit`.
 
     Returns:
-      ``lift(fn, facts, module)`` gives the jitted function of scopes for a function that calls a method of the module
-      and depends on nothing but ``facts``.
+      ``lift(fn, cache_key, module)`` returns the jitted function of scopes. ``fn`` calls a method of the module;
+      functions with equal keys must behave alike. With None as the key, ``fn`` runs without `jax.jit`.
     """
 
     @functools.partial(
@@ -169,33 +175,36 @@ def lift_jit(
         **{name: value for name, value in jit_kwargs.items() if value is not None},
     )
     def jitted(
-        _key: _Key,
+        _call: _StaticCall,
         _variable_groups: Groups,
         _rng_groups: Groups,
         /,
         *_args: object,
         **_kwargs: object,
     ) -> Any:
-        # JAX confuses keyword arguments with parameters of these names, positional or not
-        assert _key.trace is not None  # noqa: S101 - a key that was traced is never traced again
-        return _key.trace.run(_variable_groups, _rng_groups, *_args, **_kwargs)
+        # The underscores keep these names apart from keyword arguments of the method. JAX mixes them up, even though
+        # these parameters are positional-only.
+        assert _call.trace is not None  # noqa: S101 - a call is traced at most once
+        return _call.trace.run(_variable_groups, _rng_groups, *_args, **_kwargs)
 
-    def lift(fn: Callable[..., Any], facts: Hashable | None, module: Module) -> Callable[..., Any]:
+    def lift(
+        fn: Callable[..., Any], cache_key: Hashable | None, module: Module
+    ) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "jit", takes_kwargs=True)
         def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
-            if facts is None:
-                return _run_inline(fn, lifted, args, kwargs)
-            trace = Trace(fn, lifted, module)
-            writable = tuple(fingerprint(scope.mutable) for scope in lifted.scopes)
-            key = _Key((facts, writable), trace)
             rng_groups = _without_suffixes(lifted.rng_groups)
+            if cache_key is None:
+                return lifted.call(fn, lifted.variable_groups, rng_groups, *args, **kwargs)
+            trace = CachedTrace(fn, lifted, module)
+            mutable = tuple(fingerprint(scope.mutable) for scope in lifted.scopes)
+            call = _StaticCall((cache_key, mutable), trace)
             try:
                 result, groups, effects = jitted(
-                    key, lifted.variable_groups, rng_groups, *args, **kwargs
+                    call, lifted.variable_groups, rng_groups, *args, **kwargs
                 )
             finally:
-                key.trace = None  # JAX keeps the key; module and scopes must not live as long
-            trace.apply_effects(effects)
+                call.trace = None  # JAX's cache keeps the static argument, but must not keep module and scopes
+            trace.apply_side_effects(effects)
             return result, groups
 
         return run
@@ -203,7 +212,7 @@ def lift_jit(
     return lift
 
 
-lift_jit.__name__ = "jit"  # the class that a transform makes is named after it: JitDense
+lift_jit.__name__ = "jit"  # the returned class is named after it: JitDense
 
 
 def lift_fold_rngs(
@@ -211,12 +220,11 @@ def lift_fold_rngs(
 ) -> Callable[..., Callable[..., Any]]:
     """Lift `fold_rngs` to functions of scopes."""
 
-    def lift(fn: Callable[..., Any], facts: Hashable | None, module: Module) -> Callable[..., Any]:
-        del facts, module
-
+    def lift(fn: Callable[..., Any], *_: object) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "fold_rngs", takes_kwargs=True)
         def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
-            return _run_inline(fn, lifted, args, kwargs)
+            rng_groups = _without_suffixes(lifted.rng_groups)
+            return lifted.call(fn, lifted.variable_groups, rng_groups, *args, **kwargs)
 
         return run
 
@@ -226,37 +234,30 @@ def lift_fold_rngs(
 lift_fold_rngs.__name__ = "fold_rngs"
 
 
-def _run_inline(
-    fn: Callable[..., Any], lifted: Lifted, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
-    scopes = lifted.open(lifted.variable_groups, _without_suffixes(lifted.rng_groups))
-    result = fn(scopes, *args, **kwargs)
-    return result, lifted.close(scopes)
-
-
-def _facts_of(module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return what a method of a module depends on besides the values of arrays.
+def _cache_key(module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return a fingerprint of everything, except arrays, that the result of a method depends on.
 
     Returns:
-      A fingerprint; None where the method must really run: interceptors, captured intermediates and what records a
-      run see every call.
+      The fingerprint, or None if the method must run: interceptors, captured intermediates and the observer of the run
+      must see every call.
 
     Raises:
-      ValueError: something in a module is unhashable.
+      ValueError: a part of a module is unhashable.
     """
     context = current_context()
     observed = module.scope is not None and module.scope.run.observer is not None
     if context.interceptors or context.capture is not None or observed:
         return None
     modules = [leaf for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, Module)]
+    # The calling module and its label change names in the profile, but no number.
     surroundings = context._replace(module=None, labelled=None)
     try:
         return fingerprint(module), fingerprint(modules), fingerprint(surroundings)
     except NoFingerprintError as error:
         path = "/".join(error.path)
         msg = (
-            f"The value at {path!r} is unhashable ({error.reason}), so that nn.jit cannot tell whether it has "
-            "changed. Use hashable values in the fields of a jitted module."
+            f"The value at {path!r} is unhashable ({error.reason}): nn.jit cannot detect whether it has changed. "
+            "Use hashable values in the fields of a jitted module."
         )
         raise ValueError(msg) from error
 
@@ -267,7 +268,10 @@ def _lift_forked(
     methods: Methods | None,
     options: dict[str, Any],
 ) -> Any:
-    """Apply a transform that is set up once, to a module class or a function of a module."""
+    """Apply `lift_jit` or `lift_fold_rngs` to a module class or a function of a module.
+
+    The transform is called once per method rather than once per call: `jax.jit` caches traces per jitted function.
+    """
 
     def transformed(
         fn: Callable[..., Any], _: object, options: dict[str, Any], cls: type[Module] | None = None
@@ -285,10 +289,10 @@ def _lift_forked(
         @functools.wraps(fn)
         def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
             def lift_one(core_fn: Callable[..., Any]) -> Callable[..., Any]:
-                return lift(core_fn, facts, self)  # type: ignore[no-any-return]
+                return lift(core_fn, cache_key, self)  # type: ignore[no-any-return]
 
             with static.named_errors(self, args, kwargs), _forked_rngs(self):
-                facts = _facts_of(self, args, kwargs)
+                cache_key = _cache_key(self, args, kwargs)
                 return lift_call(lift_one, [fn], self, args, kwargs, cls, named=True)
 
         return wrapped
@@ -298,7 +302,7 @@ def _lift_forked(
 
 @contextlib.contextmanager
 def _forked_rngs(module: Module) -> Iterator[None]:
-    """Let each RNG stream of a module start from a key drawn now."""
+    """Start each RNG stream of a module from a key drawn now, for the length of a `with` block."""
     scope = module.scope
     if scope is None:
         yield
@@ -312,19 +316,12 @@ def _forked_rngs(module: Module) -> Iterator[None]:
 
 
 def _without_suffixes(rng_groups: Groups) -> Any:
+    """Clear the suffixes, which name the path of the module: as static data they would prevent a cache hit."""
     return jax.tree.map(
         lambda rng: rng.clear_suffix(), rng_groups, is_leaf=lambda leaf: isinstance(leaf, LazyRng)
     )
 
 
-def _numbers(argnums: int | Iterable[int]) -> tuple[int, ...]:
-    return tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
-
-
-def _names(argnames: str | Iterable[str]) -> tuple[str, ...]:
-    return (argnames,) if isinstance(argnames, str) else tuple(argnames)
-
-
 def _shifted(argnums: int | Iterable[int]) -> tuple[int, ...]:
-    """Number arguments as the jitted function has them: a key and two groups stand in place of the module."""
-    return tuple(number + 2 for number in _numbers(argnums) if number > 0)
+    """Number the arguments of the jitted function: the call and two groups replace the module."""
+    return tuple(number + 2 for number in as_numbers(argnums) if number > 0)

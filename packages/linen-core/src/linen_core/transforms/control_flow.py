@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import jax
@@ -11,16 +11,16 @@ from jax.typing import ArrayLike
 
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
-from linen_core.transforms._loop_carry import CarryWatch
+from linen_core.transforms._loop_carry import CarryCheck
 from linen_core.transforms._modules import lift_direct
-from linen_core.transforms._packing import Group, Lifted, lifts_scopes, unzip
+from linen_core.transforms._packing import EMPTY, Group, Lifted, lifts_scopes, unzip
+from linen_core.transforms.axes import split_keys
 from linen_core.typing import Array, PyTree
 
 __all__ = ["cond", "switch", "while_loop"]
 
 _C = TypeVar("_C")
 _M = TypeVar("_M", bound=Module)
-_NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 def cond(
@@ -34,7 +34,7 @@ def cond(
 ) -> _C:
     """Lift `jax.lax.cond`: call one of two functions of a module.
 
-    Both must make the same variables, so `init` usually calls the modules of both outside.
+    Both must create the same variables. If they use different submodules, call all of these outside in `init`.
 
     Args:
       pred: a boolean scalar.
@@ -42,11 +42,11 @@ def cond(
       false_fun: the same, returning the same structure, shapes and dtypes.
       mdl: the module.
       *operands: arguments of the functions.
-      variables: which collections are there inside.
-      rngs: which RNG streams are there inside.
+      variables: the collections to bring inside.
+      rngs: the RNG streams to bring inside.
 
     Returns:
-      What the chosen function returns.
+      The result of the selected function.
 
     Example:
       >>> import jax.numpy as jnp, linen_core as nn
@@ -78,18 +78,18 @@ def switch(
 ) -> _C:
     """Lift `jax.lax.switch`: call one of several functions of a module.
 
-    All must make the same variables, so `init` usually calls the modules of all outside.
+    All must create the same variables. If they use different submodules, call all of these outside in `init`.
 
     Args:
       index: an integer scalar; clamped to the number of branches.
       branches: functions of the module and the operands, returning the same structure, shapes and dtypes.
       mdl: the module.
       *operands: arguments of the functions.
-      variables: which collections are there inside.
-      rngs: which RNG streams are there inside.
+      variables: the collections to bring inside.
+      rngs: the RNG streams to bring inside.
 
     Returns:
-      What the chosen function returns.
+      The result of the selected function.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -126,19 +126,14 @@ def switch_between(
     variables: CollectionFilter,
     rngs: PRNGSequenceFilter,
 ) -> Any:
-    """Call one of several functions of a module; ``choose(pure_functions, *operands)`` says which."""
+    """Call one of several functions of a module; ``choose(pure_functions, *operands)`` selects and calls it."""
 
     def transform(*core_fns: Callable[..., Any]) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), name)
         def run(lifted: Lifted, *operands: PyTree) -> Any:
-            def pure(core_fn: Callable[..., Any]) -> Callable[..., Any]:
-                def branch(*operands: PyTree) -> Any:
-                    opened = lifted.open(lifted.variable_groups, lifted.rng_groups)
-                    return core_fn(opened, *operands), lifted.close(opened)
-
-                return branch
-
-            return choose([pure(core_fn) for core_fn in core_fns], *operands)
+            groups = (lifted.variable_groups, lifted.rng_groups)
+            branches = [functools.partial(lifted.call, core_fn, *groups) for core_fn in core_fns]
+            return choose(branches, *operands)
 
         return run
 
@@ -152,20 +147,20 @@ def while_loop(
     init: _C,
     carry_variables: CollectionFilter = False,
     broadcast_variables: CollectionFilter = True,
-    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = EMPTY,
 ) -> _C:
-    """Lift `jax.lax.while_loop`: call a function of a module while another one says so.
+    """Lift `jax.lax.while_loop`: call a function of a module as long as a condition on the module holds.
 
-    Variables cannot be made inside; make them outside in `init`.
+    Variables cannot be created inside. Create them outside in `init`.
 
     Args:
       cond_fn: a function of the module and the carried value that returns a boolean scalar; it writes no variables.
       body_fn: a function of the module and the carried value that returns the next.
       mdl: the module.
       init: the first carried value.
-      carry_variables: collections whose variables are handed from step to step.
+      carry_variables: collections whose variables are passed from step to step.
       broadcast_variables: collections whose variables are the same in all steps.
-      split_rngs: for each RNG stream whether every step gets keys of its own.
+      split_rngs: for each RNG stream, whether every step gets a different key.
 
     Returns:
       The last carried value.
@@ -191,31 +186,27 @@ def while_loop(
         def run(lifted: Lifted, init: PyTree) -> Any:
             carried, fixed = lifted.variable_groups
             fixed, carried = lifted.share_immutable(fixed, carried)
-            watch = CarryWatch("while_loop", lifted.where)
+            check = CarryCheck("while_loop", lifted.where)
 
-            def streams(step: Array) -> Any:
-                return tuple(
-                    jax.tree.map(lambda key: jax.random.fold_in(key, step), group)
-                    if split
-                    else group
-                    for group, split in zip(lifted.rng_groups, splits, strict=True)
+            def streams(number: Array) -> Any:
+                return split_keys(
+                    lifted.rng_groups, splits, lambda key: jax.random.fold_in(key, number)
                 )
 
-            def goes_on(loop: tuple[Array, Group, PyTree]) -> Any:
+            def condition(loop: tuple[Array, Group, PyTree]) -> Any:
                 step, carried, value = loop
+                # Negative numbers: the condition must not draw the keys of the body.
                 opened = lifted.open((carried, fixed), streams(-step), mutable=False)
                 return cond_core(opened, value)
 
             def body(loop: tuple[Array, Group, PyTree]) -> Any:
                 step, carried, value = loop
-                opened = lifted.open((carried, fixed), streams(step))
-                value = body_core(opened, value)
-                (written,) = lifted.close(opened)
-                watch.step(carried, written)
+                value, (written,) = lifted.call(body_core, (carried, fixed), streams(step), value)
+                check.record(carried, written)
                 return step + 1, written, value
 
-            with watch.named_errors():
-                _, carried, value = jax.lax.while_loop(goes_on, body, (0, carried, init))
+            with check.named_errors():
+                _, carried, value = jax.lax.while_loop(condition, body, (0, carried, init))
             return value, (carried,)
 
         return run

@@ -30,22 +30,22 @@ def vjp(
     rngs: PRNGSequenceFilter = True,
     multi_scope: bool = False,
 ) -> Any:
-    """Lift `jax.vjp`: call a function of a module, and get the function that pulls cotangents back.
+    """Lift `jax.vjp`: call a function of a module and return its vector-Jacobian product.
 
     Args:
-      fn: a function whose first argument is a module; with ``has_aux`` it returns a pair.
+      fn: a function whose first argument is a module; with ``has_aux`` it returns a pair ``(result, aux)``.
       mdl: the module.
       *primals: further arguments.
-      has_aux: whether the second part of what ``fn`` returns is not differentiated.
+      has_aux: whether ``fn`` returns a pair whose second part is not differentiated.
       reduce_axes: must be empty.
-      vjp_variables: collections to differentiate by.
-      variables: which other collections are there inside.
-      rngs: which RNG streams are there inside.
-      multi_scope: whether the module may have modules as fields; the variables' cotangents are then a list.
+      vjp_variables: the collections to differentiate with respect to.
+      variables: further collections to bring inside.
+      rngs: the RNG streams to bring inside.
+      multi_scope: whether the module may have modules as fields; the cotangents of the variables are then a list.
 
     Returns:
-      What ``fn`` returns; a function from its cotangent to those of the variables and of each argument; and the
-      auxiliary value with ``has_aux``.
+      The result of ``fn``; a function from its cotangent to the cotangents of the variables and of each argument; with
+      ``has_aux`` also the auxiliary value.
 
     Raises:
       NotImplementedError: ``reduce_axes`` is not empty; or the module has modules as fields, without ``multi_scope``.
@@ -64,28 +64,23 @@ def vjp(
     _refuse_reduce_axes("vjp", reduce_axes)
 
     def transform(core_fn: Callable[..., Any]) -> Callable[..., Any]:
-        def call(scopes: PyTree, *primals: PyTree) -> Any:
-            structure = jax.tree.structure(scopes)
+        @lifts_scopes((vjp_variables, variables), (variables,), (rngs,), "vjp")
+        def run(lifted: Lifted, *args: PyTree) -> Any:
+            by, others = lifted.variable_groups
 
-            @lifts_scopes((vjp_variables, variables), (variables,), (rngs,), "vjp")
-            def run(lifted: Lifted, *args: PyTree) -> Any:
-                by, others = lifted.variable_groups
+            def pure(by: Group, *args: PyTree) -> Any:
+                result, groups = lifted.call(core_fn, (by, others), lifted.rng_groups, *args)
+                result, aux = result if has_aux else (result, ())
+                return result, (aux, groups)
 
-                def pure(by: Group, *args: PyTree) -> Any:
-                    opened = lifted.open((by, others), lifted.rng_groups)
-                    result = core_fn(opened, *args)
-                    result, aux = result if has_aux else (result, ())
-                    return result, (aux, lifted.close(opened))
+            result, pull_back, (aux, groups) = jax.vjp(pure, by, *args, has_aux=True)
+            # A Partial is a pytree of the residuals: it can be returned from `jax.jit` or from a custom forward pass.
+            backward = jax.tree_util.Partial(
+                functools.partial(_pull_back, lifted.structure), pull_back
+            )
+            return ((result, backward, aux) if has_aux else (result, backward)), groups
 
-                result, pull_back, (aux, groups) = jax.vjp(pure, by, *args, has_aux=True)
-                backward = jax.tree_util.Partial(
-                    functools.partial(_pull_back, structure), pull_back
-                )
-                return ((result, backward, aux) if has_aux else (result, backward)), groups
-
-            return run(scopes, *primals)
-
-        return call
+        return run
 
     return lift_direct(
         transform,
@@ -113,23 +108,23 @@ def value_and_grad(
     variables: CollectionFilter = True,
     rngs: PRNGSequenceFilter = True,
 ) -> Any:
-    """Lift `jax.value_and_grad`: call a scalar function of a module, and get its gradient by the arguments.
+    """Lift `jax.value_and_grad`: compute a scalar function of a module and its gradients.
 
     Args:
-      fn: a function whose first argument is a module, returning a scalar; with ``has_aux`` a pair.
+      fn: a function whose first argument is a module. It returns a scalar; with ``has_aux`` a pair ``(scalar, aux)``.
       mdl: the module.
-      *primals: further arguments, which are differentiated by.
-      has_aux: whether the second part of what ``fn`` returns is not differentiated.
+      *primals: further arguments; the function is differentiated with respect to each of them.
+      has_aux: whether ``fn`` returns a pair whose second part is not differentiated.
       reduce_axes: must be empty.
-      variables: which collections are there inside.
-      rngs: which RNG streams are there inside.
+      variables: the collections to bring inside.
+      rngs: the RNG streams to bring inside.
 
     Returns:
-      What ``fn`` returns, and a tuple of gradients, one for each argument.
+      The result of ``fn``, and a tuple of gradients, one for each argument.
 
     Raises:
       NotImplementedError: ``reduce_axes`` is not empty.
-      ValueError: the result is no scalar.
+      ValueError: the result is not a scalar.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -148,10 +143,11 @@ def value_and_grad(
         @lifts_scopes((variables,), (variables,), (rngs,), "value_and_grad")
         def run(lifted: Lifted, *args: PyTree) -> Any:
             def pure(*args: PyTree) -> Any:
-                opened = lifted.open(lifted.variable_groups, lifted.rng_groups)
-                result = core_fn(opened, *args)
+                result, groups = lifted.call(
+                    core_fn, lifted.variable_groups, lifted.rng_groups, *args
+                )
                 result, aux = result if has_aux else (result, ())
-                return result, (aux, lifted.close(opened))
+                return result, (aux, groups)
 
             result, pull_back, (aux, groups) = jax.vjp(pure, *args, has_aux=True)
             gradients = pull_back(jnp.ones_like(result))
@@ -163,7 +159,7 @@ def value_and_grad(
     if jnp.shape(result) != ():
         msg = (
             f"Cannot take the gradient of an output of shape {result.shape}: expected a scalar. "
-            "Reduce it, with jnp.sum for example."
+            "Reduce it, for example with jnp.sum."
         )
         raise ValueError(msg)
     return ((result, aux) if has_aux else result), gradients
@@ -178,12 +174,12 @@ def grad(
     variables: CollectionFilter = True,
     rngs: PRNGSequenceFilter = True,
 ) -> Any:
-    """Lift `jax.grad`: the gradient of a scalar function of a module by its arguments.
+    """Lift `jax.grad`: compute the gradients of a scalar function of a module.
 
-    Args and errors are those of `value_and_grad`.
+    Arguments and errors are those of `value_and_grad`.
 
     Returns:
-      A tuple of gradients, one for each argument; with ``has_aux`` a pair of that and the auxiliary value.
+      A tuple of gradients, one for each argument; with ``has_aux`` a pair of this tuple and the auxiliary value.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -216,19 +212,19 @@ def jvp(
     variables: CollectionFilter = True,
     rngs: PRNGSequenceFilter = True,
 ) -> Any:
-    """Lift `jax.jvp`: push tangents of arguments and variables through a function of a module.
+    """Lift `jax.jvp`: compute a function of a module and its Jacobian-vector product.
 
     Args:
       fn: a function whose first argument is a module.
       mdl: the module.
       primals: a tuple of further arguments.
-      tangents: their tangents.
-      variable_tangents: tangents of variables by collection; an empty dict for none.
-      variables: which collections are there inside.
-      rngs: which RNG streams are there inside.
+      tangents: the tangents of ``primals``.
+      variable_tangents: the tangents of variables by collection; collections that are missing or empty have none.
+      variables: the collections to bring inside.
+      rngs: the RNG streams to bring inside.
 
     Returns:
-      What ``fn`` returns, and its tangent.
+      The result of ``fn``, and its tangent.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -241,35 +237,22 @@ def jvp(
       >>> Model().init_with_output(jax.random.key(0), x, direction)[0]
       (Array([3.], dtype=float32), Array([1.], dtype=float32))
     """
+    pushed = {col: tangent for col, tangent in variable_tangents.items() if tangent}
 
     def transform(core_fn: Callable[..., Any]) -> Callable[..., Any]:
-        def call(
-            scopes: PyTree,
-            primals: tuple[PyTree, ...],
-            tangents: tuple[PyTree, ...],
-            variable_tangents: PyTree,
-        ) -> Any:
-            structure: Any = jax.tree.structure(scopes)
-            given = structure.flatten_up_to(variable_tangents)
-            pushed = tuple({col: t for col, t in tree.items() if t} for tree in given)
+        @lifts_scopes((tuple(pushed), variables), (variables,), (rngs,), "jvp")
+        def run(lifted: Lifted, *args: PyTree) -> Any:
+            by, others = lifted.variable_groups
 
-            @lifts_scopes((tuple(pushed[0]), variables), (variables,), (rngs,), "jvp")
-            def run(lifted: Lifted, *args: PyTree) -> Any:
-                by, others = lifted.variable_groups
+            def pure(by: Group, args: tuple[Any, ...]) -> Any:
+                return lifted.call(core_fn, (by, others), lifted.rng_groups, *args)
 
-                def pure(by: Group, args: tuple[Any, ...]) -> Any:
-                    opened = lifted.open((by, others), lifted.rng_groups)
-                    return core_fn(opened, *args), lifted.close(opened)
+            (result, groups), (tangent, _) = jax.jvp(pure, (by, args), ((pushed,), tangents))
+            return (result, tangent), groups
 
-                (result, groups), (tangent, _) = jax.jvp(pure, (by, args), (pushed, tangents))
-                return (result, tangent), groups
+        return run
 
-            return run(scopes, *primals)
-
-        return call
-
-    arguments = (primals, tangents, variable_tangents)
-    return lift_direct(transform, (fn,), mdl, arguments, multi_scope=False)
+    return lift_direct(transform, (fn,), mdl, primals, multi_scope=False)
 
 
 def custom_vjp(
@@ -279,16 +262,16 @@ def custom_vjp(
     grad_vars: CollectionFilter = "params",
     nondiff_argnums: tuple[int, ...] = (),
 ) -> Callable[..., Any]:
-    """Lift `jax.custom_vjp`: give a function of a module a backward pass of its own.
+    """Lift `jax.custom_vjp`: define the backward pass of a function of a module.
 
     Args:
       fn: a function whose first argument is a module.
-      forward_fn: the same, returning also what the backward pass needs, which may contain the function that `nn.vjp`
-        gave.
-      backward_fn: ``backward_fn(residuals, cotangent)`` returns the cotangents of the variables and of each argument;
-        numbers named in ``nondiff_argnums`` come before.
-      grad_vars: the collections that cotangents are given for.
-      nondiff_argnums: numbers of arguments that are not differentiated by, the module being number 0.
+      forward_fn: takes the same arguments and returns ``(result, residuals)``. The residuals may contain the function
+        that `nn.vjp` returned.
+      backward_fn: ``backward_fn(residuals, cotangent)`` returns the cotangents of the variables and of each argument.
+        The arguments of ``nondiff_argnums`` are passed before the residuals.
+      grad_vars: the collections to differentiate with respect to.
+      nondiff_argnums: numbers of the arguments without a cotangent; the module is number 0.
 
     Returns:
       A function of a module and the arguments.
@@ -314,7 +297,30 @@ def custom_vjp(
     methods = [wrap_method_once(fn), wrap_method_once(forward_fn)]
 
     def transform(core_fn: Callable[..., Any], core_forward: Callable[..., Any]) -> Any:
-        return lift_custom_vjp(core_fn, core_forward, backward_fn, grad_vars, nondiff_argnums)
+        @lifts_scopes((grad_vars, True), (grad_vars, True), (True,), "custom_vjp")
+        def run(lifted: Lifted, *args: PyTree) -> Any:
+            # The other variables enter through the closure. As arguments they would need cotangents too.
+            by, others = lifted.variable_groups
+
+            def pure(by: Group, *args: PyTree) -> Any:
+                return lifted.call(core_fn, (by, others), lifted.rng_groups, *args)
+
+            def forward(by: Group, *args: PyTree) -> Any:
+                (result, residuals), groups = lifted.call(
+                    core_forward, (by, others), lifted.rng_groups, *args
+                )
+                return (result, groups), residuals
+
+            def backward(*args: PyTree) -> Any:
+                *static, residuals, (cotangent, _) = args
+                variables, *inputs = backward_fn(*static, residuals, cotangent)
+                return tuple(lifted.structure.flatten_up_to(variables)), *inputs
+
+            differentiable = jax.custom_vjp(pure, nondiff_argnums=nondiff_argnums)
+            differentiable.defvjp(forward, backward)
+            return differentiable(by, *args)
+
+        return run
 
     @functools.wraps(fn)
     def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
@@ -323,41 +329,7 @@ def custom_vjp(
     return wrapped
 
 
-def lift_custom_vjp(
-    fn: Callable[..., Any],
-    forward_fn: Callable[..., Any],
-    backward_fn: Callable[..., Any],
-    grad_vars: CollectionFilter = "params",
-    nondiff_argnums: tuple[int, ...] = (),
-) -> Callable[..., Any]:
-    """Lift `jax.custom_vjp` to functions of scopes; see `custom_vjp`."""
-
-    @lifts_scopes((grad_vars, True), (grad_vars, True), (True,), "custom_vjp")
-    def run(lifted: Lifted, *args: PyTree) -> Any:
-        by, others = lifted.variable_groups
-
-        def pure(by: Group, *args: PyTree) -> Any:
-            opened = lifted.open((by, others), lifted.rng_groups)
-            return fn(opened, *args), lifted.close(opened)
-
-        def forward(by: Group, *args: PyTree) -> Any:
-            opened = lifted.open((by, others), lifted.rng_groups)
-            result, residuals = forward_fn(opened, *args)
-            return (result, lifted.close(opened)), residuals
-
-        def backward(*args: PyTree) -> Any:
-            *static, residuals, (cotangent, _) = args
-            variables, *inputs = backward_fn(*static, residuals, cotangent)
-            return tuple(lifted.structure.flatten_up_to(variables)), *inputs
-
-        differentiable = jax.custom_vjp(pure, nondiff_argnums=nondiff_argnums)
-        differentiable.defvjp(forward, backward)
-        return differentiable(by, *args)
-
-    return run
-
-
 def _refuse_reduce_axes(name: str, reduce_axes: object) -> None:
     if reduce_axes:
-        msg = f"nn.{name}: `reduce_axes` is gone from JAX. Reduce with jax.lax.psum instead."
+        msg = f"nn.{name}: JAX has removed `reduce_axes`. Reduce with jax.lax.psum instead."
         raise NotImplementedError(msg)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import jax
 
 from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
-from linen_core.transforms._loop_carry import CarryWatch
+from linen_core.transforms._loop_carry import CarryCheck
 from linen_core.transforms._modules import Target, lift_transform
-from linen_core.transforms._packing import Group, Groups, Lifted, lifts_scopes, unzip
+from linen_core.transforms._packing import EMPTY, Group, Groups, Lifted, lifts_scopes, unzip
 from linen_core.transforms._scan_axes import scan_axes
 from linen_core.transforms.axes import (
     broadcast,
@@ -27,59 +26,58 @@ from linen_core.typing import AxesPytree, In, Methods, Out, PyTree
 
 __all__ = ["scan"]
 
-_NONE: Mapping[Any, Any] = MappingProxyType({})
-
 
 def scan(
     target: Target,
-    variable_axes: Mapping[CollectionFilter, int | In[Any] | Out[Any]] = _NONE,
+    variable_axes: Mapping[CollectionFilter, int | In[Any] | Out[Any]] = EMPTY,
     variable_broadcast: CollectionFilter = False,
     variable_carry: CollectionFilter = False,
-    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = EMPTY,
     in_axes: AxesPytree = 0,
     out_axes: AxesPytree = 0,
     length: int | None = None,
     reverse: bool = False,
     unroll: int = 1,
     data_transform: Callable[..., Any] | None = None,
-    metadata_params: Mapping[Any, Any] = _NONE,
+    metadata_params: Mapping[Any, Any] = EMPTY,
     methods: Methods | None = None,
     _split_transpose: bool = False,
     check_constancy_invariants: bool = True,
 ) -> Target:
-    """Lift `jax.lax.scan`: run a module in a loop, compiled once however long it is.
+    """Lift `jax.lax.scan`: run a module in a loop whose body is compiled once.
 
     The method takes ``(carry, *args)`` and returns ``(carry, results)``.
 
     Args:
       target: a module class, or a function whose first argument is a module.
-      variable_axes: for each collection the axis along which its variables differ from step to step.
+      variable_axes: for each collection, the axis along which its variables differ from step to step.
       variable_broadcast: collections whose variables are the same in all steps.
-      variable_carry: collections whose variables are handed from step to step. They must exist before the loop; where
-        they are immutable all steps read the same.
-      split_rngs: for each RNG stream whether every step gets keys of its own.
-      in_axes: the scanned axis of each argument after the carry, or `nn.broadcast` for one that all steps get whole.
-      out_axes: the scanned axis of the results, or `nn.broadcast` for what is the same in all steps.
-      length: number of steps, where no argument tells it.
+      variable_carry: collections whose variables are passed from step to step. They must exist before the loop. If they
+        are immutable, all steps read the same values.
+      split_rngs: for each RNG stream, whether every step gets a different key.
+      in_axes: the scanned axis of each argument after the carry, or `nn.broadcast` for an argument that is the same in
+        all steps.
+      out_axes: the scanned axis of the results, or `nn.broadcast` for results that are the same in all steps.
+      length: number of steps; needed if no argument and no variable is scanned.
       reverse: whether to run from the last step to the first.
-      unroll: how many steps make one iteration of the compiled loop.
-      data_transform: changes the groups of variables and of RNG streams inside of the loop.
-      metadata_params: handed to the boxes of variables, so that they name the scanned axis (`nn.PARTITION_NAME`).
-      methods: for a class the methods to transform; `__call__` if None.
+      unroll: number of steps in one iteration of the compiled loop.
+      data_transform: a function that changes the groups of variables and of RNG streams inside the loop.
+      metadata_params: passed to the boxes of variables, to name the scanned axis (`nn.PARTITION_NAME`).
+      methods: for a class, the methods to transform; `__call__` if None.
       _split_transpose: as for `jax.lax.scan`.
-      check_constancy_invariants: whether to find broadcast variables and outputs that the loop makes.
+      check_constancy_invariants: whether to compute the broadcast variables and outputs that the loop creates.
 
     Returns:
       A module class, or a function of a module.
 
     Raises:
-      ScanCarryError: a step creates a variable that is to be carried, or changes its shape or dtype.
-      MissingRngSplitError: a key is drawn from a stream that ``split_rngs`` does not mention.
-      TransformAxisError: an array does not have the axis it is to be scanned over.
-      UnliftedCollectionError: a collection is read, or to be made, that no argument mentions.
-      UnliftedWriteError: a collection is written that no argument mentions.
-      ValueError: the lengths of the scanned axes differ, or none is known; or what should be the same in all steps
-        is not.
+      ScanCarryError: a step creates a carried variable, or changes its shape or dtype.
+      MissingRngSplitError: a key is drawn from a stream that ``split_rngs`` does not name.
+      TransformAxisError: an array does not have the scanned axis.
+      UnliftedCollectionError: the module reads or creates variables of a collection that no argument names.
+      UnliftedWriteError: the module writes a collection that no argument names.
+      ValueError: the lengths of the scanned axes differ, or nothing determines the length; or a broadcast variable or
+        output depends on the step.
 
     Example:
       >>> import jax.numpy as jnp, linen_core as nn
@@ -114,22 +112,20 @@ def scan(
 
 def lift_scan(
     fn: Callable[..., Any],
-    variable_axes: Mapping[CollectionFilter, Any] = _NONE,
+    variable_axes: Mapping[CollectionFilter, Any] = EMPTY,
     variable_broadcast: CollectionFilter = False,
     variable_carry: CollectionFilter = False,
-    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = EMPTY,
     in_axes: AxesPytree = 0,
     out_axes: AxesPytree = 0,
     length: int | None = None,
     data_transform: Callable[..., Any] | None = None,
-    metadata_params: Mapping[Any, Any] = _NONE,
+    metadata_params: Mapping[Any, Any] = EMPTY,
     check_constancy_invariants: bool = True,
     **scan_options: object,
 ) -> Callable[..., Any]:
     """Lift `jax.lax.scan`, with its further options, to functions of scopes; see `scan`."""
-    axes_in, axes_out = split_in_out(variable_axes)
-    in_filters, variable_in_axes = unzip(axes_in.items())
-    out_filters, variable_out_axes = unzip(axes_out.items())
+    (in_filters, variable_in_axes), (out_filters, variable_out_axes) = split_in_out(variable_axes)
     rng_filters, splits = unzip(split_rngs.items())
     rng_axes = tuple(0 if split else broadcast for split in splits)
     params = dict(metadata_params)
@@ -147,7 +143,7 @@ def lift_scan(
         rng_groups = split_keys(lifted.rng_groups, splits, lambda key: jax.random.split(key, steps))
         fixed, carried, *scanned = lifted.variable_groups
         fixed, carried = lifted.share_immutable(fixed, carried)
-        watch = CarryWatch("scan", where)
+        check = CarryCheck("scan", where)
         scanned_in = change_boxes(meta.remove_axis, scanned, variable_in_axes, params)
         check_axes("scan", where, "variable_axes", variable_in_axes, scanned_in)
 
@@ -156,10 +152,9 @@ def lift_scan(
             groups = (fixed, carried, *scanned)
             if data_transform is not None:
                 groups, rngs = data_transform(groups, rngs)
-            scopes = lifted.open(groups, rngs)
-            value, results = fn(scopes, value, *args)
-            fixed_out, written, *scanned_out = lifted.close(scopes)
-            watch.step(carried, written)
+            (value, results), out_groups = lifted.call(fn, groups, rngs, value, *args)
+            fixed_out, written, *scanned_out = out_groups
+            check.record(carried, written)
             out = tuple(scanned_out)
             check_results("scan", where, out_axes, results, variable_out_axes, out)
             fixed_out = tuple(
@@ -167,7 +162,8 @@ def lift_scan(
             )
             return fixed_out, (written, value), (results, out)
 
-        # Streams count: with them the function is traced once more, as the count of the first trace must be kept.
+        # RNG streams need the extra trace too. It increments the RNG counters, and flax draws from the incremented
+        # counters inside the loop: without it the keys would differ.
         makes_constants = has_broadcast_results or lifted.writes(variable_broadcast)
         finds_constants = makes_constants or bool(jax.tree.leaves(lifted.rng_groups))
         loop = scan_axes(
@@ -179,7 +175,7 @@ def lift_scan(
             length=length,
             **scan_options,
         )
-        with watch.named_errors():
+        with check.named_errors():
             fixed, (carried, value), (results, scanned_out) = loop(
                 fixed, (carried, init), scanned_in, rng_groups, args
             )
@@ -189,11 +185,11 @@ def lift_scan(
     return run
 
 
-lift_scan.__name__ = "scan"  # the class that a transform makes is named after it: ScanBlock
+lift_scan.__name__ = "scan"  # the returned class is named after it: ScanBlock
 
 
 def _has_broadcast(out_axes: AxesPytree, check_constancy_invariants: bool) -> bool:
-    """Return whether an output is the same in all steps, which only the check of constancy can find out."""
+    """Return whether an output is broadcast. The extra trace of the constancy check computes such outputs."""
     found = any(axis is broadcast for axis in jax.tree.leaves(out_axes))
     if found and not check_constancy_invariants:
         msg = f"Broadcast outputs need check_constancy_invariants=True; found out_axes={out_axes}."
@@ -204,5 +200,5 @@ def _has_broadcast(out_axes: AxesPytree, check_constancy_invariants: bool) -> bo
 def _check_axes(variable_axes: tuple[Any, ...]) -> None:
     for axis in variable_axes:
         if not isinstance(axis, int):
-            msg = f"An axis in variable_axes of scan must be an int; found {axis!r}. Use variable_broadcast for none."
+            msg = f"An axis in variable_axes of scan must be an int; found {axis!r}. Use variable_broadcast for None."
             raise AssertionError(msg)

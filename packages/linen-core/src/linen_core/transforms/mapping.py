@@ -1,49 +1,47 @@
-"""`map_variables` and `add_metadata_axis`: modules that see their variables otherwise than they are kept."""
+"""`map_variables` and `add_metadata_axis`: transform variables on the way into and out of a module."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter, subtract_filters
 from linen_core.transforms._modules import Target, lift_transform
-from linen_core.transforms._packing import Lifted, lifts_scopes
-from linen_core.typing import Axis, Collections, Methods
+from linen_core.transforms._packing import EMPTY, Lifted, lifts_scopes
+from linen_core.typing import Collections, Methods
 
 __all__ = ["add_metadata_axis", "map_variables"]
 
-_NONE: Mapping[Any, Any] = MappingProxyType({})
 
-
-def _same(variables: Collections) -> Any:
+def _identity(variables: Collections) -> Any:
     return variables
 
 
 def map_variables(
     target: Target,
     mapped_collections: CollectionFilter = True,
-    trans_in_fn: Callable[..., Any] = _same,
-    trans_out_fn: Callable[..., Any] = _same,
+    trans_in_fn: Callable[..., Any] = _identity,
+    trans_out_fn: Callable[..., Any] = _identity,
     init: bool = False,
     mutable: bool = False,
     rngs: PRNGSequenceFilter = True,
     variables: CollectionFilter = True,
     methods: Methods | None = None,
 ) -> Target:
-    """Change variables on their way into a module, and on their way out.
+    """Transform variables on the way into a module, and back on the way out.
 
     Args:
       target: a module class, or a function whose first argument is a module.
-      mapped_collections: which collections are changed.
-      trans_in_fn: function of a nested dict of the collections, giving what the module sees.
-      trans_out_fn: function of a nested dict of what the module wrote, giving what is kept.
-      init: whether to make missing variables first, by a call of the module, and change them on the way out.
-      mutable: whether the module may write the changed collections.
-      rngs: which RNG streams are there inside.
-      variables: which other collections are there inside.
-      methods: for a class the methods to transform; `__call__` if None.
+      mapped_collections: the collections to transform.
+      trans_in_fn: function from the stored collections, a nested dict, to those that the module reads.
+      trans_out_fn: function from the collections that the module wrote, a nested dict, to those that are stored.
+      init: whether to create missing variables first, by an extra call of the module, and store them transformed.
+      mutable: whether the module may write the mapped collections.
+      rngs: the RNG streams to bring inside.
+      variables: further collections to bring inside.
+      methods: for a class, the methods to transform; `__call__` if None.
 
     Returns:
       A module class, or a function of a module.
@@ -80,7 +78,7 @@ def lift_map_variables(
     rngs: PRNGSequenceFilter = True,
     variables: CollectionFilter = True,
 ) -> Callable[..., Any]:
-    """Lift a change of variables to functions of scopes; see `map_variables`."""
+    """Lift `map_variables` to functions of scopes."""
     writes = mutable or init
     out_filters = (
         (mapped_collections, variables)
@@ -94,14 +92,13 @@ def lift_map_variables(
     def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
         mapped, others = lifted.variable_groups
         if init and lifted.writes(True):
-            scopes = lifted.open((mapped, others), lifted.rng_groups)
-            fn(scopes, *args, **kwargs)
-            mapped = tuple(map(trans_out_fn, lifted.close(scopes)[0]))
-        writable = True if writes else subtract_filters(True, mapped_collections)
-        seen = tuple(map(trans_in_fn, mapped))
-        scopes = lifted.open((seen, others), lifted.rng_groups, mutable=writable)
-        result = fn(scopes, *args, **kwargs)
-        mapped_out, others_out = lifted.close(scopes)
+            _, groups = lifted.call(fn, (mapped, others), lifted.rng_groups, *args, **kwargs)
+            mapped = tuple(map(trans_out_fn, groups[0]))
+        # Without `writes` no out filter selects a mapped collection, which makes it immutable inside.
+        inner = (tuple(map(trans_in_fn, mapped)), others)
+        result, (mapped_out, others_out) = lifted.call(
+            fn, inner, lifted.rng_groups, *args, **kwargs
+        )
         if writes:
             mapped_out = tuple(map(trans_out_fn, mapped_out))
         return result, (mapped_out, others_out)
@@ -109,20 +106,22 @@ def lift_map_variables(
     return run
 
 
-lift_map_variables.__name__ = "map_variables"  # names the class it makes: Map_variablesDense
+lift_map_variables.__name__ = (
+    "map_variables"  # the returned class is named after it: Map_variablesDense
+)
 
 
 def add_metadata_axis(
     target: Target,
-    variable_axes: Mapping[CollectionFilter, Any] = _NONE,
-    metadata_params: Mapping[Any, Any] = _NONE,
+    variable_axes: Mapping[CollectionFilter, Any] = EMPTY,
+    metadata_params: Mapping[Any, Any] = EMPTY,
 ) -> Target:
-    """Name an axis of a module's variables in their boxes that the module itself does not know of.
+    """Add an axis to the metadata of a module's boxed variables; inside the module the axis is hidden.
 
     Args:
       target: a module class, or a function whose first argument is a module.
-      variable_axes: for each collection the axis.
-      metadata_params: handed to the boxes, so that they name the axis (`nn.PARTITION_NAME`).
+      variable_axes: the axis for each collection.
+      metadata_params: passed to the boxes, to name the axis (`nn.PARTITION_NAME`).
 
     Returns:
       A module class, or a function of a module.
@@ -141,14 +140,8 @@ def add_metadata_axis(
         target = map_variables(
             target,
             collection,
-            trans_in_fn=_changed_by(meta.remove_axis, axis, params),
-            trans_out_fn=_changed_by(meta.add_axis, axis, params),
+            trans_in_fn=functools.partial(meta.remove_axis, index=axis, params=params),
+            trans_out_fn=functools.partial(meta.add_axis, index=axis, params=params),
             mutable=True,
         )
     return target
-
-
-def _changed_by(
-    change: Callable[..., Any], axis: Axis, params: dict[Any, Any]
-) -> Callable[[Any], Any]:
-    return lambda variables: change(variables, axis, params)

@@ -1,4 +1,4 @@
-"""Named scopes around functions of a module: `named_call`, and those of transformed modules."""
+"""Named scopes around functions of a module: `named_call`, and the labels of transformed methods."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["named_call"]
 
 @contextlib.contextmanager
 def label_call(module: Module, fn: Callable[..., Any], cls: type | None) -> Iterator[None]:
-    """Enter the named scope of a module that calls one of its methods, as the method itself would.
+    """Enter the named scope of a method of a module; `lift_call` uses it where the method must not enter it itself.
 
     Args:
       module: the module.
-      fn: its method.
-      cls: the class whose name stands for a module without a name; the module's own if None.
+      fn: the method.
+      cls: the class whose name labels a module without a name; the class of the module if None.
     """
     context = current_context()
     name = method_name(fn)
@@ -32,20 +32,20 @@ def label_call(module: Module, fn: Callable[..., Any], cls: type | None) -> Iter
     if context.labelled is module:
         label = suffix
     else:
-        own = module.name or (cls or type(module)).__name__
-        label = f"{own}.{suffix}" if suffix else own
+        label = module.name or (cls or type(module)).__name__
+        label = f"{label}.{suffix}" if suffix else label
     with named_scope(label) if label and context.named_calls else contextlib.nullcontext():
         yield
 
 
 def named_call(class_fn: Callable[..., Any], force: bool = True) -> Callable[..., Any]:
-    """Run a function of a module under a `jax.named_scope` with the module's and the function's name.
+    """Run a function of a module under a `jax.named_scope` with the names of the module and the function.
 
-    Methods of modules do so by themselves.
+    Methods of modules have a named scope by default and do not need this decorator.
 
     Args:
       class_fn: a function whose first argument is a module.
-      force: whether to do so even where named scopes are switched off.
+      force: whether to enter the named scope even if named scopes are switched off.
 
     Example:
       >>> import jax, jax.numpy as jnp, linen_core as nn

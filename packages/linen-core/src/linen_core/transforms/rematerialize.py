@@ -33,18 +33,19 @@ def checkpoint(
     policy: Callable[..., bool] | None = None,
     methods: Methods | None = None,
 ) -> Target:
-    """Lift `jax.checkpoint`: compute intermediate values anew in the backward pass instead of keeping them.
+    """Lift `jax.checkpoint`: recompute intermediate values in the backward pass instead of storing them.
 
     Args:
       target: a module class, or a function whose first argument is a module.
-      variables: which collections are there inside.
-      rngs: which RNG streams are there inside.
+      variables: the collections to bring inside.
+      rngs: the RNG streams to bring inside.
       concrete: must be False.
-      prevent_cse: whether XLA is kept from undoing it; can be False inside of `scan`.
+      prevent_cse: whether to prevent XLA from undoing the transform by common subexpression elimination. It can be
+        False inside `scan`.
       static_argnums: numbers of the arguments that are Python values instead of arrays, such as flags. The module
-        is number 0, its first argument number 1. An argument of such a number may be passed by keyword.
-      policy: which values are kept all the same (`jax.checkpoint_policies`).
-      methods: for a class the methods to transform; `__call__` if None.
+        is number 0, its first argument number 1. A static argument may be passed by keyword.
+      policy: selects intermediate values that are stored nevertheless (`jax.checkpoint_policies`).
+      methods: for a class, the methods to transform; `__call__` if None.
 
     Returns:
       A module class, or a function of a module.
@@ -84,8 +85,8 @@ def rematerialize(
     Args:
       target: as for `checkpoint`.
       methods: as for `checkpoint`.
-      options: for `lift_checkpoint`.
-      skips_absent: whether numbers of static arguments beyond those of a call are ignored.
+      options: keyword arguments of `lift_checkpoint`.
+      skips_absent: whether to ignore a static argument number that exceeds the arguments of a method.
     """
     transformed = functools.partial(_rematerialized, skips_absent=skips_absent)
     return make_lifted(lift_checkpoint, transformed, target, methods, (), options)
@@ -128,10 +129,10 @@ def lift_checkpoint(
 ) -> Callable[..., Any]:
     """Lift `jax.checkpoint` to functions of scopes; see `checkpoint`.
 
-    Unlike `jax.checkpoint` it has static keyword arguments.
+    Unlike `jax.checkpoint` it accepts static arguments by keyword.
     """
     if concrete:
-        msg = "nn.remat: `concrete` is gone from JAX. Name arguments that are no arrays in `static_argnums`."
+        msg = "nn.remat: JAX has removed `concrete`. Name arguments that are not arrays in `static_argnums`."
         raise NotImplementedError(msg)
 
     @lifts_scopes((variables,), (variables,), (rngs,), "remat", takes_kwargs=True)
@@ -142,12 +143,13 @@ def lift_checkpoint(
         def rematted(
             variable_groups: Groups, rng_groups: Groups, /, *args: object, **kwargs: object
         ) -> Any:
-            scopes = lifted.open(variable_groups, rng_groups)
-            result = fn(scopes, *args, **kwargs, **static)
-            return result, lifted.close(scopes)
+            return lifted.call(fn, variable_groups, rng_groups, *args, **kwargs, **static)
 
+        # The name appears in the jaxpr and in profiles.
         rematted.__name__ = rematted.__qualname__ = getattr(fn, "__name__", "rematted")
         call: Callable[..., Any] = rematted
+        # A deferred `init` traces the model only to find its variables. Nothing is differentiated then, and the nested
+        # trace of `jax.checkpoint` would only cost time.
         if lifted.runs_forward:
             call = jax.checkpoint(
                 rematted,
@@ -160,7 +162,7 @@ def lift_checkpoint(
     return run
 
 
-# the class that a transform makes is named after it: CheckpointDense, Remat_scanBlock
+# the returned class is named after it: CheckpointDense
 lift_checkpoint.__name__ = "checkpoint"
 
 
@@ -173,14 +175,14 @@ def remat_scan(
     variable_axes: Mapping[CollectionFilter, Any] = _ALL_AXES,
     split_rngs: Mapping[PRNGSequenceFilter, bool] = _ALL_SPLIT,
 ) -> Target:
-    """Apply a module many times in nested loops of `scan`, of which all but the innermost are rematerialised.
+    """Apply a module many times in nested `scan` loops with rematerialisation.
 
-    With lengths (a, b) the memory for the backward pass grows with a + b instead of a * b. The module maps one
-    argument to a value of the same shape.
+    The body of every loop except the innermost is rematerialised. With lengths (a, b), the memory for the backward pass
+    grows with a + b instead of a * b. The module maps one argument to a value of the same shape.
 
     Args:
       target: a module class, or a function whose first argument is a module.
-      lengths: of the loops, outermost first.
+      lengths: number of steps of each loop, outermost first.
       policy: as for `remat`.
       variable_broadcast: as for `scan`.
       variable_carry: as for `scan`.

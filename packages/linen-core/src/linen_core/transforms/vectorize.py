@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import jax
 from linen_core import meta
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.transforms._modules import Target, lift_transform
-from linen_core.transforms._packing import Groups, Lifted, lifts_scopes, unzip
+from linen_core.transforms._packing import EMPTY, Groups, Lifted, lifts_scopes, unzip
 from linen_core.transforms.axes import (
     change_boxes,
     check_axes,
@@ -24,44 +23,42 @@ from linen_core.typing import AxesPytree, In, Methods, Out, PRNGKey, PyTree
 
 __all__ = ["vmap"]
 
-_NONE: Mapping[Any, Any] = MappingProxyType({})
-
 
 def vmap(
     target: Target,
-    variable_axes: Mapping[CollectionFilter, int | In[Any] | Out[Any] | None] = _NONE,
-    split_rngs: Mapping[PRNGSequenceFilter, bool] = _NONE,
+    variable_axes: Mapping[CollectionFilter, int | In[Any] | Out[Any] | None] = EMPTY,
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = EMPTY,
     in_axes: AxesPytree = 0,
     out_axes: AxesPytree = 0,
     axis_size: int | None = None,
     axis_name: str | None = None,
     spmd_axis_name: str | None = None,
-    metadata_params: Mapping[Any, Any] = _NONE,
+    metadata_params: Mapping[Any, Any] = EMPTY,
     methods: Methods | None = None,
 ) -> Target:
     """Lift `jax.vmap`: map a module over an axis of its arguments, its variables and its RNG streams.
 
     Args:
       target: a module class, or a function whose first argument is a module.
-      variable_axes: for each collection the axis of its variables that is mapped over; None to share them.
-      split_rngs: for each RNG stream whether every element gets keys of its own.
+      variable_axes: for each collection, the mapped axis of its variables; None to share them.
+      split_rngs: for each RNG stream, whether every index of the mapped axis gets a different key.
       in_axes: the mapped axis of each argument, as for `jax.vmap`; only positional arguments are mapped.
       out_axes: the mapped axis of the results.
-      axis_size: size of the mapped axis, where no argument and no variable tells it.
+      axis_size: size of the mapped axis; needed if no argument and no variable is mapped.
       axis_name: name of the axis for collectives.
       spmd_axis_name: mesh axis that the mapped axis is sharded over.
-      metadata_params: handed to the boxes of variables, so that they name the new axis (`nn.PARTITION_NAME`).
-      methods: for a class the methods to transform; `__call__` if None.
+      metadata_params: passed to the boxes of variables, to name the new axis (`nn.PARTITION_NAME`).
+      methods: for a class, the methods to transform; `__call__` if None.
 
     Returns:
       A module class, or a function of a module.
 
     Raises:
-      MissingRngSplitError: a key is drawn from a stream that ``split_rngs`` does not mention.
-      TransformAxisError: an array does not have the axis it is to be mapped over.
-      UnliftedCollectionError: a collection is read, or to be made, that ``variable_axes`` does not mention.
-      UnliftedWriteError: a collection is written that ``variable_axes`` does not mention.
-      ValueError: the sizes of the mapped axes differ, or none is known.
+      MissingRngSplitError: a key is drawn from a stream that ``split_rngs`` does not name.
+      TransformAxisError: an array does not have the mapped axis.
+      UnliftedCollectionError: the module reads or creates a collection that ``variable_axes`` does not name.
+      UnliftedWriteError: the module writes a collection that ``variable_axes`` does not name.
+      ValueError: the sizes of the mapped axes differ, or nothing determines the size.
 
     Example:
       >>> import jax.numpy as jnp, linen_core as nn
@@ -94,12 +91,10 @@ def lift_vmap(
     axis_size: int | None = None,
     axis_name: str | None = None,
     spmd_axis_name: str | None = None,
-    metadata_params: Mapping[Any, Any] = _NONE,
+    metadata_params: Mapping[Any, Any] = EMPTY,
 ) -> Callable[..., Any]:
     """Lift `jax.vmap` to functions of scopes; see `vmap`."""
-    axes_in, axes_out = split_in_out(variable_axes)
-    in_filters, variable_in_axes = unzip(axes_in.items())
-    out_filters, variable_out_axes = unzip(axes_out.items())
+    (in_filters, variable_in_axes), (out_filters, variable_out_axes) = split_in_out(variable_axes)
     rng_filters, splits = unzip(split_rngs.items())
     rng_axes = tuple(0 if split else None for split in splits)
     params = dict(metadata_params)
@@ -124,9 +119,7 @@ def lift_vmap(
         rng_groups = split_keys(lifted.rng_groups, splits, split_key)
 
         def mapped(variable_groups: Groups, rng_groups: Groups, args: tuple[Any, ...]) -> Any:
-            scopes = lifted.open(variable_groups, rng_groups)
-            result = fn(scopes, *args)
-            groups = lifted.close(scopes)
+            result, groups = lifted.call(fn, variable_groups, rng_groups, *args)
             check_results("vmap", where, out_axes, result, variable_out_axes, groups)
             return result, groups
 
@@ -144,22 +137,16 @@ def lift_vmap(
 
 
 def _shards_over(axis_name: str | None, in_axes: AxesPytree, args: tuple[Any, ...]) -> bool:
-    """Tell whether a mapped axis of an argument is sharded over a mesh axis."""
+    """Return whether a mapped axis of an argument is sharded over a mesh axis."""
     if axis_name is None:
         return False
-    found = jax.tree.map(
-        lambda axis, value: (
-            ()
-            if axis is None
-            else [
-                jax.typeof(leaf).sharding.spec[axis] == axis_name for leaf in jax.tree.leaves(value)
-            ]
-        ),
-        in_axes,
-        args,
-        is_leaf=lambda x: x is None,
-    )
+
+    def is_sharded(axis: int | None, value: PyTree) -> bool:
+        specs = (jax.typeof(leaf).sharding.spec for leaf in jax.tree.leaves(value))
+        return axis is not None and any(spec[axis] == axis_name for spec in specs)
+
+    found = jax.tree.map(is_sharded, in_axes, args, is_leaf=lambda x: x is None)
     return any(jax.tree.leaves(found))
 
 
-lift_vmap.__name__ = "vmap"  # the class that a transform makes is named after it: VmapDense
+lift_vmap.__name__ = "vmap"  # the returned class is named after it: VmapDense
