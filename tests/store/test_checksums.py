@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import linen_store
-from linen_store._checksums import FILE_NAME, crc32, crc_of_array, crc_of_file
 from linen_store.errors import DamagedCheckpointError
+from linen_store.formats.orbax.checksums import FILE_NAME, crc32, crc_of_array, crc_of_file
 
 BYTES = np.random.default_rng(0).integers(0, 256, 5 << 20, np.uint8)
 
@@ -40,9 +40,9 @@ def test_where_isal_has_no_build_zlib_serves():
         import sys
         sys.modules["isal"] = None
         import zlib
-        from linen_store import _checksums
-        assert _checksums._implementation() is zlib.crc32
-        assert _checksums.crc32(b"linen") == zlib.crc32(b"linen")
+        from linen_store.formats.orbax import checksums
+        assert checksums._implementation() is zlib.crc32
+        assert checksums.crc32(b"linen") == zlib.crc32(b"linen")
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
 

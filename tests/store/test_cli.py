@@ -248,13 +248,13 @@ def test_a_format_that_is_not_written(path, tmp_path):
 
 def test_a_file_that_another_writer_made_meanwhile_is_not_replaced(tmp_path, path, monkeypatch):
     target = tmp_path / "m.safetensors"
-    publish = linen_store.converting.publish
+    publish = linen_store.saving.converting.publish
 
     def late(finished, path, *, overwrite):
         target.write_text("of the other")
         publish(finished, path, overwrite=overwrite)
 
-    monkeypatch.setattr("linen_store.converting.publish", late)
+    monkeypatch.setattr("linen_store.saving.converting.publish", late)
     tree = linen_store.FrozenDictStore({"p": {"w": np.ones(2)}})
     with pytest.raises(linen_store.errors.CheckpointExistsError):
         linen_store.convert(tree, target)

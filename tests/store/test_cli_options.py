@@ -16,7 +16,7 @@ from orbax.checkpoint import v1
 
 import linen_store
 from linen_store import cli
-from linen_store._option_names import with_option_names
+from linen_store.commands.option_names import with_option_names
 from store.test_errors import CASES
 
 NESTED = {"model": {"params": {"w": jnp.ones(2), "b": jnp.ones(3)}, "stats": {"m": jnp.ones(1)}}}

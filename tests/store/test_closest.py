@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from linen_store._closest import ClosestNames
+from linen_store.restoring.closest import ClosestNames
 
 NAMES = [
     f"params/encoder/layer_{number}/{module}/{name}"

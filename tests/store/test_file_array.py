@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import linen_core as nn
 import linen_store
-from linen_store._file_array import FileArray
 from linen_store.errors import CheckpointReplacedError, DamagedCheckpointError
+from linen_store.reading.file_array import FileArray
 from linen_store.serialization import to_bytes
 
 WHOLE = np.arange(6 * 5 * 400, dtype=np.float32)
@@ -68,7 +68,8 @@ def test_a_file_that_ends_too_early(tmp_path, index):
 CUT_SHORT = """
 import itertools, os, shutil, sys
 import jax, linen_store
-from linen_store import npz_store, safetensors_store
+from linen_store.formats import npz_store
+from linen_store.formats import safetensors_store
 from linen_core.errors import StoreError
 mesh = jax.sharding.Mesh(jax.devices(), "x")
 sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "x"))

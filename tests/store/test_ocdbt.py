@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from orbax.checkpoint import v1
 
 import linen_store
-from linen_store import _arrays
-from linen_store._ocdbt import inline_values
 from linen_store.errors import DamagedCheckpointError
+from linen_store.formats.orbax import arrays
+from linen_store.formats.orbax.ocdbt import inline_values
 
 NAMES = st.text("ab/.", min_size=1, max_size=6)
 
@@ -56,7 +56,7 @@ def many(request, tmp_path):
 
 def test_many_arrays_of_orbax_are_described_as_one_by_one(many, monkeypatch):
     at_once = linen_store.CheckpointStore(many).spec("params")
-    monkeypatch.setattr(_arrays, "_MANY", 1000)
+    monkeypatch.setattr(arrays, "_MANY", 1000)
     assert linen_store.CheckpointStore(many).spec("params") == at_once
     monkeypatch.undo()
     read = linen_store.CheckpointStore(many).snapshot()

@@ -119,7 +119,7 @@ def test_what_an_earlier_save_puts_there_is_not_overwritten_unasked(tmp_path):
 HANDLER = """
 import os, signal, sys
 import numpy as np, linen_store
-from linen_store import saving
+from linen_store.saving import checkpoint as saving
 from linen_store.errors import NestedSaveError
 
 path, wait = sys.argv[1], sys.argv[2] == "wait"
@@ -167,13 +167,13 @@ def test_a_save_in_a_signal_handler_is_refused_and_the_advice_works(tmp_path):
 
 def test_a_save_that_is_interrupted_while_it_waits_leaves_the_line(tmp_path, monkeypatch):
     gate = threading.Event()
-    inner = sys.modules["linen_store.saving"].write_with_orbax
+    inner = sys.modules["linen_store.saving.checkpoint"].write_with_orbax
 
     def slow(*arguments):
         gate.wait(60)
         inner(*arguments)
 
-    monkeypatch.setattr("linen_store.saving.write_with_orbax", slow)
+    monkeypatch.setattr("linen_store.saving.checkpoint.write_with_orbax", slow)
     first = save(tmp_path / "a", SMALL, wait=False)
     timer = threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
     timer.start()
@@ -193,13 +193,13 @@ def device_bytes():
 
 def test_a_background_save_copies_to_the_host_and_keeps_no_copy(tmp_path, monkeypatch):
     gate = threading.Event()
-    inner = sys.modules["linen_store.saving"]._Job.run
+    inner = sys.modules["linen_store.saving.checkpoint"]._Job.run
 
     def late(job, turn):
         gate.wait(60)
         inner(job, turn)
 
-    monkeypatch.setattr("linen_store.saving._Job.run", late)
+    monkeypatch.setattr("linen_store.saving.checkpoint._Job.run", late)
     tree = {"p": {"w": jnp.full((1024, 1024), 3.0), "small": jnp.full(5, 3.0)}}
     jax.block_until_ready(tree)
     before = device_bytes()

@@ -12,7 +12,7 @@ from jax.sharding import AbstractMesh, PartitionSpec
 import linen_core as nn
 import linen_store
 from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
-from linen_store.placement import partition_specs
+from linen_store.restoring.placement import partition_specs
 
 F32 = jnp.float32
 
@@ -125,7 +125,7 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 import jax, jax.numpy as jnp, numpy as np, tempfile
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import linen_core as nn, linen_store
-from linen_store import _arrays
+from linen_store.formats.orbax import arrays
 from linen_store.errors import ChecksumError, UnevenShardingError
 
 mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
@@ -143,12 +143,12 @@ path = os.path.join(folder, "c")
 linen_store.save(path, made)
 
 reads = []
-inner = _arrays.ArrayFolder.read
+inner = arrays.ArrayFolder.read
 def counting(self, parts):
     buffers = inner(self, parts)
     reads.extend(buffer.nbytes for buffer in buffers)
     return buffers
-_arrays.ArrayFolder.read = counting
+arrays.ArrayFolder.read = counting
 
 rules = [("in", "data"), ("out", "model")]
 variables, _ = linen_store.restore(Net(), path, x, mesh=mesh, rules=rules)
@@ -192,7 +192,7 @@ def test_a_sharded_read_takes_each_part_once_and_checks_the_whole():
 
 
 def test_progress_is_told_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr("linen_store._progress._PART_BYTES", 1)
+    monkeypatch.setattr("linen_store.reading.progress._PART_BYTES", 1)
     model, x = nn.Dense(3), jnp.ones((1, 2))
     linen_store.save(tmp_path / "c", model.init(jax.random.key(0), x))
     told = []

@@ -17,7 +17,6 @@ from orbax.checkpoint import v1
 import linen_core as nn
 import linen_store
 from linen_store import CheckpointStore, open_store, restore, serialization
-from linen_store._paths import local_path
 from linen_store.cli import main
 from linen_store.errors import (
     AmbiguousCheckpointError,
@@ -29,6 +28,7 @@ from linen_store.errors import (
     TorchNamesError,
     UnknownOptionError,
 )
+from linen_store.filesystem.paths import local_path
 
 X = jnp.ones((1, 3))
 SQUARE = nn.Dense(3)

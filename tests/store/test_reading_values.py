@@ -15,7 +15,7 @@ from orbax.checkpoint import v1
 import linen_core as nn
 import linen_store
 from linen_core.train_state import TrainState
-from linen_store import CheckpointStore, _batch, _buffers, open_store, serialization
+from linen_store import CheckpointStore, open_store, serialization
 from linen_store.cli import main
 from linen_store.errors import (
     CheckpointReplacedError,
@@ -25,6 +25,8 @@ from linen_store.errors import (
     StateTargetError,
     UnsupportedStateError,
 )
+from linen_store.formats.orbax import batch
+from linen_store.reading import buffers
 
 
 @pytest.fixture
@@ -147,14 +149,14 @@ def test_a_cast_is_that_of_numpy_for_every_kind_of_array(tmp_path):
 
 def test_a_cast_never_holds_all_arrays_twice(tmp_path, monkeypatch):
     made = []
-    original = _buffers.aligned_empty
+    original = buffers.aligned_empty
 
     def counted(shape, dtype):
         made.append((int(np.prod(shape)) * np.dtype(dtype).itemsize, np.dtype(dtype)))
         return original(shape, dtype)
 
-    monkeypatch.setattr(_buffers, "aligned_empty", counted)
-    monkeypatch.setattr(_batch, "_CAST_BYTES", 1 << 16)
+    monkeypatch.setattr(buffers, "aligned_empty", counted)
+    monkeypatch.setattr(batch, "_CAST_BYTES", 1 << 16)
     linen_store.save(tmp_path / "c", {"w": {str(n): jnp.ones((128, 128)) for n in range(20)}})
     open_store(tmp_path / "c", dtype=jnp.bfloat16).snapshot()
     read = sum(size for size, dtype in made if dtype == np.uint8)

@@ -91,7 +91,7 @@ def test_overwrite_changes_places_and_leaves_nothing_behind(tmp_path, same):
 
 
 def test_without_an_exchange_by_the_system_the_old_one_waits_beside(tmp_path, same, monkeypatch):
-    monkeypatch.setattr("linen_store._swap._system_exchange", lambda: None)
+    monkeypatch.setattr("linen_store.filesystem.atomic_replace._system_exchange", lambda: None)
     save(tmp_path / "c", {"params": {"old": jnp.ones(1)}})
     save(tmp_path / "c", TREE, overwrite=True)
     assert same(CheckpointStore(tmp_path / "c").snapshot(), TREE)
@@ -230,7 +230,7 @@ def test_an_error_of_orbax_is_told_as_ours(tmp_path, monkeypatch):
         msg = "disk on fire"
         raise OSError(msg)
 
-    monkeypatch.setattr("linen_store.saving.write_with_orbax", fail)
+    monkeypatch.setattr("linen_store.saving.checkpoint.write_with_orbax", fail)
     with pytest.raises(SaveFailedError) as caught:
         save(tmp_path / "c", TREE)
     assert caught.value.reason == "disk on fire"

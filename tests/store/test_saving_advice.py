@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1
 
-from linen_store import CheckpointStore, open_store, save, saving
+from linen_store import CheckpointStore, open_store, save
 from linen_store.errors import (
     CheckpointExistsError,
     CheckpointNotFoundError,
@@ -27,6 +27,7 @@ from linen_store.errors import (
     UnsupportedLeafError,
     UnwritablePathError,
 )
+from linen_store.saving import checkpoint as saving
 
 TREE = {"p": {"w": np.ones(2)}}
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import linen_store
-from linen_store import CheckpointStore, _layout, checkpoint_store, convert, open_store, save
+from linen_store import CheckpointStore, convert, open_store, save
 from linen_store.errors import (
     CheckpointNotFoundError,
     CheckpointReplacedError,
@@ -26,6 +26,7 @@ from linen_store.errors import (
     SaveFailedError,
     UnfinishedCheckpointError,
 )
+from linen_store.formats.orbax import checkpoint_store, layout
 
 RNG = np.random.default_rng(0)
 TREE = {"p": {"w": RNG.random((300, 300)), "s": "text"}}
@@ -282,7 +283,7 @@ def test_what_an_error_number_means(tmp_path, monkeypatch, number, kind, name):
             raise OSError(number, os.strerror(number), file)
         return open(file, *arguments, **options)
 
-    for module in (_layout, checkpoint_store, sys.modules["linen_store._checksums"]):
+    for module in (layout, checkpoint_store, sys.modules["linen_store.formats.orbax.checksums"]):
         monkeypatch.setattr(module, "open", refuse, raising=False)
     with pytest.raises(kind) as caught:
         open_store(tmp_path / "c").snapshot()
@@ -295,7 +296,7 @@ def test_what_an_error_number_means(tmp_path, monkeypatch, number, kind, name):
 
 KILLED = """
 import signal
-from linen_store import saving
+from linen_store.saving import checkpoint as saving
 saving.write_with_orbax = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 linen_store.save(sys.argv[1], {"p": {"w": np.ones(2)}})
 """
@@ -427,7 +428,7 @@ def test_a_failure_that_is_none_of_the_system_keeps_its_reason(tmp_path, monkeyp
         msg = "no such luck"
         raise ValueError(msg)
 
-    monkeypatch.setattr("linen_store.saving.write_with_orbax", fail)
+    monkeypatch.setattr("linen_store.saving.checkpoint.write_with_orbax", fail)
     with pytest.raises(SaveFailedError) as caught:
         save(tmp_path / "c", TREE)
     assert (caught.value.errno, caught.value.reason) == (None, "no such luck")

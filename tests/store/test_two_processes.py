@@ -17,17 +17,17 @@ jax.distributed.initialize(address, num_processes=2, process_id=int(number))
 
 import linen_core as nn
 import linen_store
-from linen_store import _arrays
+from linen_store.formats.orbax import arrays
 
 read = []
-inner = _arrays.ArrayFolder.read
+inner = arrays.ArrayFolder.read
 
 def counting(self, parts):
     buffers = inner(self, parts)
     read.extend(buffer.nbytes for buffer in buffers)
     return buffers
 
-_arrays.ArrayFolder.read = counting
+arrays.ArrayFolder.read = counting
 
 class Net(nn.Module):
     @nn.compact

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 
 from linen_core.errors import LinenError
-from linen_store._commands import COMMANDS, Outcome
-from linen_store._completion import SHELLS
-from linen_store._option_names import with_option_names
-from linen_store._parser import PROGRAM, make_parser
-from linen_store._render import render
+from linen_store.commands.actions import COMMANDS, Outcome
+from linen_store.commands.completion import SHELLS
+from linen_store.commands.option_names import with_option_names
+from linen_store.commands.parser import PROGRAM, make_parser
+from linen_store.commands.render import render
 
 __all__ = ["main"]
 

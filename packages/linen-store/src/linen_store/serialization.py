@@ -26,7 +26,7 @@ from linen_store.errors import (
     StateShapeError,
     StateTargetError,
 )
-from linen_store.frozen_dict import FrozenDict
+from linen_store.frozen.frozen_dict import FrozenDict
 
 __all__ = [
     "MAX_CHUNK_SIZE",

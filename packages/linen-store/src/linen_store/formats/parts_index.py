@@ -1,0 +1,35 @@
+"""The ``.index.json`` of a model in several files: which file has which array."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from linen_store.errors import CheckpointNotFoundError, UnsafeNameError
+from linen_store.filesystem.failures import read_failure
+
+__all__ = ["read_index"]
+
+
+def read_index(index: str) -> dict[str, str]:
+    """Return the path of the file of each array, by its name.
+
+    Raises:
+      CheckpointNotFoundError: there is no such index.
+      DamagedCheckpointError: it is damaged.
+      UnsafeNameError: it names a file outside of its folder.
+    """
+    try:
+        with open(index, "rb") as stream:
+            placed = {
+                str(name): str(file) for name, file in json.load(stream)["weight_map"].items()
+            }
+    except FileNotFoundError as error:
+        raise CheckpointNotFoundError(index) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise read_failure(index, index, error) from error
+    for name, file in placed.items():
+        if file != os.path.basename(file) or file in ("", ".", "..") or "\0" in file:
+            raise UnsafeNameError(index, (name,))
+    folder = os.path.dirname(index)
+    return {name: os.path.join(folder, file) for name, file in placed.items()}
