@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from linen_store.formats import msgpack_store, npy_store, npz_store, opening, safetensors_store
+from linen_store.formats import msgpack, npy, npz, opening, safetensors
 from linen_store.formats.orbax import checkpoint_store
 from linen_store.frozen import frozen_dict, frozen_store
 from linen_store.reading import file_store
@@ -24,12 +24,12 @@ for _name, _module in {
     "frozen_dict": frozen_dict,
     "frozen_store": frozen_store,
     "lazy_store": file_store,
-    "msgpack_store": msgpack_store,
-    "npy_store": npy_store,
-    "npz_store": npz_store,
+    "msgpack_store": msgpack,
+    "npy_store": npy,
+    "npz_store": npz,
     "opening": opening,
     "placement": placement,
-    "safetensors_store": safetensors_store,
+    "safetensors_store": safetensors,
 }.items():
     sys.modules[f"{_PACKAGE}.{_name}"] = _module
     setattr(sys.modules[_PACKAGE], _name, _module)

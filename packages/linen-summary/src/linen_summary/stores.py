@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from linen_core.store import VariableStore, as_store, registered_stores, store_class
+from linen_core.store import VariableStore, as_store, store_class
+from linen_core.store.registry import find_format
 from linen_core.typing import Path
 from linen_summary._values import as_specs, own_variables
 from linen_summary.table import Row, Table
@@ -28,8 +29,8 @@ def tabulate_store(
     Args:
       variables: a store, a mapping of collections, or the path of a checkpoint.
       depth: how many levels of the tree get rows; what lies deeper counts in the row above. All if None.
-      kind: for a path, the name of a registered store (`linen_core.registered_stores`); that of the file's suffix if
-        there is such a one, otherwise ``"checkpoint"``, which linen-store brings.
+      kind: for a path, the name of a registered store (`linen_core.registered_stores`); by default, the registered
+        format that recognises the path.
 
     Raises:
       UnknownStoreError: no such store is registered; the message says which package brings it.
@@ -65,9 +66,7 @@ def specs_of(variables: Variables, *, kind: str | None = None) -> dict[str, Any]
 
 
 def _opened(path: str, kind: str | None) -> VariableStore:
-    suffix = os.path.splitext(path)[1].removeprefix(".")
-    name = kind or (suffix if suffix in registered_stores() else "checkpoint")
-    opening: Any = store_class(name)  # each has arguments of its own; the path is the first
+    opening: Any = store_class(kind) if kind else find_format(path)
     store: VariableStore = opening(path)
     return store
 

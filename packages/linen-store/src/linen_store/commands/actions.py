@@ -1,4 +1,4 @@
-"""What each command of ``linen-store`` does: from its options to what it found."""
+"""The commands of ``linen-store``: functions from options to an `Outcome`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linen_core import Partitioned
+from linen_core import Partitioned, VariableStore
 from linen_store._texts import counted
 from linen_store.commands.listing import entries
 from linen_store.commands.parser import Split, root_of
@@ -19,29 +19,29 @@ from linen_store.errors import DamagedCheckpointError, UnfinishedCheckpointError
 from linen_store.formats.opening import open_store
 from linen_store.formats.orbax.checkpoint_store import CheckpointStore
 from linen_store.formats.orbax.checksums import Checksums, damaged_files
-from linen_store.reading.file_store import LazyStore
 from linen_store.reading.progress import in_terminal
 from linen_store.reading.specs import is_array_spec, nbytes, render_spec
-from linen_store.restoring.matching import Names, Stored, arrays_of, check_matched, read_array
+from linen_store.reading.stored import Names, Stored, arrays_of, read_array
+from linen_store.restoring.matching import check_matched
 from linen_store.restoring.placement import plan
 from linen_store.saving.converting import convert
 
 __all__ = ["COMMANDS", "Outcome"]
 
 
-def _open(options: argparse.Namespace, path: str, **more: Any) -> LazyStore:
-    # Each array is looked at once: a cache would only keep them all in memory.
+def _open(options: argparse.Namespace, path: str, **more: Any) -> VariableStore:
+    # Each array is read once: a cache would only keep all of them in memory.
     chosen = {name: getattr(options, name) for name in ("item", "step", "key_map", "layout")}
     return open_store(path, root_of(options.root), cache_bytes=0, **chosen, **more)
 
 
 def _numbers(value: Any) -> np.ndarray[Any, Any]:
-    """Give the numbers of a value, those of keys too, in a dtype that numpy can reckon with."""
+    """Return the numbers of a value, or the data of keys, in a dtype that numpy can compute with."""
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         value = jax.random.key_data(value)
     array = np.asarray(value)
-    known = array.dtype.kind in "biufc" and not jnp.issubdtype(array.dtype, jnp.bfloat16)
-    return array if known else array.astype(np.float32)
+    is_numpy = array.dtype.kind in "biufc" and not jnp.issubdtype(array.dtype, jnp.bfloat16)
+    return array if is_numpy else array.astype(np.float32)
 
 
 def _leaves(number: int) -> str:
@@ -136,12 +136,12 @@ def diff(options: argparse.Namespace) -> Outcome:
         rows += [("/".join(name), "only in the second", "") for name in theirs if name not in ours]
         same = 0
         both = {name: one for name, one in ours.items() if name in theirs}
-        with in_terminal(sum(nbytes(one.spec) for one in both.values())) as tell:
+        with in_terminal(sum(nbytes(one.spec) for one in both.values())) as add:
             for name, one in both.items():
                 found = _difference(first, one, second, theirs[name], options)
                 same += found is None
                 rows += [] if found is None else [("/".join(name), *found)]
-                tell(nbytes(one.spec))
+                add(nbytes(one.spec))
     return Outcome(
         data={
             "same": same,
@@ -156,7 +156,11 @@ def diff(options: argparse.Namespace) -> Outcome:
 
 
 def _difference(
-    first: LazyStore, one: Stored, second: LazyStore, other: Stored, options: argparse.Namespace
+    first: VariableStore,
+    one: Stored,
+    second: VariableStore,
+    other: Stored,
+    options: argparse.Namespace,
 ) -> tuple[str, str] | None:
     if is_array_spec(one.spec) != is_array_spec(other.spec):
         return "kind", f"{render_spec(one.spec)} and {render_spec(other.spec)}"
@@ -169,7 +173,7 @@ def _difference(
     if same.all():
         return None
     wide = a.astype(np.complex128 if a.dtype.kind == "c" else np.float64)
-    with np.errstate(invalid="ignore"):  # of infinities; where one is no number, nor is this
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN
         worst = np.abs(wide - b)[~same].max()
     return "values", f"{int((~same).sum()):,} of {a.size:,} elements, by up to {worst:.6g}"
 
@@ -178,12 +182,12 @@ def _same(
     a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], options: argparse.Namespace
 ) -> np.ndarray[Any, Any]:
     if a.dtype.kind in "biu" and not options.rtol and not options.atol:
-        return np.asarray(a == b)  # `isclose` would make floats of them, and lose digits
+        return np.asarray(a == b)  # `isclose` converts to floats, which lose digits
     return np.asarray(np.isclose(a, b, rtol=options.rtol, atol=options.atol, equal_nan=True))
 
 
 def verify(options: argparse.Namespace) -> Outcome:
-    """Check that every file and every array is what was saved."""
+    """Check every file and every array against its checksum."""
     problems: list[tuple[str, str]] = []
     count, held = 0, False
     try:
@@ -191,11 +195,11 @@ def verify(options: argparse.Namespace) -> Outcome:
         if not problems:
             with _open(options, options.path) as store:
                 found = arrays_of(store)
-                with in_terminal(sum(nbytes(one.spec) for one in found)) as tell:
+                with in_terminal(sum(nbytes(one.spec) for one in found)) as add:
                     for one in found:
                         count += 1
                         _verify_array(store, one, problems)
-                        tell(nbytes(one.spec))
+                        add(nbytes(one.spec))
     except DamagedCheckpointError as error:
         problems.append((error.file, error.reason))
     except UnfinishedCheckpointError as error:
@@ -216,19 +220,19 @@ def verify(options: argparse.Namespace) -> Outcome:
 
 
 def _verify_files(options: argparse.Namespace, problems: list[tuple[str, str]]) -> bool:
-    """Compare files with their recorded sizes and CRC-32s; tell whether there are any recorded."""
+    """Compare files with their recorded sizes and CRC-32s; return False if none are recorded."""
     with _open(options, options.path, verify=False) as store:
         if not isinstance(store, CheckpointStore):
             return False
         checksums = Checksums.load(store.folder)
         if checksums is None:
             return False
-        with in_terminal(sum(size for size, _ in checksums.files.values())) as tell:
-            problems += damaged_files(store.folder, checksums, tell=tell)
+        with in_terminal(sum(size for size, _ in checksums.files.values())) as add:
+            problems += damaged_files(store.folder, checksums, report=add)
         return True
 
 
-def _verify_array(store: LazyStore, one: Stored, problems: list[tuple[str, str]]) -> None:
+def _verify_array(store: VariableStore, one: Stored, problems: list[tuple[str, str]]) -> None:
     try:
         read_array(store, one)
     except DamagedCheckpointError as error:
@@ -236,39 +240,39 @@ def _verify_array(store: LazyStore, one: Stored, problems: list[tuple[str, str]]
 
 
 def convert_to(options: argparse.Namespace) -> Outcome:
-    """Write what a path holds in another format."""
+    """Convert a checkpoint to another format."""
     with _open(options, options.path) as store:
-        with in_terminal(sum(nbytes(one.spec) for one in arrays_of(store))) as tell:
+        found = arrays_of(store)
+        size = sum(nbytes(one.spec) for one in found)
+        with in_terminal(size) as add:
             convert(
                 store,
                 options.target,
                 options.to,
                 overwrite=options.overwrite,
                 compression=options.compression,
-                progress=_differences(tell),
+                progress=_differences(add),
             )
-        written = store.stats
     return Outcome(
-        data={"target": options.target, "leaves": written.leaves, "bytes": written.bytes},
-        summary=f"wrote {_leaves(written.leaves)}, {counted(written.bytes, 'byte')}, "
-        f"to {options.target}",
+        data={"target": options.target, "leaves": len(found), "bytes": size},
+        summary=f"wrote {_leaves(len(found))}, {counted(size, 'byte')}, to {options.target}",
     )
 
 
-def _differences(tell: Callable[[int], None]) -> Callable[[int, int], None]:
-    """Make of what takes each number of bytes what takes their sum."""
+def _differences(add: Callable[[int], None]) -> Callable[[int, int], None]:
+    """Convert a function of each number of bytes to a function of their sum."""
     before = 0
 
     def report(done: int, _total: int) -> None:
         nonlocal before
-        tell(done - before)
+        add(done - before)
         before = done
 
     return report
 
 
 def plan_read(options: argparse.Namespace) -> Outcome:
-    """Tell what loading onto a mesh reads and holds."""
+    """Compute the cost of loading onto a mesh."""
     with _open(options, options.path) as store:
         wanted: dict[str, Any] = {}
         _check_splits(options.split, [one.names for one in arrays_of(store)])

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from linen_core.errors import StoreError
 from linen_store.errors import CheckpointNotFoundError, UnfinishedCheckpointError
 from linen_store.filesystem.atomic_replace import is_staging
+from linen_store.filesystem.failures import listed
 from linen_store.filesystem.paths import local_path
-from linen_store.formats.opening import FLAX_STEP, item_files
-from linen_store.formats.orbax.layout import STEP, UNFINISHED, find_tree, is_tree, listed
+from linen_store.formats.folder import FLAX_STEP, item_files
+from linen_store.formats.orbax.layout import STEP, UNFINISHED, find_tree, is_tree
 
 __all__ = ["Entry", "entries"]
 
@@ -20,7 +21,7 @@ class Entry(NamedTuple):
     """One item of one step."""
 
     step: str | None
-    """The number of the step; None in a folder that is none of steps."""
+    """The number of the step; None in a folder without steps."""
 
     item: str | None
     """The value of ``item`` for `open_store`; None for the only item, without a name."""
@@ -30,7 +31,7 @@ class Entry(NamedTuple):
 
 
 def entries(path: str | os.PathLike[str]) -> list[Entry]:
-    """List what a path holds, steps in order.
+    """List the steps and items at a path, steps in order.
 
     Raises:
       CheckpointNotFoundError: nothing is at the path.
@@ -38,7 +39,7 @@ def entries(path: str | os.PathLike[str]) -> list[Entry]:
     """
     where = local_path(path)
     if not os.path.lexists(where):
-        find_tree(where)  # tells what is wrong, or finds what waits beside the path
+        find_tree(where)  # raises, or finds the backup of the folder beside the path
         return [Entry(None, None, "finished")]
     if not os.path.isdir(where):
         return [Entry(None, None, "finished")]
@@ -50,7 +51,7 @@ def entries(path: str | os.PathLike[str]) -> list[Entry]:
 
 
 def _steps(folder: str, names: list[str]) -> list[tuple[float, str]]:
-    """Find what is, or was to become, the folder or file of a step."""
+    """Find the folders and files of steps, finished or not."""
     found = []
     for name in names:
         stem = name.partition(UNFINISHED)[0]
@@ -73,7 +74,7 @@ def _of_step(folder: str, number: float, name: str) -> Iterator[Entry]:
 
 
 def _of_folder(folder: str, step: str | None) -> Iterator[Entry]:
-    """List the items of a folder that has no steps."""
+    """List the items of a folder without steps."""
     names = listed(folder)
     if is_tree(folder):
         yield Entry(step, None, "finished")

@@ -1,4 +1,4 @@
-"""The command line of ``linen-store``: its commands, their options, and what is read out of them."""
+"""The command line of ``linen-store``: its commands, their options, and the values of these."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from linen_store.commands.completion import SHELLS
-from linen_store.saving.converting import FORMATS
+from linen_store.saving.converting import writable_formats
 
 __all__ = ["PROGRAM", "Split", "make_parser", "root_of"]
 
 PROGRAM = "linen-store"
 
 Split: TypeAlias = tuple[re.Pattern[str], str]
-"""Which arrays are split, by a pattern for their names, and over which axes of the mesh."""
+"""A pattern for the names of arrays, and the mesh axes that they are split over."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -45,16 +45,16 @@ def make_parser() -> argparse.ArgumentParser:
     diff = add_opening("diff", "Compare two checkpoints, names and values.", ["first", "second"])
     diff.add_argument("--rtol", type=float, default=0.0, help="relative tolerance")
     diff.add_argument("--atol", type=float, default=0.0, help="absolute tolerance")
-    add_opening("verify", "Check that every file and array is what was saved.", ["path"])
+    add_opening("verify", "Check every file and array against its checksum.", ["path"])
     convert = add_opening("convert", "Write in another format.", ["path", "target"])
     convert.add_argument(
         "--to",
-        choices=FORMATS,
-        help="the format to write; by default the ending of the target tells",
+        choices=("orbax", *writable_formats()),
+        help="the format to write; by default that of the target's suffix",
     )
     convert.add_argument("--overwrite", action="store_true", help="replace what is there")
     convert.add_argument("--compression", action="store_true", help="write less, and slower")
-    plan = add_opening("plan", "Tell what loading onto a mesh reads and holds.", ["path"])
+    plan = add_opening("plan", "Compute the cost of loading onto a mesh.", ["path"])
     _add_mesh(plan)
     completion = commands.add_parser("completion", help="Print a script that completes commands.")
     completion.add_argument("shell", choices=sorted(SHELLS))
@@ -62,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_choices(command: argparse.ArgumentParser) -> None:
-    """Add the options that say which part of which checkpoint is meant."""
+    """Add the options that choose a part of a checkpoint."""
     command.add_argument("--item", help="which item, or file of a folder")
     command.add_argument("--step", type=int, help="which step of a folder of checkpoints")
     command.add_argument(
@@ -100,10 +100,10 @@ def _add_mesh(plan: argparse.ArgumentParser) -> None:
 
 
 def root_of(given: Sequence[tuple[str | None, tuple[str, ...]]]) -> Any:
-    """Combine what ``--root`` was given, once or for each collection.
+    """Combine the values of ``--root``, one for all or one for each collection.
 
     Raises:
-      ValueError: it was given for the whole and for a collection, or twice.
+      ValueError: it was given both for all and for a collection, or twice.
     """
     named = {collection: names for collection, names in given if collection is not None}
     if not given or len(named) == len(given):

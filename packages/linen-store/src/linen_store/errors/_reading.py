@@ -16,6 +16,7 @@ __all__ = [
     "ChecksumError",
     "DamagedCheckpointError",
     "ForkedStoreError",
+    "FormatOptionsError",
     "KeyMapError",
     "NotACheckpointError",
     "RemotePathError",
@@ -307,4 +308,23 @@ class StoreDtypeError(StoreError, TypeError):
         super().__init__(
             f"Cannot read floating-point arrays as {dtype}: expected a floating-point dtype. Read "
             "them as they are and convert them yourself."
+        )
+
+
+class FormatOptionsError(StoreError, TypeError):
+    """An option was given for a format that does not support it.
+
+    Attributes:
+      path: the file or folder.
+      option: the option.
+      supported: the options that the format supports.
+    """
+
+    def __init__(self, path: StrPath, option: str, supported: Sequence[str]) -> None:
+        self.path = os.fspath(path)
+        self.option = option
+        self.supported = tuple(supported)
+        super().__init__(
+            f"Cannot open {self.path!r} with `{option}=`: expected one of the options of its format, "
+            f"{list(self.supported)}. Leave it out."
         )

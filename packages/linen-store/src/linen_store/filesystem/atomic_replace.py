@@ -1,4 +1,4 @@
-"""Putting a finished folder in the place of another, and cleaning up after writers that died."""
+"""Replaces a file or folder in one step, and removes the staging directories of writers that died."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ __all__ = [
     "is_staging",
     "original_name",
     "publish",
+    "staging_directory",
     "staging_folders",
     "sync_files",
-    "workshop",
 ]
 
 _PREFIX = ".linen-saving-"
 _RANDOM = 8
-"""How many random characters `tempfile` puts behind the prefix."""
+"""Number of random characters that `tempfile` appends to the prefix."""
 _BACKUP = re.compile(r"\.(.+)\.linen-old", re.DOTALL)
 _NAME_BYTES = 100
 _INNER_BYTES = 300
-"""No path inside of the temporary folder is longer than its parent's by more than this."""
+"""No path in the staging directory is longer than its parent's by more than this."""
 _AT_FDCWD = -100
 _EXCHANGE = 2
 """Both ``RENAME_EXCHANGE`` of Linux and ``RENAME_SWAP`` of macOS."""
 
 
 def backup_path(path: str) -> str:
-    """Name where the old folder waits, on systems that cannot exchange two folders in one step."""
+    """Return the temporary path of the old folder, for systems that cannot exchange two folders in one step."""
     parent, name = os.path.split(os.path.normpath(path))
     return os.path.join(parent, f".{name}.linen-old")
 
 
 def original_name(name: str) -> str | None:
-    """Return whose old folder waits under a name; None where it is another name."""
+    """Return the name of the folder whose backup has a name; None if it is not the name of a backup."""
     match = _BACKUP.fullmatch(name)
     return None if match is None else match[1]
 
 
 def is_staging(name: str) -> bool:
-    """Return whether a name is that of a folder in which something is being saved, or was."""
+    """Return whether a name is that of a staging directory."""
     return name.startswith(_PREFIX)
 
 
 def staging_folders(path: str) -> list[str]:
-    """List the folders in which saves to a path are going on, or were when their process died."""
+    """List the staging directories of a path, also those of processes that died."""
     parent, name = os.path.split(os.path.abspath(path))
     prefix = _prefix(name)
     try:
@@ -68,20 +68,18 @@ def staging_folders(path: str) -> list[str]:
 
 
 def _prefix(name: str) -> str:
-    """Return how the names of folders begin in which something of a name is saved."""
+    """Return the prefix of the staging directories of a name."""
     return f"{_PREFIX}{os.fsencode(name)[:_NAME_BYTES].decode(errors='ignore')}-"
 
 
 @contextlib.contextmanager
-def workshop(path: str) -> Iterator[str]:
-    """Make a temporary folder beside a path, on the same disk, and remove it at the end.
+def staging_directory(path: str) -> Iterator[str]:
+    """Make a temporary directory beside a path, on the same disk, and remove it at the end.
 
-    Folders that a killed writer left there are removed as well: a living writer holds a lock on
-    its own.
+    Directories of killed writers are removed too. A living writer holds a lock on its own.
 
     Raises:
-      UnwritablePathError: the folder beside the path cannot be made or written, or the path is
-        none that the file system takes.
+      UnwritablePathError: the directory cannot be made or written, or the file system does not accept the path.
     """
     _check_path(path)
     parent, name = os.path.split(path)
@@ -94,7 +92,7 @@ def workshop(path: str) -> Iterator[str]:
             while not is_ours:
                 folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                # Another writer may take the new folder for an abandoned one, before it is locked.
+                # Before it is locked, another writer may remove the new directory as an abandoned one.
                 is_ours = stack.enter_context(_locked(folder)) and os.path.isdir(folder)
         except OSError as error:
             reason = f"{parent!r}: {error.strerror or error}"
@@ -103,7 +101,7 @@ def workshop(path: str) -> Iterator[str]:
 
 
 def _check_path(path: str) -> None:
-    """Refuse, before anything is written, what could not be the name of a file at the end."""
+    """Raise before anything is written if the file system does not accept the path."""
     try:
         raw = os.fsencode(path)
         if b"\0" in raw:
@@ -127,7 +125,7 @@ def _check_path(path: str) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: str) -> Iterator[bool]:
-    """Lock a folder until the block or the process ends; tell whether nobody else holds it."""
+    """Lock a directory until the block or the process ends; yield False if another process holds the lock."""
     if sys.platform == "win32":
         yield True
         return
@@ -135,7 +133,7 @@ def _locked(folder: str) -> Iterator[bool]:
 
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except (FileNotFoundError, PermissionError):  # it is gone, or another user's
+    except (FileNotFoundError, PermissionError):  # it was removed, or is another user's
         yield False
         return
     try:
@@ -152,7 +150,7 @@ def _locked(folder: str) -> Iterator[bool]:
 def _remove_abandoned(parent: str, prefix: str) -> None:
     try:
         names = os.listdir(parent)
-    except PermissionError:  # one may be allowed to write there, and not to look
+    except PermissionError:  # a user may have the right to write there but not to list
         return
     for name in names:
         folder = os.path.join(parent, name)
@@ -163,10 +161,10 @@ def _remove_abandoned(parent: str, prefix: str) -> None:
 
 
 def publish(finished: str, path: str, *, overwrite: bool) -> None:
-    """Move a finished folder or file to a path; with ``overwrite`` it changes places with what is there.
+    """Move a finished file or folder to a path; with ``overwrite`` exchange it with the one that is there.
 
     Raises:
-      CheckpointExistsError: something is at the path, and is not to be overwritten.
+      CheckpointExistsError: something is at the path, and ``overwrite`` is False.
     """
     try:
         if overwrite and os.path.isfile(finished):
@@ -174,7 +172,7 @@ def publish(finished: str, path: str, *, overwrite: bool) -> None:
         elif overwrite and os.path.lexists(path):
             _exchange(finished, path)
         elif os.path.isfile(finished):
-            # Renaming a file would replace one that another writer has put there meanwhile.
+            # Renaming would silently replace a file that another writer put there meanwhile.
             _link(finished, path)
         else:
             os.rename(finished, path)
@@ -192,7 +190,7 @@ def _link(finished: str, path: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
             raise
-        # A file system without hard links.
+        # The file system has no hard links.
         if os.path.lexists(path):
             raise CheckpointExistsError(path) from error
         os.rename(finished, path)
@@ -225,7 +223,7 @@ def _system_exchange() -> Callable[[bytes, bytes], int] | None:
 
 
 def sync_files(folder: str) -> None:
-    """Wait until all the files and folders below a folder are on the disk."""
+    """Wait until every file and folder below a folder is on the disk."""
     for parent, _, names in os.walk(folder):
         for name in names:
             _sync(os.path.join(parent, name))

@@ -1,4 +1,4 @@
-"""Which error a failure of the system becomes: the checkpoint is damaged, or the system refused."""
+"""Reports failures of the system: as damage of a checkpoint, or as a refusal of the system."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from linen_store.errors import (
     ReadPermissionError,
     SaveFailedError,
 )
+from linen_store.filesystem.paths import local_path
 
-__all__ = ["check_readable", "exists", "read_failure", "save_failures", "system_errno"]
+__all__ = [
+    "check_readable",
+    "exists",
+    "first_bytes",
+    "listed",
+    "read_failure",
+    "save_failures",
+    "system_errno",
+]
 
 _TENSORSTORE_CODE = re.compile(r"os_error_code='(\d+)'")
 _TENSORSTORE_FILE = re.compile(r'"(/[^"]+)"')
 _LONGEST_REASON = 300
 
-# Of a file that is missing, or is a folder or a link to itself, the checkpoint is to blame.
+# These mean damage of the checkpoint: a file is missing, or is a folder or a link to itself.
 _DAMAGE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENAMETOOLONG}
 _PERMISSION = {errno.EACCES, errno.EPERM}
 
@@ -30,12 +39,12 @@ _PERMISSION = {errno.EACCES, errno.EPERM}
 def read_failure(
     path: str, file: str, error: BaseException, leaf: Sequence[str] | None = None
 ) -> StoreError:
-    """Make the error for a file of a checkpoint that could not be read.
+    """Return the error for a file of a checkpoint that could not be read.
 
     Args:
       path: the checkpoint.
       file: the file that was read.
-      error: what reading it raised.
+      error: the error that reading it raised.
       leaf: names of the leaf that was read.
 
     Example:
@@ -55,7 +64,7 @@ def read_failure(
 
 
 def _refused_file(error: BaseException | None) -> str | None:
-    """Find the file that the system refused, where the error names it; tensorstore's names it last."""
+    """Return the file that the system refused, if the error names it; errors of tensorstore name it last."""
     while error is not None:
         named = [getattr(error, "filename", None), *_TENSORSTORE_FILE.findall(str(error))[::-1]]
         for file in named:
@@ -66,10 +75,10 @@ def _refused_file(error: BaseException | None) -> str | None:
 
 
 def exists(path: str) -> bool:
-    """Return whether something is at a path, a broken link too.
+    """Return whether something is at a path. A broken link is something.
 
     Raises:
-      ReadFailedError: the system does not say, for example because a folder above may not be searched.
+      ReadFailedError: the system does not tell, for example because a folder above may not be searched.
     """
     try:
         os.lstat(path)
@@ -80,6 +89,35 @@ def exists(path: str) -> bool:
             return False
         raise read_failure(path, path, error) from error
     return True
+
+
+def first_bytes(path: str, count: int = 16) -> bytes:
+    """Return the first bytes of a file; none for a folder, and where nothing is.
+
+    Raises:
+      ReadFailedError: the system refuses to read the file.
+    """
+    where = local_path(path)
+    if os.path.isdir(where) or not exists(where):
+        return b""
+    try:
+        with open(where, "rb") as stream:
+            return stream.read(count)
+    except OSError as error:
+        raise read_failure(where, where, error) from error
+
+
+def listed(folder: str) -> list[str]:
+    """List the names in a folder, sorted.
+
+    Raises:
+      ReadFailedError: the folder cannot be read.
+      DamagedCheckpointError: it is not a folder.
+    """
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise read_failure(folder, folder, error) from error
 
 
 def check_readable(folder: str, names: Iterable[str]) -> None:
@@ -120,7 +158,7 @@ def save_failures(path: str, kind: type[Exception] = OSError) -> Iterator[None]:
 
 
 def system_errno(error: BaseException | None) -> int | None:
-    """Find the system's error number in an error or in what caused it; None where there is none.
+    """Return the system's number of an error, or of one of its causes; None if there is none.
 
     Example:
       >>> system_errno(ValueError("Failed to write: No space left [os_error_code='28']"))

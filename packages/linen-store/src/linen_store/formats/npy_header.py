@@ -1,4 +1,4 @@
-"""Headers of ``.npy`` files, alone or in an ``.npz``; pickled objects are refused."""
+"""Headers of ``.npy`` files, alone or in an ``.npz``. Pickled objects are refused."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from linen_store.errors import NotACheckpointError
 
-__all__ = ["NPY_ERRORS", "SUFFIX", "NpyHeader", "flat_names", "read_npy_header"]
+__all__ = ["NPY_ERRORS", "SUFFIX", "NpyHeader", "read_npy_header"]
 
 SUFFIX = ".npy"
 
 NPY_ERRORS = (ValueError, KeyError, EOFError, SyntaxError, TypeError)
-"""Errors of numpy for a header that makes no sense."""
+"""Errors of numpy for a damaged header."""
 
 _BFLOAT16 = np.dtype(jnp.bfloat16)
 
@@ -26,12 +26,12 @@ class NpyHeader(NamedTuple):
     shape: tuple[int, ...]
 
     dtype: np.dtype[Any]
-    """As it is stored, in whichever order of bytes."""
+    """As it is stored, in either byte order."""
 
     fortran_order: bool
 
     offset: int
-    """Where the values begin."""
+    """Position of the first value in the file, in bytes."""
 
 
 def read_npy_header(where: str, name: str, stream: IO[bytes], size: int) -> NpyHeader:
@@ -39,13 +39,13 @@ def read_npy_header(where: str, name: str, stream: IO[bytes], size: int) -> NpyH
 
     Args:
       where: the path that was opened, for errors.
-      name: what the array is called there.
+      name: the name of the array in it.
       stream: the stream.
-      size: how many bytes it has.
+      size: its length in bytes.
 
     Raises:
       NotACheckpointError: the array is of pickled objects, or not of numbers.
-      ValueError: the header is damaged, or does not fit the size (or another of `NPY_ERRORS`).
+      ValueError: the header is damaged, or contradicts the size (or another of `NPY_ERRORS`).
     """
     read: Any = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -57,15 +57,10 @@ def read_npy_header(where: str, name: str, stream: IO[bytes], size: int) -> NpyH
         hint = "Loading them would run code. Save plain arrays instead."
         raise NotACheckpointError(where, f"pickled objects in {name!r}", hint)
     if dtype.kind == "V" and dtype.itemsize == _BFLOAT16.itemsize and dtype.names is None:
-        dtype = _BFLOAT16  # numpy does not know its name, and writes two bytes of anything
+        dtype = _BFLOAT16  # numpy writes bfloat16 as two bytes of unknown type
     if dtype.kind not in "biufcV" or (dtype.kind == "V" and dtype != _BFLOAT16):
         raise NotACheckpointError(where, f"an array of {dtype}", "Save arrays of numbers.")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size - start:
         msg = f"{name!r} does not have the size of {dtype}{shape}"
         raise ValueError(msg)
     return NpyHeader(shape, dtype, fortran_order, start)
-
-
-def flat_names(names: list[str]) -> list[str]:
-    """Return names that may be those of a PyTorch model: joined by dots, none by slashes."""
-    return [] if any("/" in name for name in names) else names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from linen_core import MemoryStore
 from linen_store.frozen.frozen_dict import freeze
@@ -14,8 +14,7 @@ __all__ = ["FrozenDictStore"]
 class FrozenDictStore(MemoryStore):
     """A read-only store over a FrozenDict of variables.
 
-    Whatever mapping it is made from is frozen first, so a later change to that mapping is not seen
-    here.
+    The mapping that is passed is copied: later changes to it are not visible in the store.
 
     Attributes:
       variables: the FrozenDict.
@@ -27,6 +26,8 @@ class FrozenDictStore(MemoryStore):
       >>> store.capabilities.writable
       False
     """
+
+    suffixes: ClassVar = ()  # its argument is not a path: it opens no files
 
     def __init__(self, variables: Mapping[str, Any] | None = None) -> None:
         super().__init__(freeze({} if variables is None else variables))

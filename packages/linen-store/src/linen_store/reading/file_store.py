@@ -1,4 +1,4 @@
-"""The base of stores over files: names and shapes from metadata, values in batches on demand."""
+"""The base classes of stores over files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import html
 import math
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeAlias, Unpack, runtime_checkable
 
 import jax
 import numpy as np
@@ -22,6 +21,8 @@ from linen_store._texts import counted
 from linen_store.errors import CheckpointReplacedError, ForkedStoreError
 from linen_store.filesystem.paths import file_identity, local_path
 from linen_store.reading.buffers import is_canonical
+from linen_store.reading.cache import ValueCache
+from linen_store.reading.options import CACHE_BYTES, ReadOptions, Root, ShardingLike
 from linen_store.reading.specs import (
     Bounds,
     array_spec,
@@ -36,7 +37,6 @@ from linen_store.reading.specs import (
 )
 from linen_store.reading.tree import (
     Leaf,
-    Root,
     Tree,
     has_integers,
     leaves_of,
@@ -47,22 +47,26 @@ from linen_store.reading.tree import (
     unbox_nodes,
 )
 
-__all__ = ["LazyStore", "ShardingLike", "StoreStats"]
+__all__ = [
+    "FileStore",
+    "LazyStore",
+    "ReadsPlaced",
+    "ShardingLike",
+    "StoreStats",
+    "VariableSharding",
+]
 
-ShardingLike: TypeAlias = (
-    jax.sharding.Sharding
-    | Callable[[tuple[str, ...], jax.ShapeDtypeStruct], jax.sharding.Sharding | None]
-    | None
-)
-"""One sharding for every array, or a function of a leaf's names in the file and its spec."""
+VariableSharding: TypeAlias = Callable[
+    [tuple[str, ...], jax.ShapeDtypeStruct], jax.sharding.Sharding | None
+]
+"""From the collection and names of a variable, and its spec, to its sharding; None for the default device."""
 
-_CACHE_BYTES = 1 << 30
 _SHOWN = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class StoreStats:
-    """What a store has read so far.
+    """Counts of the values that a store has read so far.
 
     Example:
       >>> StoreStats(leaves=2, bytes=64)
@@ -76,36 +80,55 @@ class StoreStats:
     """Their size as it is stored; of arrays that are split, that of the parts that were read."""
 
     hits: int = 0
-    """Values that were given from the cache instead."""
+    """Values that came from the cache instead."""
 
 
-class LazyStore(VariableStore):
-    """A read-only store over a file: opening reads metadata only, `read` is one batch of I/O.
+@runtime_checkable
+class ReadsPlaced(Protocol):
+    """A store that puts arrays on their devices while it reads them. `restore` uses this if a store has it."""
 
-    A subclass gives `_load_specs` and `_load_values`; everything else is here: mounting a part of
-    the file as the collections, casting, the cache, the statistics, and the errors for a closed or
-    forked store.
+    def read_placed(
+        self,
+        collection: str,
+        paths: Sequence[tuple[str, ...]],
+        *,
+        dtype: Any = None,
+        sharding: VariableSharding | None = None,
+    ) -> list[Any]:
+        """Read several leaves in one batch, like `VariableStore.read`.
+
+        Args:
+          collection: the collection.
+          paths: the paths of the leaves.
+          dtype: a floating-point dtype that every floating-point array is cast to.
+          sharding: the sharding of each array, by the names ``(collection, *path)``. For an array inside a value that
+            is a pytree, the names that lead to it in the value follow.
+        """
+
+
+class FileStore(VariableStore):
+    """A read-only store over a file.
+
+    A subclass implements `_load_specs` and `_load_values`. This class mounts a part of the file as the collections,
+    casts, caches, counts, and raises the errors for closed and forked stores.
 
     Args:
       path: the file or folder, for errors and the repr.
       tree: the leaves of the file.
       watched: files whose replacement makes a read fail, and the identity of each at opening.
-      root: which part of the file holds the collections (see `CheckpointStore`).
-      dtype: a floating-point dtype that every floating-point array is cast to.
-      sharding: where arrays are put.
-      unbox: whether a node that holds nothing but an array named ``value`` is that array.
-      cache_bytes: how much is kept in memory of what was read, the most recently used first.
+      root: the part of the file that holds the collections (see `CheckpointStore`).
+      **options: see `ReadOptions`.
 
     Raises:
       RootNotFoundError: the file has no collections at ``root``.
-      StoreDtypeError: ``dtype`` is no floating-point dtype.
+      StoreDtypeError: ``dtype`` is not a floating-point dtype.
 
     Example:
       >>> import os, tempfile, linen_store
       >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
       >>> np.savez(path, **{"params/w": np.arange(2)})
       >>> store = linen_store.open_store(path)
-      >>> isinstance(store, LazyStore), store.collections()
+      >>> isinstance(store, FileStore), store.collections()
       (True, ('params',))
     """
 
@@ -116,29 +139,27 @@ class LazyStore(VariableStore):
         *,
         watched: Mapping[str, Any] | None = None,
         root: Root = None,
-        dtype: Any = None,
-        sharding: ShardingLike = None,
-        unbox: bool = False,
-        cache_bytes: int = _CACHE_BYTES,
+        **options: Unpack[ReadOptions],
     ) -> None:
         self.path = local_path(path)
-        self._tree = mount(unbox_nodes(tree) if unbox else tree, root, self.path)
+        self._tree = mount(unbox_nodes(tree) if options.get("unbox") else tree, root, self.path)
         self._watched = {} if watched is None else watched
         self._has_integers: bool | None = None
         self._parts: dict[Any, tuple[int, int]] = {}
-        self._dtype = floating_dtype(dtype)
-        self._sharding = sharding
-        self._cache_bytes = cache_bytes
-        self._cache: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
-        self._cached_bytes = 0
+        self._dtype = floating_dtype(options.get("dtype"))
+        self._sharding = options.get("sharding")
+        self._cache = ValueCache(options.get("cache_bytes", CACHE_BYTES))
         self._specs: dict[tuple[str, ...], Any] = {}
         self._stats = StoreStats()
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._closed = False
 
-    _reads_parts = True
-    """Whether of an array only the parts are read that devices of this process need."""
+    option_names: ClassVar = frozenset(ReadOptions.__annotations__)
+    """The options that `linen_store.open_store` may pass as ``**options``."""
+
+    _reads_parts = False
+    """True if a read of a sharded array reads only the parts that devices of this process need."""
 
     @abc.abstractmethod
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
@@ -146,15 +167,15 @@ class LazyStore(VariableStore):
 
     @abc.abstractmethod
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
-        """Read leaves in one batch, each as its spec says (dtype and sharding)."""
+        """Read leaves in one batch, each with the dtype and sharding of its spec."""
 
     @property
     def capabilities(self) -> StoreCapabilities:
-        return StoreCapabilities(writable=False, lazy=True, thread_safe=True)
+        return StoreCapabilities(writable=False, lazy=False, thread_safe=True)
 
     @property
     def stats(self) -> StoreStats:
-        """What was read so far."""
+        """Counts of the values that were read so far."""
         return self._stats
 
     def collections(self) -> tuple[str, ...]:
@@ -173,7 +194,7 @@ class LazyStore(VariableStore):
         return map_leaves(lambda leaf: specs[leaf.names], node)
 
     def read(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Any]:
-        return self.read_placed(collection, paths, dtype=self._dtype, sharding=self._sharding)
+        return self._read(self._values_at(collection, paths), self._dtype, self._sharding)
 
     def read_placed(
         self,
@@ -181,24 +202,48 @@ class LazyStore(VariableStore):
         paths: Sequence[tuple[str, ...]],
         *,
         dtype: Any = None,
-        sharding: ShardingLike = None,
+        sharding: VariableSharding | None = None,
     ) -> list[Any]:
-        """Read several leaves in one batch, into another dtype or sharding than the store's own.
+        """Read several leaves in one batch, with another dtype or sharding than the store's own.
+
+        Args:
+          collection: the collection.
+          paths: the paths of the leaves.
+          dtype: a floating-point dtype that every floating-point array is cast to.
+          sharding: the sharding of each array, by the collection and names that lead to it.
 
         Raises:
           StorePathError: one of the paths is not a leaf; then nothing is read.
-          StoreDtypeError: ``dtype`` is no floating-point dtype.
+          StoreDtypeError: ``dtype`` is not a floating-point dtype.
         """
+        values = self._values_at(collection, paths)
+        if sharding is None:
+            return self._read(values, floating_dtype(dtype), None)
+        variables: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for path, value in zip(paths, values, strict=True):
+            names, leaves, _ = flatten_names(map_leaves(lambda leaf: leaf, value))
+            for inner, leaf in zip(names, leaves, strict=True):
+                variables[leaf.names] = (collection, *path, *inner)
+
+        def of_file(in_file: tuple[str, ...], spec: jax.ShapeDtypeStruct) -> Any:
+            return sharding(variables[in_file], spec)
+
+        return self._read(values, floating_dtype(dtype), of_file)
+
+    def _values_at(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Tree]:
         nodes = [self._find(collection, path) for path in paths]
         for path, node in zip(paths, nodes, strict=True):
             if isinstance(node, dict):
                 raise StorePathError(collection, path, "a node, not a value, is there")
+        return nodes
+
+    def _read(self, nodes: Sequence[Tree], dtype: Any, sharding: ShardingLike) -> list[Any]:
         leaves = {leaf.names: leaf for node in nodes for leaf in leaves_of(node)}
-        values = self._read_leaves(list(leaves.values()), floating_dtype(dtype), sharding)
+        values = self._read_leaves(list(leaves.values()), dtype, sharding)
         return [map_leaves(lambda leaf: values[leaf.names], node) for node in nodes]
 
     def snapshot(self, filter: CollectionFilter = True) -> dict[str, Any]:  # noqa: A002 - the protocol's word
-        # Names are strings here; keys that were integers, where the file tells, are so again.
+        # The names of a store are strings. Keys that were integers in the file are integers here again.
         found = super().snapshot(filter)
         if self._has_integers is None:
             self._has_integers = has_integers(self._tree)
@@ -207,7 +252,7 @@ class LazyStore(VariableStore):
         return {name: original_keys(self._tree[name], values) for name, values in found.items()}
 
     def leaves(self, collection: str, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
-        # Names are known since opening: no shape has to be looked up for them.
+        # Names are read at opening: this needs no shape, unlike the default.
         return tuple(paths_of(self._find(collection, path), path))
 
     def contains(self, collection: str, path: tuple[str, ...] = ()) -> bool:
@@ -222,24 +267,11 @@ class LazyStore(VariableStore):
             self._find(collection, path), dict
         )
 
-    def inner_names(
-        self, collection: str, path: tuple[str, ...]
-    ) -> dict[tuple[str, ...], tuple[str, ...]]:
-        """Return, for the names in the file of each leaf of a value, its names inside the value.
-
-        Raises:
-          StorePathError: nothing is stored at ``path``.
-        """
-        value = map_leaves(lambda leaf: leaf, self._find(collection, path))
-        names, leaves, _ = flatten_names(value)
-        return {leaf.names: inner for leaf, inner in zip(leaves, names, strict=True)}
-
     def close(self) -> None:
-        """Let go of the cache. Closing twice is fine; to read afterwards is an error."""
+        """Release the cache. Closing twice is fine; reading afterwards is an error."""
         with self._lock:
             self._closed = True
             self._cache.clear()
-            self._cached_bytes = 0
 
     def _check_open(self) -> None:
         if self._closed:
@@ -273,36 +305,36 @@ class LazyStore(VariableStore):
         self, leaves: Sequence[Leaf], dtype: Any, sharding: ShardingLike
     ) -> list[Any]:
         return [
-            _placed(leaf, stored, dtype, sharding)
+            _placed_spec(leaf, stored, dtype, sharding)
             for leaf, stored in zip(leaves, self._stored_specs(leaves), strict=True)
         ]
 
     def _read_leaves(
         self, leaves: Sequence[Leaf], dtype: Any, sharding: ShardingLike
     ) -> dict[tuple[str, ...], Any]:
-        # The lock is held while reading, so that two threads that want the same leaf read it once.
+        # Without the lock, two threads that want the same leaf would both read it.
         with self._lock:
             self._check_open()
-            # The cache would hold values of another checkpoint.
+            # Otherwise the cache would return values of a checkpoint that has been replaced.
             self._check_same()
             specs = self._placed_specs(leaves, dtype, sharding)
             keys = [
                 (leaf.names, getattr(spec, "dtype", None), getattr(spec, "sharding", None))
                 for leaf, spec in zip(leaves, specs, strict=True)
             ]
-            missing = [index for index, key in enumerate(keys) if not self._is_kept(key)]
+            missing = [index for index, key in enumerate(keys) if key not in self._cache]
             found = self._load([leaves[i] for i in missing], [specs[i] for i in missing])
             loaded = dict(zip(missing, found, strict=True))
             values = {
-                leaf.names: loaded[index] if index in loaded else self._recall(keys[index])
-                for index, leaf in enumerate(leaves)
+                leaf.names: loaded[i] if i in loaded else self._cache.recall(keys[i])
+                for i, leaf in enumerate(leaves)
             }
             for index, value in loaded.items():
-                self._keep(keys[index], value)
+                self._cache.keep(keys[index], value, self._size(value))
+            size = sum(self._bytes_read(leaves[i], specs[i]) for i in missing)
             self._stats = StoreStats(
                 leaves=self._stats.leaves + len(missing),
-                bytes=self._stats.bytes
-                + sum(self._bytes_read(leaves[i], specs[i]) for i in missing),
+                bytes=self._stats.bytes + size,
                 hits=self._stats.hits + len(leaves) - len(missing),
             )
             return values
@@ -313,7 +345,7 @@ class LazyStore(VariableStore):
         try:
             values = self._load_values(leaves, specs)
         except StoreError:
-            # Another checkpoint may have taken the place of this one meanwhile.
+            # If the checkpoint was replaced meanwhile, that is the error to report.
             self._check_same()
             raise
         self._check_same()
@@ -347,56 +379,22 @@ class LazyStore(VariableStore):
             return value.nbytes
         if not isinstance(value, jax.Array):
             return 0
-        # Arrays of JAX know their `nbytes` too, after a detour that this saves.
+        # `jax.Array.nbytes` takes several times longer than this.
         elements = math.prod(value.shape)
         if elements and not isinstance(value.sharding, jax.sharding.SingleDeviceSharding):
             elements = self._local_elements(value.shape, value.sharding)[1]
         return elements * int(value.dtype.itemsize)
 
-    def _is_kept(self, key: Any) -> bool:
-        if key not in self._cache:
-            return False
-        value, size = self._cache[key]
-        if isinstance(value, jax.Array) and value.is_deleted():
-            # It was donated to a compiled function since it was read.
-            del self._cache[key]
-            self._cached_bytes -= size
-            return False
-        return True
-
-    def _recall(self, key: Any) -> Any:
-        self._cache.move_to_end(key)
-        return self._cache[key][0]
-
-    def _keep(self, key: Any, value: Any) -> None:
-        if isinstance(value, jax.core.Tracer):
-            return  # it belongs to the transformation that it was read in
-        size = self._size(value)
-        if size > self._cache_bytes:
-            return
-        self._cache[key] = value, size
-        self._cached_bytes += size
-        while self._cached_bytes > self._cache_bytes:
-            _, (_, dropped) = self._cache.popitem(last=False)
-            self._cached_bytes -= dropped
-
-    def _count(self) -> int:
-        return sum(1 for _ in self._all_leaves())
-
-    def _all_leaves(self) -> Iterator[Leaf]:
-        yield from leaves_of(self._tree)
-
     def __repr__(self) -> str:
-        state = (
-            "closed"
-            if self._closed
-            else f"{counted(self._count(), 'leaf', 'leaves')}, {self._stats.leaves} read"
-        )
+        state = "closed"
+        if not self._closed:
+            count = sum(1 for _ in leaves_of(self._tree))
+            state = f"{counted(count, 'leaf', 'leaves')}, {self._stats.leaves} read"
         return f"{type(self).__name__}({self.path!r}, collections={list(self._tree)}, {state})"
 
     def __rich__(self) -> str:
         """Show the leaves, for the console of rich."""
-        # Markup would take brackets for its own.
+        # rich would take brackets for markup.
         return "\n".join([repr(self), *self._lines("{}  {}")]).replace("[", "\\[")
 
     def _repr_html_(self) -> str:
@@ -405,7 +403,7 @@ class LazyStore(VariableStore):
         return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
 
     def _lines(self, row: str, clean: Callable[[str], str] = str) -> list[str]:
-        leaves = [] if self._closed else list(self._all_leaves())
+        leaves = [] if self._closed else list(leaves_of(self._tree))
         shown = leaves[:_SHOWN]
         lines = [
             row.format(clean("/".join(leaf.names)), clean(render_spec(spec)))
@@ -415,8 +413,26 @@ class LazyStore(VariableStore):
         return [*lines, row.format(f"... and {more:,} more", "")] if more else lines
 
 
-def _placed(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
-    """Apply the dtype and the sharding that were asked for to a stored spec."""
+class LazyStore(FileStore):
+    """A read-only store over a file whose values are read on demand: opening reads metadata only.
+
+    Example:
+      >>> import os, tempfile, linen_store
+      >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+      >>> np.savez(path, **{"params/w": np.arange(2)})
+      >>> linen_store.open_store(path).capabilities.lazy
+      True
+    """
+
+    _reads_parts = True
+
+    @property
+    def capabilities(self) -> StoreCapabilities:
+        return StoreCapabilities(writable=False, lazy=True, thread_safe=True)
+
+
+def _placed_spec(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:
+    """Apply a dtype and a sharding to a stored spec."""
     if dtype is None and sharding is None:
         return stored
     if not isinstance(stored, jax.ShapeDtypeStruct) or leaf.kind not in ("array", "numpy"):

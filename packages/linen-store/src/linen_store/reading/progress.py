@@ -1,4 +1,4 @@
-"""Telling how far a long read is."""
+"""Reports of the progress of a long read."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
-__all__ = ["Progress", "Tell", "batches", "in_terminal", "reporting"]
+__all__ = ["Progress", "Report", "batches", "in_terminal", "reporting"]
 
 Progress: TypeAlias = bool | Callable[[int, int], None]
-"""Whether to show a bar, or what to call with the bytes read so far and those in all."""
+"""True for a progress bar, or a function of the bytes read so far and the bytes in all."""
 
-Tell: TypeAlias = Callable[[int], None]
-"""A function that is called with the size, in bytes, of each part that was read."""
+Report: TypeAlias = Callable[[int], None]
+"""A function of the size of each part that was read, in bytes."""
 
 _SECONDS = 0.1
-"""How often the line in the terminal is written anew."""
+"""Interval at which the line in the terminal is rewritten."""
 
 _PART_BYTES = 1 << 28
-"""How much is read between two reports."""
+"""Bytes that are read between two reports."""
 
 
 def batches(
     wanted: Mapping[tuple[str, tuple[str, ...]], int], *, in_parts: bool
 ) -> Iterator[tuple[str, list[tuple[str, ...]], int]]:
-    """Divide addresses into batches: by collection, and in parts of some size if so wished.
+    """Divide values into batches of one collection each.
 
     Args:
-      wanted: the size of what lies at each address, a collection and a path.
-      in_parts: whether a collection may be read in several batches.
+      wanted: the size of each value, by its collection and path.
+      in_parts: divide large collections into several batches.
+
+    Yields:
+      The collection, the paths, and the size of each batch.
     """
     collection, paths, size = "", list[tuple[str, ...]](), 0
     for (name, path), nbytes in wanted.items():
@@ -45,20 +48,20 @@ def batches(
 
 
 @contextlib.contextmanager
-def in_terminal(total: int) -> Iterator[Tell]:
-    """Show in the terminal how far a command is, in a line that is gone at the end.
+def in_terminal(total: int) -> Iterator[Report]:
+    """Show the progress of a command in a line on the standard error, if that is a terminal.
 
-    It is written to the standard error, and only if that is a terminal.
+    The line is removed at the end.
 
     Args:
-      total: how many bytes there are.
+      total: the bytes in all.
     """
     if not sys.stderr.isatty():
         yield lambda _size: None
         return
     done, shown = 0, 0.0
 
-    def tell(size: int) -> None:
+    def add(size: int) -> None:
         nonlocal done, shown
         done += size
         if done >= total or time.monotonic() - shown >= _SECONDS:
@@ -68,24 +71,24 @@ def in_terminal(total: int) -> Iterator[Tell]:
             sys.stderr.flush()
 
     try:
-        yield tell
+        yield add
     finally:
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
 
 
 @contextlib.contextmanager
-def reporting(progress: Progress, total: int) -> Iterator[Tell | None]:
-    """Give a function that takes how many bytes came, or None where nobody wants to know."""
+def reporting(progress: Progress, total: int) -> Iterator[Report | None]:
+    """Yield a function that takes the size of each part, or None if no progress is shown."""
     if callable(progress):
         done = 0
 
-        def tell(size: int) -> None:
+        def add(size: int) -> None:
             nonlocal done
             done += size
             progress(done, total)
 
-        yield tell
+        yield add
         return
     if not progress:
         yield None

@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, Literal, TypeAlias
 
 from linen_store.errors import RootNotFoundError
+from linen_store.reading.options import Root
 
 __all__ = [
     "IntegerNames",
     "Kind",
     "Leaf",
-    "Root",
     "Tree",
     "build_tree",
     "change_leaves",
@@ -56,10 +56,6 @@ class Leaf:
 
 Tree: TypeAlias = Any
 """A `Leaf`, or a dict, tuple or list of trees."""
-
-Root: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
-"""Which part of a file holds the collections (see `mount`)."""
-
 
 _MAX_DEPTH = 400
 """Deeper nesting is refused: no model has it, and walking it would exhaust Python's stack."""

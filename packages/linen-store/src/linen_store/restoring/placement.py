@@ -1,4 +1,4 @@
-"""Where arrays go on a mesh, and what that costs each process and device, from metadata alone."""
+"""The sharding of each variable, and the bytes that each process reads and each device holds, from metadata alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, Unpack
 
 import jax
@@ -17,15 +17,34 @@ from linen_core import VariableStore
 from linen_core.meta import get_partition_spec
 from linen_store._texts import counted
 from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
-from linen_store.formats.opening import OpenOptions, opened_store
-from linen_store.reading.file_store import ShardingLike
+from linen_store.formats.opening import opened_store
+from linen_store.reading.options import OpenOptions
 from linen_store.reading.specs import cast_spec, floating_dtype, key_name, nbytes
-from linen_store.restoring.matching import Names, Row, Stored, index_store, match, mismatches
+from linen_store.reading.stored import Names, Stored
+from linen_store.restoring.matching import Row, index_store, match, mismatches
 
-__all__ = ["LeafPlan", "MeshLike", "ReadPlan", "Rules", "mesh_sharding", "plan"]
+__all__ = [
+    "LeafPlan",
+    "MeshLike",
+    "ModelSharding",
+    "ReadPlan",
+    "Rules",
+    "mesh_sharding",
+    "partition_specs",
+    "plan",
+    "sharding_of",
+]
+
+ModelSharding: TypeAlias = (
+    jax.sharding.Sharding
+    | Callable[[Names, jax.ShapeDtypeStruct], jax.sharding.Sharding | None]
+    | Mapping[str, Any]
+    | None
+)
+"""One sharding for all, a function of a variable's names and spec, or a tree like the variables."""
 
 Rules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]
-"""Which mesh axis, or axes, each logical axis name stands for (see `linen_core.logical_to_mesh_axes`)."""
+"""The mesh axis, or axes, of each logical axis name (see `linen_core.logical_to_mesh_axes`)."""
 
 MeshLike: TypeAlias = Mesh | AbstractMesh | Mapping[str, int]
 """A mesh, or the sizes of its axes by name."""
@@ -35,7 +54,7 @@ _SHOWN = 10
 
 @dataclasses.dataclass(frozen=True)
 class LeafPlan:
-    """What becomes of one array.
+    """The placement of one array on the devices.
 
     Example:
       >>> (leaf,) = plan(None, {"params": {"w": np.ones((8, 4), np.float32)}}, {"data": 4}).leaves
@@ -50,15 +69,15 @@ class LeafPlan:
     """Its shape and dtype."""
 
     partition: PartitionSpec
-    """The mesh axes that its axes are split over."""
+    """The mesh axes that the axes of the array are split over."""
 
     device_bytes: int
-    """What each device holds of it."""
+    """The bytes of it that each device holds."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ReadPlan:
-    """What loading variables onto a mesh reads and holds.
+    """The cost of loading variables onto a mesh.
 
     Example:
       >>> found = plan(None, {"params": {"w": np.ones((8, 4), np.float32)}}, {"data": 4})
@@ -70,13 +89,13 @@ class ReadPlan:
     """Every array."""
 
     total_bytes: int
-    """Size of all the arrays, each counted once."""
+    """Size of all arrays, each counted once."""
 
     device_bytes: int
-    """What each device holds."""
+    """The bytes that each device holds."""
 
     process_bytes: tuple[int, ...]
-    """What each process reads: the parts that its devices hold, each counted once."""
+    """The bytes that each process reads: the parts that its devices hold, each counted once."""
 
     def __str__(self) -> str:
         largest = sorted(self.leaves, key=lambda leaf: -leaf.device_bytes)[:_SHOWN]
@@ -108,26 +127,26 @@ def plan(
     dtype: Any = None,
     **options: Unpack[OpenOptions],
 ) -> ReadPlan:
-    """Tell what loading variables onto a mesh will read and hold, without reading a value.
+    """Compute the cost of loading variables onto a mesh, without reading a value.
 
-    Neither the devices nor the memory have to be there: a laptop plans for a cluster.
+    The devices of the mesh need not exist: a laptop can plan for a cluster.
 
     Args:
-      wanted: the variables, as ``jax.eval_shape(model.init, ...)`` describes them; their boxes
-        name the axes. None for all that the store has, whole on each device.
+      wanted: the variables, as ``jax.eval_shape(model.init, ...)`` describes them; their boxes name the axes. None for
+        everything in the store, whole on each device.
       store: a store, a mapping of variables, or the path of a checkpoint.
       mesh: the mesh, or the sizes of its axes by name.
-      rules: which mesh axes the names in the boxes stand for; without, they are mesh axes.
-      processes: how many processes the devices are divided among, in the order of the mesh; for a
-        `jax.sharding.Mesh` its devices tell.
+      rules: the mesh axes of the names in the boxes; by default, the names are mesh axes.
+      processes: the number of processes that the devices are divided among, in the order of the mesh. A
+        `jax.sharding.Mesh` has this information in its devices.
       dtype: a floating-point dtype that every floating-point array is cast to.
-      **options: those of `open_store`, ``item`` or ``root`` for example, where ``store`` is a path.
+      **options: options of `open_store`, ``item`` or ``root`` for example, if ``store`` is a path.
 
     Raises:
-      StoreOptionsError: there are options, and ``store`` is no path.
-      RestoreMismatchError: the store lacks variables that are wanted, or has them in other shapes.
-      UnevenShardingError: an axis cannot be split so, or not evenly.
-      StoreDtypeError: ``dtype`` is no floating-point dtype.
+      StoreOptionsError: there are options, and ``store`` is not a path.
+      RestoreMismatchError: the store lacks wanted variables, or has them with other shapes.
+      UnevenShardingError: an axis cannot be split evenly over its mesh axes.
+      StoreDtypeError: ``dtype`` is not a floating-point dtype.
       MeshSizeError: an axis of the mesh has no devices, or there are more processes than devices.
       StoreError: the store cannot be opened.
 
@@ -165,8 +184,10 @@ def plan(
     )
 
 
-def mesh_sharding(wanted: Any, mesh: Mesh, rules: Rules | None) -> ShardingLike:
-    """Give the sharding of each variable by the names in its box; whole on each device without a box."""
+def mesh_sharding(
+    wanted: Any, mesh: Mesh, rules: Rules | None
+) -> Callable[[Names, Any], NamedSharding]:
+    """Return a function from each variable to its sharding: by the names in its box, else whole on each device."""
     partitions = partition_specs(wanted, rules)
 
     def where(names: Names, spec: jax.ShapeDtypeStruct) -> NamedSharding:
@@ -177,10 +198,35 @@ def mesh_sharding(wanted: Any, mesh: Mesh, rules: Rules | None) -> ShardingLike:
     return where
 
 
+def sharding_of(name: Names, spec: Any, sharding: ModelSharding) -> jax.sharding.Sharding | None:
+    """Return the sharding of one variable; None for the default device."""
+    if sharding is None or isinstance(sharding, jax.sharding.Sharding):
+        return sharding
+    if callable(sharding):
+        return sharding(name, spec)
+    node: Any = sharding
+    for part in name:
+        # The variables may be in boxes that the tree of shardings does not have.
+        if isinstance(node, jax.sharding.Sharding):
+            break
+        node = _child(node, part)
+    return node if isinstance(node, jax.sharding.Sharding) else None
+
+
+def _child(node: Any, name: str) -> Any:
+    """Take one step down a tree of shardings; None if it has no such child."""
+    if isinstance(node, Mapping):
+        found = {str(key): child for key, child in node.items()}
+        return found.get(name)
+    if isinstance(node, tuple | list) and name.isdecimal():
+        return node[int(name)] if int(name) < len(node) else None
+    return getattr(node, name, None)
+
+
 def partition_specs(wanted: Any, rules: Rules | None) -> dict[Names, PartitionSpec]:
-    """Find the mesh axes of each variable, by its name with and without that of the box."""
+    """Return the mesh axes of each variable, by its names with and without that of the box."""
     found: dict[Names, PartitionSpec] = {}
-    # Not by the class: the boxes of flax name their axes in the same way.
+    # Boxes are recognised by this method, not by their class: those of flax have it too.
     for keys, node in jax.tree_util.tree_flatten_with_path(wanted, is_leaf=_is_box)[0]:
         names = tuple(map(key_name, keys))
         spec = node.get_partition_spec() if _is_box(node) else get_partition_spec(node)
@@ -204,10 +250,10 @@ def _as_tuple(axes: Any) -> tuple[str, ...]:
 def _chosen(
     wanted: Any, stored: Mapping[Names, Stored], store: VariableStore
 ) -> dict[Names, Stored]:
-    """Find what is wanted, a box by the name of its variable.
+    """Return the stored array of each wanted variable; a box has the name of its variable.
 
     Raises:
-      RestoreMismatchError: something is not stored, or in another shape.
+      RestoreMismatchError: a variable is not stored, or has another shape.
     """
     rows = []
     for keys, node in jax.tree_util.tree_flatten_with_path(wanted, is_leaf=_is_box)[0]:
@@ -226,7 +272,7 @@ def _chosen(
 def _parts(
     names: Names, shape: Sequence[int], partition: PartitionSpec, sizes: Mapping[str, int]
 ) -> int:
-    """Count the parts that an array is cut into."""
+    """Count the parts that an array is split into."""
     total = 1
     for axis, axes in enumerate(partition):
         unknown = [name for name in _as_tuple(axes) if name not in sizes]
@@ -245,7 +291,7 @@ def _parts(
 
 
 def _owners(mesh: MeshLike, sizes: Mapping[str, int], processes: int) -> list[int]:
-    """Tell which process each device of the mesh, in its order, belongs to."""
+    """Return the process of each device of the mesh, in the order of the mesh."""
     if isinstance(mesh, Mesh):
         indices = [device.process_index for device in mesh.devices.flat]
         order = {process: number for number, process in enumerate(sorted(set(indices)))}

@@ -1,4 +1,4 @@
-"""A pytree that is restored: a train state, the state of an optimiser, or any tree of arrays or specs."""
+"""A pytree to restore: a train state, the state of an optimiser, or any tree of arrays or specs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from linen_store.errors import RestoreTargetError
 from linen_store.reading.specs import array_spec, flatten_names, is_array_spec
-from linen_store.restoring.matching import Names, Stored
+from linen_store.reading.stored import Names, Stored
 
 __all__ = ["Target"]
 
@@ -19,11 +19,10 @@ _NUMBERS = (bool, int, float, complex)
 
 
 class Target:
-    """A pytree to restore: each leaf is found by the names that lead to it.
+    """A pytree to restore. Each leaf is matched by the names that lead to it.
 
     Args:
-      tree: the pytree. Of its arrays only shapes and dtypes matter, and where they lie if that was
-        said.
+      tree: the pytree. Only the shapes, dtypes and explicit devices of its arrays are used.
 
     Raises:
       RestoreTargetError: it is not a pytree of arrays, specs, numbers and strings.
@@ -31,8 +30,8 @@ class Target:
 
     noun = "the pytree"
 
-    wants_all = True
-    """Whether all that is stored ought to be wanted."""
+    uses_whole_store = True
+    """Every stored array should be a leaf of the pytree."""
 
     def __init__(self, tree: Any) -> None:
         self.name = type(tree).__name__
@@ -46,32 +45,32 @@ class Target:
         self._by_name = dict(zip(self._names, self._leaves, strict=True))
 
     def expected(self, rngs: Any) -> Any:
-        """Describe the leaves, in the structure of the pytree; numbers and strings as they are."""
+        """Describe the leaves, in the structure of the pytree; numbers and strings are unchanged."""
         specs = [
             array_spec(leaf.shape, leaf.dtype) if _is_array(leaf) else leaf for leaf in self._leaves
         ]
         return jax.tree_util.tree_unflatten(self._structure, specs)
 
-    def also_reads(self, variables: Any, more: Mapping[Names, Stored], rngs: Any) -> set[Names]:
-        """Return nothing: a pytree reads no more than its leaves."""
+    def also_reads(self, variables: Any, unused: Mapping[Names, Stored], rngs: Any) -> set[Names]:
+        """Return an empty set: a pytree reads only its leaves."""
         return set()
 
     def can_initialize(self, names: Names) -> bool:
-        """Return whether the leaf has a value that it can keep."""
+        """Return whether the leaf has a value to keep."""
         return not is_array_spec(self._by_name[names])
 
     def initialized(self, missing: Sequence[Names], rngs: Any) -> dict[Names, Any]:
-        """Return the pytree's own values for what is not stored."""
+        """Return the pytree's own values for the leaves that are not stored."""
         return {names: self._by_name[names] for names in missing}
 
     def sharding(self, names: Names, spec: Any) -> jax.sharding.Sharding | None:
-        """Return where the pytree wants a leaf: an array stays where it was put on purpose."""
+        """Return the sharding of a leaf: that of its spec, or of an array that was explicitly placed."""
         leaf = self._by_name.get(names)
         is_placed = is_array_spec(leaf) or (isinstance(leaf, jax.Array) and leaf.committed)
         return leaf.sharding if is_placed else None  # type: ignore[union-attr]
 
     def finished(self, names: Names, value: Any) -> Any:
-        """Make what was read the kind of value that the leaf is: a number, or an array of JAX or numpy."""
+        """Convert a value to the type of the leaf: a number, or an array of JAX or numpy."""
         leaf = self._by_name[names]
         if isinstance(leaf, str):
             return value

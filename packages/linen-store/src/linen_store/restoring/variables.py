@@ -1,4 +1,4 @@
-"""Loading a model's variables from a store: what a call uses, and all that does not fit at once."""
+"""Loads the variables of a model, or the leaves of a pytree, and reports every mismatch in one error."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import linen_core as nn
 from linen_core import VariableStore
 from linen_store._texts import counted
 from linen_store.errors import RestoreMismatchError, RestoreTargetError
-from linen_store.formats.flat_names import KeyMap, Layout
-from linen_store.formats.opening import OpenOptions, opened_store
-from linen_store.formats.orbax.checkpoint_store import Verify
+from linen_store.formats.opening import opened_store
+from linen_store.reading.options import CACHE_BYTES, KeyMap, Layout, OpenOptions, Root, Verify
 from linen_store.reading.progress import Progress
 from linen_store.reading.specs import (
     flatten_names,
@@ -24,20 +23,21 @@ from linen_store.reading.specs import (
     nbytes,
     render_spec,
 )
-from linen_store.reading.tree import Root
-from linen_store.restoring.loading import ModelSharding, Reading, placed, read_rows
-from linen_store.restoring.matching import Call, Names, Row, Stored, index_store, match, mismatches
-from linen_store.restoring.placement import Rules, mesh_sharding
+from linen_store.reading.stored import Names, Stored
+from linen_store.restoring.call import Call
+from linen_store.restoring.loading import Reading, placed_value, read_rows
+from linen_store.restoring.matching import Row, index_store, match, mismatches
+from linen_store.restoring.placement import ModelSharding, Rules, mesh_sharding
 from linen_store.restoring.target import Target
 
-__all__ = ["ModelSharding", "RestoreReport", "Restored", "restore"]
+__all__ = ["RestoreReport", "Restored", "restore"]
 
 _SHOWN = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class RestoreReport:
-    """What `restore` did. Variables are named by their collection and path.
+    """A report of `restore`. Variables are named by their collection and path.
 
     Example:
       >>> store = {"params": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2), "old": jnp.ones(1)}}
@@ -50,16 +50,16 @@ class RestoreReport:
     """Variables that came from the store."""
 
     initialized: tuple[Names, ...]
-    """Variables that the store lacks and that were initialised instead, or kept as they were."""
+    """Variables that the store lacks: they were initialised, or kept their values."""
 
     unexpected: tuple[Names, ...]
-    """Stored arrays that are not used, in the model's collections, or anywhere for a pytree."""
+    """Stored arrays that are not used: in the model's collections, or for a pytree in any."""
 
     other_dtype: tuple[tuple[Names, str, str], ...]
-    """Variables of another width than the model would make: the stored dtype, and the model's."""
+    """Variables of another width than the model's: the stored dtype, and the model's."""
 
     bytes: int
-    """Size of what was loaded, as it is stored."""
+    """Size of the loaded variables, as they are stored."""
 
     def __str__(self) -> str:
         return "\n".join(
@@ -70,8 +70,8 @@ class RestoreReport:
                 *_listed(
                     "other dtype",
                     [
-                        f"{'/'.join(name)}: {has}, not {made}"
-                        for name, has, made in self.other_dtype
+                        f"{'/'.join(name)}: {stored}, not {expected}"
+                        for name, stored, expected in self.other_dtype
                     ],
                 ),
             ]
@@ -79,7 +79,7 @@ class RestoreReport:
 
 
 class Restored(NamedTuple):
-    """What `restore` returns.
+    """The result of `restore`.
 
     Example:
       >>> store = {"params": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}}
@@ -92,7 +92,7 @@ class Restored(NamedTuple):
     """The variables, in the structure that ``model.init`` gives; or the pytree with stored values."""
 
     report: RestoreReport
-    """Where they came from."""
+    """Where each variable came from."""
 
 
 class _Options(NamedTuple):
@@ -121,7 +121,7 @@ def restore(
     layout: Layout = None,
     verify: Verify = True,
     unbox: bool = False,
-    cache_bytes: int = 1 << 30,
+    cache_bytes: int = CACHE_BYTES,
     dtype: Any = None,
     sharding: ModelSharding = None,
     mesh: jax.sharding.Mesh | None = None,
@@ -132,43 +132,38 @@ def restore(
 ) -> Restored:
     """Load the variables that a call of a model uses, or the leaves of a pytree.
 
-    A model is traced abstractly to learn its variables; nothing is computed. Of a pytree, a train
-    state for example, each leaf is looked up by the names that lead to it. All that is wrong with
-    the store is told in one error, before a value is read; then the values are read, in one batch
-    for each collection. Values keep the dtype that they are stored in.
+    A model is traced abstractly to find its variables; nothing is computed. Each leaf of a pytree, such as a train
+    state, is matched by the names that lead to it. Every mismatch is reported in one error, before a value is read.
+    Then the values are read, in one batch for each collection. They keep the dtype that they are stored in.
 
     Args:
-      model: the module; or a pytree of arrays, `jax.ShapeDtypeStruct`, numbers and strings, of the
-        structure that was saved.
+      model: the module; or a pytree of arrays, `jax.ShapeDtypeStruct`, numbers and strings, of the structure that was
+        saved.
       store: a store, a mapping of variables, or the path of a checkpoint.
-      *args: what the model is called with; `jax.ShapeDtypeStruct` will do for arrays.
-      method: which method is called, ``__call__`` by default.
+      *args: the arguments of the call; `jax.ShapeDtypeStruct` can replace arrays.
+      method: the method to call, ``__call__`` by default.
       rngs: a key, or keys by stream, for ``init_missing``.
-      rename: regular expressions and what replaces them, in the order given, in the name of each
-        stored array, written ``collection/module/name``. None instead of a replacement leaves out
-        what matches.
-      init_missing: whether to initialise what the store lacks, instead of failing; a pytree keeps
-        its own values.
-      strict: whether what the model does not use, in the collections that it uses, is an error; and
-        anything that a pytree does not have.
-      root: which part of a checkpoint holds the collections (see `CheckpointStore`). This and the
-        arguments down to ``cache_bytes`` are those of `open_store`, for a ``store`` that is a path.
-      item: which item of a checkpoint, or which file of a folder, where there are several.
-      step: which step of a folder of checkpoints; the newest finished one by default.
-      key_map: from flat names to those of variables (see `SafetensorsStore`).
-      layout: ``"model"`` where the arrays of a PyTorch file have the layout of the model.
+      rename: regular expressions and their replacements, applied in order to the name of each stored array, written
+        ``collection/module/name``. A replacement of None leaves out the arrays that match.
+      init_missing: initialise the variables that the store lacks, instead of failing; a pytree keeps its own values.
+      strict: raise for arrays that the model does not use, in the collections that it uses, and for arrays that are
+        not leaves of the pytree.
+      root: the part of a checkpoint that holds the collections (see `CheckpointStore`). This and the arguments down to
+        ``cache_bytes`` are those of `open_store`, for a ``store`` that is a path.
+      item: the item of a checkpoint, or the file of a folder, if there are several.
+      step: the step of a folder of checkpoints; the newest finished one by default.
+      key_map: from flat names to those of variables (see `open_store`).
+      layout: ``"model"`` if the arrays of a PyTorch file have the layout of the model.
       verify: how checksums are checked (see `CheckpointStore`).
-      unbox: whether boxes are taken off (see `CheckpointStore`); a model finds its own without.
-      cache_bytes: the most memory that the cache holds on to.
+      unbox: take variables out of their boxes (see `CheckpointStore`); not needed for the boxes of the model.
+      cache_bytes: the most memory that the cache holds.
       dtype: a floating-point dtype that every floating-point array is cast to.
-      sharding: where variables are put; where those of a pytree were put by default.
-      mesh: instead of ``sharding``, the mesh that the axes named in the variables' boxes belong to;
-        variables without a box are put whole on each of its devices.
-      rules: which mesh axes the names in the boxes stand for; without, they are mesh axes.
-      progress: whether to show a progress bar, where rich is installed; or a function that is
-        called with the bytes that were read so far and those in all.
-      call_kwargs: keyword arguments of the call that have the name of an argument above, ``step``
-        for example.
+      sharding: the devices of the variables; by default, those of the arrays of the pytree.
+      mesh: instead of ``sharding``, the mesh of the axes that are named in the variables' boxes. Variables without a
+        box are put whole on each of its devices.
+      rules: the mesh axes of the names in the boxes; by default, the names are mesh axes.
+      progress: True for a progress bar, which needs rich; or a function of the bytes read so far and the bytes in all.
+      call_kwargs: keyword arguments of the call that have the name of an argument above, ``step`` for example.
       **kwargs: keyword arguments of the call.
 
     Returns:
@@ -177,13 +172,13 @@ def restore(
     Raises:
       RestoreMismatchError: variables are missing, unexpected, or of another shape or kind.
       RestoreTargetError: ``model`` is neither a model nor a pytree of arrays, or a pytree is called.
-      RngsMissingError: something must be initialised, and no ``rngs`` were given.
+      RngsMissingError: variables must be initialised, and ``rngs`` is None.
       RenameCollisionError: two stored arrays get the same name.
-      RenamePatternError: a pattern of ``rename`` is no regular expression.
-      PatternUnmatchedError: a pattern of ``rename`` matches no stored array.
-      StoreOptionsError: an argument of `open_store` is given, and ``store`` is no path.
+      RenamePatternError: a pattern of ``rename`` is not a regular expression.
+      PatternUnmatchedError: a pattern of ``rename`` does not match any stored array.
+      StoreOptionsError: an argument of `open_store` is given, and ``store`` is not a path.
       UnevenShardingError: an axis cannot be split over the mesh.
-      StoreDtypeError: ``dtype`` is no floating-point dtype.
+      StoreDtypeError: ``dtype`` is not a floating-point dtype.
       StoreError: the store cannot be opened or read.
 
     Example:
@@ -208,15 +203,15 @@ def restore(
         "cache_bytes": cache_bytes,
     }
     inputs = {**kwargs, **(call_kwargs or {})}
-    wanted = _wanted(model, args, inputs if method is None else {**inputs, "method": method})
+    expected = _expected(model, args, inputs if method is None else {**inputs, "method": method})
     reading = Reading(floating_dtype(dtype), sharding, progress)
     options = _Options(rngs, rename or {}, init_missing, strict, reading, mesh, rules)
     with opened_store(store, given) as opened:
-        return _restore(wanted, opened, options)
+        return _restore(expected, opened, options)
 
 
-def _wanted(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call | Target:
-    """Distinguish a call of a model from a pytree: to JAX, a model is a single leaf."""
+def _expected(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call | Target:
+    """Return a call of a model, or a pytree; to JAX, a model is a single leaf."""
     if isinstance(model, type):
         raise RestoreTargetError(model.__name__, "it is the class itself, not an instance")
     is_leaf = jax.tree_util.all_leaves([model])
@@ -249,7 +244,7 @@ def _restore(call: Call | Target, store: VariableStore, options: _Options) -> Re
         for name in sorted(call.also_reads(tree, unused, options.rngs)):
             one = unused.pop(name)
             rows.append(Row(name, one.spec, one))
-    if not call.wants_all:
+    if not call.uses_whole_store:
         collections = {row.names[0] for row in rows}
         unused = {name: one for name, one in unused.items() if name[0] in collections}
     if options.strict:
@@ -260,7 +255,7 @@ def _restore(call: Call | Target, store: VariableStore, options: _Options) -> Re
     if problems:
         raise RestoreMismatchError(call.name, repr(store), problems)
     report = _report(rows, unused)
-    values = _values(call, store, rows, report, options.rngs, reading)
+    values = _load(call, store, rows, report, options.rngs, reading)
     variables = jax.tree_util.tree_unflatten(structure, values[: len(names)])
     for row, value in zip(rows[len(names) :], values[len(names) :], strict=True):
         _insert(variables, row.names, value)
@@ -289,7 +284,7 @@ def _report(rows: Sequence[Row], unused: Mapping[Names, Stored]) -> RestoreRepor
     )
 
 
-def _values(
+def _load(
     call: Call | Target,
     store: VariableStore,
     rows: Sequence[Row],
@@ -297,9 +292,9 @@ def _values(
     rngs: Any,
     reading: Reading,
 ) -> list[Any]:
-    # What cannot be initialised is told before anything is read.
+    # Initialise first: an error should come before the long read.
     fresh = call.initialized(report.initialized, rngs) if report.initialized else {}
-    fresh = {name: placed(leaf, name, reading) for name, leaf in fresh.items()}
+    fresh = {name: placed_value(leaf, name, reading) for name, leaf in fresh.items()}
     loaded = read_rows(store, rows, reading)
     return [
         fresh[row.names]

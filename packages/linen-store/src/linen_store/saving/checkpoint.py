@@ -1,4 +1,4 @@
-"""Saving variables as an Orbax checkpoint that is either there whole or not there at all."""
+"""Saves variables as an Orbax checkpoint. Until it is complete, nothing changes at its path."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from linen_store.errors import (
     UnencodableNameError,
     UnsupportedLeafError,
 )
-from linen_store.filesystem.atomic_replace import publish, sync_files, workshop
-from linen_store.filesystem.failures import save_failures
+from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
+from linen_store.filesystem.failures import listed, save_failures
 from linen_store.filesystem.paths import local_path, plain_alias
 from linen_store.formats.orbax.checksums import (
     ANNOUNCEMENT,
@@ -29,18 +29,17 @@ from linen_store.formats.orbax.checksums import (
     crc_of_file,
     list_files,
 )
-from linen_store.formats.orbax.layout import NOTHING, is_checkpoint, listed
+from linen_store.formats.orbax.layout import NOTHING, is_checkpoint
 from linen_store.formats.orbax.writing import write_with_orbax
+from linen_store.formats.writing import MASKED
 from linen_store.frozen.frozen_dict import FrozenDict, unfreeze
 from linen_store.reading.specs import integer_nodes, is_storable, is_text, key_data_spec, key_name
 from linen_store.reading.tree import Kind
 from linen_store.saving.handle import SaveHandle
 from linen_store.saving.turn import Turn
 
-__all__ = ["MASKED", "SaveHandle", "check_target", "save"]
+__all__ = ["SaveHandle", "check_target", "save"]
 
-MASKED = "a masked numpy array, whose mask would be lost"
-"""What a value is that no format here can hold whole."""
 _ITEM = "state"
 
 
@@ -72,35 +71,30 @@ def save(
 ) -> SaveHandle | None:
     """Save variables as an Orbax v1 checkpoint, with a CRC-32 of each array beside it.
 
-    The checkpoint is written into a folder beside ``path`` and moved there when it is whole. With
-    ``overwrite`` it changes places with the old one in one step, so that at every moment either
-    can be opened at ``path``. Orbax logs while it writes only where the level of the logger
-    ``linen_store`` is INFO or lower.
+    The checkpoint is written to a directory beside ``path``, and moved there when it is complete. With ``overwrite``,
+    the two are exchanged in one step: at every moment, either the old or the new checkpoint can be opened at ``path``.
+    Orbax logs only if the level of the logger ``linen_store`` is INFO or lower.
 
-    The saves of a process, from all its threads, are made one at a time and in the order of the
-    calls: the one that was called last stays at a path.
+    The saves of a process, from all its threads, run one at a time in the order of the calls: the last call
+    determines the checkpoint at a path.
 
-    Orbax itself cannot hold arrays without elements: it finds None in their place,
-    `CheckpointStore` finds them.
+    Orbax cannot hold arrays without elements: it reads None in their place. `CheckpointStore` restores them.
 
     Args:
-      path: where the checkpoint shall be; folders above it are made.
-      variables: a nested mapping, a variable store, or any pytree that Orbax can save, for example
-        a train state.
-      overwrite: whether a checkpoint that is already at ``path`` is replaced.
-      compression: whether arrays are compressed with Zstandard. Weights shrink by a tenth, and are
-        read several times slower.
-      wait: whether to return only when the checkpoint is whole.
+      path: the path of the checkpoint; missing folders above it are made.
+      variables: a nested mapping, a variable store, or any pytree that Orbax can save, for example a train state.
+      overwrite: replace a checkpoint that is already at ``path``.
+      compression: compress arrays with Zstandard. Weights shrink by a tenth, and take several times longer to read.
+      wait: return when the checkpoint is complete.
 
     Returns:
-      None, or with ``wait=False`` a `SaveHandle`. The values are copied to the memory of the host
-      first, so they may be changed, deleted or donated at once. Each save that waits for its turn
-      holds such a copy.
+      None, or with ``wait=False`` a `SaveHandle`. In that case the values are first copied to the memory of the host:
+      they may be changed, deleted or donated at once. Each save that waits for its turn holds such a copy.
 
     Raises:
       RemotePathError: ``path`` is the address of an object store.
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
-      NotACheckpointError: what would be overwritten is no checkpoint.
+      NotACheckpointError: ``overwrite`` would replace something else than a checkpoint.
       UnwritablePathError: the folder cannot be made or written.
       SeveralProcessesError: several processes of JAX run together.
       UnencodableNameError: a name cannot be written as UTF-8.
@@ -131,11 +125,11 @@ def save(
 
 
 def check_target(target: str, overwrite: bool) -> None:
-    """Refuse to write where something is that must not be replaced.
+    """Raise if something at a path must not be replaced.
 
     Raises:
       CheckpointExistsError: something is there, and ``overwrite`` is False.
-      NotACheckpointError: what would be overwritten is no checkpoint.
+      NotACheckpointError: it is not a checkpoint.
     """
     if not os.path.lexists(target):
         return
@@ -150,7 +144,7 @@ def check_target(target: str, overwrite: bool) -> None:
 
 
 def _plain(variables: Any) -> Any:
-    """Take stores and FrozenDicts apart: Orbax knows plain containers."""
+    """Convert stores and FrozenDicts to the plain containers that Orbax takes."""
     if isinstance(variables, VariableStore):
         return variables.snapshot()
     if isinstance(variables, FrozenDict):
@@ -161,7 +155,7 @@ def _plain(variables: Any) -> Any:
 
 
 class _Job:
-    """One save: its leaves, checked, and what Orbax shall write for them."""
+    """One save: its checked leaves, and the tree for Orbax."""
 
     def __init__(self, path: str, tree: Any, *, overwrite: bool, compression: bool) -> None:
         self.path = path
@@ -188,7 +182,7 @@ class _Job:
             seen[joined] = names
 
     def start(self) -> SaveHandle:
-        """Save in the background, what the values are now."""
+        """Save the current values in the background."""
         from linen_store.saving.host_copies import host_copies
 
         self.leaves = host_copies(self.leaves)
@@ -200,13 +194,13 @@ class _Job:
             raise
 
     def run(self, turn: Turn | None = None) -> None:
-        """Write, and move into place, when it is this save's turn."""
+        """Write the checkpoint and move it to its path, when it is this save's turn."""
         from linen_store.saving.host_copies import restored_copy
 
         with turn or Turn(self.path):
             # An earlier save may have put something at the path meanwhile.
             check_target(self.path, self.overwrite)
-            with save_failures(self.path, Exception), workshop(self.path) as folder:
+            with save_failures(self.path, Exception), staging_directory(self.path) as folder:
                 self.leaves = [restored_copy(leaf) for leaf in self.leaves]
                 finished = os.path.join(folder, "checkpoint")
                 self._write(finished)
@@ -220,7 +214,7 @@ class _Job:
         with plain_alias(parent) as alias:
             write_with_orbax(os.path.join(alias, name), tree, _ITEM, self.compression, announced)
         item = os.path.join(folder, _ITEM)
-        # Orbax waited for its data files; the rest of them and the folders are ours to wait for.
+        # Orbax waits for its data files only. The other files and the folders must be on the disk too.
         sync_files(folder)
         names = list_files(item)
         Checksums(
@@ -232,7 +226,7 @@ class _Job:
         ).write(item)
 
     def _empty_keys(self) -> Iterator[tuple[str, str]]:
-        """Say which arrays without elements are keys: Orbax, which has no room for them, cannot."""
+        """Yield the arrays of keys without elements: Orbax does not store them."""
         for names, leaf in zip(self.names, self.leaves, strict=True):
             if _is_empty(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
                 yield ".".join(names), str(jax.random.key_impl(leaf))
@@ -257,7 +251,7 @@ def _is_none(value: Any) -> bool:
 
 
 def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
-    """Turn a leaf into what Orbax takes, or refuse it."""
+    """Convert a leaf to a type that Orbax takes, or raise."""
     if isinstance(leaf, np.generic):
         leaf = np.asarray(leaf)
     if isinstance(leaf, jax.core.Tracer):
@@ -269,7 +263,7 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
         if not is_storable(leaf.dtype):
             raise UnsupportedLeafError(path, names, f"a numpy array of {leaf.dtype}")
-        # Orbax stores numbers in the machine's byte order, and so are they told apart by a CRC.
+        # Orbax stores numbers in the machine's byte order, and the CRC-32 is of the stored bytes.
         return leaf.astype(leaf.dtype.newbyteorder("="), copy=False)
     if isinstance(leaf, int) and not -(2**63) <= leaf < 2**64:
         raise UnsupportedLeafError(path, names, "an integer of more than 64 bits")
@@ -287,7 +281,7 @@ def _is_empty(leaf: Any) -> bool:
 
 
 def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
-    """Give the stored values of a leaf; None for what has none."""
+    """Return the stored values of a leaf; None for a string and None."""
     if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     if isinstance(leaf, jax.Array | np.ndarray | bool | int | float):

@@ -1,43 +1,48 @@
-"""Writing what any store holds in another format, one array in memory at a time."""
+"""Converts any store to another format, with one array in memory at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from linen_core import VariableStore, as_store
+from linen_core.store.registry import format_suffixes, registered_formats
 from linen_store.errors import (
     CheckpointExistsError,
     NotACheckpointError,
     UncompressedFormatError,
     UnknownFormatError,
 )
-from linen_store.filesystem.atomic_replace import publish, workshop
+from linen_store.filesystem.atomic_replace import publish, staging_directory
 from linen_store.filesystem.failures import save_failures
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
-from linen_store.reading.progress import Progress, Tell, reporting
+from linen_store.formats.writing import WriteJob
+from linen_store.reading.progress import Progress, Report, reporting
 from linen_store.reading.specs import nbytes
-from linen_store.restoring.matching import Names, arrays_of
+from linen_store.reading.stored import Names, arrays_of
 from linen_store.saving.checkpoint import check_target, save
 
-__all__ = ["FORMATS", "Format", "convert"]
+__all__ = ["Format", "convert", "writable_formats"]
 
 _STAGED_BYTES = 1 << 20
-"""Arrays from this size on are staged in a file."""
+"""Arrays of at least this size are copied to a file first."""
 
 _ALIGNMENT = 64
 
-Format = Literal["orbax", "safetensors", "npz", "msgpack"]
-FORMATS = ("orbax", "safetensors", "npz", "msgpack")
-_COMPRESSIBLE = ("orbax", "npz")
-# Nobody who ends a name so means a folder of Orbax.
+_ORBAX = "orbax"
+"""The format of `save`, for paths whose suffix does not name another."""
+
+Format: TypeAlias = Literal["orbax", "safetensors", "npz", "msgpack"] | str  # noqa: PYI051 - for readers and editors
+"""The name of a format: one of these, or of another package (see `linen_store.formats.writing.WritableFormat`)."""
+
+# Suffixes of other programs: a folder of Orbax with such a name would be a mistake.
 _FOREIGN = (
     ".bin",
     ".eqx",
@@ -64,31 +69,29 @@ def convert(
     compression: bool = False,
     progress: Progress = False,
 ) -> None:
-    """Write what a store holds in another format, one array in memory at a time.
+    """Write the values of a store in another format, with one array in memory at a time.
 
-    An Orbax checkpoint holds everything. The other formats have no PRNG keys; safetensors and ``.npz``
-    have arrays and numbers only, and neither keeps a node without any. Safetensors joins names by dots,
-    ``.npz`` by slashes.
+    An Orbax checkpoint holds everything. The other formats have no PRNG keys; safetensors and ``.npz`` have arrays and
+    numbers only, and drop nodes without any. Safetensors joins names by dots, ``.npz`` by slashes.
 
     Args:
-      source: a store, a mapping of variables, or the path of anything that `open_store` opens.
-      path: where to write.
-      to: ``"orbax"``, ``"safetensors"``, ``"npz"`` or ``"msgpack"`` (that of flax). By default the ending
-        of ``path`` tells, ``.safetensors``, ``.npz`` or ``.msgpack``; any other path becomes an Orbax
-        checkpoint, except one that ends as a file of another program does.
-      overwrite: whether what is at ``path`` is replaced.
-      compression: whether an Orbax checkpoint or an ``.npz`` is compressed.
-      progress: whether to show a progress bar, where rich is installed; or a function that is called with
-        the number of bytes read so far and in all.
+      source: a store, a mapping of variables, or a path that `open_store` opens.
+      path: the target.
+      to: ``"orbax"``, ``"safetensors"``, ``"npz"``, ``"msgpack"`` (that of flax), or the name of another registered
+        format that can be written. By default, the suffix of ``path`` decides; a path without such a suffix becomes an
+        Orbax checkpoint, and one with the suffix of another program is refused.
+      overwrite: replace the file or folder at ``path``.
+      compression: compress the arrays of an Orbax checkpoint or an ``.npz``.
+      progress: True for a progress bar, which needs rich; or a function of the bytes read so far and the bytes in all.
 
     Raises:
-      UnknownFormatError: ``to``, or the ending of ``path``, is no format that can be written.
-      UncompressedFormatError: ``compression`` is given for a format without any.
+      UnknownFormatError: ``to``, or the suffix of ``path``, is not a format that can be written.
+      UncompressedFormatError: ``compression`` is given for a format without it.
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
       DottedNameError: the format would split a name.
       UnsupportedLeafError: the format cannot hold a value.
       SaveFailedError: writing failed, for example because the disk is full.
-      StoreError: the source cannot be read, or the target not be written.
+      StoreError: the source cannot be read, or the target cannot be written.
 
     Example:
       >>> import tempfile
@@ -100,45 +103,66 @@ def convert(
       Array([0., 0., 0.], dtype=float32)
     """
     target = os.path.abspath(local_path(path))
-    chosen = _chosen_format(target, to)
-    if compression and chosen not in _COMPRESSIBLE:
-        raise UncompressedFormatError(target, chosen, _COMPRESSIBLE)
+    writable = writable_formats()
+    chosen = _chosen_format(target, to, writable)
+    compressible = [
+        name for name, found in writable.items() if getattr(found, "compressible", False)
+    ]
+    if compression and chosen != _ORBAX and chosen not in compressible:
+        raise UncompressedFormatError(target, chosen, [_ORBAX, *compressible])
     with contextlib.ExitStack() as stack:
         if isinstance(source, str | os.PathLike):
-            # Nothing is read twice: a cache would only keep arrays in memory.
-            store: VariableStore = stack.enter_context(open_store(source, cache_bytes=0))
+            # Each array is read once: a cache would only keep all of them in memory.
+            store = stack.enter_context(open_store(source, cache_bytes=0))
         else:
             store = as_store(source)
         total = sum(nbytes(one.spec) for one in arrays_of(store)) if progress else 0
-        tell = stack.enter_context(reporting(progress, total)) or _tell_nobody
-        if chosen == "orbax":
-            _write_orbax(store, target, overwrite, compression, tell)
+        report = stack.enter_context(reporting(progress, total)) or _ignore
+        if chosen == _ORBAX:
+            _write_orbax(store, target, overwrite, compression, report)
         else:
-            _write_file(store, target, overwrite, compression, chosen, tell)
+            _write_file(store, target, overwrite, compression, writable[chosen], report)
 
 
-def _tell_nobody(_size: int) -> None:
-    """Take the place of a report that nobody wants."""
+def writable_formats() -> dict[str, Any]:
+    """Return the registered formats that can be written as one file, by name.
+
+    Example:
+      >>> sorted(writable_formats())
+      ['msgpack', 'npz', 'safetensors']
+    """
+    found = registered_formats()
+    return {name: one for name, one in found.items() if hasattr(one, "write_store")}
 
 
-def _chosen_format(target: str, to: str | None) -> str:
+def _ignore(_size: int) -> None:
+    """Take a report that is not shown."""
+
+
+def _chosen_format(target: str, to: str | None, writable: Mapping[str, Any]) -> str:
+    names = (_ORBAX, *writable)
     if to is not None:
-        if to not in FORMATS:
-            raise UnknownFormatError(to, FORMATS)
+        if to not in names:
+            raise UnknownFormatError(to, names)
         return to
     ending = os.path.splitext(target)[1].lower()
+    for name, found in writable.items():
+        if ending in format_suffixes(name, found):
+            return name
     if ending in _FOREIGN:
-        raise UnknownFormatError(ending, FORMATS)
-    return ending[1:] if ending[1:] in FORMATS else "orbax"
+        raise UnknownFormatError(ending, names)
+    return _ORBAX
 
 
 def _write_orbax(
-    store: VariableStore, target: str, overwrite: bool, compression: bool, tell: Tell
+    store: VariableStore, target: str, overwrite: bool, compression: bool, report: Report
 ) -> None:
     check_target(target, overwrite)
-    with save_failures(target), workshop(target) as folder:
+    with save_failures(target), staging_directory(target) as folder:
         with open(os.path.join(folder, "arrays"), "w+b") as stream:
-            staged = {name: _staged(store, name, (), stream, tell) for name in store.collections()}
+            staged = {
+                name: _staged(store, name, (), stream, report) for name in store.collections()
+            }
         save(target, staged, overwrite, compression=compression)
 
 
@@ -147,43 +171,39 @@ def _write_file(
     target: str,
     overwrite: bool,
     compression: bool,
-    chosen: str,
-    tell: Tell,
+    chosen: Any,
+    report: Report,
 ) -> None:
     if os.path.lexists(target) and not overwrite:
         raise CheckpointExistsError(target)
     if os.path.isdir(target):
         raise NotACheckpointError(target, "a folder", "Only a file is overwritten by a file.")
-    from linen_store.formats import writers
-
-    write: writers.FileWriter = getattr(writers, f"write_{chosen}")
-    with save_failures(target), workshop(target) as folder:
+    with save_failures(target), staging_directory(target) as folder:
         finished = os.path.join(folder, "file")
         with open(finished, "wb") as stream:
-            write(store, target, stream, compression, tell)
+            chosen.write_store(WriteJob(store, stream, target, compression, report))
             stream.flush()
             os.fsync(stream.fileno())
         publish(finished, target, overwrite=overwrite)
 
 
 def _staged(
-    store: VariableStore, collection: str, path: Names, stream: BinaryIO, tell: Tell
+    store: VariableStore, collection: str, path: Names, stream: BinaryIO, report: Report
 ) -> Any:
-    """Copy a node into a file, array by array, and give it back with the arrays mapped from there.
+    """Copy the arrays of a node to a file one by one, and return the node with arrays that are mapped from the file.
 
-    Orbax wants all arrays at once. Mapped from a file, they take no memory that the system could
-    not have back at any moment.
+    Orbax takes all arrays at once. The system can reclaim the memory of arrays that are mapped from a file.
     """
     spec = store.spec(collection, path)
     if isinstance(spec, dict):
-        return {name: _staged(store, collection, (*path, name), stream, tell) for name in spec}
+        return {name: _staged(store, collection, (*path, name), stream, report) for name in spec}
     value = jax.tree.map(lambda leaf: _mapped(leaf, stream), store.get(collection, path))
-    tell(sum(map(nbytes, jax.tree.leaves(spec))))
+    report(sum(map(nbytes, jax.tree.leaves(spec))))
     return value
 
 
 def _mapped(leaf: Any, stream: BinaryIO) -> Any:
-    # The masked would lose their masks here, and are refused later.
+    # Masked arrays would lose their masks here. `save` refuses them.
     is_plain = isinstance(leaf, np.ndarray | jax.Array) and not isinstance(leaf, np.ma.MaskedArray)
     size = leaf.nbytes if is_plain else 0
     if size < _STAGED_BYTES or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -195,5 +215,5 @@ def _mapped(leaf: Any, stream: BinaryIO) -> Any:
     stream.flush()
     raw = np.memmap(stream.name, np.uint8, "r", offset=start, shape=(size,))
     mapped: Any = raw.view(array.dtype).reshape(array.shape)
-    # On a CPU, JAX takes memory of this alignment over as it is.
+    # On a CPU, JAX does not copy memory of this alignment.
     return jax.device_put(mapped, jax.devices("cpu")[0]) if isinstance(leaf, jax.Array) else mapped

@@ -1,4 +1,4 @@
-"""One batched read of many arrays, in the parts that devices need: checked, cast, put in place."""
+"""Reads many arrays in one batch, in the parts that devices need; checks, casts and places them."""
 
 from __future__ import annotations
 
@@ -11,51 +11,57 @@ import numpy as np
 
 from linen_store.formats.orbax.arrays import ArrayFolder, ArrayMetadata, ArrayPart, BadArrayError
 from linen_store.formats.orbax.checksums import crc32, crc_of_array
-from linen_store.reading.buffers import Scratch, cast, is_canonical, map_threads
-from linen_store.reading.specs import Bounds, local_regions, region_bounds
+from linen_store.reading.buffers import Scratch, cast, map_threads
+from linen_store.reading.device import (
+    ForDevice,
+    is_put_on_device,
+    put_at_once,
+    read_only,
+    sharded_array,
+)
+from linen_store.reading.specs import Bounds, local_regions
 from linen_store.reading.tree import Kind
 
 __all__ = ["Wanted", "read_batch"]
 
 _GROUP_BYTES = 1 << 30
-"""How much is on its way through host memory at once, to devices that have their own."""
+"""Bytes in host memory at once on the way to devices that have their own memory."""
 
 _CAST_BYTES = 1 << 27
-"""How much is read at once of arrays that are cast."""
+"""Bytes that are read at once of arrays that are cast."""
 
 _THREADED_CRC_BYTES = 1 << 22
 
 _BLOCK_BYTES = 1 << 20
-"""How much of an array is put together at once, to compute its CRC-32: it stays in the cache."""
+"""Bytes of an array that are joined at once to compute its CRC-32: they stay in the processor's cache."""
 
 Regions: TypeAlias = dict[Bounds, np.ndarray[Any, Any]]
-"""What was read of an array, each region once, however many devices hold it."""
+"""The regions of an array that were read, each once, however many devices hold it."""
 
 
 class Wanted(NamedTuple):
-    """One array that is asked for."""
+    """One array to read."""
 
     name: str
     kind: Kind
     metadata: ArrayMetadata
     spec: Any
-    """What it shall become: a `jax.ShapeDtypeStruct`, with a sharding or without."""
+    """The value to make: a `jax.ShapeDtypeStruct`, with a sharding or without."""
 
     key_impl: str | None
-    """The generator's implementation, where the array is the data of PRNG keys."""
+    """The implementation of the generator, if the array is the data of PRNG keys."""
 
     crc: int | None
-    """The CRC-32 that its values shall have."""
+    """The CRC-32 that its values must have."""
 
 
 def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
-    """Read arrays, all opens first and then all reads.
+    """Read arrays: first all are opened, then all are read.
 
-    Arrays that are cast are read a few at a time into the same memory: they are never all in
-    memory twice.
+    Arrays that are cast are read a few at a time into the same memory: they are never all in memory twice.
 
     Raises:
-      BadArrayError: an array cannot be read, or is not what was saved.
+      BadArrayError: an array cannot be read, or differs from the one that was saved.
     """
     opened = arrays.open([one.name for one in wanted], [one.metadata for one in wanted])
     regions = [_regions(one) for one in wanted]
@@ -74,7 +80,7 @@ def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
             buffers = iter(read)
             found = [{bounds: next(buffers) for bounds in regions[index]} for index in group]
             _check(group, members, found)
-            for index, value in zip(group, _finished(members, found), strict=True):
+            for index, value in zip(group, _placed(members, found), strict=True):
                 values[index] = value
             if scratch is not None:
                 scratch.reuse()
@@ -95,7 +101,7 @@ def _regions(one: Wanted) -> list[Bounds]:
 
 
 def _slices(one: Wanted, bounds: Bounds) -> tuple[slice, ...]:
-    """Say which part of an array a region is; nothing for all of it."""
+    """Return the slices of a region; empty for the whole array."""
     whole = all(bound == (0, size) for bound, size in zip(bounds, one.metadata.shape, strict=True))
     return () if whole else tuple(slice(*bound) for bound in bounds)
 
@@ -103,7 +109,7 @@ def _slices(one: Wanted, bounds: Bounds) -> tuple[slice, ...]:
 def _groups(
     chosen: Sequence[int], wanted: Sequence[Wanted], regions: Sequence[list[Bounds]], limit: int
 ) -> Iterator[list[int]]:
-    """Divide arrays, given by their indices, into groups of about so many bytes."""
+    """Divide arrays, given by their indices, into groups of about ``limit`` bytes."""
     group: list[int] = []
     size = 0
     for index in chosen:
@@ -121,7 +127,7 @@ def _elements(regions: Iterable[Bounds]) -> int:
 
 
 def _check(group: Sequence[int], members: Sequence[Wanted], found: Sequence[Regions]) -> None:
-    """Compare CRC-32s, of the arrays that were read whole."""
+    """Compare the CRC-32s of the arrays that were read completely."""
     checked = [
         (index, one, regions)
         for index, one, regions in zip(group, members, found, strict=True)
@@ -141,7 +147,7 @@ def _crc(read: tuple[Wanted, Regions]) -> int:
     one, regions = read
     if len(regions) == 1:
         return crc_of_array(*regions.values())
-    # Put the regions together a few rows at a time: the array is never twice in memory.
+    # The regions are joined a few rows at a time: the array is never in memory twice.
     shape, dtype = one.metadata.shape, one.metadata.dtype
     rows = max(1, _BLOCK_BYTES // (math.prod(shape[1:]) * dtype.itemsize))
     scratch = np.empty((min(rows, shape[0]), *shape[1:]), dtype)
@@ -152,68 +158,39 @@ def _crc(read: tuple[Wanted, Regions]) -> int:
         for ((first, last), *rest), buffer in regions.items():
             low, high = max(start, first), min(stop, last)
             if low < high:
-                place = (slice(low - start, high - start), *(slice(*bound) for bound in rest))
-                block[place] = buffer[low - first : high - first]
+                index = (slice(low - start, high - start), *(slice(*bound) for bound in rest))
+                block[index] = buffer[low - first : high - first]
         crc = crc32(block.reshape(-1).view(np.uint8).data, crc)
     return crc
 
 
-def _finished(members: Sequence[Wanted], found: Sequence[Regions]) -> list[Any]:
-    """Cast what was read and put it where it belongs; what goes to one device in one call."""
-    values: list[Any] = []
-    unplaced: list[tuple[int, Any]] = []
-    for one, regions in zip(members, found, strict=True):
-        if not _on_device(one):
-            values.append(_on_host(one, *regions.values()))
-        elif one.spec.sharding is not None and one.key_impl is None:
-            values.append(_sharded(one, regions))
-        else:
-            unplaced.append((len(values), next(iter(regions.values()))))
-            values.append(None)
-    buffers = [cast(buffer, _dtype(members[index])) for index, buffer in unplaced]
-    placed = jax.device_put(buffers) if buffers else ()
-    for (index, _), array in zip(unplaced, placed, strict=True):
-        values[index] = _with_key(members[index], array)
-    return values
-
-
-def _dtype(one: Wanted) -> Any:
-    """Give the dtype on the device: of keys, that of their data."""
-    return one.metadata.dtype if one.key_impl is not None else one.spec.dtype
-
-
-def _on_device(one: Wanted) -> bool:
-    if one.key_impl is not None:
-        return True
-    wants = one.kind == "array" or (one.kind == "numpy" and one.spec.sharding is not None)
-    return wants and is_canonical(one.spec.dtype)
-
-
-def _on_host(one: Wanted, buffer: np.ndarray[Any, Any]) -> Any:
-    if one.kind == "scalar":
-        return buffer.item()
-    value = cast(buffer, one.spec.dtype)
-    # The store's cache gives the same array to every reader.
-    value.flags.writeable = False
-    return value
-
-
-def _sharded(one: Wanted, regions: Regions) -> jax.Array:
-    shape, dtype = one.metadata.shape, _dtype(one)
-    parts = {bounds: cast(buffer, dtype) for bounds, buffer in regions.items()}
-
-    def region(index: Any) -> np.ndarray[Any, Any]:
-        return parts[region_bounds(index, shape)]
-
-    whole: jax.Array = jax.make_array_from_callback(shape, one.spec.sharding, region, dtype=dtype)
-    return whole
-
-
-def _with_key(one: Wanted, data: jax.Array) -> jax.Array:
-    if one.key_impl is None:
-        return data
-    keys: jax.Array = jax.random.wrap_key_data(data, impl=one.key_impl)
-    placed: jax.Array = (
-        keys if one.spec.sharding is None else jax.device_put(keys, one.spec.sharding)
+def _placed(members: Sequence[Wanted], found: Sequence[Regions]) -> list[Any]:
+    """Cast and place the arrays of a group; those for one device in one call."""
+    values = put_at_once(
+        [_cast_value(one, regions) for one, regions in zip(members, found, strict=True)]
     )
+    return [
+        value if one.key_impl is None else _keys(one, value)
+        for one, value in zip(members, values, strict=True)
+    ]
+
+
+def _cast_value(one: Wanted, regions: Regions) -> Any:
+    first = next(iter(regions.values()))
+    if one.key_impl is not None:
+        return ForDevice(first)
+    if one.kind == "scalar":
+        return first.item()
+    if not is_put_on_device(one.kind, one.spec):
+        return read_only(cast(first, one.spec.dtype))
+    if one.spec.sharding is not None:
+        return sharded_array(one.spec, regions.__getitem__)
+    return ForDevice(cast(first, one.spec.dtype))
+
+
+def _keys(one: Wanted, data: jax.Array) -> jax.Array:
+    keys: jax.Array = jax.random.wrap_key_data(data, impl=one.key_impl)
+    if one.spec.sharding is None:
+        return keys
+    placed: jax.Array = jax.device_put(keys, one.spec.sharding)
     return placed

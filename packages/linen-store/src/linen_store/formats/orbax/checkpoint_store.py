@@ -1,11 +1,13 @@
-"""A variable store straight over an Orbax checkpoint: only what is asked for is read."""
+"""A variable store over an Orbax checkpoint."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +19,11 @@ from linen_store.errors import (
     ChecksumError,
     DamagedCheckpointError,
     ReadFailedError,
-    UnknownOptionError,
 )
-from linen_store.filesystem.failures import read_failure
-from linen_store.filesystem.paths import file_identity, local_path
-from linen_store.filesystem.reopening import opened_whole
-from linen_store.formats.flat_names import place, value_spec
+from linen_store.filesystem.failures import exists, first_bytes, read_failure
+from linen_store.filesystem.paths import file_identity, local_path, opened_whole
+from linen_store.formats.msgpack_tree import is_msgpack
+from linen_store.formats.orbax.aggregate import AGGREGATE
 from linen_store.formats.orbax.checksums import (
     FILE_NAME,
     Checksums,
@@ -30,72 +31,56 @@ from linen_store.formats.orbax.checksums import (
     crc32,
     damaged_files,
 )
-from linen_store.formats.orbax.collector import collector_paused
 from linen_store.formats.orbax.layout import OrbaxTree, find_tree, load_tree, names_file
-from linen_store.reading.file_store import LazyStore, ShardingLike
+from linen_store.reading.device import place, value_spec
+from linen_store.reading.file_store import LazyStore
+from linen_store.reading.options import ReadOptions, Root, Verify, check_choice
 from linen_store.reading.specs import array_spec, render_spec
-from linen_store.reading.tree import Leaf, Root, change_leaves, mark_integers
+from linen_store.reading.tree import Leaf, change_leaves, mark_integers
 
 if TYPE_CHECKING:
     from linen_store.formats.orbax.arrays import ArrayFolder, ArrayMetadata, BadArrayError
 
-__all__ = ["CheckpointStore", "Verify", "check_verify"]
-
-Verify: TypeAlias = bool | Literal["files"]
-"""False to check nothing, True to check each leaf as it is read, "files" every file at opening."""
+__all__ = ["CheckpointStore"]
 
 _STRINGS = "_strings.json"
 _SMALL_FILES = ("_METADATA", "array_metadatas")
-"""Files, or folders of files, that say what arrays are: they are checked whenever they are read."""
-
-
-def check_verify(verify: Any) -> None:
-    """Refuse what `verify` cannot be.
-
-    Raises:
-      UnknownOptionError: it is neither a bool nor ``"files"``.
-    """
-    if verify not in (True, False, "files"):
-        raise UnknownOptionError("verify", verify, (True, False, "files"))
+"""Files, or folders of files, that describe arrays: they are checked whenever they are read."""
 
 
 class CheckpointStore(LazyStore):
     """A read-only store over a checkpoint that `save`, Orbax v0, Orbax v1 or T5X wrote.
 
-    Opening reads names only; shapes are read when they are asked for, and `read` is one batch of
-    concurrent reads. What was read is kept in a bounded cache. Arrays come back as jax arrays,
-    numpy arrays as numpy arrays, PRNG keys as keys, numbers, strings and None as themselves; a
-    stored tuple, list or named tuple comes back as a tuple. Names of nodes are strings; `snapshot`
-    gives integer keys back where `save` recorded them, which Orbax itself does not.
+    Opening reads names only. Shapes are read on demand, and `read` is one batch of concurrent reads. A bounded cache
+    keeps the values. Arrays come back as jax arrays, numpy arrays as numpy arrays, PRNG keys as keys, numbers, strings
+    and None as themselves; a stored tuple, list or named tuple comes back as a tuple. Names of nodes are strings;
+    `snapshot` restores integer keys if `save` recorded them, which Orbax itself does not.
 
     Args:
       path: a checkpoint, one of its items, or a folder of checkpoints by step.
-      root: the part of the checkpoint that holds the collections: None for the whole, a name or
-        names that lead to it, or for each collection the names that lead to it; ``{"params": ()}``
-        opens a checkpoint of bare parameters.
-      item: which item of a checkpoint that has several; ``"default"`` where there is one of this
-        name, as Orbax's `CheckpointManager` calls the item of a step that is saved as a whole.
-      step: which step of a folder of checkpoints; the newest by default.
-      dtype: a floating-point dtype that every floating-point array is cast to while it is read.
-      sharding: where arrays are put: one sharding, or a function of a leaf's names in the file and
-        its `jax.ShapeDtypeStruct` that gives one or None. Of each array only the parts that the
-        devices of this process need are read.
-      verify: whether to check the CRC-32 of each leaf that is read whole (where `linen_store.save`
-        stored them), or with ``"files"`` to check every file at opening.
-      unbox: whether a node that holds nothing but an array named ``value`` is that array. It is how
-        boxes, such as `linen_core.Partitioned`, are stored; `restore` knows them by itself.
-      cache_bytes: the most memory that the cache holds on to.
+      root: the part of the checkpoint that holds the collections: None for the whole, a name or names that lead to it,
+        or for each collection the names that lead to it; ``{"params": ()}`` opens a checkpoint of bare parameters.
+      item: the item of a checkpoint that has several; ``"default"`` if there is one of this name, as Orbax's
+        `CheckpointManager` calls the item of a step that is saved as a whole.
+      step: the step of a folder of checkpoints; the newest by default.
+      verify: check the CRC-32 of each leaf that is read whole (if `linen_store.save` stored them), or with ``"files"``
+        every file at opening.
+      **options: ``dtype``, ``sharding``, ``unbox`` and ``cache_bytes``, as for `open_store`. A function for
+        ``sharding`` takes a leaf's names in the file and its `jax.ShapeDtypeStruct`, and returns a sharding or None.
+        Of each array only the parts are read that the devices of this process need. With ``unbox``, a node that
+        holds nothing but an array named ``value`` is that array: boxes such as `linen_core.Partitioned` are stored in
+        this form. `restore` recognises them without the option.
 
     Raises:
       RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
-      NotACheckpointError: no Orbax checkpoint is there.
+      NotACheckpointError: there is another file or folder than an Orbax checkpoint.
       UnfinishedCheckpointError: the checkpoint was not finished.
       AmbiguousCheckpointError: ``item`` or ``step`` is needed, or there is no such item or step.
       DamagedCheckpointError: a file is damaged, as far as opening can tell.
-      ReadFailedError: the system does not let a file be read (`ReadPermissionError`, for example).
+      ReadFailedError: the system refuses to read a file (`ReadPermissionError`, for example).
       RootNotFoundError: the checkpoint has no collections at ``root``.
-      UnknownOptionError: ``verify`` is none of its values.
+      UnknownOptionError: ``verify`` is not one of its values.
 
     Example:
       >>> import tempfile, os, numpy as np, linen_store
@@ -110,6 +95,9 @@ class CheckpointStore(LazyStore):
       StoreStats(leaves=1, bytes=24, hits=0)
     """
 
+    suffixes: ClassVar = ()
+    fallback: ClassVar = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -117,14 +105,13 @@ class CheckpointStore(LazyStore):
         item: str | None = None,
         step: int | None = None,
         *,
-        dtype: Any = None,
-        sharding: ShardingLike = None,
         verify: Verify = True,
-        unbox: bool = False,
-        cache_bytes: int = 1 << 30,
+        **options: Unpack[ReadOptions],
     ) -> None:
-        check_verify(verify)
+        check_choice("verify", verify, (True, False, "files"))
         where = local_path(path)
+        if _is_aggregate_file(where):
+            where = os.path.dirname(os.path.abspath(where))
         opened = opened_whole(where, lambda: _open(where, item, step, verify))
         self._folder, watched, found, recorded = opened
         self._layout = found
@@ -132,30 +119,30 @@ class CheckpointStore(LazyStore):
         self._recorded = {} if recorded is None else recorded.arrays
         self._key_impls = found.key_impls | ({} if recorded is None else recorded.keys)
         self._arrays: ArrayFolder | None = None
-        self._alike: dict[tuple[tuple[int, ...], str], jax.ShapeDtypeStruct] = {}
+        self._array_specs: dict[tuple[tuple[int, ...], str], jax.ShapeDtypeStruct] = {}
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
         self._strings: dict[str, str] | None = None
         tree = mark_integers(found.tree, () if recorded is None else set(recorded.integers))
         if any(0 in shape for shape, _, _ in self._recorded.values()):
             tree = change_leaves(self._restored_kind, tree)
-        super().__init__(
-            path,
-            tree,
-            watched=watched,
-            root=root,
-            dtype=dtype,
-            sharding=sharding,
-            unbox=unbox,
-            cache_bytes=cache_bytes,
-        )
+        super().__init__(where, tree, watched=watched, root=root, **options)
+
+    @classmethod
+    def recognizes(cls, path: str) -> bool:
+        """Return whether a folder, nothing, or the file ``checkpoint`` of early Orbax is at the path.
+
+        The errors of the constructor tell unfinished checkpoints, which lie beside the path, from other folders.
+        """
+        where = local_path(path)
+        return os.path.isdir(where) or not exists(where) or _is_aggregate_file(where)
 
     @property
     def folder(self) -> str:
-        """The folder of the tree itself: ``path``, or the step and item in it that was chosen."""
+        """The folder of the tree: ``path``, or the chosen step and item in it."""
         return self._folder
 
     def _is_empty(self, joined: str) -> bool:
-        """Return whether something is an array without elements, which Orbax holds as None."""
+        """Return whether a leaf is an array without elements, which Orbax stores as None."""
         return joined in self._recorded and 0 in self._recorded[joined][0]
 
     def _restored_kind(self, leaf: Leaf) -> Leaf:
@@ -184,9 +171,7 @@ class CheckpointStore(LazyStore):
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
         self._check_same()
-        self._metadata.update(
-            (leaf.names, known) for leaf, known in zip(leaves, found, strict=True)
-        )
+        self._metadata.update(zip((leaf.names for leaf in leaves), found, strict=True))
 
     def _opened_arrays(self) -> ArrayFolder:
         from linen_store.formats.orbax.arrays import ArrayFolder
@@ -216,11 +201,11 @@ class CheckpointStore(LazyStore):
         if leaf.joined not in self._recorded:
             return self._metadata[leaf.names].spec
         shape, dtype, _ = self._recorded[leaf.joined]
-        # Most arrays of a model are like others: each kind is described once.
+        # Most arrays of a model share their shape and dtype with others: each pair is described once.
         key = tuple(shape), dtype
-        if key not in self._alike:
-            self._alike[key] = array_spec(shape, jnp.dtype(dtype))
-        return self._alike[key]
+        if key not in self._array_specs:
+            self._array_specs[key] = array_spec(shape, jnp.dtype(dtype))
+        return self._array_specs[key]
 
     def _string(self, leaf: Leaf) -> str:
         file = os.path.join(self._folder, _STRINGS)
@@ -302,10 +287,10 @@ class CheckpointStore(LazyStore):
             raise DamagedCheckpointError(self.path, self._folder, reason, leaf.names)
 
     def _damaged(self, leaf: Leaf, error: BadArrayError) -> StoreError:
-        """Say which leaf, and look for the file whose damage explains it.
+        """Return the error for an array that cannot be read, with the file whose damage explains it.
 
         Raises:
-          CheckpointReplacedError: it is no damage, another checkpoint is there.
+          CheckpointReplacedError: another checkpoint is there.
         """
         self._check_same()
         failure = read_failure(self.path, self._folder, error, leaf.names)
@@ -319,21 +304,21 @@ class CheckpointStore(LazyStore):
 
 
 class _Opened(NamedTuple):
-    """What is read of a checkpoint when it is opened."""
+    """The parts of a checkpoint that are read at opening."""
 
     folder: str
     watched: dict[str, Any]
-    """The file that tells whether another checkpoint has taken this one's place, and its identity."""
+    """The file of names, and its identity: it changes when another checkpoint replaces this one."""
     layout: OrbaxTree
     checksums: Checksums | None
 
 
 def _open(path: str, item: str | None, step: int | None, verify: Verify) -> _Opened:
     folder = find_tree(path, item=item, step=step)
-    # Not the folder itself: a system may give a new folder the number of one just removed.
+    # The folder's identity is not enough: a system may give a new folder the number of one just removed.
     names = names_file(folder)
     identity = file_identity(names)
-    with collector_paused():
+    with _collector_paused():
         layout = load_tree(folder)
         recorded = Checksums.load(folder)
     if verify:
@@ -343,8 +328,26 @@ def _open(path: str, item: str | None, step: int | None, verify: Verify) -> _Ope
     return _Opened(folder, {names: identity}, layout, recorded)
 
 
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause Python's garbage collector: searching a growing tree for garbage takes longer than building it."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _is_aggregate_file(path: str) -> bool:
+    is_named = os.path.basename(path) == AGGREGATE and os.path.isfile(path)
+    return is_named and is_msgpack(first_bytes(path))
+
+
 def _check_files(folder: str, checksums: Checksums | None, *, sizes_only: bool) -> None:
-    """Check every file, or sizes and the files that say what arrays are only."""
+    """Check every file, or with ``sizes_only`` all sizes and the files that describe arrays."""
     if checksums is None:
         if announces_checksums(folder):
             file = os.path.join(folder, FILE_NAME)

@@ -1,9 +1,9 @@
 """The file of checksums that `save` puts beside the arrays of a checkpoint.
 
-Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32
-of each leaf's values (row-major, little-endian), the size and CRC-32 of each file, and what each
-array is: its shape need not be looked up then, and Orbax cannot hold arrays without elements.
-CRC-32 is that of ISO 3309 and zlib.
+Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32 of each leaf's values
+(row-major, little-endian), the size and CRC-32 of each file, and the shape, dtype and kind of each array. Reading the
+shapes here is faster than from the arrays, and Orbax cannot hold arrays without elements. CRC-32 is that of ISO 3309
+and zlib.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 FILE_NAME = "_linen_checksums.json"
 ANNOUNCEMENT = "linen_checksums"
-"""The entry of a checkpoint's own metadata that says that the file was written."""
+"""The entry of a checkpoint's own metadata that announces the file."""
 
 _CHECKPOINT_METADATA = "_CHECKPOINT_METADATA"
 _BLOCK = 1 << 22
@@ -48,7 +48,7 @@ _BAD_FIELDS = (ValueError, KeyError, TypeError, AttributeError, SyntaxError, Rec
 
 @dataclasses.dataclass(frozen=True)
 class Checksums:
-    """What `save` recorded about a tree."""
+    """The record of a tree that `save` writes."""
 
     leaves: dict[str, int]
     """CRC-32 of each array's values, by its joined name."""
@@ -75,7 +75,7 @@ class Checksums:
 
     @classmethod
     def load(cls, folder: str) -> Checksums | None:
-        """Read the file; None where there is none, as in a checkpoint that Orbax wrote itself.
+        """Read the file; None if there is none, as in a checkpoint that Orbax wrote itself.
 
         Raises:
           DamagedCheckpointError: the file is damaged.
@@ -110,7 +110,7 @@ class Checksums:
 
 
 def announces_checksums(folder: str) -> bool:
-    """Return whether the checkpoint that an item belongs to says that checksums were written."""
+    """Return whether the checkpoint of an item announces that checksums were written."""
     parent, item = os.path.split(os.path.abspath(folder))
     try:
         with open(os.path.join(parent, _CHECKPOINT_METADATA), "rb") as stream:
@@ -121,7 +121,7 @@ def announces_checksums(folder: str) -> bool:
 
 def _whole(number: Any) -> int:
     if type(number) is not int:
-        msg = f"{number!r} is no whole number"
+        msg = f"{number!r} is not a whole number"
         raise TypeError(msg)
     return number
 
@@ -136,7 +136,7 @@ def _checked(values: Any, kind: type) -> Any:
 
 
 def _checked_arrays(arrays: Any) -> Any:
-    """Check what is said of arrays, of each different dtype and kind once."""
+    """Check the descriptions of arrays; each pair of dtype and kind once."""
     if any(len(entry) != 3 for entry in arrays.values()):
         msg = "expected a shape, a dtype and a kind of each array"
         raise ValueError(msg)
@@ -158,7 +158,7 @@ def _checked_arrays(arrays: Any) -> Any:
 
 @functools.cache
 def _implementation() -> Callable[[Any, int], int]:
-    """Import ISA-L's CRC-32, four times as fast as zlib's, or zlib's where there is no build of it."""
+    """Import the CRC-32 of ISA-L, which is four times as fast as that of zlib; zlib's if ISA-L is not installed."""
     try:
         from isal.isal_zlib import crc32 as found
     except ImportError:
@@ -177,15 +177,15 @@ def crc_of_array(array: np.ndarray[Any, Any]) -> int:
     return crc32(flat.view(np.uint8).data) if flat.size else 0
 
 
-def crc_of_file(file: str, tell: Callable[[int], None] | None = None) -> tuple[int, int]:
-    """Compute the size and the CRC-32 of a file, and tell how many bytes were read each time."""
+def crc_of_file(file: str, report: Callable[[int], None] | None = None) -> tuple[int, int]:
+    """Compute the size and the CRC-32 of a file; ``report`` gets the size of each part that was read."""
     with open(file, "rb") as stream:
         size = crc = 0
         while block := stream.read(_BLOCK):
             size += len(block)
             crc = crc32(block, crc)
-            if tell is not None:
-                tell(len(block))
+            if report is not None:
+                report(len(block))
     return size, crc
 
 
@@ -205,19 +205,19 @@ def damaged_files(
     *,
     names: Sequence[str] | None = None,
     sizes_only: bool = False,
-    tell: Callable[[int], None] | None = None,
+    report: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[str, str]]:
-    """Find the files that are not as they were saved: the path of each, and what is wrong with it.
+    """Yield the path of each file that differs from the saved one, and how it differs.
 
     Args:
       folder: the tree's folder.
-      checksums: what was recorded.
-      names: the files to look at, by relative path; all by default.
-      sizes_only: read no file.
-      tell: is called with the numbers of bytes that were read.
+      checksums: the record.
+      names: the files to check, by relative path; all by default.
+      sizes_only: compare sizes, without reading any file.
+      report: a function of the number of bytes of each part that was read.
 
     Raises:
-      ReadFailedError: the system does not let a file be read.
+      ReadFailedError: the system refuses to read a file.
     """
     for name in checksums.files if names is None else names:
         size, crc = checksums.files[name]
@@ -226,7 +226,7 @@ def damaged_files(
             found = os.stat(file).st_size
             if found != size:
                 yield file, f"it has {found} bytes, expected {size}"
-            elif not sizes_only and crc_of_file(file, tell)[1] != crc:
+            elif not sizes_only and crc_of_file(file, report)[1] != crc:
                 yield file, "its CRC-32 differs"
         except OSError as error:
             failure = read_failure(folder, file, error)

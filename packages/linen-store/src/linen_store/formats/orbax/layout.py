@@ -23,7 +23,7 @@ from linen_store.filesystem.atomic_replace import (
     original_name,
     staging_folders,
 )
-from linen_store.filesystem.failures import check_readable, exists, read_failure
+from linen_store.filesystem.failures import check_readable, exists, listed, read_failure
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.orbax.aggregate import AGGREGATE, is_aggregate, load_aggregate
 from linen_store.reading.tree import Kind, Leaf, Tree, build_tree, leaves_of
@@ -39,7 +39,6 @@ __all__ = [
     "holds_steps",
     "is_checkpoint",
     "is_tree",
-    "listed",
     "load_tree",
     "names_file",
 ]
@@ -163,19 +162,6 @@ def _check_half_saved(folder: str) -> None:
 def holds_steps(folder: str, names: list[str]) -> bool:
     """Return whether a folder has Orbax checkpoints in it by step."""
     return any(STEP.fullmatch(name) and is_checkpoint(os.path.join(folder, name)) for name in names)
-
-
-def listed(folder: str) -> list[str]:
-    """List the names in a folder, sorted.
-
-    Raises:
-      ReadFailedError: the folder cannot be read.
-      DamagedCheckpointError: it is none.
-    """
-    try:
-        return sorted(os.listdir(folder))
-    except OSError as error:
-        raise read_failure(folder, folder, error) from error
 
 
 def _steps(folder: str, names: list[str]) -> dict[int, list[str]]:

@@ -1,8 +1,7 @@
-"""A variable store over safetensors files, single or in several parts.
+"""Safetensors files, single or in several parts: recognised, opened and written.
 
-The format (https://github.com/huggingface/safetensors): 8 bytes with the length of a JSON header,
-the header with each array's dtype, shape and place, the arrays. It is read here by itself; no
-other package is needed.
+The format (https://github.com/huggingface/safetensors): 8 bytes with the length of a JSON header, the header with the
+dtype, shape and place of each array, then the arrays. It is read and written here without another package.
 """
 
 from __future__ import annotations
@@ -11,30 +10,35 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar, Unpack
 
 import jax.numpy as jnp
 import numpy as np
 
-from linen_store.errors import CheckpointNotFoundError, DamagedCheckpointError, NotACheckpointError
-from linen_store.filesystem.failures import read_failure
+from linen_store.errors import (
+    CheckpointNotFoundError,
+    DamagedCheckpointError,
+    NotACheckpointError,
+    UnsupportedLeafError,
+)
+from linen_store.filesystem.failures import first_bytes, listed, read_failure
 from linen_store.filesystem.paths import file_identity, local_path
-from linen_store.formats.flat_names import KeyMap, Layout, check_layout, named_tree, place
-from linen_store.formats.orbax.layout import listed
+from linen_store.formats.flat_store import FlatStore
 from linen_store.formats.parts_index import read_index
+from linen_store.formats.writing import WriteJob, dtype_text, host_array, named_arrays
 from linen_store.reading.file_array import FileArray
-from linen_store.reading.file_store import LazyStore, ShardingLike
-from linen_store.reading.specs import array_spec
-from linen_store.reading.tree import Leaf, Root
+from linen_store.reading.options import FlatOptions, Root
+from linen_store.reading.specs import is_array_spec, nbytes
+from linen_store.reading.stored import Stored, arrays_of
 
-__all__ = ["DTYPE_NAMES", "INDEX", "METADATA", "SafetensorsStore", "read_header"]
+__all__ = ["SafetensorsStore", "read_header"]
 
-INDEX = ".safetensors.index.json"
-"""The end of the name of a file that lists the parts of a model."""
+_INDEX = ".safetensors.index.json"
+"""Suffix of a file that lists the parts of a model."""
 
-METADATA = "__metadata__"
-"""The entry of a header that is no array: the words of whoever wrote the file."""
+_METADATA = "__metadata__"
+"""The entry of a header that describes the file, not an array."""
 
 _MAX_HEADER = 100_000_000
 """The longest header that the format allows, in bytes."""
@@ -59,37 +63,31 @@ _DTYPES = {
     "F8_E8M0": "float8_e8m0fnu",
 }
 
-DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
-"""What the format calls each dtype that it knows."""
+_DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+_BYTE = np.dtype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Entry(FileArray):
-    """One array, and what its file says of itself."""
+    """One array, and what the metadata of its file says."""
 
     written_by: str | None
-    """Whose arrays these are, as far as the file says so: ``flax``, ``pt``, ``tf``, ..."""
+    """The program that wrote the file, if it says so: ``flax``, ``pt``, ``tf``, ..."""
 
 
-class SafetensorsStore(LazyStore):
+class SafetensorsStore(FlatStore):
     """A read-only store over safetensors: one file, or the parts that an ``.index.json`` lists.
 
-    Opening reads headers only, and of an array only the parts are read that the devices of this
-    process need. Names are split at dots, as flax's users join them. PyTorch lays arrays out
-    otherwise: a file that says that it is PyTorch's, or says nothing and has the names of a PyTorch
-    model, is refused unless ``layout`` says that its arrays are those of the model. The format has
-    no checksums.
+    Opening reads headers only, and a read of an array only the parts that the devices of this process need. Names are
+    split at dots, as users of flax join them. PyTorch uses another layout of arrays: a file that says that it is
+    PyTorch's, or says nothing and has the names of a PyTorch model, is refused unless ``layout`` is given. The format
+    has no checksums.
 
     Args:
       path: the file, the ``.index.json``, or the folder of either.
-      root: which part of the file holds the collections (see `CheckpointStore`).
-      key_map: from each name in the file to that of the variable, as a mapping or a function: names as a tuple, or
-        joined by "/"; None leaves the array out.
-      layout: ``"model"`` where the arrays have the layout that the model wants, whoever wrote them.
-      dtype: a floating-point dtype that every floating-point array is cast to.
-      sharding: where arrays are put (see `CheckpointStore`).
-      unbox: whether boxes are taken off (see `CheckpointStore`).
-      cache_bytes: the most memory that the cache holds on to.
+      root: the part of the file that holds the collections (see `CheckpointStore`).
+      **options: ``key_map``, ``layout``, ``dtype``, ``sharding``, ``unbox`` and ``cache_bytes``, as for `open_store`.
 
     Raises:
       RemotePathError: ``path`` is the address of an object store.
@@ -97,8 +95,8 @@ class SafetensorsStore(LazyStore):
       DamagedCheckpointError: a header is damaged or does not fit its file.
       NotACheckpointError: ``path`` is a folder with several such files, or with none.
       TorchLayoutError: the file is PyTorch's, or its names are (`TorchNamesError`).
-      UnknownOptionError: ``layout`` is none of its values.
-      UnsafeNameError: the index names a file outside of its folder.
+      UnknownOptionError: ``layout`` is not one of its values.
+      UnsafeNameError: the index names a file outside its folder.
       RootNotFoundError: the file has no collections at ``root``.
 
     Example:
@@ -112,56 +110,76 @@ class SafetensorsStore(LazyStore):
       ShapeDtypeStruct(shape=(2,), dtype=float32)
     """
 
+    suffixes: ClassVar = (".safetensors",)
+    _separator = "."
+
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        root: Root = None,
-        *,
-        key_map: KeyMap = None,
-        layout: Layout = None,
-        dtype: Any = None,
-        sharding: ShardingLike = None,
-        unbox: bool = False,
-        cache_bytes: int = 1 << 30,
+        self, path: str | os.PathLike[str], root: Root = None, **options: Unpack[FlatOptions]
     ) -> None:
         where = _chosen_file(local_path(path))
         watched = {where: file_identity(where)}
         read = _read_parts if where.endswith(".json") else _read_watched
-        self._entries = read(where, watched)
-        check_layout(
-            where, self._entries, layout, {one.written_by for one in self._entries.values()}
-        )
-        tree, self._names = named_tree(where, self._entries, ".", key_map)
-        super().__init__(
-            where,
-            tree,
-            watched=watched,
-            root=root,
-            dtype=dtype,
-            sharding=sharding,
-            unbox=unbox,
-            cache_bytes=cache_bytes,
-        )
+        entries = read(where, watched)
+        written_by = {entry.written_by for entry in entries.values()}
+        super().__init__(where, entries, watched, root, written_by, **options)
 
-    def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
-        entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
-        return [array_spec(entry.shape, entry.dtype) for entry in entries]
+    @classmethod
+    def recognizes(cls, path: str) -> bool:
+        """Return whether a file starts with the length of a header and the header, or is an index of parts."""
+        head = first_bytes(path)
+        is_header = head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40
+        return is_header or path.endswith(_INDEX)
 
-    def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
-        entries = [self._entries[self._names[leaf.names]] for leaf in leaves]
-        try:
-            return place(list(zip(entries, leaves, specs, strict=True)))
-        except (OSError, EOFError) as error:
-            file = getattr(error, "filename", None) or self.path
-            raise read_failure(self.path, file, error) from error
+    def _array(self, name: str) -> FileArray:
+        entry: FileArray = self._arrays[name]
+        return entry
+
+    @staticmethod
+    def write_store(job: WriteJob) -> None:
+        """Write a safetensors file, names joined by dots.
+
+        Raises:
+          DottedNameError: a name has a dot in it.
+          UnsupportedLeafError: safetensors cannot hold a value.
+        """
+        # Large numbers first: then all are aligned. The format has no None and no empty containers.
+        found = sorted(
+            arrays_of(job.store, nones=True),
+            key=lambda one: -getattr(one.spec, "dtype", _BYTE).itemsize,
+        )
+        header: dict[str, Any] = {_METADATA: {"format": "flax"}}
+        offset = 0
+        for name, one in named_arrays(job.target, found, "safetensors", "."):
+            size = nbytes(one.spec)
+            header[name] = {
+                "dtype": _dtype_name(job.target, one),
+                "shape": list(one.spec.shape),
+                "data_offsets": [offset, offset + size],
+            }
+            offset += size
+        raw = json.dumps(header, separators=(",", ":")).encode()
+        # The format requires that the arrays start at a multiple of eight bytes.
+        raw += b" " * (-len(raw) % 8)
+        job.stream.write(len(raw).to_bytes(8, "little") + raw)
+        for one in found:
+            array = np.ascontiguousarray(host_array(job, one))
+            job.stream.write(array.reshape(-1).view(np.uint8).data)
+            job.report(array.nbytes)
+
+
+def _dtype_name(target: str, one: Stored) -> str:
+    name = _DTYPE_NAMES.get(str(one.spec.dtype)) if is_array_spec(one.spec) else None
+    if name is None:
+        raise UnsupportedLeafError(target, one.names, dtype_text(one.spec), "safetensors")
+    return name
 
 
 def _chosen_file(path: str) -> str:
-    """Find the file that a folder of one file, or of one index, means."""
+    """Return the only file, or the only index, of a folder."""
     if not os.path.isdir(path):
         return path
     names = listed(path)
-    found = [name for name in names if name.endswith(INDEX)]
+    found = [name for name in names if name.endswith(_INDEX)]
     found = found or [name for name in names if name.endswith(".safetensors")]
     if len(found) != 1:
         what = f"a folder with {found} in it" if found else "a folder without any"
@@ -170,7 +188,7 @@ def _chosen_file(path: str) -> str:
 
 
 def read_header(file: str) -> dict[str, _Entry]:
-    """Read where the arrays of one file lie, and check that all of it makes sense.
+    """Read and check the header of one file: the places of its arrays.
 
     Raises:
       CheckpointNotFoundError: there is no such file.
@@ -200,11 +218,11 @@ def read_header(file: str) -> dict[str, _Entry]:
 
 def _checked(file: str, fields: Any, size: int, start: int) -> Iterator[tuple[str, _Entry]]:
     """Check that the arrays follow each other without holes, from the header to the end."""
-    writer = (fields.get(METADATA) or {}).get("format")
+    writer = (fields.get(_METADATA) or {}).get("format")
     written_by = None if writer is None else str(writer)
     end_of_last = start
     entries = sorted(
-        (item for item in fields.items() if item[0] != METADATA),
+        (item for item in fields.items() if item[0] != _METADATA),
         key=lambda item: tuple(item[1]["data_offsets"]),
     )
     for name, entry in entries:
