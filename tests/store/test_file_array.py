@@ -68,8 +68,6 @@ def test_a_file_that_ends_too_early(tmp_path, index):
 CUT_SHORT = """
 import itertools, os, shutil, sys
 import jax, linen_store
-from linen_store.formats import npz_store
-from linen_store.formats import safetensors_store
 from linen_core.errors import StoreError
 mesh = jax.sharding.Mesh(jax.devices(), "x")
 sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "x"))

@@ -447,5 +447,5 @@ def test_a_key_map_that_lacks_a_name(tmp_path):
 
 def test_keys_of_msgpack_that_are_the_same_as_names(tmp_path):
     (tmp_path / "m.msgpack").write_bytes(b"\x82\x01\x02\xa11\x03")
-    with pytest.raises(DamagedCheckpointError, match="no different names"):
+    with pytest.raises(DamagedCheckpointError, match="are not different names"):
         FlaxMsgpackStore(tmp_path / "m.msgpack")

@@ -11,6 +11,7 @@ from linen_store.errors._system import *
 from linen_store.errors._values import *
 
 # Tracebacks, pickles and users name the errors by this module.
-for _public in [*vars().values()]:
-    if isinstance(_public, type):
-        _public.__module__ = __name__
+_public = {name: value for name, value in vars().items() if isinstance(value, type)}
+globals()["__all__"] = sorted(_public)
+for _error in _public.values():
+    _error.__module__ = __name__

@@ -377,7 +377,7 @@ class FileStore(VariableStore):
         """Compute the memory that a value takes in this process."""
         if isinstance(value, np.ndarray):
             return value.nbytes
-        if not isinstance(value, jax.Array):
+        if not isinstance(value, jax.Array) or isinstance(value, jax.core.Tracer):
             return 0
         # `jax.Array.nbytes` takes several times longer than this.
         elements = math.prod(value.shape)
