@@ -1,4 +1,4 @@
-"""Scripts that complete the command line in a shell, made from its parser."""
+"""Generates scripts that complete the command line in a shell."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _values(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[str]]]:
-    """Return what can follow a word: an option, or the command itself, with a list of choices."""
+    """Yield each option with choices, or an empty string for the command itself, and its choices."""
     for action in parser._actions:
         if action.choices is not None:
             last = max(action.option_strings, key=len, default="")
@@ -77,7 +77,7 @@ def _values(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[str]]]:
 
 
 def _cases(parser: argparse.ArgumentParser, value: str, option: str, indent: int) -> dict[str, str]:
-    """Fill in the branches of a script that depend on the command."""
+    """Return the branches of a script for each command."""
     space = " " * indent
     values, options = [], []
     for name, command in _commands(parser).items():
@@ -135,4 +135,4 @@ SHELLS: dict[str, Callable[[argparse.ArgumentParser], str]] = {
     "fish": _fish,
     "zsh": _zsh,
 }
-"""The function that makes the script of each shell."""
+"""The generator of each shell."""

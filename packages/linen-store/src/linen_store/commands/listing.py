@@ -1,4 +1,4 @@
-"""The steps and items that a folder of checkpoints holds."""
+"""Lists the steps and items in a folder of checkpoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     """The number of the step; None in a folder without steps."""
 
     item: str | None
-    """The value of ``item`` for `open_store`; None for the only item, without a name."""
+    """The value of ``item`` for `open_store`; None for a single item without a name."""
 
     state: str
     """``"finished"``, ``"unfinished"``, or why it cannot be opened."""

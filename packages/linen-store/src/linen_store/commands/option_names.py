@@ -1,4 +1,4 @@
-"""Errors are written for Python: the command names its own options in their place."""
+"""Replaces the Python arguments that errors name by the options of the command."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _PATTERN = re.compile(
     | (?<![\w/])`?(?P<flag>{_NAMES})=True`?
     | `(?P<name>{_NAMES})=?`
     | (?<![\w/'"`])(?P<given>{_NAMES})=(?P<found>'(?:[^'\\]|\\.)*'|\S+)
-    | '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*"  # what is quoted is not the error's own
+    | '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*"  # a quoted part is not text of the error
     """,
     re.VERBOSE,
 )
 
 
 def with_option_names(message: str) -> str:
-    """Name options in the place of Python's arguments.
+    """Replace the arguments in a message by options.
 
     Example:
       >>> with_option_names("Cannot open '/a/step=3': pass `step=` one of [1], or overwrite=True.")

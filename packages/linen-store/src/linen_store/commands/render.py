@@ -1,4 +1,4 @@
-"""Printing what a command found: as JSON, as tables of rich where it is installed, or as plain text."""
+"""Renders the outcome of a command: as JSON, as tables of rich if it is installed, or as plain text."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Outcome", "render"]
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a command found."""
+    """The outcome of a command."""
 
     data: dict[str, Any]
-    """All of it, for JSON."""
+    """The data, for JSON."""
 
     columns: Sequence[str] = ()
     """Titles of the table."""
@@ -33,7 +33,7 @@ class Outcome:
 
 
 def render(outcome: Outcome, *, as_json: bool) -> str:
-    """Give the text that a command prints."""
+    """Return the text that a command prints."""
     if as_json:
         return json.dumps(outcome.data) + "\n"
     rows = [[_printable(cell) for cell in row] for row in outcome.rows]
@@ -43,7 +43,7 @@ def render(outcome: Outcome, *, as_json: bool) -> str:
 
 
 def _printable(cell: str) -> str:
-    """Show what a terminal would take for a command, or for a new line, as an escape sequence."""
+    """Escape the characters that a terminal would interpret."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in cell
     )
@@ -61,7 +61,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # not markup: brackets are part of names
+        table.add_row(*map(Text, row))  # as text: rich would read brackets in names as markup
     stream = io.StringIO()
     Console(file=stream, width=shutil.get_terminal_size().columns).print(table)
     return stream.getvalue()

@@ -66,7 +66,7 @@ class FolderFormat:
         """Open the file.
 
         Raises:
-          AmbiguousCheckpointError: ``item`` or ``step`` is needed, or there is no such one.
+          AmbiguousCheckpointError: ``item`` or ``step`` is needed, or does not exist.
           StoreError: the file cannot be opened.
         """
         where = local_path(path)

@@ -76,7 +76,7 @@ def open_store(
       CheckpointNotFoundError: nothing is at ``path``.
       NotACheckpointError: the format cannot be read.
       UnfinishedCheckpointError: the checkpoint was not finished.
-      AmbiguousCheckpointError: ``item`` or ``step`` is needed, or there is no such one.
+      AmbiguousCheckpointError: ``item`` or ``step`` is needed, or does not exist.
       KeyMapError: ``key_map`` is given for a format without flat names.
       FormatOptionsError: the format does not support another option that is given.
       TorchLayoutError: the file is PyTorch's, and ``layout`` is not given.

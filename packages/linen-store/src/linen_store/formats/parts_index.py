@@ -1,4 +1,4 @@
-"""The ``.index.json`` of a model in several files: which file has which array."""
+"""The ``.index.json`` of a model in several files: the file of each array."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def read_index(index: str) -> dict[str, str]:
     """Return the path of the file of each array, by its name.
 
     Raises:
-      CheckpointNotFoundError: there is no such index.
+      CheckpointNotFoundError: the index does not exist.
       DamagedCheckpointError: it is damaged.
-      UnsafeNameError: it names a file outside of its folder.
+      UnsafeNameError: it names a file outside its folder.
     """
     try:
         with open(index, "rb") as stream:

@@ -191,7 +191,7 @@ def read_header(file: str) -> dict[str, _Entry]:
     """Read and check the header of one file: the places of its arrays.
 
     Raises:
-      CheckpointNotFoundError: there is no such file.
+      CheckpointNotFoundError: the file does not exist.
       DamagedCheckpointError: the header is damaged or does not fit the file.
     """
     try:

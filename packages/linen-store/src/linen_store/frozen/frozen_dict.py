@@ -1,4 +1,4 @@
-"""FrozenDict, a nested dict that cannot change, and the functions on it and on plain dicts."""
+"""FrozenDict, an immutable nested dict, and functions for it and for plain dicts."""
 
 from __future__ import annotations
 
@@ -37,10 +37,9 @@ class _FrozenValues(ValuesView[V]):
 class FrozenDict(Mapping[K, V]):
     """A nested dict that is immutable all the way down.
 
-    It is made as `dict` is made. Dicts inside are copied on the way in and come out as
-    FrozenDicts; every other value is kept as the object it is. Equal to any mapping with equal
-    items, hashable where its values are, and a pytree whose children are in the order of their
-    sorted keys.
+    The constructor takes the arguments of `dict`. Nested dicts are copied, and are returned as FrozenDicts; other
+    values are kept. A FrozenDict is equal to any mapping with equal items, hashable if its values are, and a pytree
+    with its children in the order of sorted keys.
 
     Example:
       >>> variables = FrozenDict({"params": {"bias": 0}})
@@ -72,7 +71,7 @@ class FrozenDict(Mapping[K, V]):
         return cast("V", _wrap(value)) if isinstance(value, dict) else value
 
     def __setitem__(self, key: K, value: V) -> None:
-        """Refuse.
+        """Raise an error.
 
         Raises:
           FrozenDictSetError: always.
@@ -112,7 +111,7 @@ class FrozenDict(Mapping[K, V]):
         return ((key, self[key]) for key in self._dict)
 
     def copy(self, add_or_replace: Mapping[K, V] = MappingProxyType({})) -> FrozenDict[K, V]:
-        """Make a FrozenDict with some entries added or replaced.
+        """Return a FrozenDict with some entries added or replaced.
 
         Example:
           >>> FrozenDict({"a": 1}).copy({"b": 2}) == {"a": 1, "b": 2}
@@ -121,13 +120,10 @@ class FrozenDict(Mapping[K, V]):
         return type(self)({**self, **unfreeze(add_or_replace)})
 
     def pop(self, key: K) -> tuple[FrozenDict[K, V], V]:
-        """Make a FrozenDict without one entry.
-
-        Returns:
-          The new FrozenDict and the value that is no longer in it.
+        """Return a FrozenDict without one entry, and the value of that entry.
 
         Raises:
-          KeyError: there is no such key.
+          KeyError: the key does not exist.
 
         Example:
           >>> rest, params = FrozenDict({"params": 1, "cache": 2}).pop("params")
@@ -150,14 +146,14 @@ class FrozenDict(Mapping[K, V]):
         return f"FrozenDict({_render(self._dict, num_spaces)})"
 
     def tree_flatten_with_keys(self) -> tuple[tuple[Any, ...], Hashable]:
-        """Give the children with their key paths, in the order of sorted keys, and those keys."""
+        """Return the children with their key paths, in the order of sorted keys, and the keys."""
         keys = tuple(sorted(self._dict))  # type: ignore[type-var]
         return tuple((jax.tree_util.DictKey(key), self._dict[key]) for key in keys), keys
 
     @classmethod
     def tree_unflatten(cls, keys: Iterable[K], values: Iterable[V]) -> FrozenDict[K, V]:
-        """Put the children of a flattened FrozenDict together again."""
-        # The children were just made by JAX and nobody else holds them: they need no copy.
+        """Rebuild a FrozenDict from its children."""
+        # JAX has just made the children, and nothing else refers to them: a copy is not needed.
         return cls(zip(keys, values, strict=True), __unsafe_skip_copy__=True)
 
 
@@ -165,7 +161,7 @@ jax.tree_util.register_pytree_with_keys_class(FrozenDict)
 
 
 def _wrap(owned: dict[K, Any]) -> FrozenDict[K, Any]:
-    """Show a dict that already belongs to a FrozenDict as a FrozenDict, without a copy."""
+    """Wrap a dict that already belongs to a FrozenDict, without a copy."""
     frozen: FrozenDict[K, Any] = FrozenDict.__new__(FrozenDict)
     frozen._dict = owned
     frozen._hash = None
@@ -173,7 +169,7 @@ def _wrap(owned: dict[K, Any]) -> FrozenDict[K, Any]:
 
 
 def _own(value: Any) -> Any:
-    """Copy the dicts of a nested value, so that no one outside can change them."""
+    """Copy the dicts of a nested value: the caller could change the originals."""
     if isinstance(value, FrozenDict):
         return value._dict
     if isinstance(value, dict):
@@ -196,7 +192,7 @@ def _identity(value: Any) -> Any:
 
 
 def freeze(xs: Mapping[Any, Any]) -> FrozenDict[Any, Any]:
-    """Make a FrozenDict of a nested dict.
+    """Convert a nested dict to a FrozenDict.
 
     Example:
       >>> freeze({"params": {}})
@@ -210,9 +206,8 @@ def freeze(xs: Mapping[Any, Any]) -> FrozenDict[Any, Any]:
 def unfreeze(x: Any) -> Any:
     """Copy a FrozenDict, or a dict with FrozenDicts in it, into a nested plain dict.
 
-    The result shares no dict with ``x``, so changing it changes nothing else. What is no dict is
-    returned as it is. The keys of a FrozenDict come out sorted, those of a plain dict in their own
-    order.
+    The result shares no dict with ``x``. Other values are returned unchanged. The keys of a FrozenDict come out sorted,
+    those of a plain dict in their own order.
 
     Example:
       >>> unfreeze(FrozenDict({"params": {"bias": 0}}))
@@ -250,10 +245,10 @@ def copy(
 def pop(
     x: FrozenDict[Any, Any] | dict[Any, Any], key: Any
 ) -> tuple[FrozenDict[Any, Any] | dict[Any, Any], Any]:
-    """Copy a FrozenDict or a dict without one entry, and give that entry's value beside it.
+    """Copy a FrozenDict or a dict without one entry, and also return the value of that entry.
 
     Raises:
-      KeyError: there is no such key.
+      KeyError: the key does not exist.
       NotADictError: ``x`` is neither.
 
     Example:
@@ -269,10 +264,9 @@ def pop(
 
 
 def pretty_repr(x: Any, num_spaces: int = _INDENT) -> str:
-    """Render a FrozenDict or a nested dict with one entry a line; anything else as `repr` does.
+    """Render a FrozenDict or a nested dict with one entry a line, and any other value with `repr`.
 
-    A FrozenDict is indented by four spaces a level whatever ``num_spaces`` says; its method
-    `FrozenDict.pretty_repr` takes another width.
+    A FrozenDict is always indented by four spaces a level; its method `FrozenDict.pretty_repr` takes another width.
 
     Example:
       >>> print(pretty_repr({"params": {"bias": 0}}, num_spaces=2))

@@ -1,4 +1,4 @@
-"""A variable store that cannot change."""
+"""A read-only variable store in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Host memory that JAX takes over without a copy, and work on it in threads."""
+"""Host memory that JAX uses without a copy, and threads that work on it."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = [
 ]
 
 _ALIGNMENT = 64
-"""JAX takes a host buffer of this alignment as a CPU array without a copy."""
+"""JAX makes a CPU array from a host buffer of this alignment without a copy."""
 
 _HUGE_PAGE = 1 << 21
-"""Memory that begins at a multiple of this is given out by the system in far fewer steps."""
+"""The system provides memory at a multiple of this in far fewer page faults."""
 
 _POPULATED_BYTES = 1 << 18
-"""Smaller buffers come from memory that the process has already."""
+"""Smaller buffers come from memory that the process already has."""
 
 
 def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
-    """Make an uninitialised array whose first byte is aligned so that JAX need not copy it."""
+    """Make an uninitialised array whose alignment lets JAX use it without a copy."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    # whole huge pages, unless the rest of the last one were more than a sixteenth of the array
+    # Use whole huge pages, unless that wastes more than a sixteenth of the array.
     alignment = _HUGE_PAGE if size and -size % _HUGE_PAGE <= size // 16 else _ALIGNMENT
     raw = np.empty(size + alignment, np.uint8)
     start = -raw.ctypes.data % alignment
@@ -45,22 +45,22 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
 
 
 def cast_into(target: np.ndarray[Any, Any], source: np.ndarray[Any, Any]) -> None:
-    """Copy values into an array of another dtype; like JAX, without warnings for what does not fit."""
+    """Copy values to an array of another dtype; like JAX, without warnings about overflow."""
     with np.errstate(invalid="ignore", over="ignore"):
         target[...] = source
 
 
 def cast(array: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
-    """Give an array a dtype, in memory that JAX takes over as it is; without a copy where it has it."""
+    """Cast an array, into memory that JAX uses without a copy. Return it unchanged if it has the dtype."""
     if array.dtype == dtype:
         return array
-    made = aligned_empty(array.shape, dtype)
-    cast_into(made, array)
-    return made
+    converted = aligned_empty(array.shape, dtype)
+    cast_into(converted, array)
+    return converted
 
 
 class Scratch:
-    """Memory for buffers that are needed for a moment only, and used again for the next ones.
+    """Memory for short-lived buffers, which later buffers reuse.
 
     Example:
       >>> scratch = Scratch()
@@ -75,7 +75,7 @@ class Scratch:
         self._used = 0
 
     def empty(self, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
-        """Make an uninitialised array, in a block of memory that is used again if it is large enough."""
+        """Make an uninitialised array, in a block of earlier memory if one is large enough."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if self._used == len(self._blocks):
             self._blocks.append(aligned_empty((size,), np.uint8))
@@ -83,18 +83,18 @@ class Scratch:
             self._blocks[self._used] = aligned_empty((size,), np.uint8)
         block = self._blocks[self._used][:size]
         self._used += 1
-        made: np.ndarray[Any, Any] = block.view(dtype).reshape(shape)
-        return made
+        array: np.ndarray[Any, Any] = block.view(dtype).reshape(shape)
+        return array
 
     def reuse(self) -> None:
-        """Let the next buffers take the memory of those made so far."""
+        """Let later buffers overwrite the earlier ones."""
         self._used = 0
 
 
 def populated_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
-    """Like `aligned_empty`, with pages that the system gives out in one call, where it can.
+    """Like `aligned_empty`, with pages that the system provides in one call, if it can.
 
-    To fill fresh memory takes half the time then: no page has to be asked for by a fault of its own.
+    Filling the memory then takes half the time, without a page fault for each page.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < _POPULATED_BYTES:
@@ -108,7 +108,7 @@ def populated_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
 
 
 def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """Map a function that lets go of the interpreter lock over a few threads."""
+    """Map a function that releases the interpreter lock, in a few threads."""
     workers = min(8, os.cpu_count() or 1, len(items))
     if workers <= 1:
         return [function(item) for item in items]
@@ -124,7 +124,7 @@ def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[An
 
 
 def is_canonical(dtype: Any) -> bool:
-    """Return whether JAX keeps a dtype: without `jax_enable_x64` it makes 64-bit numbers 32-bit."""
+    """Return whether JAX keeps a dtype: without `jax_enable_x64` it narrows 64-bit numbers."""
     if jnp.issubdtype(dtype, jax.dtypes.extended):
         return True  # PRNG keys have one width only
     return bool(jax.dtypes.canonicalize_dtype(dtype) == dtype)

@@ -1,7 +1,6 @@
-"""Arrays that lie in a file in row-major order, read by ordinary reads.
+"""Arrays in a file in row-major order, read with ordinary reads.
 
-A file that is mapped into memory and then cut short kills the process that looks at it; a read
-that comes short is an error that can be caught.
+If a file that is mapped into memory is cut short, accessing it kills the process. A short read raises an error.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from linen_store.reading.buffers import cast_into
 __all__ = ["FileArray"]
 
 _SHORT_RUN = 1 << 12
-"""Shorter runs of bytes are read together with what lies between them."""
+"""Shorter runs of bytes are read together with the bytes between them."""
 
 _BLOCK = 1 << 20
 
@@ -32,7 +31,7 @@ class FileArray:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     offset: int
-    """Where its first byte is."""
+    """Position of its first byte."""
 
     @property
     def nbytes(self) -> int:
@@ -40,7 +39,7 @@ class FileArray:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def read_into(self, buffer: np.ndarray[Any, Any]) -> None:
-        """Read all of it into a contiguous buffer of its shape, casting a few elements at a time.
+        """Read the whole array into a contiguous buffer of its shape, casting a few elements at a time.
 
         Raises:
           EOFError: the file ends before the array does.
@@ -58,7 +57,7 @@ class FileArray:
                 cast_into(flat[start : start + part.size], part)
 
     def read(self) -> np.ndarray[Any, Any]:
-        """Read all of it; see `read_into`."""
+        """Read the whole array; see `read_into`."""
         whole = np.empty(self.shape, self.dtype)
         self.read_into(whole)
         return whole
@@ -70,7 +69,7 @@ class FileArray:
         if not split:
             return self.read()
         region = np.empty([stop - start for start, stop in bounds], self.dtype)
-        # Up to the last axis that is cut, each run of elements lies in one piece.
+        # From the last axis that is split on, each run of elements is contiguous in the file.
         axis = split[-1]
         run = math.prod(region.shape[axis:]) * self.dtype.itemsize
         with open(self.file, "rb", buffering=0) as stream:
@@ -84,13 +83,13 @@ class FileArray:
         self, stream: BinaryIO, region: np.ndarray[Any, Any], bounds: Any, axis: int
     ) -> None:
         for outer in np.ndindex(region.shape[:axis]):
-            start = self._place(outer, bounds, bounds[axis][0])
+            start = self._position(outer, bounds, bounds[axis][0])
             _fill(stream, start, region[(*outer, ...)])
 
     def _read_blocks(
         self, stream: BinaryIO, region: np.ndarray[Any, Any], bounds: Any, axis: int
     ) -> None:
-        """Read whole rows below an axis, many at a time, and keep what belongs to the region."""
+        """Read whole rows below an axis, many at a time, and keep the part in the region."""
         row = self.shape[axis + 1 :]
         rows = _BLOCK // max(1, math.prod(row) * self.dtype.itemsize) or 1
         kept = tuple(slice(*bound) for bound in bounds[axis + 1 :])
@@ -100,11 +99,11 @@ class FileArray:
         ):
             high = min(low + rows, last)
             block = np.empty((high - low, *row), self.dtype)
-            _fill(stream, self._place(outer, bounds, low), block)
+            _fill(stream, self._position(outer, bounds, low), block)
             region[(*outer, slice(low - first, high - first))] = block[(slice(None), *kept)]
 
-    def _place(self, outer: Sequence[int], bounds: Any, last: int) -> int:
-        """Tell where an element is in the file: its indices inside of the region, and one more."""
+    def _position(self, outer: Sequence[int], bounds: Any, last: int) -> int:
+        """Return the position of an element in the file, from its indices in the region and its last index."""
         indices = [start + inner for inner, (start, _) in zip(outer, bounds, strict=False)]
         indices.append(last)
         element = 0

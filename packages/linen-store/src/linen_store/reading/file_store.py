@@ -282,7 +282,7 @@ class FileStore(VariableStore):
     def _find(self, collection: str, path: tuple[str, ...]) -> Tree:
         self._check_open()
         if collection not in self._tree:
-            raise StorePathError(collection, path, "there is no such collection")
+            raise StorePathError(collection, path, "the store does not have this collection")
         node = self._tree[collection]
         for name in path:
             if not isinstance(node, dict) or name not in node:

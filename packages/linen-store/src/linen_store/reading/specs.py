@@ -1,4 +1,4 @@
-"""Making and flattening descriptions of arrays, typed."""
+"""Specifications of arrays: shapes, dtypes, shardings, regions and names."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def array_spec(shape: Sequence[int], dtype: Any, sharding: Any = None) -> jax.Sh
 
 
 def floating_dtype(dtype: Any) -> Any:
-    """Check that a dtype to cast to is one of floating-point numbers; None is none.
+    """Return a dtype to cast to; None stays None.
 
     Raises:
-      StoreDtypeError: it is not.
+      StoreDtypeError: it is not a floating-point dtype.
     """
     if dtype is None:
         return None
@@ -57,7 +57,7 @@ def floating_dtype(dtype: Any) -> Any:
 
 
 def cast_spec(spec: jax.ShapeDtypeStruct, dtype: Any) -> jax.ShapeDtypeStruct:
-    """Give floating-point arrays another dtype, where one is given, and none to others."""
+    """Replace the dtype of a floating-point array, unless ``dtype`` is None."""
     stored: Any = spec.dtype
     if dtype is None or not jnp.issubdtype(stored, jnp.floating):
         return spec
@@ -75,7 +75,7 @@ def is_key(array: Any) -> bool:
 
 
 def region_bounds(index: Sequence[slice], shape: Sequence[int]) -> Bounds:
-    """Return the bounds of a region that is given by slices."""
+    """Return the bounds of slices."""
     return tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
 
 
@@ -86,14 +86,14 @@ def local_regions(shape: Sequence[int], sharding: Any) -> list[Bounds]:
 
 
 def is_storable(dtype: np.dtype[Any]) -> bool:
-    """Return whether Orbax stores a dtype: numbers, those of JAX too, that are no long doubles."""
-    if dtype.kind == "V":  # bfloat16 and other small floats of JAX; records have no such type
+    """Return whether Orbax stores a dtype: numbers, including those of JAX, except long doubles."""
+    if dtype.kind == "V":  # bfloat16 and other small floats of JAX, not records
         return dtype.type is not np.void
     return dtype.kind in "biufc" and dtype.char not in "gG"
 
 
 def is_text(value: str) -> bool:
-    """Return whether a string can be written as UTF-8: half a surrogate pair cannot."""
+    """Return whether a string can be written as UTF-8, which half a surrogate pair cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -102,7 +102,7 @@ def is_text(value: str) -> bool:
 
 
 def render_spec(value: Any) -> str:
-    """Render what a leaf is, as ``float32(3, 4)``."""
+    """Render a leaf, as ``float32(3, 4)``."""
     if value is None:
         return "None"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
@@ -134,7 +134,7 @@ def integer_nodes(paths: Iterable[Sequence[Any]]) -> list[tuple[str, ...]]:
     """List the dicts whose keys are integers, by the names that lead to them.
 
     Args:
-      paths: the key paths of all leaves, as JAX gives them.
+      paths: the key paths of all leaves, as JAX returns them.
     """
     found = {
         keys[:depth]
@@ -154,7 +154,7 @@ def nbytes(spec: Any) -> int:
 
 
 def key_data_spec(array: Any) -> Any:
-    """Describe the data of PRNG keys; give other arrays back as they are."""
+    """Describe the data of PRNG keys; return other arrays unchanged."""
     if not is_key(array):
         return array
     return jax.eval_shape(jax.random.key_data, array)

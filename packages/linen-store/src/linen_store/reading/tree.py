@@ -1,4 +1,4 @@
-"""What is known of a file's leaves before any value is read, as a tree of names.
+"""The names in a file, as a tree: it is known before any value is read.
 
 A tree is a dict of names to trees (a node), a tuple or list of trees (a sequence), or a `Leaf`.
 """
@@ -35,12 +35,12 @@ class Leaf:
     """One stored value.
 
     Attributes:
-      names: its address in the file.
-      joined: the name of its array in the file, usually the same with dots, as Orbax joins names.
-      kind: what it is given back as: a jax array, a numpy array, a Python number, a string or None.
+      names: the names that lead to it in the file.
+      joined: the name of its array in the file, usually the names joined by dots as Orbax joins them.
+      kind: the type of its value: a jax array, a numpy array, a Python number, a string or None.
     """
 
-    # Opening makes one for each leaf of the file: a dataclass would take twice the time.
+    # Opening makes one of these for each leaf of a file. A dataclass would take twice the time.
     __slots__ = ("joined", "kind", "names")
 
     def __init__(
@@ -58,22 +58,22 @@ Tree: TypeAlias = Any
 """A `Leaf`, or a dict, tuple or list of trees."""
 
 _MAX_DEPTH = 400
-"""Deeper nesting is refused: no model has it, and walking it would exhaust Python's stack."""
+"""The deepest nesting: walking a deeper tree would exhaust Python's stack."""
 
 
 class IntegerNames(dict[str, Any]):
-    """A node whose names were integers where it was saved: the names of a store are strings."""
+    """A node whose names were integers when it was saved. The names of a store are strings."""
 
 
 class _Items(dict[str, Any]):
-    """A sequence under construction: its items by their index, written as a name."""
+    """A sequence under construction: its items by their index, as a string."""
 
 
 def build_tree(entries: Iterable[tuple[tuple[str, ...], tuple[bool, ...], Tree]]) -> Tree:
     """Build a tree from flat entries.
 
-    Each entry is the names that lead to a leaf, for each name whether it is the index of a
-    sequence, and the leaf (or an empty container). A single entry without names is the whole tree.
+    An entry is: the names that lead to a leaf; for each name, True if it is the index of a sequence; and the leaf, or
+    an empty container. A single entry without names is the whole tree.
 
     Raises:
       ValueError: the entries contradict each other, or are nested too deeply.
@@ -117,8 +117,8 @@ def _close_sequences(tree: Tree) -> Tree:
 def map_leaves(function: Callable[[Leaf], Any], tree: Tree) -> Any:
     """Replace each leaf of a tree, keeping the order of names.
 
-    The nodes above a sequence are addressed by names, which are strings; those in a sequence are
-    parts of a value, and get the keys that were saved.
+    Nodes above a sequence have names, which are strings. Nodes in a sequence are parts of a value, and get the keys
+    that were saved.
     """
     if isinstance(tree, dict):
         return {name: map_leaves(function, child) for name, child in tree.items()}
@@ -136,7 +136,7 @@ def has_integers(tree: Tree) -> bool:
 
 
 def original_keys(tree: Tree, values: Any) -> Any:
-    """Give nested dicts of values the keys that were saved, where those were integers."""
+    """Restore the integer keys that were saved in nested dicts of values."""
     if not isinstance(tree, dict):
         return values
     is_integers = isinstance(tree, IntegerNames)
@@ -165,7 +165,7 @@ def _is_integer(name: str) -> bool:
 
 
 def change_leaves(function: Callable[[Leaf], Leaf], tree: Tree) -> Tree:
-    """Replace each leaf of a tree by another leaf."""
+    """Replace each leaf of a tree by another leaf, keeping the types of the nodes."""
     if isinstance(tree, dict):
         return type(tree)({name: change_leaves(function, child) for name, child in tree.items()})
     if isinstance(tree, tuple | list):
@@ -203,7 +203,7 @@ def unbox_nodes(tree: Tree) -> Tree:
 
 
 def mount(tree: Tree, root: Root, where: str) -> dict[str, Tree]:
-    """Choose which part of a file's tree holds the collections.
+    """Return the collections of a file's tree.
 
     The items of a sequence are collections with the names ``"0"``, ``"1"``, ...
 
@@ -215,7 +215,7 @@ def mount(tree: Tree, root: Root, where: str) -> dict[str, Tree]:
       where: the path of the file, for the error.
 
     Raises:
-      RootNotFoundError: the file has nothing there, or a single value.
+      RootNotFoundError: the file has nothing at ``root``, or a single value.
     """
     if isinstance(root, Mapping):
         return {name: _descend(tree, names, where) for name, names in root.items()}

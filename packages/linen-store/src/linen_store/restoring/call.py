@@ -53,7 +53,7 @@ class Call:
         """Initialise the variables that the store lacks; the compiler drops the work for the others.
 
         Raises:
-          RngsMissingError: there are no keys.
+          RngsMissingError: ``rngs`` is None.
         """
         if rngs is None:
             raise RngsMissingError(self.name, missing)

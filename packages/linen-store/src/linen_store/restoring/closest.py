@@ -1,7 +1,7 @@
-"""The closest of very many names, for "did you mean".
+"""Finds the closest of very many names, for "did you mean".
 
-Comparing two names letter by letter is slow, so all names are first ranked by how many letters,
-and pairs of letters, they share with the one that is looked for, and the best alone are compared.
+Comparing two names letter by letter is slow. All names are first ranked by the number of letters and pairs of letters
+that they share with the wanted one, and only the best are compared.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ __all__ = ["ClosestNames"]
 
 _BINS = 256
 _ROWS = 4096
-"""How many names are counted at once."""
+"""Number of names that are counted at once."""
 
 _COMPARED = 64
 
 
 class ClosestNames:
-    """Looks for the closest of some names.
+    """Finds the closest of some names.
 
     Args:
-      names: the names to choose from.
+      names: the names.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -35,7 +35,7 @@ class ClosestNames:
         self._sizes = self._counts.sum(1, dtype=np.int64)
 
     def find(self, name: str) -> str | None:
-        """Find the closest name; None where none is close."""
+        """Return the closest name; None if none is close."""
         counts = _counts([name])
         shared = np.minimum(self._counts, counts).sum(1, dtype=np.int64)
         alike = shared / np.maximum(self._sizes + counts.sum(dtype=np.int64), 1)

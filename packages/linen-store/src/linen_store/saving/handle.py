@@ -1,4 +1,4 @@
-"""Saves that go on in the background, and the end of the interpreter, which waits for them."""
+"""Saves in the background. The interpreter waits for them at exit."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["SaveHandle"]
 
 
 class SaveHandle:
-    """A save that goes on in the background; the interpreter waits for it before it exits.
+    """A save in the background. The interpreter waits for it at exit.
 
     Attributes:
-      path: the path that is saved to.
+      path: the path of the save.
 
     Example:
       >>> import os, tempfile, numpy as np, linen_store
@@ -33,7 +33,7 @@ class SaveHandle:
     def __init__(self, path: str, work: Callable[[], None]) -> None:
         self.path = path
         self._error: BaseException | None = None
-        # The thread alone knows the work: what it holds in memory goes when the save has ended.
+        # Only the thread refers to the work, whose memory is freed when the save ends.
         self._thread = threading.Thread(
             target=self._run, args=(work,), name=f"save {path}", daemon=True
         )
@@ -48,18 +48,18 @@ class SaveHandle:
     def _run(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again by `wait`
             self._error = error
         else:
             _pending.discard(self)
 
     @property
     def done(self) -> bool:
-        """Whether the save has ended, well or not."""
+        """True if the save has ended, with or without an error."""
         return not self._thread.is_alive()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until the checkpoint is at its path.
+        """Wait until the checkpoint is complete.
 
         Raises:
           SaveTimeoutError: it took longer than ``timeout`` seconds.
@@ -74,11 +74,11 @@ class SaveHandle:
 
 
 _pending: set[SaveHandle] = set()
-"""The saves that go on, and those that failed and that nobody has waited for."""
+"""The running saves, and the failed ones that nobody has waited for."""
 
 
 def _finish() -> None:
-    """Wait at exit, and do not let a failure that nobody waited for go by in silence."""
+    """Wait at exit, and print the failures that nobody has waited for."""
     while _pending:
         handle = _pending.pop()
         handle._thread.join()
@@ -88,12 +88,12 @@ def _finish() -> None:
 
 @functools.cache
 def _wait_at_exit() -> None:
-    """Have `_finish` called when the interpreter ends, while thread pools still take work."""
-    # Orbax works in thread pools, whose module closes them at exit. Functions registered later are
-    # called first, so that module has to be imported by now.
+    """Register `_finish` to run at exit while thread pools still accept work."""
+    # Orbax uses thread pools, which their module closes at exit. Functions that are registered later run first: the
+    # module must be imported before.
     import concurrent.futures.thread  # noqa: F401
 
     register: Any = getattr(threading, "_register_atexit", atexit.register)
-    # The interpreter is already ending: then the thread that asks is itself waited for.
+    # If the interpreter is already exiting, it waits for the calling thread itself.
     with contextlib.suppress(RuntimeError):
         register(_finish)

@@ -1,6 +1,6 @@
-"""Copies in host memory of the values of a save that goes on in the background.
+"""Copies values to host memory for a save in the background.
 
-A copy on the device itself would double the state there.
+A copy on the device itself would double the memory of the state there.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class _HostCopy(NamedTuple):
 
 
 def host_copies(leaves: Sequence[Any]) -> list[Any]:
-    """Copy what the caller could change, delete or donate; see `restored_copy`.
+    """Copy the arrays, which the caller may change, delete or donate; see `restored_copy`.
 
-    Arrays on an accelerator, and those that are still being computed, are copied when they are ready:
-    the caller does not wait for them.
+    Arrays on an accelerator, and those that are still being computed, are copied when they are ready. The caller does
+    not wait for them.
     """
     copies = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
     moved: list[int] = []
@@ -56,7 +56,7 @@ def host_copies(leaves: Sequence[Any]) -> list[Any]:
 
 
 def restored_copy(copy: Any) -> Any:
-    """Make a jax array again of the copy of one, without copying it once more.
+    """Convert the copy of a jax array back to one, without another copy.
 
     Example:
       >>> (copy,) = host_copies([jnp.arange(3)])
@@ -70,7 +70,7 @@ def restored_copy(copy: Any) -> Any:
 
 
 def _is_ready_on_cpu(leaf: Any) -> bool:
-    """Whether an array, not one of keys, lies computed in the usual memory of CPU devices."""
+    """Return whether an array is computed, in the default memory of CPU devices, and not of PRNG keys."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) or not leaf.is_ready():
         return False
     device = next(iter(leaf.devices()))

@@ -1,7 +1,7 @@
 """One save at a time in a process, in the order of the calls.
 
-Orbax cannot run two saves in two threads: they take each other's temporary folders, and the one that ends last, not
-the one that was called last, would stay at the path.
+Orbax cannot run two saves in two threads: they use each other's temporary folders, and the last save to end, not the
+last to be called, would determine the checkpoint at the path.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ __all__ = ["Turn"]
 
 
 class Turn:
-    """The place of one save in the line: taken when it is made, left at the end of its `with` block.
+    """The position of one save in the queue, from the constructor to the end of the `with` block.
 
-    Adding to a deque and removing from it are single steps, also for a signal handler that saves, so no lock is
-    needed around them.
+    Adding to a deque and removing from it are atomic, also for a signal handler that saves: they need no lock.
 
     Args:
-      path: the path that is saved to.
+      path: the path of the save.
 
     Example:
       >>> first, second = Turn("/one"), Turn("/two")
@@ -40,25 +39,25 @@ class Turn:
         self._path = path
         self._thread: int | None = None
         self._woken = threading.Event()
-        _line.append(self)
+        _queue.append(self)
 
     @property
     def is_next(self) -> bool:
-        """Whether every save that was called before has ended."""
-        return _line[0] is self
+        """True if every save that was called before has ended."""
+        return _queue[0] is self
 
     def leave(self) -> None:
-        """Leave the line, and wake the save that is next."""
-        with contextlib.suppress(ValueError):  # in a forked child the line is empty
-            _line.remove(self)
+        """Leave the queue, and wake the next save."""
+        with contextlib.suppress(ValueError):  # in a forked child the queue is empty
+            _queue.remove(self)
         with contextlib.suppress(IndexError):
-            _line[0]._woken.set()
+            _queue[0]._woken.set()
 
     def __enter__(self) -> None:
-        """Wait until this save is the next.
+        """Wait until this save is next.
 
         Raises:
-          NestedSaveError: the save before it runs in this very thread, and would be waited for without end.
+          NestedSaveError: the save before it runs in the same thread, which would wait forever.
         """
         self._thread = threading.get_ident()
         try:
@@ -70,8 +69,8 @@ class Turn:
             raise
 
     def _check_thread(self) -> None:
-        line = list(_line)
-        if any(turn._thread == self._thread for turn in line[: line.index(self)]):
+        queue = list(_queue)
+        if any(turn._thread == self._thread for turn in queue[: queue.index(self)]):
             raise NestedSaveError(self._path)
 
     def __exit__(
@@ -83,10 +82,10 @@ class Turn:
         self.leave()
 
 
-_line: deque[Turn] = deque()
-"""The saves that were called and have not ended; the first of them runs."""
+_queue: deque[Turn] = deque()
+"""The saves that were called and have not ended; the first runs."""
 
 
 if hasattr(os, "register_at_fork"):
-    # The threads that would end these saves do not live on in the child.
-    os.register_at_fork(after_in_child=_line.clear)
+    # The threads that would end these saves do not exist in the child.
+    os.register_at_fork(after_in_child=_queue.clear)

@@ -1,4 +1,4 @@
-"""Reading zarr arrays through tensorstore: all metadata at once, all opens, then all reads.
+"""Reads zarr arrays with tensorstore: first all metadata, then all opens, then all reads.
 
 Importing this module imports tensorstore, so it is imported at the first read only.
 """
@@ -27,17 +27,17 @@ from linen_store.reading.specs import array_spec
 __all__ = ["ArrayFolder", "ArrayMetadata", "ArrayPart", "BadArrayError"]
 
 _INDEX_BYTES = 1 << 26
-"""How much is kept of a database's index; values are never kept here."""
+"""Bytes of a database's index that are cached. Values are never cached here."""
 
 _MANY = 300
-"""The metadata of so many arrays is read in one pass over the database."""
+"""From this number of arrays on, metadata is read in one pass over the database."""
 
 _SHARED_BYTES = 1 << 19
-"""Arrays share a buffer until it is as large as this: one of them keeps no more memory alive."""
+"""The largest buffer that arrays share: one of them keeps all of it in memory."""
 
 
 class BadArrayError(Exception):
-    """An array cannot be read; the caller says which leaf and checkpoint that was."""
+    """An array cannot be read. The caller adds the leaf and the checkpoint."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
@@ -47,12 +47,12 @@ class BadArrayError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class ArrayMetadata:
-    """What an array's ``zarr.json`` or ``.zarray`` says."""
+    """The content of an array's ``zarr.json`` or ``.zarray``."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     spec: jax.ShapeDtypeStruct
-    """Both, as JAX describes an array."""
+    """The shape and dtype, for JAX."""
 
     opener: ts.Spec
     """Opens any array of the same metadata, without reading the metadata again."""
@@ -62,26 +62,24 @@ class ArrayPart(NamedTuple):
     """A region of an opened array."""
 
     number: int
-    """The index that an error shall name."""
+    """The index for errors."""
 
     opened: Any
     metadata: ArrayMetadata
     slices: tuple[slice, ...] = ()
-    """Which region; all of it by default."""
+    """The region; the whole array by default."""
 
     def region(self) -> Any:
-        """Give the region as tensorstore knows it, its first element at the origin."""
+        """Return the region as a tensorstore view with its first element at the origin."""
         return self.opened[self.slices][ts.d[:].translate_to[0]] if self.slices else self.opened
 
 
 class ArrayFolder:
-    """The arrays below one folder, in either layout and either zarr format.
-
-    They lie in an OCDBT database or in a folder each.
+    """The arrays below one folder, in an OCDBT database or in a folder each.
 
     Args:
-      folder: where the arrays lie.
-      ocdbt: whether they lie in an OCDBT database.
+      folder: the folder.
+      ocdbt: True if the arrays are in an OCDBT database.
       zarr_format: 2 or 3.
     """
 
@@ -103,22 +101,22 @@ class ArrayFolder:
         self._database = self._kvstore.base if ocdbt else None
         self._metadata_name = "zarr.json" if zarr_format == 3 else ".zarray"
         self._driver = "zarr3" if zarr_format == 3 else "zarr"
-        # Most arrays of a model share their metadata with others: each distinct one is parsed once.
+        # Most arrays of a model share their metadata with others: each distinct text is parsed once.
         self._parsed: dict[bytes, ArrayMetadata] = {}
 
     def metadata(self, names: Sequence[str]) -> list[ArrayMetadata]:
         """Read the metadata of several arrays.
 
         Raises:
-          BadArrayError: there is no such array, or its metadata is damaged.
+          BadArrayError: an array does not exist, or its metadata is damaged.
         """
         files = [_prefix(name) + self._metadata_name for name in names]
-        known = self._inline_metadata() if len(files) >= _MANY else {}
-        futures = {file: self._kvstore.read(file) for file in files if file not in known}
+        inline = self._inline_metadata() if len(files) >= _MANY else {}
+        futures = {file: self._kvstore.read(file) for file in files if file not in inline}
         found = []
         for index, file in enumerate(files):
-            if file in known:
-                raw = known[file]
+            if file in inline:
+                raw = inline[file]
             else:
                 try:
                     result = futures[file].result()
@@ -131,12 +129,12 @@ class ArrayFolder:
         return found
 
     def _inline_metadata(self) -> dict[str, bytes]:
-        """Read the metadata of all arrays at once, as far as that is possible."""
+        """Read the metadata of all arrays in one pass, or nothing if that fails."""
         if self._database is None:
             return {}
         try:
             return inline_values(self._database, self._metadata_name, self._context)
-        except Exception:  # noqa: BLE001 - the names are looked up then, and what is damaged is named
+        except Exception:  # noqa: BLE001 - the names are then looked up one by one, and errors name the damaged one
             return {}
 
     def _parse(self, raw: bytes, index: int) -> ArrayMetadata:
@@ -160,14 +158,14 @@ class ArrayFolder:
         return self._parsed[raw]
 
     def open(self, names: Sequence[str], metadata: Sequence[ArrayMetadata]) -> list[Any]:
-        """Open several arrays whose metadata is known, all at once.
+        """Open several arrays at once, with metadata that was read before.
 
         Raises:
           BadArrayError: an array cannot be opened.
         """
         futures = [
-            ts.open(known.opener, kvstore=self._kvstore / _prefix(name), context=self._context)
-            for name, known in zip(names, metadata, strict=True)
+            ts.open(one.opener, kvstore=self._kvstore / _prefix(name), context=self._context)
+            for name, one in zip(names, metadata, strict=True)
         ]
         opened = []
         for index, future in enumerate(futures):
@@ -182,11 +180,11 @@ class ArrayFolder:
         parts: Sequence[ArrayPart],
         empty: Callable[[tuple[int, ...], Any], np.ndarray[Any, Any]] = aligned_empty,
     ) -> list[np.ndarray[Any, Any]]:
-        """Read parts of opened arrays, all at once, into buffers that JAX takes over as they are.
+        """Read parts of opened arrays at once, into buffers that JAX uses without a copy.
 
         Args:
-          parts: what to read.
-          empty: makes a buffer of a shape and a dtype.
+          parts: the parts.
+          empty: a function that makes a buffer of a shape and a dtype.
 
         Raises:
           BadArrayError: data is missing or damaged.
@@ -194,17 +192,16 @@ class ArrayFolder:
         regions = [part.region() for part in parts]
         buffers: dict[int, np.ndarray[Any, Any]] = {}
         reads: list[tuple[list[int], Any]] = []
-        for members in _alike(parts, regions):
+        for members in _groups_of_one_shape(parts, regions):
             first = members[0]
             shape = (len(members), *regions[first].shape)
             shared = empty(shape, parts[first].metadata.dtype)
             target = ts.array(shared, context=self._context, write=True)
             reads.append((members, target.write(ts.stack([regions[i] for i in members]))))
-            buffers.update((index, shared[place, ...]) for place, index in enumerate(members))
+            buffers.update((index, shared[row, ...]) for row, index in enumerate(members))
         failed: tuple[list[int], Exception] | None = None
         for members, future in reads:
-            # Every read is waited for, even after a failure: none may write into a buffer that is
-            # gone.
+            # Wait for every read, even after a failure: it must not write into a freed buffer.
             try:
                 future.result()
             except Exception as error:  # noqa: BLE001 - raised below, once all have ended
@@ -215,8 +212,8 @@ class ArrayFolder:
         return [buffers[index] for index in range(len(parts))]
 
 
-def _alike(parts: Sequence[ArrayPart], regions: Sequence[Any]) -> Iterator[list[int]]:
-    """Group small regions of the same shape and dtype: to read them as one saves half the time."""
+def _groups_of_one_shape(parts: Sequence[ArrayPart], regions: Sequence[Any]) -> Iterator[list[int]]:
+    """Group small regions of the same shape and dtype: reading a group as one array takes half the time."""
     open_groups: dict[Any, list[int]] = {}
     for index, (part, region) in enumerate(zip(parts, regions, strict=True)):
         size = math.prod(region.shape) * part.metadata.dtype.itemsize
@@ -231,7 +228,7 @@ def _alike(parts: Sequence[ArrayPart], regions: Sequence[Any]) -> Iterator[list[
 def _blamed(
     parts: Sequence[ArrayPart], regions: Sequence[Any], members: list[int], error: Exception
 ) -> tuple[BadArrayError, Exception]:
-    """Find out which of several regions that were read as one is damaged, and what reading it raised."""
+    """Return the error of the damaged region among several that were read as one, and its cause."""
     for index in members:
         try:
             regions[index].read().result()

@@ -74,9 +74,9 @@ class CheckpointStore(LazyStore):
     Raises:
       RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
-      NotACheckpointError: there is another file or folder than an Orbax checkpoint.
+      NotACheckpointError: the file or folder is not an Orbax checkpoint.
       UnfinishedCheckpointError: the checkpoint was not finished.
-      AmbiguousCheckpointError: ``item`` or ``step`` is needed, or there is no such item or step.
+      AmbiguousCheckpointError: ``item`` or ``step`` is needed, or does not exist.
       DamagedCheckpointError: a file is damaged, as far as opening can tell.
       ReadFailedError: the system refuses to read a file (`ReadPermissionError`, for example).
       RootNotFoundError: the checkpoint has no collections at ``root``.

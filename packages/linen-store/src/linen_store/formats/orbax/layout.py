@@ -1,4 +1,4 @@
-"""Finding the leaves of an Orbax checkpoint: steps, items, and the names in ``_METADATA``."""
+"""Finds the steps, items and leaves of an Orbax checkpoint."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = [
 
 METADATA = "_METADATA"
 NOTHING = "_linen_nothing"
-"""The name of the None that stands for no collection at all: Orbax cannot hold an empty tree."""
+"""The name of a None that `save` writes for an empty tree, which Orbax cannot hold."""
 UNFINISHED = ".orbax-checkpoint-tmp"
 _MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
 _ONLY_ITEM = "default"
@@ -60,7 +60,7 @@ _KINDS: dict[str, Kind] = {
     "string": "string",
     "None": "none",
 }
-# Names may be written as Python literals: what is no literal fails in Python's parser.
+# Names may be written as Python literals, and Python's parser has errors of its own.
 _BAD_METADATA = (
     ValueError,
     KeyError,
@@ -77,16 +77,16 @@ class OrbaxTree(NamedTuple):
     """One tree of arrays in a checkpoint."""
 
     folder: str
-    """Where the arrays lie."""
+    """The folder of the tree."""
 
     tree: Tree
     """The leaves by name."""
 
     ocdbt: bool
-    """Whether the arrays lie in an OCDBT database, not in a folder each."""
+    """True if the arrays are in an OCDBT database, False if each is a folder."""
 
     arrays_folder: str
-    """Where that database is, or those folders are."""
+    """The folder of that database, or of those folders."""
 
     zarr_format: int
     """2 or 3."""
@@ -95,20 +95,20 @@ class OrbaxTree(NamedTuple):
     """For each stored PRNG key, by its joined name, the implementation of its generator."""
 
     values: dict[tuple[str, ...], Any]
-    """The values that early versions of Orbax kept beside the names, by their names."""
+    """The values that early versions of Orbax stored beside the names, by their names."""
 
 
 def find_tree(
     path: str | os.PathLike[str], *, item: str | None = None, step: int | None = None
 ) -> str:
-    """Find the folder of the tree that a path means.
+    """Return the folder of the tree at a path.
 
     Raises:
       RemotePathError: the path is the address of an object store.
       CheckpointNotFoundError: nothing is at the path.
-      NotACheckpointError: no Orbax checkpoint is there.
+      NotACheckpointError: it is not an Orbax checkpoint.
       UnfinishedCheckpointError: the checkpoint was not finished.
-      AmbiguousCheckpointError: it holds several items, or no such item or step.
+      AmbiguousCheckpointError: it holds several items, or the item or step does not exist.
     """
     folder = local_path(path)
     if not exists(folder):
@@ -135,14 +135,14 @@ def find_tree(
 
 
 def holds_orbax(folder: str, names: list[str]) -> bool:
-    """Return whether a folder is an Orbax checkpoint, an item of it, or holds items."""
+    """Return whether a folder is an Orbax checkpoint, an item of one, or a folder of items."""
     return bool({METADATA, *_MARKERS} & set(names)) or any(
         is_tree(os.path.join(folder, name)) for name in ("", *names) if not STEP.fullmatch(name)
     )
 
 
 def is_tree(folder: str) -> bool:
-    """Return whether a folder is one tree of arrays, of today's Orbax or of an early one."""
+    """Return whether a folder is one tree of arrays, of the current Orbax or an early one."""
     return os.path.isfile(os.path.join(folder, METADATA)) or is_aggregate(folder)
 
 
@@ -160,18 +160,18 @@ def _check_half_saved(folder: str) -> None:
 
 
 def holds_steps(folder: str, names: list[str]) -> bool:
-    """Return whether a folder has Orbax checkpoints in it by step."""
+    """Return whether a folder holds Orbax checkpoints by step."""
     return any(STEP.fullmatch(name) and is_checkpoint(os.path.join(folder, name)) for name in names)
 
 
 def _steps(folder: str, names: list[str]) -> dict[int, list[str]]:
-    """Find the folders by step: there may be several of one step, under different prefixes."""
+    """Return the folders by step: a step may have several, with different prefixes."""
     found: dict[int, list[str]] = {}
-    # The old folder of a step may still wait beside the place that a new one was to take.
-    waiting = {original for name in names if (original := original_name(name))} - set(names)
-    for name in sorted({*names, *waiting}):
+    # A killed save may have left only the backup of a step.
+    backups = {original for name in names if (original := original_name(name))} - set(names)
+    for name in sorted({*names, *backups}):
         match = STEP.fullmatch(name)
-        if match and (name in waiting or os.path.isdir(os.path.join(folder, name))):
+        if match and (name in backups or os.path.isdir(os.path.join(folder, name))):
             found.setdefault(int(match[1]), []).append(name)
     return found
 
@@ -179,7 +179,7 @@ def _steps(folder: str, names: list[str]) -> dict[int, list[str]]:
 def _find_in_steps(
     folder: str, steps: dict[int, list[str]], item: str | None, step: int | None
 ) -> str:
-    """Find the tree of one step, by default of the newest that was finished."""
+    """Return the tree of one step, by default of the newest finished one."""
     if step is not None and step not in steps:
         raise AmbiguousCheckpointError(folder, "step", sorted(steps), step)
     failures: list[Exception] = []
@@ -232,7 +232,7 @@ def names_file(folder: str) -> str:
 
 
 def load_tree(folder: str) -> OrbaxTree:
-    """Read the names of a tree, and nothing else.
+    """Read the names of a tree.
 
     Raises:
       DamagedCheckpointError: the list of names is damaged, or the database's manifest is missing.
@@ -244,9 +244,9 @@ def load_tree(folder: str) -> OrbaxTree:
         values = aggregate.values
     else:
         tree, ocdbt, zarr_format = _load_metadata(folder)
-        known = {} if aggregate is None else aggregate.values
-        names = {leaf.names for leaf in leaves_of(tree)} if known else set()
-        values = {name: value for name, value in known.items() if name in names}
+        early = {} if aggregate is None else aggregate.values
+        names = {leaf.names for leaf in leaves_of(tree)} if early else set()
+        values = {name: value for name, value in early.items() if name in names}
     arrays = (leaf for leaf in leaves_of(tree) if _is_array(leaf) and leaf.names not in values)
     if not ocdbt:
         _check_names(folder, arrays)
@@ -262,7 +262,7 @@ def load_tree(folder: str) -> OrbaxTree:
 
 
 def _load_metadata(folder: str) -> tuple[Tree, bool, int]:
-    """Read the leaves, whether they lie in a database, and the version of zarr."""
+    """Return the leaves, True if they are in a database, and the version of zarr."""
     file = os.path.join(folder, METADATA)
     try:
         with open(file, "rb") as stream:
@@ -273,7 +273,7 @@ def _load_metadata(folder: str) -> tuple[Tree, bool, int]:
     except _BAD_METADATA as error:
         raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
     in_database = fields.get("use_ocdbt")
-    # Before there was a database, nothing was said of it.
+    # Checkpoints from before there were databases have no such entry.
     ocdbt = _has_database(folder) if in_database is None else bool(in_database)
     return tree, ocdbt, 3 if fields.get("use_zarr3") else 2
 
@@ -283,10 +283,10 @@ def _has_database(folder: str) -> bool:
 
 
 def _database(folder: str) -> str:
-    """Find the database of a tree.
+    """Return the folder of the database of a tree.
 
-    Each process writes one of its own, which Orbax then merges; below a path with a bracket in it
-    Orbax finds nothing to merge. That of a single process is whole as it is.
+    Each process writes its own database, and Orbax merges them. If the path contains a bracket, Orbax does not merge;
+    the database of a single process is then complete.
     """
     manifest = os.path.join(folder, "manifest.ocdbt")
     if os.path.isfile(manifest):
@@ -298,7 +298,7 @@ def _database(folder: str) -> str:
 
 
 def _key_impls(folder: str) -> dict[str, str]:
-    """Find which arrays are the data of PRNG keys: only ``array_metadatas`` tells."""
+    """Return the arrays that are the data of PRNG keys, from ``array_metadatas``."""
     impls: dict[str, str] = {}
     listing = os.path.join(folder, "array_metadatas")
     for name in sorted(os.listdir(listing)) if os.path.isdir(listing) else ():
@@ -337,7 +337,7 @@ def _is_array(leaf: Leaf) -> bool:
 
 
 def _check_names(folder: str, arrays: Iterable[Leaf]) -> None:
-    """Refuse names that lead out of the folder, where each array is a folder of its own."""
+    """Raise if a name leads out of the folder. Without a database, each array is a folder of its name."""
     for leaf in arrays:
         parts = re.split(r"[/\\]", leaf.joined)
         if "\0" in leaf.joined or any(part in ("", ".", "..") for part in parts):

@@ -1,7 +1,7 @@
-"""Many small values of an OCDBT database in one pass over its nodes.
+"""Reads many small values of an OCDBT database in one pass over its nodes.
 
-To look up a name takes tensorstore time that grows with the names in the node that holds it, and in the nodes that
-Orbax writes there is room for those of 100,000 arrays. The pass costs as much as some hundred such look-ups.
+The time of a look-up in tensorstore grows with the number of names in a node, and a node of Orbax can hold those of
+100,000 arrays. The pass takes as long as a few hundred look-ups.
 
 Importing this module imports tensorstore.
 """
@@ -14,15 +14,15 @@ __all__ = ["inline_values"]
 
 
 def inline_values(base: ts.KvStore, ending: str, context: ts.Context) -> dict[str, bytes]:
-    """Read the values that lie in the nodes themselves, of names that end in a certain way.
+    """Read the values in the nodes themselves whose names have some ending.
 
     Args:
       base: the folder of the database.
-      ending: how the names end.
+      ending: the ending.
       context: tensorstore's resources.
 
     Returns:
-      The values by name. Those that are too large to lie in a node are left out.
+      The values by name. Values that are too large for a node are left out.
 
     Raises:
       ValueError: the database is damaged.

@@ -1,4 +1,4 @@
-"""Orbax's part of a save: it writes the arrays, without logging and without noise after a failure."""
+"""Writes a checkpoint with Orbax, without its log and without its reports after a failure."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def write_with_orbax(
     """Write a tree as one item of a checkpoint of Orbax v1.
 
     Args:
-      folder: where; nothing is there yet.
-      tree: the tree, with leaves that Orbax takes.
-      item: what the item is called.
-      compression: whether arrays are compressed.
-      metadata: what is recorded of the whole checkpoint.
+      folder: the path of the checkpoint; nothing exists there yet.
+      tree: the tree, with leaves of types that Orbax takes.
+      item: the name of the item.
+      compression: compress the arrays.
+      metadata: the metadata of the whole checkpoint.
     """
     from orbax.checkpoint import v1  # type: ignore[import-untyped]
 
     context = v1.Context()
     context.array.saving.use_compression = compression
-    # Without a chunk inside a shard inside a value, many small arrays are read a sixth faster.
+    # Zarr 2 has no shards: reading many small arrays takes a sixth less time than with zarr 3.
     context.array.saving.use_zarr3 = False
-    # Nothing changes the values meanwhile: the caller waits, or they were copied before.
+    # The values cannot change meanwhile: the caller waits, or they were copied before.
     context.memory_options.deepcopy_host_arrays = False
     with _no_log(), _no_late_failures(), context:
         v1.save(folder, tree, checkpointable_name=item, custom_metadata=metadata)
@@ -38,7 +38,7 @@ def write_with_orbax(
 
 @contextlib.contextmanager
 def _no_log() -> Iterator[None]:
-    """Keep Orbax from logging, unless the user has asked for it; errors are raised anyway."""
+    """Silence the log of Orbax, unless the user has enabled it. Errors are raised anyway."""
     if logging.getLogger("linen_store").isEnabledFor(logging.INFO):
         yield
         return
@@ -58,10 +58,10 @@ class _Silence(logging.Filter):
 
 @contextlib.contextmanager
 def _no_late_failures() -> Iterator[None]:
-    """Keep writes that end after another one has failed from printing a traceback each.
+    """Silence the tracebacks of writes that end after another one has failed.
 
-    Orbax closes its event loop at the first failure. The other writes of tensorstore then find none to
-    report to, some of them long after: once a save has failed, such reports stay unprinted.
+    Orbax closes its event loop at the first failure. The other writes of tensorstore then fail to report to it, some of
+    them much later. Therefore the hook stays installed after a failed save.
     """
     before = sys.unraisablehook
     if isinstance(before, _LateFailures):
@@ -74,7 +74,7 @@ def _no_late_failures() -> Iterator[None]:
 
 
 class _LateFailures:
-    """A hook of `sys.unraisablehook` that passes on everything else."""
+    """A `sys.unraisablehook` that ignores such reports and passes on everything else."""
 
     def __init__(self, before: Any) -> None:
         self._before = before
