@@ -98,13 +98,13 @@ def test_rename(saved, made, same):
     rename = {"bias": None, "kernel|bias": "x"}
     restore({"params": {"x": made["params"]["kernel"]}}, saved, rename=rename)
     odd = {"params": {"kernel(": made["params"]["kernel"], "bias": made["params"]["bias"]}}
-    with pytest.raises(RenamePatternError, match="pattern of a name as it stands"):
+    with pytest.raises(RenamePatternError, match="name into a pattern that matches it exactly"):
         restore(MODEL, odd, X, rename={"kernel(": "kernel"})
     assert same(restore(MODEL, odd, X, rename={re.escape("kernel("): "kernel"}).variables, made)
 
 
 def test_dtype(saved):
-    with pytest.raises(StoreDtypeError, match="Read them as they are and convert them yourself"):
+    with pytest.raises(StoreDtypeError, match="Read them unchanged and convert them yourself"):
         open_store(saved, dtype=jnp.int32)
     kernel = open_store(saved).get("params", ("kernel",))
     assert kernel.astype(jnp.int32).dtype == jnp.int32

@@ -133,8 +133,8 @@ def test_everything_wrong_is_told_at_once(saved):
         linen_store.restore(Net("new", 5), {"params": _spoiled(saved)}, X)
     store = caught.value.store
     assert str(caught.value) == (
-        f"Cannot restore Net from {store}: 10 leaves do not fit. Map names with `rename=`, "
-        "initialise what is missing with `init_missing=True`, ignore what is unexpected with "
+        f"Cannot restore Net from {store}: 10 leaves do not match. Map names with `rename=`, "
+        "initialise missing variables with `init_missing=True`, ignore unexpected arrays with "
         "`strict=False`.\n"
         "  params/BatchNorm_0/scale: the store has int32(4,), the model expects float32(4,)\n"
         "  params/conv/kernel: the store has float32(3, 3, 1, 5), the model expects float32(3, 3, 1, 4)\n"

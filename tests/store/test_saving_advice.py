@@ -69,7 +69,7 @@ def test_a_save_takes_longer_than_was_waited(tmp_path, monkeypatch):
     gate, write = threading.Event(), saving.write_with_orbax
     monkeypatch.setattr(saving, "write_with_orbax", lambda *args: gate.wait(60) and write(*args))
     handle = save(tmp_path / "c", TREE, wait=False)
-    with pytest.raises(SaveTimeoutError, match="The save goes on; wait for it again"):
+    with pytest.raises(SaveTimeoutError, match="The save continues; wait for it again"):
         handle.wait(0.01)
     gate.set()
     handle.wait(60)

@@ -205,7 +205,7 @@ def test_a_limit_on_the_size_of_files(tmp_path):
     target = str(tmp_path / "to" / "m")
     *found, left, after = run(FILL, target, tmp_path / "big.npz", 100_000)
     text = (
-        "File too large. What was there before is untouched; raise the limit on the size of files "
+        "File too large. An earlier checkpoint there is unchanged; raise the limit on the size of files "
         "(`ulimit -f`) or choose another disk"
     )
     check_failures(found, target, errno.EFBIG, text)
@@ -237,7 +237,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path):
         target = str(disk / "m")
         *found, left = run(FILL, target, tmp_path / "big.npz", 0)
         text = (
-            "No space left on device. What was there before is untouched; free space or choose "
+            "No space left on device. An earlier checkpoint there is unchanged; free space or choose "
             "another disk"
         )
         check_failures(found, target, errno.ENOSPC, text)
