@@ -152,16 +152,16 @@ def _unpack(code: int, data: bytes) -> Any:
     import msgpack
 
     if code == _ARRAY:
-        return _array(data)
+        return _unpacked_array(data)
     if code == _SCALAR:
-        return _array(data)[()]
+        return _unpacked_array(data)[()]
     if code == _COMPLEX:
         real, imaginary = msgpack.unpackb(data)
         return complex(real, imaginary)
     return msgpack.ExtType(code, data)
 
 
-def _array(data: bytes) -> np.ndarray[Any, Any]:
+def _unpacked_array(data: bytes) -> np.ndarray[Any, Any]:
     import msgpack
 
     shape, name, raw = msgpack.unpackb(data, raw=True)

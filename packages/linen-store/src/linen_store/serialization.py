@@ -162,7 +162,7 @@ def from_state_dict(target: Any, state: Any, name: str = ".", *, strict: bool = 
         if handlers is None:
             _check_shape(target, state)
             return state
-        return handlers.from_state(target, _described(target, state))
+        return handlers.from_state(target, _as_names(target, state))
 
 
 def msgpack_serialize(pytree: Any, in_place: bool = False) -> bytes:
@@ -241,7 +241,7 @@ def _is_struct_type(kind: type) -> bool:
     return is_struct_type(kind) or "_flax_dataclass" in vars(kind)
 
 
-def _described(target: Any, state: Any) -> Any:
+def _as_names(target: Any, state: Any) -> Any:
     """Convert a container in a state to a dict of names: a store returns sequences and boxes unchanged."""
     if _is_struct_type(type(target)):
         return _struct_fields(state) if _is_struct_type(type(state)) else state
@@ -275,7 +275,9 @@ def _check_shape(target: Any, state: Any) -> None:
         raise StateShapeError(current_path(), tuple(expected), tuple(found))
 
 
-def _check_names(kind: str, expected: set[str], found: Any, *, allow_more: bool = False) -> None:
+def _check_same_names(
+    kind: str, expected: set[str], found: Any, *, allow_more: bool = False
+) -> None:
     if not isinstance(found, Mapping):
         raise StateMismatchError(current_path(), kind, sorted(expected), type(found).__name__)
     names = set(map(str, found))
@@ -290,7 +292,7 @@ def _dict_to_state(target: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _dict_from_state(target: Mapping[Any, Any], state: Mapping[str, Any]) -> dict[Any, Any]:
-    _check_names("dict", set(map(str, target)), state, allow_more=True)
+    _check_same_names("dict", set(map(str, target)), state, allow_more=True)
     return {key: from_state_dict(value, state[str(key)], str(key)) for key, value in target.items()}
 
 
@@ -299,7 +301,7 @@ def _sequence_to_state(target: list[Any] | tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _sequence_from_state(target: Any, state: Mapping[str, Any]) -> list[Any]:
-    _check_names("sequence", set(map(str, range(len(target)))), state)
+    _check_same_names("sequence", set(map(str, range(len(target)))), state)
     return [
         from_state_dict(value, state[str(index)], str(index)) for index, value in enumerate(target)
     ]
@@ -314,7 +316,7 @@ def _named_tuple_from_state(target: Any, state: Mapping[str, Any]) -> Any:
         # Early versions of flax wrote the fields and the values of named tuples separately.
         labels, values = state["fields"], state["values"]
         state = {labels[str(i)]: values[str(i)] for i in range(len(labels))}
-    _check_names("named tuple", set(target._fields), state)
+    _check_same_names("named tuple", set(target._fields), state)
     return type(target)(
         **{name: from_state_dict(getattr(target, name), state[name], name) for name in state}
     )
@@ -334,7 +336,7 @@ def _struct_to_state(target: Any) -> dict[str, Any]:
 
 def _struct_from_state(target: Any, state: Mapping[str, Any]) -> Any:
     names = _struct_names(target)
-    _check_names(type(target).__name__, set(names), state)
+    _check_same_names(type(target).__name__, set(names), state)
     restored = {name: from_state_dict(getattr(target, name), state[name], name) for name in names}
     return target.replace(**restored)
 
@@ -344,7 +346,7 @@ def _partial_to_state(target: Any) -> dict[str, Any]:
 
 
 def _partial_from_state(target: Any, state: Mapping[str, Any]) -> Any:
-    _check_names("Partial", {"args", "keywords"}, state)
+    _check_same_names("Partial", {"args", "keywords"}, state)
     args = from_state_dict(target.args, state["args"], "args")
     keywords = from_state_dict(target.keywords, state["keywords"], "keywords")
     return jax.tree_util.Partial(target.func, *args, **keywords)

@@ -22,6 +22,7 @@ from linen_store.formats.orbax.checksums import Checksums, damaged_files
 from linen_store.reading.progress import in_terminal
 from linen_store.reading.specs import is_array_spec, nbytes, render_spec
 from linen_store.reading.stored import Names, Stored, arrays_of, read_array
+from linen_store.reading.tree import insert
 from linen_store.restoring.matching import check_matched
 from linen_store.restoring.placement import plan
 from linen_store.saving.converting import convert
@@ -29,7 +30,7 @@ from linen_store.saving.converting import convert
 __all__ = ["COMMANDS", "Outcome"]
 
 
-def _open(options: argparse.Namespace, path: str, **more: Any) -> VariableStore:
+def _opened(options: argparse.Namespace, path: str, **more: Any) -> VariableStore:
     # Each array is read once: a cache would only keep all of them in memory.
     chosen = {name: getattr(options, name) for name in ("item", "step", "key_map", "layout")}
     return open_store(path, root_of(options.root), cache_bytes=0, **chosen, **more)
@@ -54,7 +55,7 @@ def _are(number: int) -> str:
 
 def list_arrays(options: argparse.Namespace) -> Outcome:
     """List the arrays with their shapes, dtypes and sizes."""
-    with _open(options, options.path) as store:
+    with _opened(options, options.path) as store:
         found = arrays_of(store, nones=True)
     leaves: list[dict[str, Any]] = [
         {
@@ -91,7 +92,7 @@ def list_items(options: argparse.Namespace) -> Outcome:
 
 def show(options: argparse.Namespace) -> Outcome:
     """Describe the values of one array."""
-    with _open(options, options.path) as store:
+    with _opened(options, options.path) as store:
         found = {"/".join(one.names): one for one in arrays_of(store, nones=True)}
         if options.leaf not in found:
             msg = f"{options.path!r} has no leaf {options.leaf!r}; `linen-store ls` lists them."
@@ -129,7 +130,7 @@ def _statistics(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def diff(options: argparse.Namespace) -> Outcome:
     """Compare two checkpoints, names, shapes, dtypes and values."""
-    with _open(options, options.first) as first, _open(options, options.second) as second:
+    with _opened(options, options.first) as first, _opened(options, options.second) as second:
         ours = {one.names: one for one in arrays_of(first, nones=True)}
         theirs = {one.names: one for one in arrays_of(second, nones=True)}
         rows = [("/".join(name), "only in the first", "") for name in ours if name not in theirs]
@@ -193,7 +194,7 @@ def verify(options: argparse.Namespace) -> Outcome:
     try:
         held = _verify_files(options, problems)
         if not problems:
-            with _open(options, options.path) as store:
+            with _opened(options, options.path) as store:
                 found = arrays_of(store)
                 with in_terminal(sum(nbytes(one.spec) for one in found)) as add:
                     for one in found:
@@ -221,7 +222,7 @@ def verify(options: argparse.Namespace) -> Outcome:
 
 def _verify_files(options: argparse.Namespace, problems: list[tuple[str, str]]) -> bool:
     """Compare files with their recorded sizes and CRC-32s; return False if none are recorded."""
-    with _open(options, options.path, verify=False) as store:
+    with _opened(options, options.path, verify=False) as store:
         if not isinstance(store, CheckpointStore):
             return False
         checksums = Checksums.load(store.folder)
@@ -241,7 +242,7 @@ def _verify_array(store: VariableStore, one: Stored, problems: list[tuple[str, s
 
 def convert_to(options: argparse.Namespace) -> Outcome:
     """Convert a checkpoint to another format."""
-    with _open(options, options.path) as store:
+    with _opened(options, options.path) as store:
         found = arrays_of(store)
         size = sum(nbytes(one.spec) for one in found)
         with in_terminal(size) as add:
@@ -273,12 +274,12 @@ def _differences(add: Callable[[int], None]) -> Callable[[int, int], None]:
 
 def plan_read(options: argparse.Namespace) -> Outcome:
     """Compute the cost of loading onto a mesh."""
-    with _open(options, options.path) as store:
+    with _opened(options, options.path) as store:
         wanted: dict[str, Any] = {}
         _check_splits(options.split, [one.names for one in arrays_of(store)])
         for one in arrays_of(store):
             if is_array_spec(one.spec):
-                _insert(wanted, one.names, Partitioned(one.spec, _axes(one.names, options.split)))
+                insert(wanted, one.names, Partitioned(one.spec, _axes(one.names, options.split)))
         found = plan(wanted, store, options.mesh, processes=options.processes)
     return Outcome(
         data={
@@ -302,12 +303,6 @@ def _axes(names: Names, splits: list[Split]) -> tuple[str | None, ...]:
     if not chosen or chosen[-1] == "-":
         return ()
     return tuple(axis if axis != "-" else None for axis in chosen[-1].split(","))
-
-
-def _insert(tree: dict[str, Any], names: Names, value: Any) -> None:
-    for name in names[:-1]:
-        tree = tree.setdefault(name, {})
-    tree[names[-1]] = value
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {

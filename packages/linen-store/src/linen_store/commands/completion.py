@@ -68,7 +68,7 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
     ]
 
 
-def _values(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[str]]]:
+def _choices(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[str]]]:
     """Yield each option with choices, or an empty string for the command itself, and its choices."""
     for action in parser._actions:
         if action.choices is not None:
@@ -81,7 +81,7 @@ def _cases(parser: argparse.ArgumentParser, value: str, option: str, indent: int
     space = " " * indent
     values, options = [], []
     for name, command in _commands(parser).items():
-        for last, choices in _values(command):
+        for last, choices in _choices(command):
             pattern = f'"{name} {last or name}"'
             values.append(space + value.format(pattern=pattern, words=" ".join(choices)))
         options.append(space + option.format(pattern=name, words=" ".join(_options(command))))

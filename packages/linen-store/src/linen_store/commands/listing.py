@@ -44,13 +44,13 @@ def entries(path: str | os.PathLike[str]) -> list[Entry]:
     if not os.path.isdir(where):
         return [Entry(None, None, "finished")]
     names = listed(where)
-    steps = _steps(where, names)
+    steps = _step_entries(where, names)
     if steps and not is_tree(where):
         return [entry for number, name in steps for entry in _of_step(where, number, name)]
     return list(_of_folder(where, None))
 
 
-def _steps(folder: str, names: list[str]) -> list[tuple[float, str]]:
+def _step_entries(folder: str, names: list[str]) -> list[tuple[float, str]]:
     """Find the folders and files of steps, finished or not."""
     found = []
     for name in names:

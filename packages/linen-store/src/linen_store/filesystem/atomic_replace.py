@@ -56,7 +56,7 @@ def is_staging(name: str) -> bool:
 def staging_folders(path: str) -> list[str]:
     """List the staging directories of a path, also those of processes that died."""
     parent, name = os.path.split(os.path.abspath(path))
-    prefix = _prefix(name)
+    prefix = _staging_prefix(name)
     try:
         found = sorted(os.listdir(parent))
     except OSError:
@@ -67,7 +67,7 @@ def staging_folders(path: str) -> list[str]:
     ]
 
 
-def _prefix(name: str) -> str:
+def _staging_prefix(name: str) -> str:
     """Return the prefix of the staging directories of a name."""
     return f"{_PREFIX}{os.fsencode(name)[:_NAME_BYTES].decode(errors='ignore')}-"
 
@@ -83,7 +83,7 @@ def staging_directory(path: str) -> Iterator[str]:
     """
     _check_path(path)
     parent, name = os.path.split(path)
-    prefix = _prefix(name)
+    prefix = _staging_prefix(name)
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(parent, exist_ok=True)

@@ -22,7 +22,7 @@ __all__ = ["FLAX_STEP", "FolderFormat", "file_folder", "item_files"]
 FLAX_STEP = re.compile(r"checkpoint_(\d+(?:\.\d+)?)")
 """The name of the file, or folder, of a step of flax."""
 
-_INDEX = ".index.json"
+_ANY_INDEX = ".index.json"
 
 
 class FolderFormat:
@@ -95,8 +95,8 @@ def item_files(names: Sequence[str]) -> list[str]:
         for name, found in registered_formats().items()
         for suffix in format_suffixes(name, found)
     )
-    indices = [name for name in names if name.removesuffix(_INDEX).endswith(suffixes)]
-    indices = [name for name in indices if name.endswith(_INDEX)]
+    indices = [name for name in names if name.removesuffix(_ANY_INDEX).endswith(suffixes)]
+    indices = [name for name in indices if name.endswith(_ANY_INDEX)]
     return indices or [name for name in names if name.endswith(suffixes)]
 
 

@@ -36,7 +36,7 @@ from linen_store.serialization import to_bytes
 
 __all__ = ["FlaxMsgpackStore"]
 
-_INDEX = ".msgpack.index.json"
+_MSGPACK_INDEX = ".msgpack.index.json"
 """Suffix of a file that lists the parts of a model."""
 
 _OTHER_PROCESSES = "//GDAPlaceholder:"
@@ -80,10 +80,10 @@ class FlaxMsgpackStore(FileStore):
     ) -> None:
         where = local_path(path)
         self._values: dict[tuple[str, ...], Any] = {}
-        if where.endswith(_INDEX):
-            tree, self._values = _read_parts(where)
+        if where.endswith(_MSGPACK_INDEX):
+            tree, self._values = _read_msgpack_parts(where)
         else:
-            tree = tree_of(where, _read(where), self._values)
+            tree = tree_of(where, _read_file(where), self._values)
         _refuse_elsewhere(where, tree, self._values)
         super().__init__(where, tree, root=root, **options)
 
@@ -93,7 +93,7 @@ class FlaxMsgpackStore(FileStore):
         is_aggregate = (
             os.path.basename(path) == AGGREGATE
         )  # of early Orbax, whose arrays lie beside it
-        return path.endswith(_INDEX) or (is_msgpack(first_bytes(path)) and not is_aggregate)
+        return path.endswith(_MSGPACK_INDEX) or (is_msgpack(first_bytes(path)) and not is_aggregate)
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
         return [value_spec(self._values[leaf.names]) for leaf in leaves]
@@ -116,7 +116,7 @@ class FlaxMsgpackStore(FileStore):
         _pack_node(job, {name: job.store.spec(name) for name in job.store.collections()}, ())
 
 
-def _read(file: str) -> Any:
+def _read_file(file: str) -> Any:
     try:
         with open(file, "rb") as stream:
             return msgpack_restore(stream.read())
@@ -128,13 +128,13 @@ def _read(file: str) -> Any:
         raise DamagedCheckpointError(file, file, error.reason) from error
 
 
-def _read_parts(index: str) -> tuple[Tree, dict[tuple[str, ...], Any]]:
+def _read_msgpack_parts(index: str) -> tuple[Tree, dict[tuple[str, ...], Any]]:
     """Read the parts that an index lists: their leaves, and the values by name."""
     placed = read_index(index)
     values: dict[tuple[str, ...], Any] = {}
     for file in sorted(set(placed.values())):
         part: dict[tuple[str, ...], Any] = {}
-        tree_of(file, _read(file), part)
+        tree_of(file, _read_file(file), part)
         for names, value in part.items():
             name = "/".join(names)
             if placed.get(name) != file:

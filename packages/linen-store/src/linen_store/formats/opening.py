@@ -108,10 +108,10 @@ def open_store(
     }
     if item is not None and os.path.isfile(os.path.join(where, item)):
         return open_store(os.path.join(where, item), **{**options, "item": None})
-    return opened_whole(where, lambda: _open(where, _changed(options)))
+    return opened_whole(where, lambda: _open_recognised(where, _changed(options)))
 
 
-def _open(where: str, options: dict[str, Any]) -> VariableStore:
+def _open_recognised(where: str, options: dict[str, Any]) -> VariableStore:
     try:
         found = find_format(where)
     except StoreError:

@@ -34,7 +34,7 @@ from linen_store.reading.stored import Stored, arrays_of
 
 __all__ = ["SafetensorsStore", "read_header"]
 
-_INDEX = ".safetensors.index.json"
+_SAFETENSORS_INDEX = ".safetensors.index.json"
 """Suffix of a file that lists the parts of a model."""
 
 _METADATA = "__metadata__"
@@ -118,7 +118,7 @@ class SafetensorsStore(FlatStore):
     ) -> None:
         where = _chosen_file(local_path(path))
         watched = {where: file_identity(where)}
-        read = _read_parts if where.endswith(".json") else _read_watched
+        read = _read_headers if where.endswith(".json") else _read_watched
         entries = read(where, watched)
         written_by = {entry.written_by for entry in entries.values()}
         super().__init__(where, entries, watched, root, written_by, **options)
@@ -128,7 +128,7 @@ class SafetensorsStore(FlatStore):
         """Return whether a file starts with the length of a header and the header, or is an index of parts."""
         head = first_bytes(path)
         is_header = head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40
-        return is_header or path.endswith(_INDEX)
+        return is_header or path.endswith(_SAFETENSORS_INDEX)
 
     def _array(self, name: str) -> FileArray:
         entry: FileArray = self._arrays[name]
@@ -179,7 +179,7 @@ def _chosen_file(path: str) -> str:
     if not os.path.isdir(path):
         return path
     names = listed(path)
-    found = [name for name in names if name.endswith(_INDEX)]
+    found = [name for name in names if name.endswith(_SAFETENSORS_INDEX)]
     found = found or [name for name in names if name.endswith(".safetensors")]
     if len(found) != 1:
         what = f"a folder with {found} in it" if found else "a folder without any"
@@ -203,7 +203,7 @@ def read_header(file: str) -> dict[str, _Entry]:
                     file, file, f"its header of {length} bytes does not fit"
                 )
             fields = json.loads(stream.read(length))
-        entries = dict(_checked(file, fields, size, 8 + length))
+        entries = dict(_checked_entries(file, fields, size, 8 + length))
     except FileNotFoundError as error:
         raise CheckpointNotFoundError(file) from error
     except OSError as error:
@@ -216,7 +216,7 @@ def read_header(file: str) -> dict[str, _Entry]:
     return entries
 
 
-def _checked(file: str, fields: Any, size: int, start: int) -> Iterator[tuple[str, _Entry]]:
+def _checked_entries(file: str, fields: Any, size: int, start: int) -> Iterator[tuple[str, _Entry]]:
     """Check that the arrays follow each other without holes, from the header to the end."""
     writer = (fields.get(_METADATA) or {}).get("format")
     written_by = None if writer is None else str(writer)
@@ -245,7 +245,7 @@ def _checked(file: str, fields: Any, size: int, start: int) -> Iterator[tuple[st
         raise ValueError(msg)
 
 
-def _read_parts(index: str, watched: dict[str, Any]) -> dict[str, _Entry]:
+def _read_headers(index: str, watched: dict[str, Any]) -> dict[str, _Entry]:
     placed = read_index(index)
     parts = {file: _read_watched(file, watched) for file in sorted(set(placed.values()))}
     for name, file in placed.items():

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 __all__ = [
+    "ALIGNMENT",
     "Scratch",
     "aligned_empty",
     "cast",
@@ -22,7 +23,7 @@ __all__ = [
     "populated_empty",
 ]
 
-_ALIGNMENT = 64
+ALIGNMENT = 64
 """JAX makes a CPU array from a host buffer of this alignment without a copy."""
 
 _HUGE_PAGE = 1 << 21
@@ -37,7 +38,7 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     # Use whole huge pages, unless that wastes more than a sixteenth of the array.
-    alignment = _HUGE_PAGE if size and -size % _HUGE_PAGE <= size // 16 else _ALIGNMENT
+    alignment = _HUGE_PAGE if size and -size % _HUGE_PAGE <= size // 16 else ALIGNMENT
     raw = np.empty(size + alignment, np.uint8)
     start = -raw.ctypes.data % alignment
     aligned: np.ndarray[Any, Any] = raw[start : start + size].view(dtype).reshape(shape)

@@ -24,9 +24,9 @@ from linen_store.reading.buffers import is_canonical
 from linen_store.reading.cache import ValueCache
 from linen_store.reading.options import CACHE_BYTES, ReadOptions, Root, ShardingLike
 from linen_store.reading.specs import (
-    Bounds,
     array_spec,
     cast_spec,
+    count_elements,
     flatten_names,
     floating_dtype,
     is_array_spec,
@@ -61,7 +61,7 @@ VariableSharding: TypeAlias = Callable[
 ]
 """From the collection and names of a variable, and its spec, to its sharding; None for the default device."""
 
-_SHOWN = 100
+_SHOWN_LEAVES = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +194,7 @@ class FileStore(VariableStore):
         return map_leaves(lambda leaf: specs[leaf.names], node)
 
     def read(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Any]:
-        return self._read(self._values_at(collection, paths), self._dtype, self._sharding)
+        return self._read_nodes(self._values_at(collection, paths), self._dtype, self._sharding)
 
     def read_placed(
         self,
@@ -218,7 +218,7 @@ class FileStore(VariableStore):
         """
         values = self._values_at(collection, paths)
         if sharding is None:
-            return self._read(values, floating_dtype(dtype), None)
+            return self._read_nodes(values, floating_dtype(dtype), None)
         variables: dict[tuple[str, ...], tuple[str, ...]] = {}
         for path, value in zip(paths, values, strict=True):
             names, leaves, _ = flatten_names(map_leaves(lambda leaf: leaf, value))
@@ -228,7 +228,7 @@ class FileStore(VariableStore):
         def of_file(in_file: tuple[str, ...], spec: jax.ShapeDtypeStruct) -> Any:
             return sharding(variables[in_file], spec)
 
-        return self._read(values, floating_dtype(dtype), of_file)
+        return self._read_nodes(values, floating_dtype(dtype), of_file)
 
     def _values_at(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Tree]:
         nodes = [self._find(collection, path) for path in paths]
@@ -237,7 +237,7 @@ class FileStore(VariableStore):
                 raise StorePathError(collection, path, "a node, not a value, is there")
         return nodes
 
-    def _read(self, nodes: Sequence[Tree], dtype: Any, sharding: ShardingLike) -> list[Any]:
+    def _read_nodes(self, nodes: Sequence[Tree], dtype: Any, sharding: ShardingLike) -> list[Any]:
         leaves = {leaf.names: leaf for node in nodes for leaf in leaves_of(node)}
         values = self._read_leaves(list(leaves.values()), dtype, sharding)
         return [map_leaves(lambda leaf: values[leaf.names], node) for node in nodes]
@@ -323,7 +323,7 @@ class FileStore(VariableStore):
                 for leaf, spec in zip(leaves, specs, strict=True)
             ]
             missing = [index for index, key in enumerate(keys) if key not in self._cache]
-            found = self._load([leaves[i] for i in missing], [specs[i] for i in missing])
+            found = self._load_checked([leaves[i] for i in missing], [specs[i] for i in missing])
             loaded = dict(zip(missing, found, strict=True))
             values = {
                 leaf.names: loaded[i] if i in loaded else self._cache.recall(keys[i])
@@ -339,7 +339,7 @@ class FileStore(VariableStore):
             )
             return values
 
-    def _load(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
+    def _load_checked(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
         if not leaves:
             return []
         try:
@@ -368,7 +368,7 @@ class FileStore(VariableStore):
     def _local_elements(self, shape: tuple[int, ...], sharding: Any) -> tuple[int, int]:
         """Count the elements of an array that this process reads, and those that its devices hold."""
         if (shape, sharding) not in self._parts:
-            read = sum(map(_elements, local_regions(shape, sharding)))
+            read = count_elements(local_regions(shape, sharding))
             held = math.prod(sharding.shard_shape(shape)) * len(sharding.addressable_devices)
             self._parts[shape, sharding] = read, held
         return self._parts[shape, sharding]
@@ -404,7 +404,7 @@ class FileStore(VariableStore):
 
     def _lines(self, row: str, clean: Callable[[str], str] = str) -> list[str]:
         leaves = [] if self._closed else list(leaves_of(self._tree))
-        shown = leaves[:_SHOWN]
+        shown = leaves[:_SHOWN_LEAVES]
         lines = [
             row.format(clean("/".join(leaf.names)), clean(render_spec(spec)))
             for leaf, spec in zip(shown, self._stored_specs(shown), strict=True)
@@ -442,7 +442,3 @@ def _placed_spec(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) ->
         return spec
     where = sharding(leaf.names, spec) if callable(sharding) else sharding
     return array_spec(spec.shape, spec.dtype, where)
-
-
-def _elements(bounds: Bounds) -> int:
-    return math.prod(stop - start for start, stop in bounds)

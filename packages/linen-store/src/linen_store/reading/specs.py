@@ -16,6 +16,7 @@ __all__ = [
     "Bounds",
     "array_spec",
     "cast_spec",
+    "count_elements",
     "flatten_names",
     "floating_dtype",
     "integer_nodes",
@@ -77,6 +78,11 @@ def is_key(array: Any) -> bool:
 def region_bounds(index: Sequence[slice], shape: Sequence[int]) -> Bounds:
     """Return the bounds of slices."""
     return tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
+
+
+def count_elements(regions: Iterable[Bounds]) -> int:
+    """Count the elements of regions."""
+    return sum(math.prod(stop - start for start, stop in bounds) for bounds in regions)
 
 
 def local_regions(shape: Sequence[int], sharding: Any) -> list[Bounds]:

@@ -19,6 +19,7 @@ __all__ = [
     "build_tree",
     "change_leaves",
     "has_integers",
+    "insert",
     "leaves_of",
     "map_leaves",
     "mark_integers",
@@ -189,6 +190,13 @@ def paths_of(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
         return
     for name, child in tree.items():
         yield from paths_of(child, (*path, name))
+
+
+def insert(tree: dict[str, Any], names: Sequence[str], value: Any) -> None:
+    """Insert a value into nested dicts, and make the missing ones."""
+    for name in names[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[names[-1]] = value
 
 
 def unbox_nodes(tree: Tree) -> Tree:

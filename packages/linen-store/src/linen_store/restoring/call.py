@@ -42,7 +42,7 @@ class Call:
 
     def expected(self, rngs: Any) -> Any:
         """Describe the variables that `init` of the call makes, in its structure."""
-        arrays = [array_spec(leaf.shape, leaf.dtype) for leaf in self._arrays()]
+        arrays = [array_spec(leaf.shape, leaf.dtype) for leaf in self._traced_leaves()]
         return jax.eval_shape(self._init, _some_key(rngs), arrays)
 
     def can_initialize(self, names: Names) -> bool:
@@ -65,7 +65,7 @@ class Call:
 
         zeros = [
             jnp.zeros(leaf.shape, leaf.dtype) if is_array_spec(leaf) else leaf
-            for leaf in self._arrays()
+            for leaf in self._traced_leaves()
         ]
         fresh: dict[Names, Any] = jax.jit(initialize)(rngs, zeros)
         return fresh
@@ -95,7 +95,7 @@ class Call:
         with nn.default_store(None):
             return self.model.init(rngs, *args, **kwargs)
 
-    def _arrays(self) -> list[Any]:
+    def _traced_leaves(self) -> list[Any]:
         return [self._leaves[index] for index in self._traced]
 
 

@@ -49,7 +49,7 @@ Rules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]
 MeshLike: TypeAlias = Mesh | AbstractMesh | Mapping[str, int]
 """A mesh, or the sizes of its axes by name."""
 
-_SHOWN = 10
+_LARGEST = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ class ReadPlan:
     """The bytes that each process reads: the parts that its devices hold, each counted once."""
 
     def __str__(self) -> str:
-        largest = sorted(self.leaves, key=lambda leaf: -leaf.device_bytes)[:_SHOWN]
+        largest = sorted(self.leaves, key=lambda leaf: -leaf.device_bytes)[:_LARGEST]
         least, most = min(self.process_bytes), max(self.process_bytes)
         read = counted(least, "byte") if least == most else f"{least:,} to {most:,} bytes"
         count = len(self.process_bytes)

@@ -24,6 +24,7 @@ from linen_store.reading.specs import (
     render_spec,
 )
 from linen_store.reading.stored import Names, Stored
+from linen_store.reading.tree import insert
 from linen_store.restoring.call import Call
 from linen_store.restoring.loading import Reading, placed_value, read_rows
 from linen_store.restoring.matching import Row, index_store, match, mismatches
@@ -32,7 +33,7 @@ from linen_store.restoring.target import Target
 
 __all__ = ["RestoreReport", "Restored", "restore"]
 
-_SHOWN = 20
+_LINES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,18 +256,11 @@ def _restore(call: Call | Target, store: VariableStore, options: _Options) -> Re
     if problems:
         raise RestoreMismatchError(call.name, repr(store), problems)
     report = _report(rows, unused)
-    values = _load(call, store, rows, report, options.rngs, reading)
+    values = _load_rows(call, store, rows, report, options.rngs, reading)
     variables = jax.tree_util.tree_unflatten(structure, values[: len(names)])
     for row, value in zip(rows[len(names) :], values[len(names) :], strict=True):
-        _insert(variables, row.names, value)
+        insert(variables, row.names, value)
     return Restored(variables, report)
-
-
-def _insert(variables: dict[str, Any], names: Names, value: Any) -> None:
-    node = variables
-    for name in names[:-1]:
-        node = node.setdefault(name, {})
-    node[names[-1]] = value
 
 
 def _report(rows: Sequence[Row], unused: Mapping[Names, Stored]) -> RestoreReport:
@@ -284,7 +278,7 @@ def _report(rows: Sequence[Row], unused: Mapping[Names, Stored]) -> RestoreRepor
     )
 
 
-def _load(
+def _load_rows(
     call: Call | Target,
     store: VariableStore,
     rows: Sequence[Row],
@@ -307,5 +301,5 @@ def _load(
 def _listed(title: str, lines: Sequence[str]) -> list[str]:
     if not lines:
         return []
-    more = [f"  ... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return [f"{title}: {len(lines)}", *(f"  {line}" for line in lines[:_SHOWN]), *more]
+    more = [f"  ... and {len(lines) - _LINES} more"] if len(lines) > _LINES else []
+    return [f"{title}: {len(lines)}", *(f"  {line}" for line in lines[:_LINES]), *more]

@@ -165,13 +165,13 @@ class _Job:
         self.names = [tuple(key_name(key) for key in keys) for keys, _ in found]
         self.leaves = [leaf for _, leaf in found]
         self.integers = integer_nodes(keys for keys, _ in found)
-        self._check_names()
+        self._check_joined_names()
         self.leaves = [
             _saveable(path, names, leaf)
             for names, leaf in zip(self.names, self.leaves, strict=True)
         ]
 
-    def _check_names(self) -> None:
+    def _check_joined_names(self) -> None:
         seen: dict[str, tuple[str, ...]] = {}
         for names in self.names:
             joined = ".".join(names)
@@ -207,7 +207,7 @@ class _Job:
                 publish(finished, self.path, overwrite=self.overwrite)
 
     def _write(self, folder: str) -> None:
-        kept = [None if _is_empty(leaf) else leaf for leaf in self.leaves]
+        kept = [None if _has_no_elements(leaf) else leaf for leaf in self.leaves]
         tree = jax.tree_util.tree_unflatten(self.treedef, kept)
         parent, name = os.path.split(folder)
         announced = {ANNOUNCEMENT: [_ITEM]}
@@ -218,20 +218,20 @@ class _Job:
         sync_files(folder)
         names = list_files(item)
         Checksums(
-            leaves=dict(self._crcs()),
+            leaves=dict(self._crc_records()),
             files={name: crc_of_file(os.path.join(item, name)) for name in names},
-            arrays=dict(self._arrays()),
-            keys=dict(self._empty_keys()),
+            arrays=dict(self._array_records()),
+            keys=dict(self._empty_key_records()),
             integers=self.integers,
         ).write(item)
 
-    def _empty_keys(self) -> Iterator[tuple[str, str]]:
+    def _empty_key_records(self) -> Iterator[tuple[str, str]]:
         """Yield the arrays of keys without elements: Orbax does not store them."""
         for names, leaf in zip(self.names, self.leaves, strict=True):
-            if _is_empty(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            if _has_no_elements(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
                 yield ".".join(names), str(jax.random.key_impl(leaf))
 
-    def _arrays(self) -> Iterator[tuple[str, tuple[tuple[int, ...], str, Kind]]]:
+    def _array_records(self) -> Iterator[tuple[str, tuple[tuple[int, ...], str, Kind]]]:
         for names, leaf in zip(self.names, self.leaves, strict=True):
             if isinstance(leaf, np.ndarray):
                 yield ".".join(names), (leaf.shape, leaf.dtype.name, "numpy")
@@ -239,7 +239,7 @@ class _Job:
                 data = key_data_spec(leaf)
                 yield ".".join(names), (data.shape, data.dtype.name, "array")
 
-    def _crcs(self) -> Iterator[tuple[str, int]]:
+    def _crc_records(self) -> Iterator[tuple[str, int]]:
         for names, leaf in zip(self.names, self.leaves, strict=True):
             data = _host_values(leaf)
             if data is not None:
@@ -276,7 +276,7 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
     raise UnsupportedLeafError(path, names, f"a {type(leaf).__name__}")
 
 
-def _is_empty(leaf: Any) -> bool:
+def _has_no_elements(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0
 
 

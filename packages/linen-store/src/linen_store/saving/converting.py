@@ -24,6 +24,7 @@ from linen_store.filesystem.failures import save_failures
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.formats.writing import WriteJob
+from linen_store.reading.buffers import ALIGNMENT
 from linen_store.reading.progress import Progress, Report, reporting
 from linen_store.reading.specs import nbytes
 from linen_store.reading.stored import Names, arrays_of
@@ -33,8 +34,6 @@ __all__ = ["Format", "convert", "writable_formats"]
 
 _STAGED_BYTES = 1 << 20
 """Arrays of at least this size are copied to a file first."""
-
-_ALIGNMENT = 64
 
 _ORBAX = "orbax"
 """The format of `save`, for paths whose suffix does not name another."""
@@ -209,7 +208,7 @@ def _mapped(leaf: Any, stream: BinaryIO) -> Any:
     if size < _STAGED_BYTES or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return leaf
     array = np.ascontiguousarray(leaf)
-    stream.seek(-(-stream.seek(0, os.SEEK_END) // _ALIGNMENT) * _ALIGNMENT)
+    stream.seek(-(-stream.seek(0, os.SEEK_END) // ALIGNMENT) * ALIGNMENT)
     start = stream.tell()
     stream.write(array.reshape(-1).view(np.uint8).data)
     stream.flush()

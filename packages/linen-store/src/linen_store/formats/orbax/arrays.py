@@ -110,7 +110,7 @@ class ArrayFolder:
         Raises:
           BadArrayError: an array does not exist, or its metadata is damaged.
         """
-        files = [_prefix(name) + self._metadata_name for name in names]
+        files = [_key_prefix(name) + self._metadata_name for name in names]
         inline = self._inline_metadata() if len(files) >= _MANY else {}
         futures = {file: self._kvstore.read(file) for file in files if file not in inline}
         found = []
@@ -164,7 +164,7 @@ class ArrayFolder:
           BadArrayError: an array cannot be opened.
         """
         futures = [
-            ts.open(one.opener, kvstore=self._kvstore / _prefix(name), context=self._context)
+            ts.open(one.opener, kvstore=self._kvstore / _key_prefix(name), context=self._context)
             for name, one in zip(names, metadata, strict=True)
         ]
         opened = []
@@ -237,7 +237,7 @@ def _blamed(
     return BadArrayError(parts[members[0]].number, _reason(error)), error
 
 
-def _prefix(name: str) -> str:
+def _key_prefix(name: str) -> str:
     return f"{name}/" if name else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -19,7 +19,7 @@ from linen_store.reading.device import (
     read_only,
     sharded_array,
 )
-from linen_store.reading.specs import Bounds, local_regions
+from linen_store.reading.specs import Bounds, count_elements, local_regions
 from linen_store.reading.tree import Kind
 
 __all__ = ["Wanted", "read_batch"]
@@ -114,7 +114,7 @@ def _groups(
     size = 0
     for index in chosen:
         group.append(index)
-        size += _elements(regions[index]) * wanted[index].metadata.dtype.itemsize
+        size += count_elements(regions[index]) * wanted[index].metadata.dtype.itemsize
         if size >= limit:
             yield group
             group, size = [], 0
@@ -122,16 +122,12 @@ def _groups(
         yield group
 
 
-def _elements(regions: Iterable[Bounds]) -> int:
-    return sum(math.prod(stop - start for start, stop in bounds) for bounds in regions)
-
-
 def _check(group: Sequence[int], members: Sequence[Wanted], found: Sequence[Regions]) -> None:
     """Compare the CRC-32s of the arrays that were read completely."""
     checked = [
         (index, one, regions)
         for index, one, regions in zip(group, members, found, strict=True)
-        if one.crc is not None and _elements(regions) == math.prod(one.metadata.shape)
+        if one.crc is not None and count_elements(regions) == math.prod(one.metadata.shape)
     ]
     size = sum(buffer.nbytes for _, _, regions in checked for buffer in regions.values())
     mapped = map_threads if size >= _THREADED_CRC_BYTES else map

@@ -112,7 +112,7 @@ class CheckpointStore(LazyStore):
         where = local_path(path)
         if _is_aggregate_file(where):
             where = os.path.dirname(os.path.abspath(where))
-        opened = opened_whole(where, lambda: _open(where, item, step, verify))
+        opened = opened_whole(where, lambda: _open_tree(where, item, step, verify))
         self._folder, watched, found, recorded = opened
         self._layout = found
         self._checksums = recorded if verify else None
@@ -141,12 +141,12 @@ class CheckpointStore(LazyStore):
         """The folder of the tree: ``path``, or the chosen step and item in it."""
         return self._folder
 
-    def _is_empty(self, joined: str) -> bool:
+    def _is_empty_leaf(self, joined: str) -> bool:
         """Return whether a leaf is an array without elements, which Orbax stores as None."""
         return joined in self._recorded and 0 in self._recorded[joined][0]
 
     def _restored_kind(self, leaf: Leaf) -> Leaf:
-        empty = self._is_empty(leaf.joined)
+        empty = self._is_empty_leaf(leaf.joined)
         return Leaf(leaf.names, self._recorded[leaf.joined][2]) if empty else leaf
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
@@ -157,7 +157,9 @@ class CheckpointStore(LazyStore):
     def _is_stored_array(self, leaf: Leaf) -> bool:
         is_array = leaf.kind in ("array", "numpy", "scalar")
         return (
-            is_array and leaf.names not in self._layout.values and not self._is_empty(leaf.joined)
+            is_array
+            and leaf.names not in self._layout.values
+            and not self._is_empty_leaf(leaf.joined)
         )
 
     def _load_metadata(self, leaves: Sequence[Leaf]) -> None:
@@ -191,13 +193,13 @@ class CheckpointStore(LazyStore):
             return None
         if leaf.kind == "string":
             return self._string(leaf)
-        spec = self._described(leaf)
+        spec = self._array_spec_of(leaf)
         impl = self._key_impls.get(leaf.joined)
         if impl is not None:
             return jax.eval_shape(lambda raw: jax.random.wrap_key_data(raw, impl=impl), spec)
         return spec
 
-    def _described(self, leaf: Leaf) -> jax.ShapeDtypeStruct:
+    def _array_spec_of(self, leaf: Leaf) -> jax.ShapeDtypeStruct:
         if leaf.joined not in self._recorded:
             return self._metadata[leaf.names].spec
         shape, dtype, _ = self._recorded[leaf.joined]
@@ -252,7 +254,7 @@ class CheckpointStore(LazyStore):
         impl = self._key_impls.get(leaf.joined)
         if impl is None:
             return jax.device_put(jnp.empty(spec.shape, spec.dtype), spec.sharding)
-        data = self._described(leaf)
+        data = self._array_spec_of(leaf)
         keys = jax.random.wrap_key_data(jnp.empty(data.shape, data.dtype), impl=impl)
         return jax.device_put(keys, spec.sharding)
 
@@ -281,7 +283,7 @@ class CheckpointStore(LazyStore):
             raise self._damaged(leaves[error.index], error) from error
 
     def _check_metadata(self, leaf: Leaf) -> None:
-        found, saved = self._metadata[leaf.names].spec, self._described(leaf)
+        found, saved = self._metadata[leaf.names].spec, self._array_spec_of(leaf)
         if found is not saved and (found.shape, found.dtype) != (saved.shape, saved.dtype):
             reason = f"it is {render_spec(found)}, {render_spec(saved)} was saved"
             raise DamagedCheckpointError(self.path, self._folder, reason, leaf.names)
@@ -313,7 +315,7 @@ class _Opened(NamedTuple):
     checksums: Checksums | None
 
 
-def _open(path: str, item: str | None, step: int | None, verify: Verify) -> _Opened:
+def _open_tree(path: str, item: str | None, step: int | None, verify: Verify) -> _Opened:
     folder = find_tree(path, item=item, step=step)
     # The folder's identity is not enough: a system may give a new folder the number of one just removed.
     names = names_file(folder)

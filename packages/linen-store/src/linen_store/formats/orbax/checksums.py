@@ -40,8 +40,8 @@ ANNOUNCEMENT = "linen_checksums"
 """The entry of a checkpoint's own metadata that announces the file."""
 
 _CHECKPOINT_METADATA = "_CHECKPOINT_METADATA"
-_BLOCK = 1 << 22
-_KINDS = ("array", "numpy")
+_FILE_BLOCK = 1 << 22
+_ARRAY_KINDS = ("array", "numpy")
 # numpy parses names of dtypes; nested JSON exhausts the stack.
 _BAD_FIELDS = (ValueError, KeyError, TypeError, AttributeError, SyntaxError, RecursionError)
 
@@ -94,13 +94,13 @@ class Checksums:
         try:
             fields = json.loads(body)
             return cls(
-                leaves=_checked(fields["leaves"], int),
+                leaves=_with_values_of(fields["leaves"], int),
                 files={
                     name: (_whole(size), _whole(crc))
                     for name, (size, crc) in fields["files"].items()
                 },
                 arrays=_checked_arrays(fields["arrays"]),
-                keys=_checked(fields.get("keys", {}), str),
+                keys=_with_values_of(fields.get("keys", {}), str),
                 integers=[tuple(map(str, names)) for names in fields.get("integers", ())],
             )
         except _BAD_FIELDS as error:
@@ -126,7 +126,7 @@ def _whole(number: Any) -> int:
     return number
 
 
-def _checked(values: Any, kind: type) -> Any:
+def _with_values_of(values: Any, kind: type) -> Any:
     """Check that a mapping has values of one type."""
     found = set(map(type, values.values())) - {kind}
     if found:
@@ -150,7 +150,7 @@ def _checked_arrays(arrays: Any) -> Any:
         msg = "expected shapes, found something else"
         raise ValueError(msg)
     for dtype, kind in {(dtype, kind) for _, dtype, kind in arrays.values()}:
-        if kind not in _KINDS or not is_storable(np.dtype(jnp.dtype(dtype))):
+        if kind not in _ARRAY_KINDS or not is_storable(np.dtype(jnp.dtype(dtype))):
             msg = f"expected a dtype and a kind of array, found {dtype!r} and {kind!r}"
             raise ValueError(msg)
     return arrays
@@ -181,7 +181,7 @@ def crc_of_file(file: str, report: Callable[[int], None] | None = None) -> tuple
     """Compute the size and the CRC-32 of a file; ``report`` gets the size of each part that was read."""
     with open(file, "rb") as stream:
         size = crc = 0
-        while block := stream.read(_BLOCK):
+        while block := stream.read(_FILE_BLOCK):
             size += len(block)
             crc = crc32(block, crc)
             if report is not None:

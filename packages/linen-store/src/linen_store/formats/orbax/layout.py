@@ -123,7 +123,7 @@ def find_tree(
     if UNFINISHED in os.path.basename(os.path.normpath(folder)):
         raise UnfinishedCheckpointError(folder, f"its name holds {UNFINISHED!r}")
     names = listed(folder)
-    steps = _steps(folder, names)
+    steps = _step_folders(folder, names)
     is_whole = is_tree(folder)
     if not is_whole and steps and not set(names) & set(_MARKERS):
         return _find_in_steps(folder, steps, item, step)
@@ -164,7 +164,7 @@ def holds_steps(folder: str, names: list[str]) -> bool:
     return any(STEP.fullmatch(name) and is_checkpoint(os.path.join(folder, name)) for name in names)
 
 
-def _steps(folder: str, names: list[str]) -> dict[int, list[str]]:
+def _step_folders(folder: str, names: list[str]) -> dict[int, list[str]]:
     """Return the folders by step: a step may have several, with different prefixes."""
     found: dict[int, list[str]] = {}
     # A killed save may have left only the backup of a step.
@@ -243,13 +243,13 @@ def load_tree(folder: str) -> OrbaxTree:
         tree, ocdbt, zarr_format = aggregate.tree, _has_database(folder), 2
         values = aggregate.values
     else:
-        tree, ocdbt, zarr_format = _load_metadata(folder)
+        tree, ocdbt, zarr_format = _load_names(folder)
         early = {} if aggregate is None else aggregate.values
         names = {leaf.names for leaf in leaves_of(tree)} if early else set()
         values = {name: value for name, value in early.items() if name in names}
-    arrays = (leaf for leaf in leaves_of(tree) if _is_array(leaf) and leaf.names not in values)
+    arrays = (leaf for leaf in leaves_of(tree) if _is_array_leaf(leaf) and leaf.names not in values)
     if not ocdbt:
-        _check_names(folder, arrays)
+        _check_safe_names(folder, arrays)
     return OrbaxTree(
         folder=folder,
         tree=tree,
@@ -261,7 +261,7 @@ def load_tree(folder: str) -> OrbaxTree:
     )
 
 
-def _load_metadata(folder: str) -> tuple[Tree, bool, int]:
+def _load_names(folder: str) -> tuple[Tree, bool, int]:
     """Return the leaves, True if they are in a database, and the version of zarr."""
     file = os.path.join(folder, METADATA)
     try:
@@ -332,11 +332,11 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
 
 
-def _is_array(leaf: Leaf) -> bool:
+def _is_array_leaf(leaf: Leaf) -> bool:
     return leaf.kind not in ("none", "string")
 
 
-def _check_names(folder: str, arrays: Iterable[Leaf]) -> None:
+def _check_safe_names(folder: str, arrays: Iterable[Leaf]) -> None:
     """Raise if a name leads out of the folder. Without a database, each array is a folder of its name."""
     for leaf in arrays:
         parts = re.split(r"[/\\]", leaf.joined)
