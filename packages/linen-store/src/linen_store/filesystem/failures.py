@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from linen_core.errors import StoreError
 from linen_store.errors import (
+    BadMsgpackError,
+    CheckpointNotFoundError,
     DamagedCheckpointError,
     ReadFailedError,
     ReadPermissionError,
@@ -22,6 +24,7 @@ __all__ = [
     "exists",
     "first_bytes",
     "listed",
+    "read_errors",
     "read_failure",
     "save_failures",
     "system_errno",
@@ -60,6 +63,8 @@ def read_failure(
     reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
     if isinstance(error, EOFError):
         reason = str(error)
+    if isinstance(error, BadMsgpackError):
+        reason = error.reason
     return DamagedCheckpointError(path, file, reason, leaf)
 
 
@@ -91,6 +96,43 @@ def exists(path: str) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def read_errors(
+    path: str,
+    file: str | None = None,
+    damage: tuple[type[Exception], ...] = (),
+    leaf: Sequence[str] | None = None,
+) -> Iterator[None]:
+    """Report errors while a file is read as a missing, refused or damaged checkpoint.
+
+    Args:
+      path: the checkpoint.
+      file: the file, if it is a part of the checkpoint. If it is missing, the checkpoint is damaged.
+      damage: errors that mean damage, beside `OSError`.
+      leaf: names of the leaf that is read.
+
+    Raises:
+      CheckpointNotFoundError: the checkpoint does not exist.
+      DamagedCheckpointError: the block raised one of these errors.
+      ReadFailedError: the system refuses to read the file.
+
+    Example:
+      >>> with read_errors("/nowhere"), open("/nowhere"):
+      ...     pass
+      Traceback (most recent call last):
+        ...
+      linen_store.errors.CheckpointNotFoundError: Cannot open '/nowhere': nothing is there. Check the path.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, StoreError) or not isinstance(error, (OSError, *damage)):
+            raise
+        if file is None and isinstance(error, FileNotFoundError):
+            raise CheckpointNotFoundError(path) from error
+        raise read_failure(path, file or path, error, leaf) from error
+
+
 def first_bytes(path: str, count: int = 16) -> bytes:
     """Return the first bytes of a file; none for a folder, and where nothing is.
 
@@ -100,11 +142,8 @@ def first_bytes(path: str, count: int = 16) -> bytes:
     where = local_path(path)
     if os.path.isdir(where) or not exists(where):
         return b""
-    try:
-        with open(where, "rb") as stream:
-            return stream.read(count)
-    except OSError as error:
-        raise read_failure(where, where, error) from error
+    with read_errors(where, where), open(where, "rb") as stream:
+        return stream.read(count)
 
 
 def listed(folder: str) -> list[str]:
@@ -114,10 +153,8 @@ def listed(folder: str) -> list[str]:
       ReadFailedError: the folder cannot be read.
       DamagedCheckpointError: it is not a folder.
     """
-    try:
+    with read_errors(folder, folder):
         return sorted(os.listdir(folder))
-    except OSError as error:
-        raise read_failure(folder, folder, error) from error
 
 
 def check_readable(folder: str, names: Iterable[str]) -> None:
@@ -128,14 +165,12 @@ def check_readable(folder: str, names: Iterable[str]) -> None:
     """
     for name in names:
         path = os.path.join(folder, name)
-        try:
+        with read_errors(folder, path):
             if os.path.isdir(path):
                 os.listdir(path)
             elif os.path.isfile(path):
                 with open(path, "rb"):
                     pass
-        except OSError as error:
-            raise read_failure(folder, path, error) from error
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
+from linen_core.errors import StoreError
 from linen_store.errors import (
     DamagedCheckpointError,
     TorchLayoutError,
@@ -66,8 +67,8 @@ class FlatStore(LazyStore):
         self._arrays = arrays
         super().__init__(path, tree, watched=watched, root=root, **options)  # type: ignore[misc]
 
-    def _array(self, name: str) -> HostArray:
-        """Return an array of the file, read or as a place in the file."""
+    def _array(self, name: str, names: tuple[str, ...]) -> HostArray:
+        """Return an array by its name in the file, in memory or as a position in a file; the names are for errors."""
         raise NotImplementedError
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
@@ -75,9 +76,11 @@ class FlatStore(LazyStore):
         return [array_spec(array.shape, array.dtype.newbyteorder("=")) for array in arrays]
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
-        arrays = [self._array(self._names[leaf.names]) for leaf in leaves]
         try:
+            arrays = [self._array(self._names[leaf.names], leaf.names) for leaf in leaves]
             return place(list(zip(arrays, leaves, specs, strict=True)))
+        except StoreError:
+            raise
         except (OSError, EOFError) as error:
             file = getattr(error, "filename", None) or self.path
             raise read_failure(self.path, file, error) from error

@@ -12,7 +12,6 @@ import numpy as np
 from linen_store._msgpack import msgpack_restore
 from linen_store.errors import (
     BadMsgpackError,
-    CheckpointNotFoundError,
     DamagedCheckpointError,
     NameCollisionError,
     NotACheckpointError,
@@ -20,7 +19,7 @@ from linen_store.errors import (
     UnsupportedLeafError,
     UnsupportedStateError,
 )
-from linen_store.filesystem.failures import first_bytes, read_failure
+from linen_store.filesystem.failures import first_bytes, read_errors
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.msgpack_tree import is_msgpack, leaf_of, tree_of
 from linen_store.formats.orbax.aggregate import AGGREGATE
@@ -117,15 +116,8 @@ class FlaxMsgpackStore(FileStore):
 
 
 def _read_file(file: str) -> Any:
-    try:
-        with open(file, "rb") as stream:
-            return msgpack_restore(stream.read())
-    except FileNotFoundError as error:
-        raise CheckpointNotFoundError(file) from error
-    except OSError as error:
-        raise read_failure(file, file, error) from error
-    except BadMsgpackError as error:
-        raise DamagedCheckpointError(file, file, error.reason) from error
+    with read_errors(file, damage=(BadMsgpackError,)), open(file, "rb") as stream:
+        return msgpack_restore(stream.read())
 
 
 def _read_msgpack_parts(index: str) -> tuple[Tree, dict[tuple[str, ...], Any]]:

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Unpack
 
-from linen_store.errors import CheckpointNotFoundError, DamagedCheckpointError, NotACheckpointError
-from linen_store.filesystem.failures import listed, read_failure
+from linen_store.errors import CheckpointNotFoundError, NotACheckpointError
+from linen_store.filesystem.failures import listed, read_errors
 from linen_store.filesystem.paths import file_identity, local_path
 from linen_store.formats.flat_store import FlatStore
 from linen_store.formats.npy_header import NPY_ERRORS, SUFFIX, NpyHeader, read_npy_header
@@ -78,16 +78,13 @@ class NpyFolderStore(FlatStore):
             return False
         return any(_npy_files(itertools.islice(os.walk(where), _MOST_FOLDERS)))
 
-    def _array(self, name: str) -> HostArray:
+    def _array(self, name: str, names: tuple[str, ...]) -> HostArray:
         header: NpyHeader = self._arrays[name]
         shape = header.shape[::-1] if header.fortran_order else header.shape
         array = FileArray(self._files[name], header.dtype, shape, header.offset)
         if not header.fortran_order and header.dtype.isnative:
             return array
-        try:
-            whole = array.read()
-        except (OSError, EOFError) as error:
-            raise read_failure(self.path, self._files[name], error) from error
+        whole = array.read()
         return whole.T if header.fortran_order else whole
 
 
@@ -101,15 +98,8 @@ def _name(folder: str, file: str) -> str:
 
 
 def _read_header(where: str, file: str) -> NpyHeader:
-    try:
-        with open(file, "rb") as stream:
-            return read_npy_header(where, os.path.basename(file), stream, os.path.getsize(file))
-    except OSError as error:
-        raise read_failure(where, file, error) from error
-    except NPY_ERRORS as error:
-        if isinstance(error, NotACheckpointError | DamagedCheckpointError):
-            raise
-        raise DamagedCheckpointError(where, file, f"{type(error).__name__}: {error}") from error
+    with read_errors(where, file, NPY_ERRORS), open(file, "rb") as stream:
+        return read_npy_header(where, os.path.basename(file), stream, os.path.getsize(file))
 
 
 def _refuse(where: str) -> None:

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_store.errors import (
-    CheckpointNotFoundError,
     DamagedCheckpointError,
     NotACheckpointError,
     UnsupportedLeafError,
 )
-from linen_store.filesystem.failures import first_bytes, read_failure
+from linen_store.filesystem.failures import first_bytes, read_errors
 from linen_store.filesystem.paths import file_identity, local_path
 from linen_store.formats.flat_store import FlatStore
 from linen_store.formats.foreign import hint_for_zip
@@ -74,21 +73,12 @@ class NpzStore(FlatStore):
     ) -> None:
         where = local_path(path)
         watched = {where: file_identity(where)}
-        try:
+        with read_errors(where, damage=_ERRORS):
             self._archive = zipfile.ZipFile(where)
             headers = {
                 info.filename.removesuffix(SUFFIX): self._header(where, info)
                 for info in self._archive.infolist()
             }
-        except FileNotFoundError as error:
-            raise CheckpointNotFoundError(where) from error
-        except OSError as error:
-            raise read_failure(where, where, error) from error
-        except _ERRORS as error:
-            if isinstance(error, NotACheckpointError | DamagedCheckpointError):
-                raise
-            reason = f"{type(error).__name__}: {error}"
-            raise DamagedCheckpointError(where, where, reason) from error
         super().__init__(where, headers, watched, root, **options)
 
     @classmethod
@@ -109,13 +99,12 @@ class NpzStore(FlatStore):
         with self._archive.open(info) as stream:
             return read_npy_header(where, info.filename, stream, info.file_size)
 
-    def _array(self, name: str) -> np.ndarray[Any, Any]:
-        try:
-            with self._archive.open(name + SUFFIX) as stream:
-                array = np.lib.format.read_array(stream, allow_pickle=False)
-        except (OSError, *_ERRORS) as error:
-            names = next(names for names, one in self._names.items() if one == name)
-            raise read_failure(self.path, self.path, error, names) from error
+    def _array(self, name: str, names: tuple[str, ...]) -> np.ndarray[Any, Any]:
+        with (
+            read_errors(self.path, self.path, _ERRORS, names),
+            self._archive.open(name + SUFFIX) as stream,
+        ):
+            array = np.lib.format.read_array(stream, allow_pickle=False)
         dtype = self._arrays[name].dtype.newbyteorder("=")
         if array.dtype.kind == "V":
             return array.view(dtype)

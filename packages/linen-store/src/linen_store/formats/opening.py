@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from linen_core import VariableStore, as_store
-from linen_core.errors import StoreError
 from linen_core.store.registry import find_format
 from linen_store.errors import (
     AmbiguousCheckpointError,
@@ -17,7 +16,7 @@ from linen_store.errors import (
     KeyMapError,
     StoreOptionsError,
 )
-from linen_store.filesystem.failures import read_failure
+from linen_store.filesystem.failures import read_errors
 from linen_store.filesystem.paths import local_path, opened_whole
 from linen_store.reading.options import (
     CACHE_BYTES,
@@ -112,12 +111,8 @@ def open_store(
 
 
 def _open_recognised(where: str, options: dict[str, Any]) -> VariableStore:
-    try:
+    with read_errors(where, where):  # too many open files, for example
         found = find_format(where)
-    except StoreError:
-        raise
-    except OSError as error:  # too many open files, for example
-        raise read_failure(where, where, error) from error
     supported = _supported(found)
     for name in sorted(set(options) - supported):
         if name in ("item", "step"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from linen_store.errors import CheckpointNotFoundError, UnsafeNameError
-from linen_store.filesystem.failures import read_failure
+from linen_store.errors import UnsafeNameError
+from linen_store.filesystem.failures import read_errors
 
 __all__ = ["read_index"]
 
@@ -19,15 +19,9 @@ def read_index(index: str) -> dict[str, str]:
       DamagedCheckpointError: it is damaged.
       UnsafeNameError: it names a file outside its folder.
     """
-    try:
-        with open(index, "rb") as stream:
-            placed = {
-                str(name): str(file) for name, file in json.load(stream)["weight_map"].items()
-            }
-    except FileNotFoundError as error:
-        raise CheckpointNotFoundError(index) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise read_failure(index, index, error) from error
+    damage = (ValueError, KeyError, TypeError, AttributeError)
+    with read_errors(index, damage=damage), open(index, "rb") as stream:
+        placed = {str(name): str(file) for name, file in json.load(stream)["weight_map"].items()}
     for name, file in placed.items():
         if file != os.path.basename(file) or file in ("", ".", "..") or "\0" in file:
             raise UnsafeNameError(index, (name,))

@@ -16,13 +16,13 @@ from typing import Any, ClassVar, Unpack
 import jax.numpy as jnp
 import numpy as np
 
+from linen_core.errors import StoreError
 from linen_store.errors import (
-    CheckpointNotFoundError,
     DamagedCheckpointError,
     NotACheckpointError,
     UnsupportedLeafError,
 )
-from linen_store.filesystem.failures import first_bytes, listed, read_failure
+from linen_store.filesystem.failures import first_bytes, listed, read_errors
 from linen_store.filesystem.paths import file_identity, local_path
 from linen_store.formats.flat_store import FlatStore
 from linen_store.formats.parts_index import read_index
@@ -130,7 +130,7 @@ class SafetensorsStore(FlatStore):
         is_header = head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40
         return is_header or path.endswith(_SAFETENSORS_INDEX)
 
-    def _array(self, name: str) -> FileArray:
+    def _array(self, name: str, names: tuple[str, ...]) -> FileArray:
         entry: FileArray = self._arrays[name]
         return entry
 
@@ -194,8 +194,9 @@ def read_header(file: str) -> dict[str, _Entry]:
       CheckpointNotFoundError: the file does not exist.
       DamagedCheckpointError: the header is damaged or does not fit the file.
     """
+    damage = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
     try:
-        with open(file, "rb") as stream:
+        with read_errors(file), open(file, "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
             if length > min(_MAX_HEADER, size - 8):
@@ -203,17 +204,12 @@ def read_header(file: str) -> dict[str, _Entry]:
                     file, file, f"its header of {length} bytes does not fit"
                 )
             fields = json.loads(stream.read(length))
-        entries = dict(_checked_entries(file, fields, size, 8 + length))
-    except FileNotFoundError as error:
-        raise CheckpointNotFoundError(file) from error
-    except OSError as error:
-        raise read_failure(file, file, error) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, DamagedCheckpointError):
-            raise
+        return dict(_checked_entries(file, fields, size, 8 + length))
+    except StoreError:
+        raise
+    except damage as error:
         reason = f"its header: {type(error).__name__}: {error}"
         raise DamagedCheckpointError(file, file, reason) from error
-    return entries
 
 
 def _checked_entries(file: str, fields: Any, size: int, start: int) -> Iterator[tuple[str, _Entry]]:

@@ -6,8 +6,8 @@ import os
 from typing import Any, NamedTuple
 
 from linen_store._msgpack import msgpack_restore
-from linen_store.errors import BadMsgpackError, DamagedCheckpointError
-from linen_store.filesystem.failures import read_failure
+from linen_store.errors import BadMsgpackError
+from linen_store.filesystem.failures import read_errors
 from linen_store.formats.msgpack_tree import is_msgpack, tree_of
 from linen_store.reading.tree import Tree
 
@@ -43,12 +43,7 @@ def load_aggregate(folder: str) -> Aggregate:
       DamagedCheckpointError: it is damaged.
     """
     file = os.path.join(folder, AGGREGATE)
-    try:
-        with open(file, "rb") as stream:
-            restored = msgpack_restore(stream.read())
-    except OSError as error:
-        raise read_failure(folder, file, error) from error
-    except BadMsgpackError as error:
-        raise DamagedCheckpointError(folder, file, error.reason) from error
+    with read_errors(folder, file, (BadMsgpackError,)), open(file, "rb") as stream:
+        restored = msgpack_restore(stream.read())
     values: dict[tuple[str, ...], Any] = {}
     return Aggregate(tree_of(file, restored, values), values)

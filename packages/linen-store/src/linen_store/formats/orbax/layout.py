@@ -23,7 +23,7 @@ from linen_store.filesystem.atomic_replace import (
     original_name,
     staging_folders,
 )
-from linen_store.filesystem.failures import check_readable, exists, listed, read_failure
+from linen_store.filesystem.failures import check_readable, exists, listed, read_errors
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.orbax.aggregate import AGGREGATE, is_aggregate, load_aggregate
 from linen_store.reading.tree import Kind, Leaf, Tree, build_tree, leaves_of
@@ -264,14 +264,9 @@ def load_tree(folder: str) -> OrbaxTree:
 def _load_names(folder: str) -> tuple[Tree, bool, int]:
     """Return the leaves, True if they are in a database, and the version of zarr."""
     file = os.path.join(folder, METADATA)
-    try:
-        with open(file, "rb") as stream:
-            fields = json.load(stream)
+    with read_errors(folder, file, _BAD_METADATA), open(file, "rb") as stream:
+        fields = json.load(stream)
         tree = build_tree(_entries(fields["tree_metadata"]))
-    except OSError as error:
-        raise read_failure(folder, file, error) from error
-    except _BAD_METADATA as error:
-        raise DamagedCheckpointError(folder, file, f"{type(error).__name__}: {error}") from error
     in_database = fields.get("use_ocdbt")
     # Checkpoints from before there were databases have no such entry.
     ocdbt = _has_database(folder) if in_database is None else bool(in_database)
@@ -303,16 +298,13 @@ def _key_impls(folder: str) -> dict[str, str]:
     listing = os.path.join(folder, "array_metadatas")
     for name in sorted(os.listdir(listing)) if os.path.isdir(listing) else ():
         file = os.path.join(listing, name)
-        try:
-            with open(file, "rb") as stream:
-                raw = stream.read()
+        with read_errors(folder, file, _BAD_METADATA), open(file, "rb") as stream:
+            raw = stream.read()
             if b"random_key_impl" in raw:
                 for entry in json.loads(raw)["array_metadatas"]:
                     array = entry["array_metadata"]
                     if array.get("ext_metadata"):
                         impls[array["param_name"]] = array["ext_metadata"]["random_key_impl"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise read_failure(folder, file, error) from error
     return impls
 
 
