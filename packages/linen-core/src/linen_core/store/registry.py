@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
-from importlib.metadata import EntryPoint, EntryPoints
+from importlib.metadata import EntryPoints
 from typing import Any, ClassVar, Protocol
 
 from linen_core.errors import InvalidStoreError, UnknownStoreError
@@ -127,8 +128,7 @@ def registered_formats() -> dict[str, Any]:
       >>> "memory" in registered_formats()  # its argument is not a path
       False
     """
-    loaded = {name: _importable(entry) for name, entry in _by_name().items()}
-    return {name: found for name, found in loaded.items() if found is not None}
+    return _imported(_entry_points())
 
 
 def format_suffixes(name: str, found: Any) -> tuple[str, ...]:
@@ -154,18 +154,17 @@ def find_format(path: str) -> Any:
 
     Example:
       >>> from unittest import mock
-      >>> entry = EntryPoint("zip", "zipfile:ZipFile", GROUP)
+      >>> entry = importlib.metadata.EntryPoint("zip", "zipfile:ZipFile", GROUP)
       >>> with mock.patch.object(importlib.metadata, "entry_points", lambda group: EntryPoints([entry])):
       ...     find_format("model.zip")
       <class 'zipfile.ZipFile'>
     """
-    entries = _by_name()
+    entries = _entry_points()  # looks into every installed package: once is enough
     suffix = os.path.splitext(path)[1].removeprefix(".")
-    named = entries.get(suffix)
-    if named is not None and _recognizes(suffix, found := named.load(), path):
+    if suffix in entries.names and _recognizes(suffix, found := entries[suffix].load(), path):
         return found
     fallbacks = []
-    for name, found in registered_formats().items():
+    for name, found in _imported(entries).items():
         if getattr(found, "fallback", False):
             fallbacks.append((name, found))
         elif _recognizes(name, found, path):
@@ -173,22 +172,20 @@ def find_format(path: str) -> Any:
     for name, found in fallbacks:
         if _recognizes(name, found, path):
             return found
-    raise UnknownStoreError(suffix or path, registered_stores(), _advice(_entry_points()))
+    raise UnknownStoreError(suffix or path, registered_stores(), _advice(entries))
 
 
 def _entry_points() -> EntryPoints:
     return importlib.metadata.entry_points(group=GROUP)
 
 
-def _by_name() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in sorted(_entry_points(), key=lambda entry: entry.name)}
-
-
-def _importable(entry: EntryPoint) -> Any:
-    try:
-        return entry.load()
-    except (ImportError, AttributeError):
-        return None
+def _imported(entries: EntryPoints) -> dict[str, Any]:
+    """Return the objects of those entry points that can be imported, in the order of their names."""
+    found = {}
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        with contextlib.suppress(ImportError, AttributeError):
+            found[entry.name] = entry.load()
+    return found
 
 
 def _recognizes(name: str, found: Any, path: str) -> bool:
