@@ -258,7 +258,7 @@ def test_registering():
     with pytest.raises(HandlerExistsError) as caught:
         ours.register_serialization_state(Box, vars, restore)
     assert str(caught.value) == (
-        "Cannot register Box for serialization: it is registered already. Pass override=True to "
+        "Cannot register Box for serialization: it is already registered. Pass override=True to "
         "replace what was registered."
     )
     ours.register_serialization_state(Box, lambda box: {1: 2}, restore, override=True)
