@@ -259,7 +259,7 @@ def test_registering():
         ours.register_serialization_state(Box, vars, restore)
     assert str(caught.value) == (
         "Cannot register Box for serialization: it is already registered. Pass override=True to "
-        "replace what was registered."
+        "replace the registration."
     )
     ours.register_serialization_state(Box, lambda box: {1: 2}, restore, override=True)
     with pytest.raises(StateKeysError) as caught:
