@@ -83,7 +83,8 @@ def message(name):
 def test_known_store_that_is_not_installed(entry_points, name):
     assert message(name) == (
         f"No variable store {name!r}: registered are 'memory'. "
-        "Run `pip install linen-store`, which brings it."
+        "Install the package that registers it in its entry-point group 'linen.stores'. "
+        "For checkpoints, run `pip install linen-store`."
     )
 
 
@@ -112,14 +113,14 @@ def test_what_is_registered_is_no_store(entry_points, target):
 def test_linen_store_registers_its_stores(entry_points):
     project = workspace.project_file("linen-store")["project"]
     entry_points(**project["entry-points"][GROUP])
-    names = ("checkpoint", "frozen", "memory", "msgpack", "npy", "npz", "safetensors")
-    assert registered_stores() == names
-    assert [store_class(name).__name__ for name in registered_stores()] == [
-        "CheckpointStore",
-        "FrozenDictStore",
-        "MemoryStore",
-        "FlaxMsgpackStore",
-        "NpyFolderStore",
-        "NpzStore",
-        "SafetensorsStore",
-    ]
+    stores = {
+        "checkpoint": "CheckpointStore",
+        "frozen": "FrozenDictStore",
+        "memory": "MemoryStore",
+        "msgpack": "FlaxMsgpackStore",
+        "npy": "NpyFolderStore",
+        "npz": "NpzStore",
+        "safetensors": "SafetensorsStore",
+    }
+    assert registered_stores() == tuple(sorted({*stores, "folder", "foreign"}))
+    assert {name: store_class(name).__name__ for name in stores} == stores

@@ -151,7 +151,19 @@ def test_three_wheels_work_together(tmp_path):
     assert found == {
         "frozen": "linen_store",
         "tabulate": "linen_summary",
-        "stores": ["checkpoint", "frozen", "memory", "msgpack", "npy", "npz", "safetensors"],
+        "stores": sorted(
+            {
+                "checkpoint",
+                "folder",
+                "foreign",
+                "frozen",
+                "memory",
+                "msgpack",
+                "npy",
+                "npz",
+                "safetensors",
+            }
+        ),
         "checkpoint": "CheckpointStore",
     }
     command = str(Path(python).parent / "linen-summary")

@@ -258,8 +258,8 @@ def test_registering():
     with pytest.raises(HandlerExistsError) as caught:
         ours.register_serialization_state(Box, vars, restore)
     assert str(caught.value) == (
-        "Cannot register Box for serialization: it is registered already. Pass override=True to "
-        "replace what was registered."
+        "Cannot register Box for serialization: it is already registered. Pass override=True to "
+        "replace the registration."
     )
     ours.register_serialization_state(Box, lambda box: {1: 2}, restore, override=True)
     with pytest.raises(StateKeysError) as caught:

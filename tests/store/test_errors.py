@@ -14,7 +14,7 @@ CASES = [
         errors.FrozenDictSetError("a"),
         ValueError,
         {"key": "a"},
-        "Cannot set 'a': a FrozenDict is immutable. Make a changed one with `copy({'a': ...})`, or a plain dict with `unfreeze()`.",
+        "Cannot set 'a': a FrozenDict is immutable. Make a changed copy with `copy({'a': ...})`, or a plain dict with `unfreeze()`.",
     ),
     (
         errors.NotADictError("pop", [1]),
@@ -86,7 +86,7 @@ CASES = [
         errors.StoreDtypeError("int32"),
         TypeError,
         {"dtype": "int32"},
-        "Cannot read floating-point arrays as int32: expected a floating-point dtype. Read them as they are and convert them yourself.",
+        "Cannot read floating-point arrays as int32: expected a floating-point dtype. Read them unchanged and convert them yourself.",
     ),
     (
         errors.ForkedStoreError(1, 2),
@@ -110,13 +110,13 @@ CASES = [
         errors.SaveFailedError("/c", "No space left on device"),
         OSError,
         {"path": "/c", "reason": "No space left on device"},
-        "Cannot save to '/c': No space left on device. What was there before is untouched; free space or check the disk, then save again.",
+        "Cannot save to '/c': No space left on device. An earlier checkpoint there is unchanged; free space or check the disk, then save again.",
     ),
     (
         errors.SaveFailedError("/c", "No space left on device", 28),
         OSError,
         {"path": "/c", "reason": "No space left on device", "errno": 28},
-        "Cannot save to '/c': No space left on device. What was there before is untouched; free space or choose another disk, then save again.",
+        "Cannot save to '/c': No space left on device. An earlier checkpoint there is unchanged; free space or choose another disk, then save again.",
     ),
     (
         errors.UnwritablePathError("/c", "'/': Permission denied", 13),
@@ -128,7 +128,7 @@ CASES = [
         errors.NestedSaveError("/c"),
         RuntimeError,
         {"path": "/c"},
-        "Cannot save to '/c': this thread is already saving, and would wait for itself without end. Pass wait=False; the save then follows the one that runs.",
+        "Cannot save to '/c': this thread is already saving, and would wait for itself forever. Pass wait=False; the save then starts after the running one.",
     ),
     (
         errors.ReadFailedError("/c", "/c/d", 5),
@@ -140,7 +140,7 @@ CASES = [
         errors.ReadFailedError("/c", "/c/d", 110),
         OSError,
         {"errno": 110},
-        "Cannot read /c: the system refuses /c/d (Connection timed out). The checkpoint need not be damaged; try again later.",
+        "Cannot read /c: the system refuses /c/d (Connection timed out). The checkpoint may be intact; try again later.",
     ),
     (
         errors.ReadPermissionError("/c", "/c/d", 13, ["params", "w"]),
@@ -152,7 +152,7 @@ CASES = [
         errors.SaveTimeoutError("/c", 5),
         TimeoutError,
         {"path": "/c", "timeout": 5},
-        "Still saving to '/c' after 5 seconds. The save goes on; wait for it again.",
+        "Still saving to '/c' after 5 seconds. The save continues; wait for it again.",
     ),
     (
         errors.NameCollisionError("/c", "a.b", ["a", "b"], ["a.b"]),
@@ -188,13 +188,13 @@ CASES = [
         errors.DottedNameError("/c", ["a/b"], "npz", "/"),
         ValueError,
         {"path": "/c", "leaf": ("a/b",), "format": "npz"},
-        "Cannot save ('a/b',) to '/c': npz joins names by slashes, so a name must be without any and not empty. Rename it, or save as an Orbax checkpoint.",
+        "Cannot save ('a/b',) to '/c': npz joins names by slashes. A name must not contain any, nor be empty. Rename it, or save as an Orbax checkpoint.",
     ),
     (
         errors.RestoreMismatchError("Net", "MemoryStore()", ["params/a: missing"]),
         ValueError,
         {"model": "Net", "store": "MemoryStore()", "problems": ("params/a: missing",)},
-        "Cannot restore Net from MemoryStore(): 1 leaf does not fit. Map names with `rename=`, initialise what is missing with `init_missing=True`, ignore what is unexpected with `strict=False`.\n  params/a: missing",
+        "Cannot restore Net from MemoryStore(): 1 leaf does not match. Map names with `rename=`, initialise missing variables with `init_missing=True`, ignore unexpected arrays with `strict=False`.\n  params/a: missing",
     ),
     (
         errors.RngsMissingError("Net", [("params", "a")]),
@@ -212,13 +212,13 @@ CASES = [
         errors.TorchNamesError("/c", "fc.weight"),
         ValueError,
         {"path": "/c", "name": "fc.weight"},
-        "Cannot open '/c': it has the names of a PyTorch model, for example 'fc.weight', and PyTorch lays arrays out otherwise: the kernel of a Linear is transposed. Write a copy with the arrays and names of the model, for example by `linen_store.save`. Where the arrays have the model's layout already, pass `layout=\"model\"`, and `key_map=` from the names in the file to those of the variables.",
+        "Cannot open '/c': it has the names of a PyTorch model, for example 'fc.weight', and PyTorch uses another layout of arrays: the kernel of a Linear is transposed. Write a copy with the arrays and names of the model, for example by `linen_store.save`. If the arrays already have the model's layout, pass `layout=\"model\"`, and `key_map=` from the names in the file to those of the variables.",
     ),
     (
         errors.TorchLayoutError("/c", "the format 'pt' in its metadata"),
         ValueError,
         {"path": "/c", "found": "the format 'pt' in its metadata"},
-        "Cannot open '/c': it has the format 'pt' in its metadata, and PyTorch lays arrays out otherwise: the kernel of a Linear is transposed. Write a copy with the arrays and names of the model, for example by `linen_store.save`. Where the arrays have the model's layout already, pass `layout=\"model\"`, and `key_map=` from the names in the file to those of the variables.",
+        "Cannot open '/c': it has the format 'pt' in its metadata, and PyTorch uses another layout of arrays: the kernel of a Linear is transposed. Write a copy with the arrays and names of the model, for example by `linen_store.save`. If the arrays already have the model's layout, pass `layout=\"model\"`, and `key_map=` from the names in the file to those of the variables.",
     ),
     (
         errors.UnknownOptionError("layout", "torch", ["model"]),
@@ -236,7 +236,7 @@ CASES = [
         errors.RestoreTargetError("int", "it is neither a model nor a pytree"),
         TypeError,
         {"found": "int", "reason": "it is neither a model nor a pytree"},
-        "Cannot restore into a value of class int: it is neither a model nor a pytree. Pass a model and what it is called with, or a pytree of arrays or `jax.ShapeDtypeStruct` alone.",
+        "Cannot restore into a value of class int: it is neither a model nor a pytree. Pass a model and the arguments of its call, or only a pytree of arrays or `jax.ShapeDtypeStruct`.",
     ),
     (
         errors.StoreOptionsError(["item", "step"], "dict"),
@@ -257,10 +257,16 @@ CASES = [
         "Cannot use 'gs://bucket/c': expected a path of this machine, found the address of an object store. Copy the checkpoint to a disk, or mount the bucket and pass the path there.",
     ),
     (
+        errors.FormatOptionsError("/c.tiny", "dtype", ["path", "root"]),
+        TypeError,
+        {"path": "/c.tiny", "option": "dtype", "supported": ("path", "root")},
+        "Cannot open '/c.tiny' with `dtype=`: expected one of the options of its format, ['path', 'root']. Leave it out.",
+    ),
+    (
         errors.KeyMapError("/c"),
         TypeError,
         {"path": "/c"},
-        "Cannot open '/c' with a `key_map`: its names are no flat strings. Use `root=` for the part that holds the collections, and `rename=` of `restore` for the rest.",
+        "Cannot open '/c' with a `key_map`: its names are not flat strings. Use `root=` for the part that holds the collections, and `rename=` of `restore` for the rest.",
     ),
     (
         errors.UnevenShardingError(
@@ -280,13 +286,13 @@ CASES = [
         errors.DottedNameError("/c", ["a.b"]),
         ValueError,
         {"path": "/c", "leaf": ("a.b",)},
-        "Cannot save ('a.b',) to '/c': safetensors joins names by dots, so a name must be without any and not empty. Rename it, or save as an Orbax checkpoint.",
+        "Cannot save ('a.b',) to '/c': safetensors joins names by dots. A name must not contain any, nor be empty. Rename it, or save as an Orbax checkpoint.",
     ),
     (
         errors.HandlerExistsError(dict),
         ValueError,
         {"type": dict},
-        "Cannot register dict for serialization: it is registered already. Pass override=True to replace what was registered.",
+        "Cannot register dict for serialization: it is already registered. Pass override=True to replace the registration.",
     ),
     (
         errors.AmbiguousKeysError([1, "1"]),
@@ -328,13 +334,13 @@ CASES = [
         errors.RenamePatternError("(", "x", "unbalanced"),
         ValueError,
         {"pattern": "(", "replacement": "x", "reason": "unbalanced"},
-        "Cannot rename '(' to 'x': unbalanced. Correct it; `re.escape` makes a pattern of a name as it stands.",
+        "Cannot rename '(' to 'x': unbalanced. Correct it; `re.escape` turns a name into a pattern that matches it exactly.",
     ),
     (
         errors.UnknownFormatError("npz", ["orbax"]),
         ValueError,
         {"found": "npz", "known": ("orbax",)},
-        "Cannot convert to 'npz': expected one of ['orbax']. Pass `to=` one of them, or leave it out for the ending of the path to tell.",
+        "Cannot convert to 'npz': expected one of ['orbax']. Pass `to=` one of them, or leave it out: the suffix of the path then decides.",
     ),
     (
         errors.UnencodableNameError("/c", ["a", "b\ud800"]),
@@ -352,13 +358,13 @@ CASES = [
         errors.StateKeysError("Box", [1]),
         AssertionError,
         {"type": "Box", "keys": [1]},
-        "Cannot make a state dict of a Box: what is registered for it gave the keys [1], expected strings. Change the function that was passed to `register_serialization_state`.",
+        "Cannot make a state dict of a Box: the function registered for it returned the keys [1], expected strings. Change the function that was passed to `register_serialization_state`.",
     ),
     (
         errors.BadMsgpackError("too short"),
         ValueError,
         {"reason": "too short"},
-        "Cannot restore a tree from bytes: they are damaged or of another format (too short). Expected what `to_bytes` writes; read it from another copy.",
+        "Cannot restore a tree from bytes: they are damaged or of another format (too short). Expected the output of `to_bytes`; read them from another copy.",
     ),
 ]
 

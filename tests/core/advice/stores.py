@@ -121,7 +121,7 @@ CASES = [
     ),
     Case(
         errors.UnknownStoreError,
-        "Run `pip install linen-store`, which brings it",
+        "For checkpoints, run `pip install linen-store`",
         lambda: found("checkpoint"),
         lambda: nn.store_class("checkpoint").__name__,
         "CheckpointStore",

@@ -210,7 +210,7 @@ def test_checkpoint_without_linen_store(capsys, monkeypatch):
     none = importlib.metadata.EntryPoints(())
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: none)
     _, own = fail(capsys, "somewhere")
-    assert own.endswith("Run `pip install linen-store`, which brings it.")
+    assert own.endswith("For checkpoints, run `pip install linen-store`.")
 
 
 def test_target_that_cannot_be_imported(capsys):

@@ -84,7 +84,7 @@ def test_store_that_is_not_installed(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: none)
     with pytest.raises(UnknownStoreError) as caught:
         tabulate_store("somewhere")
-    assert str(caught.value).endswith("Run `pip install linen-store`, which brings it.")
+    assert str(caught.value).endswith("For checkpoints, run `pip install linen-store`.")
 
 
 def test_partitioned_and_odd_leaves():

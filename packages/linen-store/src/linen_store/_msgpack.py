@@ -22,7 +22,7 @@ __all__ = ["msgpack_restore", "serialize"]
 
 _ARRAY, _COMPLEX, _SCALAR = 1, 2, 3
 _CHUNKED = "__msgpack_chunked_array__"
-# What numpy and msgpack fail with where bytes make no sense; numpy parses names of dtypes.
+# Errors of numpy and msgpack for damaged bytes; numpy parses names of dtypes.
 _BAD_BYTES = (
     ValueError,
     TypeError,
@@ -38,11 +38,11 @@ def serialize(tree: Any, chunk_bytes: int) -> bytes:
     """Serialise nested dicts and lists, dicts in their own order.
 
     Args:
-      tree: the dicts and lists, with arrays, numbers, strings and bytes in them.
+      tree: dicts and lists of arrays, numbers, strings and bytes.
       chunk_bytes: arrays of more bytes than this are written in pieces of this size.
 
     Raises:
-      UnsupportedStateError: a value is none of these.
+      UnsupportedStateError: a value has another type.
     """
     import msgpack  # type: ignore[import-untyped]
 
@@ -51,7 +51,7 @@ def serialize(tree: Any, chunk_bytes: int) -> bytes:
 
 
 def _prepared(tree: Any, chunk_bytes: int) -> Any:
-    """Cut large arrays up, wherever a path of dicts leads to them."""
+    """Split large arrays that a path of dicts leads to."""
     if isinstance(tree, dict):
         return {name: _prepared(child, chunk_bytes) for name, child in tree.items()}
     if isinstance(tree, jax.Array) and _is_plain(tree):
@@ -105,10 +105,10 @@ def _array_bytes(value: Any) -> bytes:
         found = "a PRNG key; take its `jax.random.key_data`"
         raise UnsupportedStateError(found)
     array = np.asarray(value)
-    if array.dtype.hasobject or not _is_known(array.dtype.name):
+    if array.dtype.hasobject or not _has_name(array.dtype.name):
         found = f"a numpy array of {array.dtype}"
         raise UnsupportedStateError(found)
-    # The name of a dtype does not tell the order of its bytes: readers take that of the machine.
+    # The name of a dtype does not contain the byte order: readers assume that of the machine.
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     packed: bytes = msgpack.packb(
         (array.shape, array.dtype.name, array.tobytes("C")), use_bin_type=True
@@ -116,8 +116,8 @@ def _array_bytes(value: Any) -> bytes:
     return packed
 
 
-def _is_known(name: str) -> bool:
-    """Tell whether a dtype can be found again by its name: of text and records it cannot."""
+def _has_name(name: str) -> bool:
+    """Return whether the name of a dtype determines it, which is not so for text and records."""
     try:
         jnp.dtype(name)
     except TypeError:
@@ -132,7 +132,7 @@ def msgpack_restore(encoded_pytree: bytes) -> Any:
       Nested dicts and lists, with numpy arrays that cannot be written to.
 
     Raises:
-      BadMsgpackError: the bytes are damaged, or no such tree.
+      BadMsgpackError: the bytes are damaged, or of another format.
 
     Example:
       >>> msgpack_restore(b"\x81\xa1w\x01")
@@ -152,16 +152,16 @@ def _unpack(code: int, data: bytes) -> Any:
     import msgpack
 
     if code == _ARRAY:
-        return _array(data)
+        return _unpacked_array(data)
     if code == _SCALAR:
-        return _array(data)[()]
+        return _unpacked_array(data)[()]
     if code == _COMPLEX:
         real, imaginary = msgpack.unpackb(data)
         return complex(real, imaginary)
     return msgpack.ExtType(code, data)
 
 
-def _array(data: bytes) -> np.ndarray[Any, Any]:
+def _unpacked_array(data: bytes) -> np.ndarray[Any, Any]:
     import msgpack
 
     shape, name, raw = msgpack.unpackb(data, raw=True)
@@ -177,7 +177,7 @@ def _array(data: bytes) -> np.ndarray[Any, Any]:
 
 
 def _joined(tree: Any) -> Any:
-    """Put the pieces of large arrays together."""
+    """Join the pieces of large arrays."""
     if not isinstance(tree, dict):
         return tree
     if _CHUNKED not in tree:

@@ -1,4 +1,4 @@
-"""Words that several messages have in common."""
+"""Phrases that several messages share."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ __all__ = ["counted"]
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Say how many there are: ``1 leaf``, ``2,000 leaves``.
+    """Return a number with its noun: ``1 leaf``, ``2,000 leaves``.
 
     Args:
-      number: how many.
-      noun: what one of them is called.
-      plural: what several are called, where that is not the noun with an s.
+      number: the number.
+      noun: the singular.
+      plural: the plural, if it is not the singular with an s.
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,7 +1,6 @@
 """The command ``linen-store``: look at checkpoints, compare, verify, convert and plan with them.
 
-Exit codes: 0 all is well, 1 a difference or damage was found, 2 the command could not be carried
-out.
+Exit codes: 0 success, 1 a difference or damage was found, 2 the command failed.
 """
 
 from __future__ import annotations
@@ -11,23 +10,23 @@ import sys
 from collections.abc import Sequence
 
 from linen_core.errors import LinenError
-from linen_store._commands import COMMANDS, Outcome
-from linen_store._completion import SHELLS
-from linen_store._option_names import with_option_names
-from linen_store._parser import PROGRAM, make_parser
-from linen_store._render import render
+from linen_store.commands.actions import COMMANDS, Outcome
+from linen_store.commands.completion import SHELLS
+from linen_store.commands.option_names import with_option_names
+from linen_store.commands.parser import PROGRAM, make_parser
+from linen_store.commands.render import render
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command.
+    """Run one command.
 
     Args:
       arguments: the command line, ``sys.argv`` by default.
 
     Returns:
-      The exit code: 0 all is well, 1 a difference or damage was found, 2 nothing could be done.
+      The exit code: 0 success, 1 a difference or damage was found, 2 the command failed.
 
     Example:
       >>> import os, tempfile, numpy as np, linen_store
@@ -52,12 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print(text: str) -> None:
-    """Print, and be content where the reader, ``head`` for example, has seen enough."""
+    """Print, and ignore that a reader such as ``head`` has closed the pipe."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes once more when it ends, and would complain of the pipe then.
+        # Python flushes again at exit, which would fail on the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,8 +1,8 @@
 """State dicts and their bytes, in the format of `flax.serialization`, both ways.
 
-A state dict is a nested dict with string keys that describes a pytree: sequences by their indices,
-named tuples and dataclasses by their fields. Its bytes are MessagePack (https://msgpack.org), with
-arrays as the extension types that `linen_store._msgpack` describes.
+A state dict is a nested dict with string keys that describes a pytree: sequences by their indices, named tuples and
+dataclasses by their fields. Its bytes are MessagePack (https://msgpack.org), with arrays as the extension types that
+`linen_store._msgpack` describes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from linen_store.errors import (
     StateShapeError,
     StateTargetError,
 )
-from linen_store.frozen_dict import FrozenDict
+from linen_store.frozen.frozen_dict import FrozenDict
 
 __all__ = [
     "MAX_CHUNK_SIZE",
@@ -62,16 +62,16 @@ def register_serialization_state(
     ty_from_state_dict: Callable[[T, Any], T],
     override: bool = False,
 ) -> None:
-    """Say how the values of a type become a state dict, and how they are restored from one.
+    """Register the conversion of a type to a state dict and back.
 
     Args:
-      ty: the type; its subclasses are not meant.
-      ty_to_state_dict: gives the state of a value, a dict with string keys.
-      ty_from_state_dict: takes a value as a template and a state, gives a value with that state.
-      override: whether a type that is registered already is registered anew.
+      ty: the type, without its subclasses.
+      ty_to_state_dict: from a value to its state, a dict with string keys.
+      ty_from_state_dict: from a value as a template and a state to a value with that state.
+      override: replace an earlier registration.
 
     Raises:
-      HandlerExistsError: the type is registered already.
+      HandlerExistsError: the type is already registered.
 
     Example:
       >>> class Box:
@@ -87,7 +87,7 @@ def register_serialization_state(
 
 
 def is_serializable(target: Any) -> bool:
-    """Return whether a type, or the type of a value, has a state dict of its own.
+    """Return whether a type, or the type of a value, can be converted to a state dict.
 
     Example:
       >>> is_serializable({}), is_serializable(set)
@@ -98,7 +98,7 @@ def is_serializable(target: Any) -> bool:
 
 
 def current_path() -> str:
-    """Tell, while a state is being restored, which part of it: names joined by slashes.
+    """Return the part of a state that is being restored: names joined by slashes.
 
     Example:
       >>> current_path()
@@ -110,12 +110,11 @@ def current_path() -> str:
 def to_state_dict(target: Any) -> Any:
     """Describe a pytree by nested dicts with string keys.
 
-    What is no container of a registered type, a named tuple or a Linen dataclass is returned as it
-    is.
+    Values that are not of a registered type, a named tuple or a Linen dataclass are returned unchanged.
 
     Raises:
       AmbiguousKeysError: two keys of a dict are the same once they are strings.
-      StateKeysError: a registered function gave a dict with keys that are no strings.
+      StateKeysError: a registered function returned a dict with keys that are not strings.
 
     Example:
       >>> to_state_dict({"layers": [1, 2]})
@@ -133,21 +132,20 @@ def to_state_dict(target: Any) -> Any:
 def from_state_dict(target: Any, state: Any, name: str = ".", *, strict: bool = False) -> Any:
     """Restore a pytree from its state dict.
 
-    As in flax, what the state has in a dict and the target lacks there is left out, unless
-    ``strict``.
+    As in flax, names in a dict of the state that the target lacks are ignored, unless ``strict``.
 
     Args:
-      target: a pytree of the same structure; of its arrays only the shapes matter.
-      state: what `to_state_dict` gave, or the snapshot of a store.
-      name: what the state is called in errors.
-      strict: whether names that the target lacks are an error.
+      target: a pytree of the same structure; only the shapes of its arrays are used.
+      state: the result of `to_state_dict`, or the snapshot of a store.
+      name: the name of the state in errors.
+      strict: raise for names that the target lacks.
 
     Returns:
-      A copy of ``target`` with the values of ``state``. Where ``target`` is None or of no
-      registered type, the state itself.
+      A copy of ``target`` with the values of ``state``. The state itself if ``target`` is None or not of a
+      registered type.
 
     Raises:
-      StateTargetError: the target is, or has in it, a class instead of a value.
+      StateTargetError: the target, or a part of it, is a class instead of a value.
       StateMismatchError: the state has other names or another length than the target.
       StateShapeError: an array has another shape than the target's.
 
@@ -164,7 +162,7 @@ def from_state_dict(target: Any, state: Any, name: str = ".", *, strict: bool = 
         if handlers is None:
             _check_shape(target, state)
             return state
-        return handlers.from_state(target, _described(target, state))
+        return handlers.from_state(target, _as_names(target, state))
 
 
 def msgpack_serialize(pytree: Any, in_place: bool = False) -> bytes:
@@ -172,11 +170,11 @@ def msgpack_serialize(pytree: Any, in_place: bool = False) -> bytes:
 
     Args:
       pytree: the tree.
-      in_place: whether dicts are written in their own order, not in that of sorted keys. (In flax
-        this lets the tree be changed as well; here it never is.)
+      in_place: write dicts in their own order, not in the order of sorted keys. (In flax, this also allows changing
+        the tree. Here the tree is never changed.)
 
     Raises:
-      UnsupportedStateError: a value is none of these.
+      UnsupportedStateError: a value has another type.
 
     Example:
       >>> msgpack_restore(msgpack_serialize({"w": 1, "a": [2]}))
@@ -197,18 +195,17 @@ def to_bytes(target: Any) -> bytes:
 
 
 def from_bytes(target: Any, encoded_bytes: bytes, *, strict: bool = False) -> Any:
-    """Restore a pytree from the bytes that `to_bytes` gave.
+    """Restore a pytree from the bytes of `to_bytes`.
 
-    As in flax, what the bytes have in a dict and the target lacks there is left out, unless
-    ``strict``.
+    As in flax, names in a dict of the bytes that the target lacks are ignored, unless ``strict``.
 
     Args:
       target: a pytree of the same structure, or None for the state dict itself.
       encoded_bytes: the bytes.
-      strict: whether names that the target lacks are an error.
+      strict: raise for names that the target lacks.
 
     Raises:
-      StateTargetError: the target is, or has in it, a class instead of a value.
+      StateTargetError: the target, or a part of it, is a class instead of a value.
       BadMsgpackError: the bytes are damaged or of another format.
       StateMismatchError: the state has other names or another length than the target.
       StateShapeError: an array has another shape than the target's.
@@ -240,17 +237,17 @@ def _handlers_of(target: Any) -> _Handlers | None:
 
 
 def _is_struct_type(kind: type) -> bool:
-    # Those of flax are known by their mark: their train states are restored here too.
+    # Dataclasses of flax have this mark: their train states can be restored too.
     return is_struct_type(kind) or "_flax_dataclass" in vars(kind)
 
 
-def _described(target: Any, state: Any) -> Any:
-    """Describe a container in a state by its names: stores give sequences and boxes as they are."""
+def _as_names(target: Any, state: Any) -> Any:
+    """Convert a container in a state to a dict of names: a store returns sequences and boxes unchanged."""
     if _is_struct_type(type(target)):
         return _struct_fields(state) if _is_struct_type(type(state)) else state
     is_named = hasattr(target, "_fields")
     if is_named and not target and state is None:
-        return {}  # Orbax has no other word for the empty state of a part of an optimiser
+        return {}  # Orbax stores the empty state of a part of an optimiser as None
     if not isinstance(target, list | tuple) or not isinstance(state, list | tuple):
         return state
     if is_named and len(state) == len(target):
@@ -260,7 +257,7 @@ def _described(target: Any, state: Any) -> Any:
 
 
 def _check_all_used(expected: Any, found: Any) -> None:
-    """Refuse a state that has more names than what it is restored into."""
+    """Raise if a state has names that its target lacks."""
     if not isinstance(expected, Mapping) or not isinstance(found, Mapping):
         return
     for name, child in found.items():
@@ -278,11 +275,13 @@ def _check_shape(target: Any, state: Any) -> None:
         raise StateShapeError(current_path(), tuple(expected), tuple(found))
 
 
-def _check_names(kind: str, expected: set[str], found: Any, *, more_is_fine: bool = False) -> None:
+def _check_same_names(
+    kind: str, expected: set[str], found: Any, *, allow_more: bool = False
+) -> None:
     if not isinstance(found, Mapping):
         raise StateMismatchError(current_path(), kind, sorted(expected), type(found).__name__)
     names = set(map(str, found))
-    if expected - names or (names - expected and not more_is_fine):
+    if expected - names or (names - expected and not allow_more):
         raise StateMismatchError(current_path(), kind, sorted(expected), sorted(names))
 
 
@@ -293,7 +292,7 @@ def _dict_to_state(target: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _dict_from_state(target: Mapping[Any, Any], state: Mapping[str, Any]) -> dict[Any, Any]:
-    _check_names("dict", set(map(str, target)), state, more_is_fine=True)
+    _check_same_names("dict", set(map(str, target)), state, allow_more=True)
     return {key: from_state_dict(value, state[str(key)], str(key)) for key, value in target.items()}
 
 
@@ -302,7 +301,7 @@ def _sequence_to_state(target: list[Any] | tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _sequence_from_state(target: Any, state: Mapping[str, Any]) -> list[Any]:
-    _check_names("sequence", set(map(str, range(len(target)))), state)
+    _check_same_names("sequence", set(map(str, range(len(target)))), state)
     return [
         from_state_dict(value, state[str(index)], str(index)) for index, value in enumerate(target)
     ]
@@ -314,10 +313,10 @@ def _named_tuple_to_state(target: Any) -> dict[str, Any]:
 
 def _named_tuple_from_state(target: Any, state: Mapping[str, Any]) -> Any:
     if isinstance(state, Mapping) and set(state) == {"name", "fields", "values"}:
-        # Early versions of flax wrote the fields and the values of named tuples apart.
+        # Early versions of flax wrote the fields and the values of named tuples separately.
         labels, values = state["fields"], state["values"]
         state = {labels[str(i)]: values[str(i)] for i in range(len(labels))}
-    _check_names("named tuple", set(target._fields), state)
+    _check_same_names("named tuple", set(target._fields), state)
     return type(target)(
         **{name: from_state_dict(getattr(target, name), state[name], name) for name in state}
     )
@@ -337,7 +336,7 @@ def _struct_to_state(target: Any) -> dict[str, Any]:
 
 def _struct_from_state(target: Any, state: Mapping[str, Any]) -> Any:
     names = _struct_names(target)
-    _check_names(type(target).__name__, set(names), state)
+    _check_same_names(type(target).__name__, set(names), state)
     restored = {name: from_state_dict(getattr(target, name), state[name], name) for name in names}
     return target.replace(**restored)
 
@@ -347,7 +346,7 @@ def _partial_to_state(target: Any) -> dict[str, Any]:
 
 
 def _partial_from_state(target: Any, state: Mapping[str, Any]) -> Any:
-    _check_names("Partial", {"args", "keywords"}, state)
+    _check_same_names("Partial", {"args", "keywords"}, state)
     args = from_state_dict(target.args, state["args"], "args")
     keywords = from_state_dict(target.keywords, state["keywords"], "keywords")
     return jax.tree_util.Partial(target.func, *args, **keywords)

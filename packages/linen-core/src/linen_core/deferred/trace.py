@@ -155,6 +155,11 @@ class DeferredTrace(Trace):  # type: ignore[misc]
         """Return a Python or NumPy scalar as an array."""
         return DeferredArray(self, self._variable(value))
 
+    def process_call(self, _primitive: Any, fun: Any, args: Any, _params: Any, /) -> Any:
+        """Run the function itself."""
+        with set_current_trace(self):
+            return fun.call_wrapped(*args)
+
     def process_custom_jvp_call(
         self, _primitive: Any, fun: Any, _jvp: Any, args: Any, /, **_: Any
     ) -> Any:
@@ -237,6 +242,7 @@ class DeferredArray(Tracer):  # type: ignore[type-arg]
             return jax.numpy.asarray(value)
 
     def full_lower(self) -> Any:
+        """Return the value. Eager operations call this for an array that outlived its run."""
         return self.value
 
     def to_concrete_value(self) -> Any:
@@ -262,10 +268,11 @@ def _delegate(name: str) -> Callable[..., Any]:
         return getattr(self.value, name)(*args, **kwargs)
 
     method.__name__ = name
+    method.__doc__ = f"Call `{name.strip('_')}` of the value."
     return method
 
 
-for _name in (
+_METHODS = [
     "__bool__",
     "__int__",
     "__float__",
@@ -289,9 +296,8 @@ for _name in (
     "tobytes",
     "tolist",
     "unsafe_buffer_pointer",
-):
-    setattr(DeferredArray, _name, _delegate(_name))
-for _name in (
+]
+_PROPERTIES = [
     "addressable_shards",
     "committed",
     "device",
@@ -299,5 +305,9 @@ for _name in (
     "is_fully_addressable",
     "is_fully_replicated",
     "sharding",
-):
-    setattr(DeferredArray, _name, property(operator.attrgetter(f"value.{_name}")))
+]
+for _name in _METHODS:
+    setattr(DeferredArray, _name, _delegate(_name))
+for _name in _PROPERTIES:
+    _doc = f"The attribute `{_name}` of the value."
+    setattr(DeferredArray, _name, property(operator.attrgetter(f"value.{_name}"), doc=_doc))

@@ -31,31 +31,19 @@ LOOPS = ("scan", "vmap", "while_loop")
 
 
 class RunObserver:
-    """Receives the reads, misses and new parameters of a run. This base class ignores all of them.
+    """Receives the reads and misses of a run. This base class ignores them.
 
     Attributes:
       makes_missing: whether a missing variable of an immutable collection is created anyway, for this run only.
-      runs_forward: whether the result of the run is used, and not only its variables.
     """
 
     makes_missing = False
-    runs_forward = True
 
     def on_read(self, scope: Cursor, col: str, name: str) -> None:
         """Called before a variable is read."""
 
     def on_missing(self, scope: Cursor, col: str, name: str, value: object) -> None:
         """Called with the value created for a missing variable."""
-
-    def on_param(
-        self,
-        scope: Cursor,
-        init_fn: Callable[..., Any],
-        args: tuple[object, ...],
-        kwargs: dict[str, object],
-        value: object,
-    ) -> None:
-        """Called with a new parameter, after its key was drawn from the stream 'params'."""
 
 
 class LiftedFrom(NamedTuple):

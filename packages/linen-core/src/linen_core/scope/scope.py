@@ -252,8 +252,6 @@ class Scope(Cursor):
             return meta.unbox(value) if unbox else value
         if in_filter(self.mutable, "params"):
             value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
-            if self.run.observer is not None:
-                self.run.observer.on_param(self, init_fn, init_args, init_kwargs, value)
             self.put_variable("params", name, value)
         else:
             value = self._missing(

@@ -178,12 +178,6 @@ class Lifted:
                 run.entered_transform = name
 
     @property
-    def runs_forward(self) -> bool:
-        """True if the results of the run are used; `init` may need only the variables."""
-        observer = self.scopes[0].run.observer
-        return observer is None or observer.runs_forward
-
-    @property
     def where(self) -> str:
         """The path of the first scope, for error messages."""
         return "/" + "/".join(self._debug_path(self.scopes[0]))

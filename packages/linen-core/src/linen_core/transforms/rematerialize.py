@@ -147,16 +147,12 @@ def lift_checkpoint(
 
         # The name appears in the jaxpr and in profiles.
         rematted.__name__ = rematted.__qualname__ = getattr(fn, "__name__", "rematted")
-        call: Callable[..., Any] = rematted
-        # A deferred `init` traces the model only to find its variables. Nothing is differentiated then, and the nested
-        # trace of `jax.checkpoint` would only cost time.
-        if lifted.runs_forward:
-            call = jax.checkpoint(
-                rematted,
-                static_argnums=jax.tree.map(lambda number: number + 2, static_argnums),
-                prevent_cse=prevent_cse,
-                policy=policy,
-            )
+        call = jax.checkpoint(
+            rematted,
+            static_argnums=jax.tree.map(lambda number: number + 2, static_argnums),
+            prevent_cse=prevent_cse,
+            policy=policy,
+        )
         return call(lifted.variable_groups, lifted.rng_groups, *args, **traced)
 
     return run

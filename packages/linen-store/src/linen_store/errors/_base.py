@@ -1,4 +1,4 @@
-"""What the errors of linen_store share."""
+"""Types and helpers of the errors."""
 
 from __future__ import annotations
 

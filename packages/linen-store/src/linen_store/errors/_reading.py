@@ -1,4 +1,4 @@
-"""Failures to open or read what is stored."""
+"""Failures to open or read a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "ChecksumError",
     "DamagedCheckpointError",
     "ForkedStoreError",
+    "FormatOptionsError",
     "KeyMapError",
     "NotACheckpointError",
     "RemotePathError",
@@ -43,11 +44,11 @@ class CheckpointNotFoundError(StoreError, FileNotFoundError):
 
 
 class NotACheckpointError(StoreError, ValueError):
-    """Something exists at the path, but no checkpoint of a format that can be read.
+    """The file or folder at the path is not a checkpoint of a format that can be read.
 
     Attributes:
       path: the path that was opened.
-      found: what was seen there.
+      found: a description of it.
     """
 
     def __init__(self, path: StrPath, found: str, hint: str) -> None:
@@ -76,7 +77,7 @@ class UnfinishedCheckpointError(StoreError, ValueError):
 
     Attributes:
       path: the path that was opened.
-      found: what shows that it is unfinished.
+      found: the evidence that it is unfinished.
     """
 
     def __init__(self, path: StrPath, found: str) -> None:
@@ -89,13 +90,13 @@ class UnfinishedCheckpointError(StoreError, ValueError):
 
 
 class AmbiguousCheckpointError(StoreError, ValueError):
-    """Several things at the path could be meant.
+    """An argument is needed to choose among several checkpoints, or does not name one of them.
 
     Attributes:
       path: the path that was opened.
       argument: the argument that chooses.
-      choices: what it can be.
-      found: what it was, None where it was not given.
+      choices: its possible values.
+      found: its value, None if it was not given.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class RootNotFoundError(StoreError, KeyError):
     Attributes:
       path: the checkpoint.
       root: the names that were given.
-      found: what is there instead.
+      found: the names or value that are there instead.
     """
 
     def __init__(self, path: StrPath, root: Any, found: str) -> None:
@@ -134,27 +135,27 @@ class RootNotFoundError(StoreError, KeyError):
 
 
 class TorchLayoutError(StoreError, ValueError):
-    """The arrays in a file are laid out as PyTorch does: kernels, for example, are transposed.
+    """The arrays in a file have the layout of PyTorch: kernels, for example, are transposed.
 
     Attributes:
       path: the file.
-      found: what shows it.
+      found: the evidence.
     """
 
     def __init__(self, path: StrPath, found: str) -> None:
         self.path = os.fspath(path)
         self.found = found
         super().__init__(
-            f"Cannot open {self.path!r}: it has {self.found}, and PyTorch lays arrays out "
-            "otherwise: the kernel of a Linear is transposed. Write a copy with the arrays and names "
-            "of the model, for example by `linen_store.save`. Where the arrays have the model's layout "
-            'already, pass `layout="model"`, and `key_map=` from the names in the file to those of '
+            f"Cannot open {self.path!r}: it has {self.found}, and PyTorch uses another layout of "
+            "arrays: the kernel of a Linear is transposed. Write a copy with the arrays and names "
+            "of the model, for example by `linen_store.save`. If the arrays already have the model's "
+            'layout, pass `layout="model"`, and `key_map=` from the names in the file to those of '
             "the variables."
         )
 
 
 class TorchNamesError(TorchLayoutError):
-    """The names in a file are those of a PyTorch model, whose arrays are laid out otherwise.
+    """The names in a file are those of a PyTorch model, which has another layout of arrays.
 
     Attributes:
       path: the file.
@@ -195,7 +196,7 @@ class KeyMapError(StoreError, TypeError):
     def __init__(self, path: StrPath) -> None:
         self.path = os.fspath(path)
         super().__init__(
-            f"Cannot open {self.path!r} with a `key_map`: its names are no flat strings. Use `root=` "
+            f"Cannot open {self.path!r} with a `key_map`: its names are not flat strings. Use `root=` "
             "for the part that holds the collections, and `rename=` of `restore` for the rest."
         )
 
@@ -218,7 +219,7 @@ class UnmappedNameError(StoreError, KeyError):
 
 
 class UnsafeNameError(StoreError, ValueError):
-    """A name in a checkpoint would lead outside of its folder, or to no file at all.
+    """A name in a checkpoint would lead outside its folder, or cannot be the name of a file.
 
     Attributes:
       path: the checkpoint.
@@ -235,13 +236,13 @@ class UnsafeNameError(StoreError, ValueError):
 
 
 class DamagedCheckpointError(StoreError, ValueError):
-    """A file of a checkpoint is missing, truncated or not what it should be.
+    """A file of a checkpoint is missing, truncated or has wrong contents.
 
     Attributes:
       path: the checkpoint.
-      leaf: names of the leaf that cannot be read; None where it concerns the whole checkpoint.
-      file: the file that is damaged, as far as it is known.
-      reason: what is wrong with it.
+      leaf: names of the leaf that cannot be read; None for the whole checkpoint.
+      file: the damaged file, or the folder if the file is unknown.
+      reason: a description of the damage.
     """
 
     def __init__(
@@ -259,7 +260,7 @@ class DamagedCheckpointError(StoreError, ValueError):
 
 
 class ChecksumError(DamagedCheckpointError):
-    """The values of a leaf are not those that were saved: their CRC-32 differs."""
+    """The values of a leaf differ from those that were saved: their CRC-32 is another."""
 
 
 class CheckpointReplacedError(StoreError, RuntimeError):
@@ -296,15 +297,34 @@ class ForkedStoreError(StoreError, RuntimeError):
 
 
 class StoreDtypeError(StoreError, TypeError):
-    """A store was asked to cast floating-point arrays to what is no floating-point dtype.
+    """The dtype that floating-point arrays are read as is not a floating-point dtype.
 
     Attributes:
-      dtype: the dtype that was asked for.
+      dtype: the dtype.
     """
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
         super().__init__(
             f"Cannot read floating-point arrays as {dtype}: expected a floating-point dtype. Read "
-            "them as they are and convert them yourself."
+            "them unchanged and convert them yourself."
+        )
+
+
+class FormatOptionsError(StoreError, TypeError):
+    """An option was given for a format that does not support it.
+
+    Attributes:
+      path: the file or folder.
+      option: the option.
+      supported: the options that the format supports.
+    """
+
+    def __init__(self, path: StrPath, option: str, supported: Sequence[str]) -> None:
+        self.path = os.fspath(path)
+        self.option = option
+        self.supported = tuple(supported)
+        super().__init__(
+            f"Cannot open {self.path!r} with `{option}=`: expected one of the options of its format, "
+            f"{list(self.supported)}. Leave it out."
         )

@@ -1,4 +1,4 @@
-"""Failures to load what is stored into a model."""
+"""Failures to load a checkpoint into a model."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ __all__ = [
 
 
 class RestoreMismatchError(StoreError, ValueError):
-    """What a store holds does not fit the model; all that is wrong is listed.
+    """The arrays of a store do not match the variables of a model; every mismatch is listed.
 
     Attributes:
       model: the class name of the model.
       store: the store, rendered.
-      problems: one line for each leaf that does not fit.
+      problems: one line for each leaf that does not match.
     """
 
     def __init__(self, model: str, store: str, problems: Sequence[str]) -> None:
         self.model = model
         self.store = store
         self.problems = tuple(problems)
-        misfits = "1 leaf does not fit"
-        if len(self.problems) != 1:
-            misfits = f"{len(self.problems):,} leaves do not fit"
+        count = f"{len(self.problems):,} leaves do"
+        if len(self.problems) == 1:
+            count = "1 leaf does"
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(
-            f"Cannot restore {model} from {store}: {misfits}. Map "
-            "names with `rename=`, initialise what is missing with `init_missing=True`, ignore "
-            f"what is unexpected with `strict=False`.\n{lines}"
+            f"Cannot restore {model} from {store}: {count} not match. Map "
+            "names with `rename=`, initialise missing variables with `init_missing=True`, ignore "
+            f"unexpected arrays with `strict=False`.\n{lines}"
         )
 
 
 class RngsMissingError(StoreError, ValueError):
-    """Variables must be initialised, and there is no key to do it with.
+    """Variables must be initialised, and no random key was given.
 
     Attributes:
       model: the class name of the model.
@@ -83,12 +83,12 @@ class RenameCollisionError(StoreError, ValueError):
 
 
 class RenamePatternError(StoreError, ValueError):
-    """A pattern of `rename` is no regular expression, or what replaces it does not fit it.
+    """A pattern of `rename` is not a regular expression, or its replacement is not valid.
 
     Attributes:
       pattern: the pattern.
-      replacement: what replaces it.
-      reason: what is wrong.
+      replacement: its replacement.
+      reason: the error.
     """
 
     def __init__(self, pattern: str, replacement: str | None, reason: str) -> None:
@@ -96,8 +96,8 @@ class RenamePatternError(StoreError, ValueError):
         self.replacement = replacement
         self.reason = reason
         super().__init__(
-            f"Cannot rename {pattern!r} to {replacement!r}: {reason}. Correct it; `re.escape` makes a "
-            "pattern of a name as it stands."
+            f"Cannot rename {pattern!r} to {replacement!r}: {reason}. Correct it; `re.escape` turns a "
+            "name into a pattern that matches it exactly."
         )
 
 
@@ -107,7 +107,7 @@ class PatternUnmatchedError(StoreError, ValueError):
     Attributes:
       argument: the argument that holds the pattern.
       pattern: the pattern.
-      closest: the name, or beginning of names, that is closest to it; None where none is close.
+      closest: the closest name, or beginning of names; None if none is close.
     """
 
     def __init__(self, argument: str, pattern: str, closest: str | None) -> None:
@@ -122,24 +122,24 @@ class PatternUnmatchedError(StoreError, ValueError):
 
 
 class RestoreTargetError(StoreError, TypeError):
-    """`restore` got something that it cannot restore into, or not so.
+    """The first argument of `restore` is neither a model nor a pytree, or is called although it is a pytree.
 
     Attributes:
-      found: the class name of what it got.
-      reason: why not.
+      found: its class name.
+      reason: the reason.
     """
 
     def __init__(self, found: str, reason: str) -> None:
         self.found = found
         self.reason = reason
         super().__init__(
-            f"Cannot restore into a value of class {found}: {reason}. Pass a model and what it is called with, or a "
-            "pytree of arrays or `jax.ShapeDtypeStruct` alone."
+            f"Cannot restore into a value of class {found}: {reason}. Pass a model and the arguments of its call, "
+            "or only a pytree of arrays or `jax.ShapeDtypeStruct`."
         )
 
 
 class StoreOptionsError(StoreError, TypeError):
-    """Arguments that say how a path is opened were given with a store that is open already.
+    """Arguments for opening a path were given with a store that is already open.
 
     Attributes:
       options: the arguments.
@@ -166,7 +166,7 @@ class UnevenShardingError(StoreError, ValueError):
       partition: the mesh axes of each of its axes.
       axis: the axis.
       sizes: the sizes of the mesh axes.
-      reason: why not.
+      reason: the reason.
     """
 
     def __init__(
@@ -191,11 +191,11 @@ class UnevenShardingError(StoreError, ValueError):
 
 
 class MeshSizeError(StoreError, ValueError):
-    """A plan was asked for on a mesh, or with a number of processes, that cannot be.
+    """A mesh or a number of processes of a plan is not possible.
 
     Attributes:
       sizes: the sizes of the mesh axes.
-      processes: how many processes.
+      processes: the number of processes.
     """
 
     def __init__(self, sizes: Any, processes: int) -> None:

@@ -23,7 +23,7 @@ __all__ = [
 
 
 class CheckpointExistsError(StoreError, AlreadyExistsError):
-    """Something is already at the path that is saved to.
+    """A file or folder is already at the path of a save.
 
     Attributes:
       path: the path.
@@ -31,43 +31,43 @@ class CheckpointExistsError(StoreError, AlreadyExistsError):
 
 
 class NestedSaveError(StoreError, RuntimeError):
-    """`save` was called where the same thread is already saving, as in the handler of a signal.
+    """`save` was called while the same thread is already saving, as in the handler of a signal.
 
     Attributes:
-      path: the path that is saved to.
+      path: the path of the save.
     """
 
     def __init__(self, path: StrPath) -> None:
         self.path = os.fspath(path)
         super().__init__(
             f"Cannot save to {self.path!r}: this thread is already saving, and would wait for itself "
-            "without end. Pass wait=False; the save then follows the one that runs."
+            "forever. Pass wait=False; the save then starts after the running one."
         )
 
 
 class SaveTimeoutError(StoreError, TimeoutError):
-    """A save in the background did not end in the time it was waited for; it goes on.
+    """A save in the background did not end before the timeout; it continues.
 
     Attributes:
-      path: the path that is saved to.
-      timeout: how many seconds were waited.
+      path: the path of the save.
+      timeout: the timeout in seconds.
     """
 
     def __init__(self, path: StrPath, timeout: float | None) -> None:
         self.path = os.fspath(path)
         self.timeout = timeout
         super().__init__(
-            f"Still saving to {self.path!r} after {timeout} seconds. The save goes on; wait for "
+            f"Still saving to {self.path!r} after {timeout} seconds. The save continues; wait for "
             "it again."
         )
 
 
 class SeveralProcessesError(StoreError, RuntimeError):
-    """`save` was called where several processes of JAX run together; it writes from a single one.
+    """`save`, which writes from a single process, was called in one of several processes of JAX.
 
     Attributes:
-      path: the path that is saved to.
-      processes: how many processes run.
+      path: the path of the save.
+      processes: the number of processes.
     """
 
     def __init__(self, path: StrPath, processes: int) -> None:
@@ -84,7 +84,7 @@ class NameCollisionError(StoreError, ValueError):
     """Two leaves would get the same name in the checkpoint, because names are joined by dots.
 
     Attributes:
-      path: the path that is saved to.
+      path: the path of the save.
       name: the name in the checkpoint.
       leaves: the two leaves.
     """
@@ -102,10 +102,10 @@ class NameCollisionError(StoreError, ValueError):
 
 
 class UnencodableNameError(StoreError, ValueError):
-    """A name holds half a surrogate pair, which UTF-8 and so every format cannot write.
+    """A name contains half a surrogate pair, which cannot be written as UTF-8.
 
     Attributes:
-      path: the path that is saved to.
+      path: the path of the save.
       leaf: names of the leaf.
     """
 
@@ -119,10 +119,10 @@ class UnencodableNameError(StoreError, ValueError):
 
 
 class DottedNameError(StoreError, ValueError):
-    """A name holds the dot or slash by which a format joins names, or is empty.
+    """A name contains the dot or slash that a format joins names with, or is empty.
 
     Attributes:
-      path: the path that is saved to.
+      path: the path of the save.
       leaf: names of the leaf.
       format: the format.
     """
@@ -139,17 +139,17 @@ class DottedNameError(StoreError, ValueError):
         self.format = format
         joined_by = "dots" if separator == "." else "slashes"
         super().__init__(
-            f"Cannot save {self.leaf} to {self.path!r}: {format} joins names by {joined_by}, so a "
-            "name must be without any and not empty. Rename it, or save as an Orbax checkpoint."
+            f"Cannot save {self.leaf} to {self.path!r}: {format} joins names by {joined_by}. A name "
+            "must not contain any, nor be empty. Rename it, or save as an Orbax checkpoint."
         )
 
 
 class UnknownFormatError(StoreError, ValueError):
-    """`convert` was asked for a format that it does not write.
+    """`convert` does not write a format.
 
     Attributes:
       found: the format.
-      known: those it writes.
+      known: the formats that it writes.
     """
 
     def __init__(self, found: str, known: Sequence[str]) -> None:
@@ -157,15 +157,15 @@ class UnknownFormatError(StoreError, ValueError):
         self.known = tuple(known)
         super().__init__(
             f"Cannot convert to {found!r}: expected one of {list(self.known)}. Pass `to=` one of them, "
-            "or leave it out for the ending of the path to tell."
+            "or leave it out: the suffix of the path then decides."
         )
 
 
 class UncompressedFormatError(StoreError, ValueError):
-    """Compression was asked for, of a format that has none.
+    """Compression was requested for a format without it.
 
     Attributes:
-      path: the path that is saved to.
+      path: the path of the save.
       format: the format.
       compressible: the formats that can be compressed.
     """
@@ -184,9 +184,9 @@ class UnsupportedLeafError(StoreError, TypeError):
     """A value cannot be saved.
 
     Attributes:
-      path: the path that is saved to.
+      path: the path of the save.
       leaf: names of the leaf.
-      found: what the value is.
+      found: a description of the value.
       format: the format that cannot hold it; None for an Orbax checkpoint.
     """
 

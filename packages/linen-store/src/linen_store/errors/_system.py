@@ -1,4 +1,4 @@
-"""Failures of the system, not of a checkpoint: permissions, full disks, limits."""
+"""Failures of the system, not damage of a checkpoint: permissions, full disks, limits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = [
     "UnwritablePathError",
 ]
 
-_READ_LATER = "The checkpoint need not be damaged; try again later."
+_READ_LATER = "The checkpoint may be intact; try again later."
 _READ_ADVICE = {
     errno.EACCES: "Give this user the right to read it, or run as a user who has it.",
     errno.EPERM: "Give this user the right to read it, or run as a user who has it.",
-    errno.EMFILE: "Close files and stores that are no longer used, or raise the limit (`ulimit -n`).",
+    errno.EMFILE: "Close unused files and stores, or raise the limit (`ulimit -n`).",
     errno.ENFILE: "Close programs that hold many files, or raise the system's limit.",
     errno.EIO: "Check the disk and try again; if it fails again, restore the files from a copy.",
     errno.ESTALE: "The file server has replaced it; open the store again.",
@@ -34,7 +34,7 @@ _SAVE_ADVICE = {
     errno.EPERM: "give this user the right to write there or choose another folder",
     errno.EROFS: "choose a folder on a disk that can be written",
     errno.EFBIG: "raise the limit on the size of files (`ulimit -f`) or choose another disk",
-    errno.EMFILE: "close files that are no longer used or raise the limit (`ulimit -n`)",
+    errno.EMFILE: "close unused files or raise the limit (`ulimit -n`)",
     errno.ENFILE: "close programs that hold many files or raise the system's limit",
     errno.EIO: "check the disk or choose another one",
     errno.ESTALE: "mount the file server again or choose another disk",
@@ -43,7 +43,7 @@ _SAVE_ADVICE = {
 
 
 class _NumberedError(StoreError, OSError):
-    """An error of a store with the system's number, which a pickle would lose."""
+    """An error with the system's number. Without `__reduce__`, a pickle would lose the number."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__, self.errno)
@@ -59,13 +59,13 @@ def _rebuild(
 
 
 class ReadFailedError(_NumberedError):
-    """The system does not let a checkpoint be read, which says nothing about the checkpoint itself.
+    """The system refuses to read a checkpoint, which may be intact.
 
     Attributes:
       path: the checkpoint.
       file: the file that the system refuses.
       errno: the system's number of the error, as in `OSError`.
-      leaf: names of the leaf that was read; None where it concerns the whole checkpoint.
+      leaf: names of the leaf that was read; None for the whole checkpoint.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class ReadPermissionError(ReadFailedError, PermissionError):
 
 
 class UnwritablePathError(_NumberedError):
-    """The folder that is saved into cannot be made or written.
+    """The folder of a save cannot be made or written.
 
     Attributes:
-      path: the path that is saved to.
-      reason: why.
-      errno: the system's number of the error, as in `OSError`; None where it is another reason.
+      path: the path of the save.
+      reason: the reason.
+      errno: the system's number of the error, as in `OSError`; None for another reason.
     """
 
     def __init__(self, path: StrPath, reason: str, number: int | None = None) -> None:
@@ -104,12 +104,12 @@ class UnwritablePathError(_NumberedError):
 
 
 class SaveFailedError(_NumberedError):
-    """Writing a checkpoint failed half-way; what was at the path before is untouched.
+    """Writing a checkpoint failed; the earlier checkpoint at the path is unchanged.
 
     Attributes:
-      path: the path that was saved to.
-      reason: why.
-      errno: the system's number of the error, as in `OSError`; None where it is another reason.
+      path: the path of the save.
+      reason: the reason.
+      errno: the system's number of the error, as in `OSError`; None for another reason.
     """
 
     def __init__(self, path: StrPath, reason: str, number: int | None = None) -> None:
@@ -117,7 +117,7 @@ class SaveFailedError(_NumberedError):
         self.reason = reason
         advice = _SAVE_ADVICE.get(number or 0, "free space or check the disk")
         super().__init__(
-            f"Cannot save to {self.path!r}: {reason}. What was there before is untouched; {advice}, "
+            f"Cannot save to {self.path!r}: {reason}. An earlier checkpoint there is unchanged; {advice}, "
             "then save again."
         )
         self.errno = number

@@ -1,4 +1,4 @@
-"""Failures of FrozenDict and of serialization, which know no store."""
+"""Failures of FrozenDict and of serialization."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class FrozenDictSetError(LinenError, ValueError):
     def __init__(self, key: Any) -> None:
         self.key = key
         super().__init__(
-            f"Cannot set {key!r}: a FrozenDict is immutable. Make a changed one with "
+            f"Cannot set {key!r}: a FrozenDict is immutable. Make a changed copy with "
             f"`copy({{{key!r}: ...}})`, or a plain dict with `unfreeze()`."
         )
 
 
 class NotADictError(LinenError, TypeError):
-    """`copy` or `pop` got something that is neither a FrozenDict nor a dict.
+    """The argument of `copy` or `pop` is neither a FrozenDict nor a dict.
 
     Attributes:
       function: the function that was called.
-      found: what it got.
+      found: the argument.
     """
 
     def __init__(self, function: str, found: Any) -> None:
@@ -62,13 +62,13 @@ class HandlerExistsError(LinenError, ValueError):
     def __init__(self, ty: type) -> None:
         self.type = ty
         super().__init__(
-            f"Cannot register {ty.__name__} for serialization: it is registered already. Pass "
-            "override=True to replace what was registered."
+            f"Cannot register {ty.__name__} for serialization: it is already registered. Pass "
+            "override=True to replace the registration."
         )
 
 
 class AmbiguousKeysError(LinenError, ValueError):
-    """Keys of a dict are the same once they are strings, as a state dict needs them.
+    """Two keys of a dict become the same string, and the keys of a state dict are strings.
 
     Attributes:
       keys: all the keys of the dict.
@@ -83,7 +83,7 @@ class AmbiguousKeysError(LinenError, ValueError):
 
 
 class StateKeysError(LinenError, TypeError, AssertionError):
-    """A function that was registered for a type gave a state with keys that are no strings.
+    """A function that was registered for a type returned a state with keys that are not strings.
 
     Attributes:
       type: the name of the type.
@@ -94,22 +94,22 @@ class StateKeysError(LinenError, TypeError, AssertionError):
         self.type = ty
         self.keys = list(keys)
         super().__init__(
-            f"Cannot make a state dict of a {self.type}: what is registered for it gave the keys "
+            f"Cannot make a state dict of a {self.type}: the function registered for it returned the keys "
             f"{self.keys}, expected strings. Change the function that was passed to "
             "`register_serialization_state`."
         )
 
 
 class StateMismatchError(LinenError, ValueError, KeyError, TypeError):
-    """A state dict has other names than what it is restored into, or something else stands in place of one.
+    """A state dict has other names than its target, or another value in the place of a dict.
 
-    It is of each of the classes that flax fails with, on purpose or by accident.
+    It has the class of every error that flax raises in these cases.
 
     Attributes:
       path: where in the state.
-      kind: what kind of container is restored.
-      expected: the names that it has.
-      found: the names in the state, or the type of what is there instead.
+      kind: the kind of container that is restored.
+      expected: its names.
+      found: the names in the state, or the type of the value in the place of a dict.
     """
 
     def __init__(self, path: str, kind: str, expected: Sequence[str], found: Any) -> None:
@@ -124,7 +124,7 @@ class StateMismatchError(LinenError, ValueError, KeyError, TypeError):
 
 
 class StateShapeError(LinenError, ValueError):
-    """An array of a state dict has another shape than what it is restored into.
+    """An array of a state dict has another shape than its target.
 
     Attributes:
       path: where in the state.
@@ -143,7 +143,7 @@ class StateShapeError(LinenError, ValueError):
 
 
 class StateTargetError(LinenError, TypeError):
-    """A class was given where a value is needed, into whose structure a state is restored.
+    """The target of a state, or a part of it, is a class instead of a value.
 
     Attributes:
       path: where in the state.
@@ -160,13 +160,13 @@ class StateTargetError(LinenError, TypeError):
 
 
 class UnsupportedStateError(LinenError, ValueError, TypeError, OverflowError):
-    """A value of a state dict cannot be written as MessagePack, or not so that it can be read again.
+    """A value of a state dict cannot be written as MessagePack, or could not be read again.
 
-    It is of each of the classes that flax fails with.
+    It has the class of every error that flax raises in these cases.
 
     Attributes:
-      found: what the value is.
-      hint: what to do.
+      found: a description of the value.
+      hint: the advice.
     """
 
     def __init__(
@@ -183,15 +183,15 @@ class UnsupportedStateError(LinenError, ValueError, TypeError, OverflowError):
 
 
 class BadMsgpackError(LinenError, ValueError):
-    """Bytes are no MessagePack tree of arrays, or a damaged one.
+    """Bytes are not a MessagePack tree of arrays, or a damaged one.
 
     Attributes:
-      reason: what is wrong with them.
+      reason: a description of the damage.
     """
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(
             f"Cannot restore a tree from bytes: they are damaged or of another format ({reason}). "
-            "Expected what `to_bytes` writes; read it from another copy."
+            "Expected the output of `to_bytes`; read them from another copy."
         )

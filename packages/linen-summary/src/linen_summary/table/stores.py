@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from linen_core.store import VariableStore, as_store, registered_stores, store_class
+from linen_core.store import VariableStore, as_store, store_class
+from linen_core.store.registry import find_format
 from linen_core.typing import Path
 from linen_summary.recording.calls import as_specs
 from linen_summary.table.data import Row
@@ -30,8 +31,8 @@ def tabulate_store(
     Args:
       variables: a store, a mapping of collections, or the path of a checkpoint.
       depth: number of levels of the tree that get rows; all if None. Deeper variables count in the row above them.
-      kind: for a path, the name of a registered store (`linen_core.registered_stores`). The default is the store
-        registered for the file's suffix, or ``"checkpoint"``, which linen-store registers.
+      kind: for a path, the name of a registered store (`linen_core.registered_stores`). The default is the
+        registered format that recognizes the path.
 
     Raises:
       UnknownStoreError: the store is not registered. The message names the package that registers it.
@@ -67,9 +68,7 @@ def specs_of(variables: Variables, *, kind: str | None = None) -> dict[str, Any]
 
 
 def _opened(path: str, kind: str | None) -> VariableStore:
-    suffix = os.path.splitext(path)[1].removeprefix(".")
-    name = kind or (suffix if suffix in registered_stores() else "checkpoint")
-    open_path: Any = store_class(name)  # classes differ in further arguments; the path is the first
+    open_path: Any = store_class(kind) if kind else find_format(path)
     store: VariableStore = open_path(path)
     return store
 

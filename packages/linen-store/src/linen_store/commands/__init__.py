@@ -1,0 +1,3 @@
+"""The subcommands of the program ``linen-store``."""
+
+__all__: list[str] = []

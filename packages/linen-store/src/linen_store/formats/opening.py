@@ -1,0 +1,163 @@
+"""Opens a path: the registered formats are asked which of them recognises it."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from linen_core import VariableStore, as_store
+from linen_core.store.registry import find_format
+from linen_store.errors import (
+    AmbiguousCheckpointError,
+    FormatOptionsError,
+    KeyMapError,
+    StoreOptionsError,
+)
+from linen_store.filesystem.failures import read_errors
+from linen_store.filesystem.paths import local_path, opened_whole
+from linen_store.reading.options import (
+    CACHE_BYTES,
+    KeyMap,
+    Layout,
+    OpenOptions,
+    Root,
+    ShardingLike,
+    Verify,
+    check_choice,
+)
+
+__all__ = ["OpenOptions", "open_store", "opened_store"]
+
+_HINTS = {"cache_bytes", "layout", "verify"}
+"""Options that a format without a cache, layouts or checksums may leave out."""
+
+
+def open_store(
+    path: str | os.PathLike[str],
+    root: Root = None,
+    *,
+    item: str | None = None,
+    step: int | None = None,
+    key_map: KeyMap = None,
+    layout: Layout = None,
+    dtype: Any = None,
+    sharding: ShardingLike = None,
+    verify: Verify = True,
+    unbox: bool = False,
+    cache_bytes: int = CACHE_BYTES,
+) -> VariableStore:
+    """Open a checkpoint of any registered format.
+
+    linen-store registers what Orbax v0 and v1 write (checkpoints, items of them, folders by step), what early Orbax
+    and T5X wrote (a file ``checkpoint`` with the values, or with placeholders for zarr arrays beside it), safetensors
+    (a file, or parts with an index), the MessagePack of flax (``to_bytes``, the old ``checkpoint_N``, or parts with an
+    index), ``.npz``, and folders of ``.npy`` files. `linen_core.store.registry.StoreFormat` describes how to add one.
+
+    Args:
+      path: a file or a folder; ``~`` is the home folder, and ``file://`` addresses are paths.
+      root: the part of it that holds the collections (see `CheckpointStore`).
+      item: the item of a checkpoint, or the file of a folder, if there are several.
+      step: the step of a folder of checkpoints; the newest finished one by default.
+      key_map: from flat names to those of variables, as a mapping or a function: names as a tuple, or joined by "/" or
+        the format's own separator. None leaves the array out.
+      layout: ``"model"`` if the arrays of a PyTorch file have the layout of the model (see `SafetensorsStore`).
+      dtype: a floating-point dtype that every floating-point array is cast to.
+      sharding: the devices of the arrays (see `CheckpointStore`).
+      verify: how checksums are checked, if the format has them (see `CheckpointStore`).
+      unbox: take variables out of their boxes (see `CheckpointStore`).
+      cache_bytes: the most memory that the cache holds.
+
+    Raises:
+      RemotePathError: ``path`` is the address of an object store.
+      CheckpointNotFoundError: nothing is at ``path``.
+      NotACheckpointError: the format cannot be read.
+      UnfinishedCheckpointError: the checkpoint was not finished.
+      AmbiguousCheckpointError: ``item`` or ``step`` is needed, or does not exist.
+      KeyMapError: ``key_map`` is given for a format without flat names.
+      FormatOptionsError: the format does not support another option that is given.
+      TorchLayoutError: the file is PyTorch's, and ``layout`` is not given.
+      UnknownOptionError: ``layout`` or ``verify`` is not one of its values.
+      ReadFailedError: the system refuses to read a file (`ReadPermissionError`, for example).
+      StoreError: the file is damaged, or unsafe.
+
+    Example:
+      >>> import tempfile, numpy as np
+      >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+      >>> np.savez(path, **{"params/dense/bias": np.zeros(3)})
+      >>> open_store(path).spec("params", ("dense", "bias")).shape
+      (3,)
+    """
+    where = local_path(path)
+    check_choice("layout", layout, (None, "model"))
+    check_choice("verify", verify, (True, False, "files"))
+    options = {
+        "root": root,
+        "item": item,
+        "step": step,
+        "key_map": key_map,
+        "layout": layout,
+        "dtype": dtype,
+        "sharding": sharding,
+        "verify": verify,
+        "unbox": unbox,
+        "cache_bytes": cache_bytes,
+    }
+    if item is not None and os.path.isfile(os.path.join(where, item)):
+        return open_store(os.path.join(where, item), **{**options, "item": None})
+    return opened_whole(where, lambda: _open_recognised(where, _changed(options)))
+
+
+def _open_recognised(where: str, options: dict[str, Any]) -> VariableStore:
+    with read_errors(where, where):  # too many open files, for example
+        found = find_format(where)
+    supported = _supported(found)
+    for name in sorted(set(options) - supported):
+        if name in ("item", "step"):
+            raise AmbiguousCheckpointError(where, name, (), options[name])
+        if name == "key_map":
+            raise KeyMapError(where)
+        if name not in _HINTS:
+            raise FormatOptionsError(where, name, sorted(supported))
+    store: VariableStore = found(
+        where, **{name: value for name, value in options.items() if name in supported}
+    )
+    return store
+
+
+def _supported(found: Any) -> set[str]:
+    """Return the names of the options that a format takes: its parameters, and `option_names` for ``**options``."""
+    parameters = inspect.signature(found).parameters.values()
+    names = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD}
+    if len(names) == len(parameters):
+        return names
+    return names | set(getattr(found, "option_names", OpenOptions.__annotations__))
+
+
+def _changed(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that differ from the defaults of `open_store`."""
+    defaults = inspect.signature(open_store).parameters
+    return {name: one for name, one in options.items() if one is not defaults[name].default}
+
+
+@contextlib.contextmanager
+def opened_store(
+    store: VariableStore | Mapping[str, Any] | str | os.PathLike[str],
+    options: OpenOptions | None = None,
+) -> Iterator[VariableStore]:
+    """Yield the store that an argument describes. If it is a path, the store is closed afterwards.
+
+    Raises:
+      StoreOptionsError: there are options, and ``store`` is not a path.
+      StoreError: the path cannot be opened.
+    """
+    given = _changed({**(options or {})})
+    if isinstance(store, str | os.PathLike):
+        with open_store(store, **given) as opened:
+            yield opened
+        return
+    if given:
+        raise StoreOptionsError(list(given), type(store).__name__)
+    yield as_store(store)

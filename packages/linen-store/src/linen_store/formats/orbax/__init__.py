@@ -1,0 +1,3 @@
+"""Orbax checkpoints: how they are recognised, opened, read, checked and written."""
+
+__all__: list[str] = []

@@ -1,0 +1,49 @@
+"""The file ``checkpoint`` of early Orbax and of T5X: small values, and the names of the arrays beside it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from linen_store._msgpack import msgpack_restore
+from linen_store.errors import BadMsgpackError
+from linen_store.filesystem.failures import read_errors
+from linen_store.formats.msgpack_tree import is_msgpack, tree_of
+from linen_store.reading.tree import Tree
+
+__all__ = ["AGGREGATE", "Aggregate", "is_aggregate", "load_aggregate"]
+
+AGGREGATE = "checkpoint"
+"""The name of the file."""
+
+
+class Aggregate(NamedTuple):
+    """Content of the file."""
+
+    tree: Tree
+    """The leaves by name; the ``joined`` of a leaf whose array lies beside the file is the array's name."""
+
+    values: dict[tuple[str, ...], Any]
+    """The values in the file itself, by the names of their leaves."""
+
+
+def is_aggregate(folder: str) -> bool:
+    """Return whether a folder has such a file. TensorFlow writes a text file of the same name."""
+    try:
+        with open(os.path.join(folder, AGGREGATE), "rb") as stream:
+            return is_msgpack(stream.read(16))
+    except OSError:
+        return False
+
+
+def load_aggregate(folder: str) -> Aggregate:
+    """Read the file.
+
+    Raises:
+      DamagedCheckpointError: it is damaged.
+    """
+    file = os.path.join(folder, AGGREGATE)
+    with read_errors(folder, file, (BadMsgpackError,)), open(file, "rb") as stream:
+        restored = msgpack_restore(stream.read())
+    values: dict[tuple[str, ...], Any] = {}
+    return Aggregate(tree_of(file, restored, values), values)

@@ -1,0 +1,3 @@
+"""Immutable variables: FrozenDict and the store over one."""
+
+__all__: list[str] = []

@@ -1,0 +1,56 @@
+"""Lists the arrays of any store by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+from linen_core import VariableStore
+from linen_store.reading.specs import flatten_names
+
+__all__ = ["Names", "Stored", "arrays_of", "read_array"]
+
+Names: TypeAlias = tuple[str, ...]
+"""A collection and the names that lead to an array in it."""
+
+
+class Stored(NamedTuple):
+    """One array of a store."""
+
+    collection: str
+    path: Names
+    """The path of the value that the array is, or is a part of."""
+
+    names: Names
+    """The collection, the path, and the names inside the value."""
+
+    spec: Any
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the array is the whole value."""
+        return len(self.names) == 1 + len(self.path)
+
+
+def arrays_of(store: VariableStore, *, nones: bool = False) -> list[Stored]:
+    """List the arrays of a store, those in pytrees too, and with ``nones`` each None."""
+    return [
+        Stored(collection, path, (collection, *path, *more), spec)
+        for collection in store.collections()
+        for path, value in _values(store.spec(collection), ())
+        for more, spec in zip(*flatten_names(value, nones=nones)[:2], strict=True)
+    ]
+
+
+def _values(tree: Any, path: Names) -> Iterator[tuple[Names, Any]]:
+    if not isinstance(tree, dict):
+        yield path, tree
+        return
+    for name, child in tree.items():
+        yield from _values(child, (*path, name))
+
+
+def read_array(store: VariableStore, one: Stored) -> Any:
+    """Read one array, alone or from the pytree that it is in."""
+    names, leaves, _ = flatten_names(store.get(one.collection, one.path))
+    return leaves[names.index(one.names[1 + len(one.path) :])]

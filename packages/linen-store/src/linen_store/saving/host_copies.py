@@ -1,0 +1,87 @@
+"""Copies values to host memory for a save in the background.
+
+A copy on the device itself would double the memory of the state there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linen_store.reading.buffers import populated_empty
+
+__all__ = ["host_copies", "restored_copy"]
+
+_HOST = "pinned_host"
+
+
+class _HostCopy(NamedTuple):
+    """A jax array on CPU devices, as numpy arrays."""
+
+    shape: tuple[int, ...]
+    sharding: jax.sharding.Sharding
+    shards: list[tuple[np.ndarray[Any, Any], jax.Device]]
+
+
+def host_copies(leaves: Sequence[Any]) -> list[Any]:
+    """Copy the arrays, which the caller may change, delete or donate; see `restored_copy`.
+
+    Arrays on an accelerator, and those that are still being computed, are copied when they are ready. The caller does
+    not wait for them.
+    """
+    copies = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
+    moved: list[int] = []
+    for index, leaf in enumerate(leaves):
+        if not isinstance(leaf, jax.Array):
+            continue
+        kinds = {memory.kind for memory in next(iter(leaf.devices())).addressable_memories()}
+        if _is_ready_on_cpu(leaf):
+            copies[index] = _cpu_copy(leaf)
+        elif _HOST in kinds and leaf.sharding.memory_kind != _HOST:
+            moved.append(index)
+        else:
+            copies[index] = leaf.copy()
+    on_host = jax.device_put(
+        [leaves[index] for index in moved],
+        [leaves[index].sharding.with_memory_kind(_HOST) for index in moved],
+        may_alias=False,
+    )
+    for index, copy in zip(moved, on_host, strict=True):
+        copies[index] = copy
+    return copies
+
+
+def restored_copy(copy: Any) -> Any:
+    """Convert the copy of a jax array back to one, without another copy.
+
+    Example:
+      >>> (copy,) = host_copies([jnp.arange(3)])
+      >>> restored_copy(copy)
+      Array([0, 1, 2], dtype=int32)
+    """
+    if not isinstance(copy, _HostCopy):
+        return copy
+    shards = [jax.device_put(buffer, device) for buffer, device in copy.shards]
+    return jax.make_array_from_single_device_arrays(copy.shape, copy.sharding, shards)
+
+
+def _is_ready_on_cpu(leaf: Any) -> bool:
+    """Return whether an array is computed, in the default memory of CPU devices, and not of PRNG keys."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) or not leaf.is_ready():
+        return False
+    device = next(iter(leaf.devices()))
+    usual = (None, device.default_memory().kind)
+    return device.platform == "cpu" and leaf.sharding.memory_kind in usual
+
+
+def _cpu_copy(leaf: jax.Array) -> _HostCopy:
+    shards = []
+    for shard in leaf.addressable_shards:
+        buffer = populated_empty(shard.data.shape, leaf.dtype)
+        np.copyto(buffer, shard.data)
+        shards.append((buffer, shard.device))
+    return _HostCopy(leaf.shape, leaf.sharding, shards)
