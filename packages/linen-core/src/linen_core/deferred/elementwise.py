@@ -354,7 +354,9 @@ class _Extraction:
             )
             return outputs
         is_full = any(slot.is_full for slot in inputs)
-        is_spread = math.prod(equation.invars[0].aval.shape) == 1 and sizes == [self._size]
+        is_spread = sizes == [self._size] and [
+            math.prod(atom.aval.shape) for atom in equation.invars
+        ] == [1]
         if name in _SAME_ORDER and (is_full or is_spread):
             return [self._same_order(equation, inputs[0], sizes[0])]
         if not is_full:

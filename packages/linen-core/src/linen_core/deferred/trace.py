@@ -272,7 +272,7 @@ def _delegate(name: str) -> Callable[..., Any]:
     return method
 
 
-_METHODS = [
+_METHODS = (
     "__bool__",
     "__int__",
     "__float__",
@@ -296,8 +296,8 @@ _METHODS = [
     "tobytes",
     "tolist",
     "unsafe_buffer_pointer",
-]
-_PROPERTIES = [
+)
+_PROPERTIES = (
     "addressable_shards",
     "committed",
     "device",
@@ -305,7 +305,7 @@ _PROPERTIES = [
     "is_fully_addressable",
     "is_fully_replicated",
     "sharding",
-]
+)
 for _name in _METHODS:
     setattr(DeferredArray, _name, _delegate(_name))
 for _name in _PROPERTIES:
