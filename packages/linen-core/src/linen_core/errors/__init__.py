@@ -16,7 +16,9 @@ from linen_core.errors._scopes import *
 from linen_core.errors._stores import *
 from linen_core.errors._transforms import *
 
+_errors = {name: item for name, item in globals().items() if isinstance(item, type)}
+globals()["__all__"] = sorted(_errors)
+
 # Tracebacks and pickles name an error by this module, which is the public one.
-for _error in [item for item in globals().values() if isinstance(item, type)]:
+for _error in _errors.values():
     _error.__module__ = __name__
-del _error

@@ -94,9 +94,9 @@ class MultiHeadDotProductAttention(Module):
       qkv_dot_general: replacement for `jax.lax.dot_general` in the first projections.
       out_dot_general: such a replacement in the last projection.
       qkv_dot_general_cls: class of such a replacement for the first projections, created without arguments.
-        It has precedence over `qkv_dot_general`.
+        It takes precedence over `qkv_dot_general`.
       out_dot_general_cls: class of such a replacement for the last projection, created without arguments. It
-        has precedence over `out_dot_general`.
+        takes precedence over `out_dot_general`.
       qk_attn_weights_einsum_cls: class of a replacement for `jax.numpy.einsum` in the attention weights,
         created without arguments.
       attn_weights_value_einsum_cls: class of such a replacement in the sum of the values.

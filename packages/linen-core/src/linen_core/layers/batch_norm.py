@@ -56,11 +56,11 @@ class BatchNorm(Module):
       use_scale: whether there is a scale.
       bias_init: initializer of the bias.
       scale_init: initializer of the scale.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and
-        variance are shared.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and variance are
+        shared.
       axis_index_groups: groups of devices along that axis; by default all of them. Ignored without `axis_name`.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less
-        accurate if the mean is large.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less accurate if the
+        mean is large.
       force_float32_reductions: compute mean and variance in float32 or wider, and keep the averages
         in float32.
 

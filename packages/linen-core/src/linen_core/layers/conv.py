@@ -402,7 +402,7 @@ class Conv(_Conv):
       bias_init: initializer of the bias.
       promote_dtype: function that casts (inputs, kernel, bias) to one dtype.
       conv_general_dilated: replacement for `jax.lax.conv_general_dilated`.
-      conv_general_dilated_cls: class of such a replacement, created without arguments. It has precedence over
+      conv_general_dilated_cls: class of such a replacement, created without arguments. It takes precedence over
         `conv_general_dilated`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn

@@ -66,7 +66,7 @@ class Dense(Module):
         the fan-in, as in PyTorch.
       promote_dtype: function that casts (inputs, kernel, bias) to one dtype.
       dot_general: replacement for `jax.lax.dot_general`.
-      dot_general_cls: class of such a replacement, created without arguments. It has precedence over
+      dot_general_cls: class of such a replacement, created without arguments. It takes precedence over
         `dot_general`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -199,7 +199,7 @@ class DenseGeneral(Module):
       precision: precision of the product, see `jax.lax.Precision`.
       promote_dtype: function that casts (inputs, kernel, bias) to one dtype.
       dot_general: replacement for `jax.lax.dot_general`.
-      dot_general_cls: class of such a replacement, created without arguments. It has precedence over
+      dot_general_cls: class of such a replacement, created without arguments. It takes precedence over
         `dot_general`.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn

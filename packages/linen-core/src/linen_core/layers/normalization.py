@@ -73,11 +73,11 @@ class LayerNorm(Module):
       scale_init: initializer of the scale.
       reduction_axes: the axes over which mean and variance are computed.
       feature_axes: the axes of scale and bias.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and
-        variance are shared.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and variance are
+        shared.
       axis_index_groups: groups of devices along that axis; by default all of them. Ignored without `axis_name`.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less
-        accurate if the mean is large.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less accurate if the
+        mean is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -203,11 +203,11 @@ class GroupNorm(Module):
       scale_init: initializer of the scale.
       reduction_axes: the axes over which mean and variance are computed. They must include the last; by default they
         are all axes except the first.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and
-        variance are shared.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and variance are
+        shared.
       axis_index_groups: groups of devices along that axis; by default all of them. Ignored without `axis_name`.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less
-        accurate if the mean is large.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less accurate if the
+        mean is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
@@ -301,11 +301,11 @@ class InstanceNorm(Module):
       bias_init: initializer of the bias.
       scale_init: initializer of the scale.
       feature_axes: the axes of scale and bias. Mean and variance are computed over all other axes except the first.
-      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and
-        variance are shared.
+      axis_name: name of a mapped axis (`jax.pmap`, `jax.shard_map`) over which mean and variance are
+        shared.
       axis_index_groups: groups of devices along that axis; by default all of them. Ignored without `axis_name`.
-      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less
-        accurate if the mean is large.
+      use_fast_variance: compute the variance as E[x^2] - E[x]^2: faster, but less accurate if the
+        mean is large.
       force_float32_reductions: compute mean and variance in float32 or wider.
 
     >>> import jax, jax.numpy as jnp, linen_core as nn
