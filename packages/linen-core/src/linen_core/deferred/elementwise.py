@@ -235,7 +235,9 @@ def elementwise_program(
       The program, or None if some operation is not elementwise.
     """
     aval = result.aval
-    if math.prod(aval.shape) <= 1 or aval.weak_type or not jnp.issubdtype(aval.dtype, np.number):
+    # Eager JAX computes complex numbers by several programs, whose rounding is not reproduced here.
+    is_real = jnp.issubdtype(aval.dtype, np.floating) or jnp.issubdtype(aval.dtype, np.integer)
+    if math.prod(aval.shape) <= 1 or aval.weak_type or not is_real:
         return None
     if not all(isinstance(size, int) for size in aval.shape):
         return None
@@ -360,7 +362,7 @@ class _Extraction:
         if name in _SAME_ORDER and (is_full or is_spread):
             return [self._same_order(equation, inputs[0], sizes[0])]
         if not is_full:
-            if max(sizes) > _MAX_UNIFORM:
+            if max(sizes, default=0) > _MAX_UNIFORM:
                 raise _NotElementwiseError
             outputs = [self._new(is_full=False) for _ in sizes]
             self._add(equation.primitive, params, numbers, outputs, is_rounded)
