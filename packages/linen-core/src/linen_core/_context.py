@@ -43,6 +43,9 @@ class Context(NamedTuple):
     labelled: Any = None
     """The module whose name is already the innermost `jax.named_scope`."""
 
+    only_shapes: bool = False
+    """Whether only shapes and dtypes of the results are used. `init` then need not find out how to draw variables."""
+
     def inside(self, module: object) -> Context:
         """Return the context for the code of a method: the same, with another module."""
         return Context(module, *self[1:])

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from linen_core._context import replaced_context
 from linen_core.typing import PyTree
 
 __all__ = ["eval_shape"]
@@ -43,7 +44,8 @@ def eval_shape(fun: Callable[..., Any], /, *args: PyTree, **kwargs: PyTree) -> A
     def run(arrays: dict[int, Any]) -> Any:
         filled = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
         args, kwargs = jax.tree.unflatten(structure, filled)
-        return fun(*args, **kwargs)
+        with replaced_context(only_shapes=True):
+            return fun(*args, **kwargs)
 
     return jax.eval_shape(run, specs)
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linen_core._jax_compat import Literal, bits_at, is_threefry_key
+from linen_core.deferred.trace import Call
 from linen_core.typing import Array
 
 __all__ = ["Elementwise", "Program", "elementwise_program"]
@@ -90,6 +91,10 @@ _CALLS = {
 _SAME_ORDER = ("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "sharding_constraint")
 _MAX_UNIFORM = 64
 """Elements of the largest value that may be part of a program without being computed elementwise, such as a key."""
+
+
+KEY = object()
+"""An argument of a template: the key, which each call of the initializer passes."""
 
 
 class _NotElementwiseError(Exception):
@@ -170,6 +175,8 @@ class Program:
             else:
                 if step.is_full:
                     inputs = [jnp.broadcast_to(jnp.ravel(value), low.shape) for value in inputs]
+                elif step.primitive.name in _ELEMENTWISE and all(x.size == 1 for x in inputs):
+                    inputs = [jnp.reshape(value, ()) for value in inputs]
                 outputs = step.primitive.bind(*inputs, **dict(step.params))
                 outputs = outputs if step.primitive.multiple_results else [outputs]
             if step.is_rounded:
@@ -204,6 +211,8 @@ class Elementwise:
     arguments: list[Any]
     shape: tuple[int, ...]
     dtype: Any
+    slot_count: int
+    """The number of slots of the program."""
     sharding: Any
     """The sharding that the last `with_sharding_constraint` asks for; None without one."""
 
@@ -275,19 +284,24 @@ class _Extraction:
         slot = self._top_level(result)
         if not slot.is_full:
             raise _NotElementwiseError
-        is_random = any(step.is_full for step in self._steps)
+        used = {slot.number}
+        steps = []
+        for step in reversed(self._steps):
+            if used.intersection(step.outputs):
+                steps.append(step)
+                used.update(step.inputs)
+        needed = [(number, value) for number, value in self._arguments if number in used]
         program = Program(
-            tuple(self._steps),
-            tuple(self._constants),
-            tuple(number for number, _ in self._arguments),
+            tuple(steps[::-1]),
+            tuple(constant for constant in self._constants if constant[0] in used),
+            tuple(number for number, _ in needed),
             slot.number,
-            is_random,
+            any(step.is_full for step in steps),
         )
-        program_hash = hash(program)
-        del program_hash  # raises a TypeError here rather than later
-        arguments = [value for _, value in self._arguments]
+        hash(program)  # raises a TypeError here rather than later
+        arguments = [value for _, value in needed]
         aval = result.aval
-        return Elementwise(program, arguments, aval.shape, aval.dtype, self._sharding)
+        return Elementwise(program, arguments, aval.shape, aval.dtype, self._count, self._sharding)
 
     def _new(self, is_full: bool) -> _Slot:
         self._count += 1
@@ -309,6 +323,8 @@ class _Extraction:
                 missing = [var for var in equation.invars if var not in self._slots]
                 if missing:
                     pending += missing
+                elif isinstance(equation, Call):
+                    self._splice(equation)
                 else:
                     self._translate(equation, self._slots, is_rounded=True)
         return self._slots[result]
@@ -317,10 +333,30 @@ class _Extraction:
         if math.prod(variable.aval.shape) > _MAX_UNIFORM:
             raise _NotElementwiseError
         slot = self._new(is_full=False)
-        if not isinstance(value, jax.Array):
+        if value is not KEY and not isinstance(value, jax.Array):
             value = np.asarray(value, variable.aval.dtype)
         self._arguments.append((slot.number, value))
         return slot
+
+    def _splice(self, call: Call) -> None:
+        """Add the steps of a template, with new slots and the key of this call."""
+        template = call.template
+        first = self._count
+        self._count += template.slot_count
+        key = self._slots[call.invars[0]].number
+        program = template.program
+        number = {slot: slot + first for slot in range(1, template.slot_count + 1)}
+        for slot, value in zip(program.arguments, template.arguments, strict=True):
+            if value is KEY:
+                number[slot] = key
+            else:
+                self._arguments.append((number[slot], value))
+        self._constants += [(number[slot], *rest) for slot, *rest in program.constants]
+        for step in program.steps:
+            inputs = tuple([number[slot] for slot in step.inputs])
+            outputs = tuple([number[slot] for slot in step.outputs])
+            self._steps.append(dataclasses.replace(step, inputs=inputs, outputs=outputs))
+        self._slots[call.outvars[0]] = _Slot(number[program.result], is_full=True)
 
     def _translate(self, equation: Any, slots: dict[Any, _Slot], *, is_rounded: bool) -> None:
         name = equation.primitive.name
@@ -359,6 +395,8 @@ class _Extraction:
         is_spread = sizes == [self._size] and [
             math.prod(atom.aval.shape) for atom in equation.invars
         ] == [1]
+        if name in _SAME_ORDER and self._is_scalar(equation, sizes):
+            return inputs  # scalars of any rank are one thing: elementwise operations ravel them
         if name in _SAME_ORDER and (is_full or is_spread):
             return [self._same_order(equation, inputs[0], sizes[0])]
         if not is_full:
@@ -375,6 +413,11 @@ class _Extraction:
         outputs = [self._new(is_full=True)]
         self._add(equation.primitive, params, numbers, outputs, is_rounded, full=True)
         return outputs
+
+    def _is_scalar(self, equation: Any, sizes: list[int]) -> bool:
+        aval = equation.invars[0].aval
+        is_key = jnp.issubdtype(aval.dtype, jax.dtypes.prng_key)
+        return not is_key and math.prod(aval.shape) == 1 and sizes == [1]
 
     def _same_order(self, equation: Any, slot: _Slot, size: int) -> _Slot:
         """Return the slot of an operation that keeps the values and their order, for example a reshape."""

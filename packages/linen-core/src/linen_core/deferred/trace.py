@@ -26,7 +26,7 @@ from linen_core._jax_compat import (
     trace_context,
 )
 
-__all__ = ["AbsentValueError", "DeferredArray", "DeferredTrace", "Recording"]
+__all__ = ["AbsentValueError", "Call", "DeferredArray", "DeferredTrace", "Recording"]
 
 _IMMEDIATE = ("pure_callback", "io_callback")
 """Primitives that JAX may drop, but whose Python function a user expects to run."""
@@ -42,6 +42,27 @@ class AbsentValueError(ValueError):
     def __init__(self, aval: Any) -> None:
         self.aval = aval
         super().__init__(f"The value of {aval} is needed, but only its shape and dtype are known.")
+
+
+class Call:
+    """A pure function of arrays that is recorded as one operation, with one result.
+
+    Attributes:
+      function: the function.
+      invars: the variables of its arguments.
+      outvars: the variable of its result.
+      template: the elementwise program of the function, see `linen_core.deferred.elementwise`.
+    """
+
+    __slots__ = ("function", "invars", "outvars", "template")
+
+    def __init__(
+        self, function: Callable[..., Any], invars: list[Any], outvar: Any, template: Any
+    ) -> None:
+        self.function = function
+        self.invars = invars
+        self.outvars = [outvar]
+        self.template = template
 
 
 class Recording:
@@ -102,6 +123,10 @@ class Recording:
             used = [out in needed and out not in values for out in equation.outvars]
             if not any(used):
                 continue
+            if isinstance(equation, Call):
+                found.append(equation)
+                needed.update(equation.invars)
+                continue
             used_inputs, pruned = remove_unused(used, equation)
             found.append(pruned)
             needed.update(
@@ -135,6 +160,22 @@ class DeferredTrace(Trace):  # type: ignore[misc]
     def absent(self, shape: tuple[int, ...], dtype: Any) -> DeferredArray:
         """Return an array that never has a value."""
         return DeferredArray(self, Var(jax.core.ShapedArray(shape, dtype)))
+
+    def call(
+        self, function: Callable[..., Any], args: Sequence[Any], aval: Any, template: Any
+    ) -> DeferredArray:
+        """Record a call of a pure function that returns one array.
+
+        Args:
+          function: the function; it runs when its value is needed and no program replaces it.
+          args: its arguments, arrays.
+          aval: the abstract value of its result.
+          template: its elementwise program.
+        """
+        outvar = Var(aval)
+        inputs = [self._variable(arg) for arg in args]
+        self.recording.equations.append(Call(function, inputs, outvar, template))
+        return DeferredArray(self, outvar)
 
     # The interface that JAX calls
 
@@ -200,6 +241,9 @@ def _run(equation: Any, values: dict[Any, Any]) -> None:
         if variable not in values:
             raise AbsentValueError(variable.aval)
     inputs = [values[variable] for variable in equation.invars]
+    if isinstance(equation, Call):
+        values[equation.outvars[0]] = equation.function(*inputs)
+        return
     params = equation.primitive.get_bind_params(equation.params)
     with equation.ctx.manager:
         results = equation.primitive.bind(*inputs, **params)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 
 from linen_core import meta
+from linen_core._context import current_context
 from linen_core._jax_compat import config_value, is_eager, trace_context
 from linen_core.deferred.drawing import fill_eagerly, fill_traced
 from linen_core.deferred.elementwise import Elementwise, elementwise_program
@@ -65,7 +66,12 @@ def _absent(trace: DeferredTrace, leaf: Any) -> Any:
 
 
 def can_defer() -> bool:
-    """Return whether `init` may defer now: not inside another deferred run, nor where users ask for eager execution."""
+    """Return whether `init` may defer now.
+
+    It may not inside another deferred run, if only shapes are needed, or if the user asks JAX for eager execution.
+    """
+    if current_context().only_shapes:
+        return False
     is_nested = isinstance(trace_context.trace, DeferredTrace)
     return not (is_nested or config_value("jax_disable_jit") or config_value("jax_debug_nans"))
 

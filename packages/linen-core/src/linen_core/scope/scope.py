@@ -23,6 +23,7 @@ from linen_core.errors import (
 )
 from linen_core.filters import in_filter
 from linen_core.scope.cursor import Cursor
+from linen_core.scope.initializers import initial_value
 from linen_core.scope.shapes import expected_shapes
 from linen_core.store.view import StoreView, snapshot_mapping
 from linen_core.typing import PyTree
@@ -251,7 +252,7 @@ class Scope(Cursor):
             self._check_shapes(name, value, expected)
             return meta.unbox(value) if unbox else value
         if in_filter(self.mutable, "params"):
-            value = init_fn(self.make_rng("params"), *init_args, **init_kwargs)
+            value = initial_value(init_fn, self.make_rng("params"), init_args, init_kwargs)
             self.put_variable("params", name, value)
         else:
             value = self._missing(
