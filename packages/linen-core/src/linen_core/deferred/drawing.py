@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linen_core.deferred.elementwise import Elementwise, Program
+from linen_core.deferred.program import Elementwise, Program
 from linen_core.typing import Array
 
 __all__ = ["fill_eagerly", "fill_traced"]

@@ -16,9 +16,12 @@ import jax
 from linen_core import meta
 from linen_core._context import current_context
 from linen_core._jax_compat import config_value, is_eager, trace_context
+from linen_core.deferred.arrays import DeferredArray
 from linen_core.deferred.drawing import fill_eagerly, fill_traced
-from linen_core.deferred.elementwise import Elementwise, elementwise_program
-from linen_core.deferred.trace import AbsentValueError, DeferredArray, DeferredTrace, Recording
+from linen_core.deferred.elementwise import elementwise_program
+from linen_core.deferred.program import Elementwise
+from linen_core.deferred.recording import AbsentValueError, Recording
+from linen_core.deferred.trace import DeferredTrace
 from linen_core.errors import LazyInitError
 from linen_core.typing import PyTree
 

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import jax
 
 from linen_core._jax_compat import config_value, trace_context
-from linen_core.deferred.elementwise import KEY, Elementwise, elementwise_program
-from linen_core.deferred.trace import DeferredArray, DeferredTrace
+from linen_core.deferred.arrays import DeferredArray
+from linen_core.deferred.elementwise import KEY, elementwise_program
+from linen_core.deferred.program import Elementwise
+from linen_core.deferred.trace import DeferredTrace
 from linen_core.fingerprint import NoFingerprintError
 from linen_core.scope.shapes import fingerprint_initializer
 from linen_core.typing import PRNGKey
@@ -19,7 +21,7 @@ __all__ = ["initial_value"]
 
 
 class _Template(NamedTuple):
-    """What an initializer does with any key."""
+    """An initializer as an elementwise function of any key."""
 
     aval: Any
     array: Elementwise
