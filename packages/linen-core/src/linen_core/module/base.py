@@ -396,6 +396,11 @@ class Module(ModuleInspection):
     ) -> Any:
         """Create the module's variables, like `init_with_output`, and return only them.
 
+        The body runs once; its operations are recorded, and only those that lead to a variable are executed. A few
+        compiled programs draw the parameters of any number of layers and shapes. A body that looks at a value, as
+        `float(x)` or `print(x)` do, computes what the value needs. Bits, printed output and errors are those of eager
+        execution.
+
         Example:
           >>> import jax, jax.numpy as jnp, linen_core as nn
           >>> variables = nn.Dense(2).init({"params": jax.random.key(0)}, jnp.ones((1, 3)))
@@ -424,13 +429,9 @@ class Module(ModuleInspection):
     ) -> Any:
         """Create the module's variables without running the forward pass.
 
-        Like `init`, but an argument may be a `jax.ShapeDtypeStruct` if no variable depends on its value. One compiled
-        program serves all parameters with the same initializer and shape. The time of a first run therefore grows
-        with the number of shapes, not of layers. Under `jax.set_mesh` each parameter is created in its sharding:
-        that of its names and the rules, or replicated if it has no names.
-
-        The bits equal those of `init`. Call it outside `jax.jit`: the compile time of one program for all variables
-        grows with their number.
+        Like `init`, but an argument may be a `jax.ShapeDtypeStruct` if no variable depends on its value. Under
+        `jax.set_mesh` each parameter is created in its sharding: that of its names and the rules, or replicated if it
+        has no names. Each device draws only its own part. The bits equal those of `init`.
 
         Raises:
           LazyInitError: a variable's initial value depends on an argument without a value.
