@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md and CONTRIBUTING.md name exists, and the checker notices what does not."""
+"""Every path and name in ARCHITECTURE.md and CONTRIBUTING.md exists, and the checker notices those that do not."""
 
 from __future__ import annotations
 
