@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import statistics
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from contracts.rules import Source, imports
@@ -47,3 +49,32 @@ def small_median(modules: Mapping[str, Source]) -> Iterator[str]:
     median = statistics.median(source.text.count("\n") for source in modules.values())
     if median > MAX_MEDIAN_LINES:
         yield f"the median file has {median:g} lines, more than {MAX_MEDIAN_LINES}"
+
+
+def repeated_private_names(modules: Mapping[str, Source]) -> Iterator[str]:
+    """Yield the private functions, classes and constants that two files define. Type variables may repeat."""
+    homes: dict[str, list[str]] = defaultdict(list)
+    for source in modules.values():
+        for name in _private_names(source.tree):
+            homes[name].append(source.module)
+    for name, where in homes.items():
+        if len(where) > 1:
+            yield f"{name} is defined in {', '.join(where)}"
+
+
+def _private_names(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names = [name]
+            case ast.Assign(targets=targets, value=value) if not _is_type_variable(value):
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names = [name]
+            case _:
+                names = []
+        yield from (name for name in names if name.startswith("_") and not name.startswith("__"))
+
+
+def _is_type_variable(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func) == "TypeVar"

@@ -293,3 +293,13 @@ def test_plain_words_pass():
     )
     assert not list(words.awkward_markdown("page", "A page.\n```\nit stands\n```\n"))
     assert list(words.awkward_markdown("page", "It was missed (bar 0.5)."))
+
+
+def test_private_name_of_two_files():
+    text = '_T = TypeVar("_T")\ndef _same(): ...\n_ONE: int = 1'
+    modules = {name: core(text, name) for name in ("linen_core.a", "linen_core.b")}
+    assert list(structure.repeated_private_names(modules)) == [
+        "_same is defined in linen_core.a, linen_core.b",
+        "_ONE is defined in linen_core.a, linen_core.b",
+    ]
+    assert not list(structure.repeated_private_names({"linen_core.a": modules["linen_core.a"]}))

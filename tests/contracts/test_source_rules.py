@@ -89,6 +89,11 @@ def test_package_has_no_import_circle_and_small_files(package):
     assert list(structure.small_median(modules)) == []
 
 
+@pytest.mark.parametrize("package", workspace.PACKAGES)
+def test_a_private_name_means_one_thing(package):
+    assert list(structure.repeated_private_names(workspace.modules(package))) == []
+
+
 @each(*ALL_SOURCES)
 def test_file_is_written_in_plain_words(source):
     assert list(words.awkward_python(source.module, source.text)) == []

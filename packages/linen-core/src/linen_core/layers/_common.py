@@ -31,8 +31,8 @@ def canonicalize_tuple(x: Sequence[int] | int) -> tuple[int, ...]:
 def check_padding_word(where: str, padding: object, words: Iterable[str] = ()) -> None:
     """Raise where a padding is a word that is neither one of `jax.lax`, in any case, nor one of ``words``."""
     if isinstance(padding, str) and padding.upper() not in _PADDINGS and padding not in words:
-        known = ", ".join(map(repr, (*_PADDINGS, *words)))
-        raise PaddingWordError(where, "padding", repr(padding), f"one of {known}, or numbers")
+        accepted = ", ".join(map(repr, (*_PADDINGS, *words)))
+        raise PaddingWordError(where, "padding", repr(padding), f"one of {accepted}, or numbers")
 
 
 def normalize_axes(axes: Iterable[int], ndim: int) -> tuple[int, ...]:

@@ -99,10 +99,10 @@ def _make_init(cls: type) -> Callable[..., None]:
         key = "_parent_ref" if name == "parent" else name
         if field.default_factory is not dataclasses.MISSING:
             namespace[f"_factory_{name}"] = field.default_factory
-            made = f"_factory_{name}()"
-            default, value = "=_missing", f"{made} if {name} is _missing else {name}"
+            created = f"_factory_{name}()"
+            default, value = "=_missing", f"{created} if {name} is _missing else {name}"
             if not field.init:
-                body.append(f"_fields[{key!r}] = {made}")
+                body.append(f"_fields[{key!r}] = {created}")
         elif field.default is not dataclasses.MISSING:
             namespace[f"_default_{name}"] = field.default
             default, value = f"=_default_{name}", name

@@ -43,7 +43,7 @@ class ModuleInspection(ModuleVariables):
           rngs: as for `init`.
           *args: arguments for the forward pass; shapes suffice.
           show_repeated: whether later calls of a module count too.
-          mutable: which collections are made.
+          mutable: the collections that are created.
           **kwargs: keyword arguments for the forward pass.
 
         Returns:
@@ -79,7 +79,7 @@ class ModuleInspection(ModuleVariables):
           *args: arguments for the forward pass; shapes suffice.
           depth: how many levels of submodules to show; all if None.
           show_repeated: whether to show further calls of the same module.
-          mutable: which collections are made.
+          mutable: the collections that are created.
           console_kwargs: for `rich.console.Console`.
           table_kwargs: for `rich.table.Table`.
           column_kwargs: for each column of the table.

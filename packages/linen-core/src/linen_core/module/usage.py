@@ -56,10 +56,10 @@ class _Recorder(RunObserver):
             self.read.add(variable)
 
     def on_missing(self, scope: Cursor, col: str, name: str, value: object) -> None:
-        self.missing[col, (*scope.path, name)] = jax.tree.map(_leaf_spec, value)
+        self.missing[col, (*scope.path, name)] = jax.tree.map(_spec_of_value, value)
 
 
-def _leaf_spec(leaf: Any) -> Any:
+def _spec_of_value(leaf: Any) -> Any:
     is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype")
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if is_array else leaf
 

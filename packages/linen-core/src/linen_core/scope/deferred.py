@@ -99,7 +99,7 @@ def _computed(recording: Recording, result: PyTree, places: PyTree | None) -> An
             sharding = array.sharding if sharding is None else sharding
             drawn[leaf.variable] = _Drawn(name, array, sharding)
     if is_eager(recording.parent):
-        values = {variable: _fill(one) for variable, one in drawn.items()}
+        values = {variable: _draw_eagerly(one) for variable, one in drawn.items()}
     else:
         values = _draw_traced(recording, drawn)
     recording.values.update(values)
@@ -146,7 +146,7 @@ def _draw_traced(recording: Recording, drawn: Mapping[Any, _Drawn]) -> dict[Any,
     }
 
 
-def _fill(one: _Drawn) -> Any:
+def _draw_eagerly(one: _Drawn) -> Any:
     name, array, sharding = one
     try:
         return fill_eagerly(array, _on_devices(sharding))

@@ -29,7 +29,7 @@ class _Template(NamedTuple):
 
 # Any entry can be dropped at any time. Keys hold functions of JAX and Linen and immutable values, never an array.
 _templates: dict[Hashable, _Template | None] = {}
-_MAX_ENTRIES = 4096
+_MAX_TEMPLATES = 4096
 
 
 def initial_value(
@@ -45,7 +45,7 @@ def initial_value(
     settings = config_value("jax_enable_x64"), config_value("jax_threefry_partitionable")
     try:
         cache_key = (init_fn, args, jax.typeof(key), settings)
-        template = _templates[cache_key] if cache_key in _templates else _add(cache_key)
+        template = _templates[cache_key] if cache_key in _templates else _add_template(cache_key)
     except (NoFingerprintError, TypeError):  # TypeError: unhashable
         template = None
     if template is None:
@@ -58,7 +58,7 @@ def _call(init_fn: Callable[..., Any], args: tuple[Any, ...], key: PRNGKey) -> A
     return init_fn(key, *args)
 
 
-def _add(cache_key: Any) -> _Template | None:
+def _add_template(cache_key: Any) -> _Template | None:
     """Trace an initializer with a key that has no value.
 
     Raises:
@@ -76,7 +76,7 @@ def _add(cache_key: Any) -> _Template | None:
         array = elementwise_program(result.variable, recording.producers(), values)
         if array is not None and array.sharding is None:
             template = _Template(result.aval, array)
-    if len(_templates) >= _MAX_ENTRIES:
+    if len(_templates) >= _MAX_TEMPLATES:
         _templates.clear()
     _templates[cache_key] = template
     return template

@@ -18,7 +18,7 @@ from linen_core.typing import Path
 __all__ = ["WritingTests"]
 
 _VALUE = np.arange(6, dtype=np.float16).reshape(2, 3)
-_MISSING: list[tuple[str, Path]] = [
+_ABSENT: list[tuple[str, Path]] = [
     ("params", ("decoder",)),
     ("params", (*KERNEL, "below")),
     ("cache", ()),
@@ -102,7 +102,7 @@ class WritingTests(StoreHooks):
     def test_delete_of_nothing_is_refused(self, tmp_path: FilePath) -> None:
         """Deleting a missing path raises `StorePathError`."""
         with self._writable(tmp_path) as store:
-            for at in _MISSING:
+            for at in _ABSENT:
                 expect_path_error(*at, partial(store.delete, *at), f"delete{at}")
             self._expect_holds(store, MODEL, tmp_path)
 
@@ -119,7 +119,7 @@ class WritingTests(StoreHooks):
     def test_a_read_only_store_refuses_and_stays(self, tmp_path: FilePath) -> None:
         """`put` and `delete` raise `StoreReadOnlyError` with the path, and nothing changes."""
         with self._read_only(tmp_path) as store:
-            for at in [("params", KERNEL), *_MISSING]:
+            for at in [("params", KERNEL), *_ABSENT]:
                 _expect_read_only(at, partial(store.put, *at, _VALUE), f"put{at}")
                 _expect_read_only(at, partial(store.delete, *at), f"delete{at}")
             self._expect_holds(store, MODEL, tmp_path)
