@@ -163,7 +163,7 @@ def test_unboxing_without_a_mesh_returns_the_value():
     assert Partitioned(x, ("data", "model")).unbox() is x
 
 
-@pytest.mark.filterwarnings("ignore:.with mesh:. context manager:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.with mesh:DeprecationWarning")
 def test_the_mesh_around_is_found_and_a_legacy_one_is_warned_of():
     assert meta.get_global_mesh() is None
     with jax.set_mesh(mesh()):

@@ -1,7 +1,6 @@
-"""Names of submodules, adoption of modules from outside, and the run of `setup`."""
+"""Adoption of modules from outside, clashes of names, and the run of `setup`."""
 
 import jax
-import jax.numpy as jnp
 import pytest
 
 import linen_core as nn
@@ -15,10 +14,6 @@ class Leaf(nn.Module):
     @nn.compact
     def __call__(self):
         return self.param("w", lambda key: 1)
-
-
-class Twig(Leaf):
-    pass
 
 
 class Compact(nn.Module):
@@ -49,102 +44,6 @@ def names(model):
     return ["/".join(path[:-1]) for path in nn.traverse_util.flatten_dict(params)]
 
 
-def compact_names(body):
-    return names(Compact(body))
-
-
-CASES = {
-    "in order": (lambda m: [Leaf()(), Leaf()()], ["Leaf_0", "Leaf_1"]),
-    "by class": (lambda m: [Leaf()(), Twig()(), Leaf()()], ["Leaf_0", "Twig_0", "Leaf_1"]),
-    "in order of creation": (
-        lambda m: [leaf() for leaf in [Leaf(), Twig(), Leaf()][::-1]],
-        ["Leaf_1", "Twig_0", "Leaf_0"],
-    ),
-    "as given": (lambda m: [Leaf(name="head")(), Leaf()()], ["head", "Leaf_0"]),
-    "unused ones count": (lambda m: [Leaf(), Leaf()()][1], ["Leaf_1"]),
-    "one module used twice": (lambda m: [leaf := Leaf(), leaf(), leaf()], ["Leaf_0"]),
-    "nested": (lambda m: Compact(lambda m: Leaf()())(), ["Compact_0/Leaf_0"]),
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_names_in_compact_methods(case):
-    body, expected = CASES[case]
-    assert sorted(compact_names(body)) == sorted(expected)
-
-
-def test_names_start_again_in_each_call():
-    class Outer(nn.Module):
-        @nn.compact
-        def __call__(self):
-            inner = Compact(lambda m: Leaf()())
-            return inner(), inner()
-
-    assert names(Outer()) == ["Compact_0/Leaf_0"]
-
-
-class Assigned(nn.Module):
-    assign: object
-
-    def setup(self):
-        self.assign(self)
-
-    def __call__(self):
-        return [
-            leaf()
-            for leaf in jax.tree.leaves(dict(vars(self)), is_leaf=is_module)
-            if isinstance(leaf, Leaf)
-        ]
-
-
-def to(value):
-    return lambda module: setattr(module, "part", value())
-
-
-SETUPS = {
-    "attribute": (to(Leaf), ["part"]),
-    "list": (to(lambda: [Leaf(), Leaf()]), ["part_0", "part_1"]),
-    "tuple": (to(lambda: (Leaf(), Twig())), ["part_0", "part_1"]),
-    "dict": (to(lambda: {"a": Leaf(), "b": Leaf()}), ["part_a", "part_b"]),
-    "nested": (to(lambda: {"a": [Leaf(), {"b": Leaf()}]}), ["part_a_0", "part_a_1_b"]),
-    "beside values": (to(lambda: [1, Leaf(), "x"]), ["part_1"]),
-    "a given name": (to(lambda: Leaf(name="own")), ["own"]),
-    "one module twice": (to(lambda: [leaf := Leaf(), leaf]), ["part_0"]),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", SETUPS)
-def test_names_in_setup(case):
-    assign, expected = SETUPS[case]
-    assert names(Assigned(assign)) == expected
-
-
-SHARED = Leaf()
-FIELDS = {
-    "field": ((Leaf(),), ["held"]),
-    "list": (([Leaf(), Leaf()],), ["held_0", "held_1"]),
-    "dict": (({"a": Leaf()},), ["held_a"]),
-    "two fields": ((Leaf(), Leaf()), ["held", "second"]),
-    "one module in two fields": ((SHARED, SHARED), ["held"]),
-    "one module in a list and a field": (([Leaf(), SHARED], SHARED), ["held_0", "held_1"]),
-    "a name that was given outside": ((Leaf(name="own"),), ["held"]),
-    "deeper": ((Holder(Leaf()),), ["held/held"]),
-}
-
-
-@pytest.mark.parametrize("case", FIELDS)
-def test_names_of_modules_in_fields(case):
-    fields, expected = FIELDS[case]
-    assert names(Holder(*fields)) == expected
-
-
-def test_names_given_outside_may_be_kept():
-    class Keeping(Holder):
-        preserve_adopted_names = True
-
-    assert names(Keeping([Leaf(name="own"), Leaf()])) == ["own", "held_1"]
-
-
 def test_a_module_from_outside_belongs_to_its_first_user():
     class Outer(nn.Module):
         shared: nn.Module
@@ -160,15 +59,12 @@ def test_a_module_from_outside_is_adopted_once_per_run():
     leaf, seen = Leaf(), []
 
     class Outer(nn.Module):
-        held: object
-
         @nn.compact
         def __call__(self):
-            inner = Holder(leaf)
-            seen.append((self.held, inner.held))
+            seen.append((Holder(leaf).held, Holder(leaf).held))
 
     for _ in range(2):
-        Outer(leaf).init(KEY)
+        Outer().init(KEY)
     (first, first_again), (second, second_again) = seen
     assert first is first_again
     assert second is second_again
@@ -198,7 +94,7 @@ def test_a_module_without_parent_is_apart():
         assert apart.scope is None
         return Leaf()()
 
-    assert compact_names(body) == ["Leaf_0"]
+    assert names(Compact(body)) == ["Leaf_0"]
 
 
 def test_a_scope_may_be_the_parent():
@@ -268,18 +164,13 @@ def test_setup_runs_once_when_the_module_is_first_used():
 
 
 def test_a_deep_clone_replaces_each_module_once():
-    one, other = Leaf(), Twig()
+    one, other = Leaf(), Holder(None)
     attributes = {"a": one, "b": [one, {"c": other}], "size": 3, "parent": one}
     clones = {}
     clone_deeply(attributes, clones, lambda module: module.clone())
     assert attributes["a"] is attributes["b"][0]
     assert attributes["a"] is not one
-    assert type(attributes["b"][1]["c"]) is Twig
+    assert type(attributes["b"][1]["c"]) is Holder
     assert type(attributes["b"]) is tuple
     assert (attributes["size"], attributes["parent"]) == (3, one)
     assert set(clones) == {one._id, other._id}
-
-
-def test_arguments_are_no_part_of_the_names():
-    model = Compact(lambda m: nn.Dense(2)(jnp.ones((1, 3))))
-    assert names(model) == ["Dense_0", "Dense_0"]
