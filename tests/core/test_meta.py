@@ -82,7 +82,6 @@ def test_an_added_axis_can_be_removed(box, index):
         (("in", "out"), 2, ("in", "out", "layers")),
         (("in",), 3, ("in", None, None, "layers")),
         ((), 0, ("layers",)),
-        (("in", "out"), -1, ("in", "layers", "out")),
     ],
 )
 def test_an_axis_is_added_at_its_index(names, index, expected):
