@@ -151,7 +151,6 @@ def test_the_representation_shows_key_and_suffix():
         ((0, 0), False),
         ("params", False),
     ],
-    ids=str,
 )
 def test_recognises_single_keys(value, valid):
     assert is_valid_rng(value) is valid
@@ -183,7 +182,6 @@ def test_recognises_keys_under_a_trace():
         ([("params", KEY)], False),
         (None, False),
     ],
-    ids=str,
 )
 def test_recognises_mappings_of_keys(value, valid):
     assert is_valid_rngs(value) is valid

@@ -56,7 +56,6 @@ def visited(value, suffix=""):
         ({A.clone, "x"}, []),
         ([1, None, {"a": "b"}], []),
     ],
-    ids=str,
 )
 def test_modules_are_visited_with_their_keys_in_order(value, expected):
     assert visited(value) == expected
@@ -81,7 +80,6 @@ def test_a_suffix_may_be_given():
         (Struct(A, B), Struct("x", B)),
         (types.MappingProxyType({"a": A}), {"a": "x"}),
     ],
-    ids=str,
 )
 def test_containers_keep_their_type_and_order(value, expected):
     mapped = map_modules(lambda suffix, module: "x", value)
@@ -111,7 +109,6 @@ def test_an_attribute_whose_modules_stay_is_returned_as_it_is():
         ({3}, {3}),
         ("text", "text"),
     ],
-    ids=str,
 )
 def test_lists_become_tuples_and_dicts_immutable(value, expected):
     def kinds(node):
