@@ -1,4 +1,4 @@
-"""What a module without variables cannot do, it says."""
+"""Variables of a module that is not bound: the error says so."""
 
 from __future__ import annotations
 
