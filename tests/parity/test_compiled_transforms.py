@@ -44,7 +44,8 @@ def _compiled(lib, transform, gradient):
     """The number of operations of a program, and what it gives."""
     model = _model(lib, transform)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    variables = model.init(keys, X)
+    with compare.optimizations():  # without them the draws of a scan depend on what is compiled beside them
+        variables = model.init(keys, X)
 
     def run(variables):
         return model.apply(variables, X, rngs={"dropout": keys["dropout"]})

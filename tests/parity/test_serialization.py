@@ -265,7 +265,7 @@ def test_registering():
     with pytest.raises(StateKeysError) as caught:
         ours.to_state_dict(Box(1))
     assert str(caught.value) == (
-        "Cannot make a state dict of a Box: what is registered for it gave the keys [1], expected "
+        "Cannot make a state dict of a Box: the function registered for it returned the keys [1], expected "
         "strings. Change the function that was passed to `register_serialization_state`."
     )
     reference.register_serialization_state(Box, lambda box: {1: 2}, restore)
