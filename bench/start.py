@@ -7,6 +7,7 @@ import json
 import pathlib
 import random
 import statistics
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,7 @@ def measured(runs: int) -> dict[Case, Result]:
             shuffle.shuffle(names)
             for case, output in zip(names, pool.map(lambda c: c.run(folder), names), strict=True):
                 found[case].append(output)
+            print(f"  run {number + 1} of {runs} is complete", file=sys.stderr, flush=True)
     return {case: result(outputs) for case, outputs in found.items()}
 
 
@@ -147,7 +149,7 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Whether the target, if any, is met."""
+        """Return whether the target, if any, is met."""
         return self.target is None or self.ratio <= self.target
 
 
