@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["init_mlp", "mlp", "resnet", "scanned", "transformer"]
+__all__ = ["init_mlp", "mlp", "resnet", "scanned", "transformer", "vit"]
 
 
 def mlp(variables, x, act=jax.nn.relu):
@@ -110,4 +110,17 @@ def resnet(variables, x, stages):
             x = bottleneck(params[name], stats[name], x, strides)
             number += 1
     x = jnp.mean(x, (1, 2))
+    return x @ params["head"]["kernel"] + params["head"]["bias"]
+
+
+def vit(variables, x, depth):
+    """Apply a vision transformer."""
+    params = variables["params"]
+    kernel, bias = params["patches"]["kernel"], params["patches"]["bias"]
+    layout = ("NHWC", "HWIO", "NHWC")
+    x = lax.conv_general_dilated(x, kernel, kernel.shape[:2], "VALID", dimension_numbers=layout)
+    x = (x + bias).reshape(len(x), -1, len(bias))
+    first = jnp.broadcast_to(params["first"], (len(x), 1, len(bias)))
+    x = jnp.concatenate([first, x], 1) + params["positions"]
+    x = layer_norm(params["norm"], transformer(variables, x, depth))[:, 0]
     return x @ params["head"]["kernel"] + params["head"]["bias"]

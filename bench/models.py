@@ -105,4 +105,29 @@ def build(nn: Any) -> dict[str, Any]:
                     number += 1
             return nn.Dense(1000, name="head")(jnp.mean(x, (1, 2)))
 
-    return {"mlp": MLP, "transformer": Transformer, "scanned": Scanned, "resnet": ResNet}
+    class ViT(nn.Module):
+        depth: int
+        width: int = 192
+        heads: int = 3
+        patch: int = 8
+
+        @nn.compact
+        def __call__(self, x):
+            size = (self.patch, self.patch)
+            x = nn.Conv(self.width, size, size, padding="VALID", name="patches")(x)
+            x = x.reshape(len(x), -1, self.width)
+            first = self.param("first", nn.initializers.zeros, (1, 1, self.width))
+            x = jnp.concatenate([jnp.broadcast_to(first, (len(x), 1, self.width)), x], 1)
+            normal = nn.initializers.normal(0.02)
+            x = x + self.param("positions", normal, (1, *x.shape[1:]))
+            for number in range(self.depth):
+                x = Block(self.heads, name=f"Block_{number}")(x)
+            return nn.Dense(1000, name="head")(nn.LayerNorm(name="norm")(x)[:, 0])
+
+    return {
+        "mlp": MLP,
+        "transformer": Transformer,
+        "scanned": Scanned,
+        "resnet": ResNet,
+        "vit": ViT,
+    }

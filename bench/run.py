@@ -1,10 +1,13 @@
 """Compare Linen with its peers and print ratios to hand-written JAX.
 
-Usage: run.py [--check] [PART OF A NAME ...]
+Usage: run.py [--check] [--runs N] [--picture PATH] [PART OF A NAME ...]
+
+`start` runs only if it is named: it takes several minutes. `--runs` and `--picture` belong to it.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 import importlib
 import json
@@ -21,8 +24,10 @@ import jax
 import jax.numpy as jnp
 import models
 import peers
+import start
 import stores
 import tables
+from processes import output_of
 from timing import Benchmark, Figure, measure, traced
 
 import linen_core as nn
@@ -187,13 +192,6 @@ BENCHMARKS = {
 }
 
 
-def output_of(script: str, *arguments: str) -> str:
-    """Run a script of this folder in a new process and return its output."""
-    path = pathlib.Path(__file__).with_name(script)
-    command = [sys.executable, str(path), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 def verdict(met: bool) -> str:
     """Render whether a target is met."""
     return "yes" if met else "NO"
@@ -329,13 +327,17 @@ def show(title: str, figures: dict[str, Figure], benchmark: Benchmark) -> bool:
 
 def main(*arguments: str) -> None:
     """Run the benchmarks whose names contain one of the arguments."""
-    check = "--check" in arguments
-    wanted = [argument for argument in arguments if argument != "--check"]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--picture", type=pathlib.Path)
+    options = parser.parse_args(arguments)
     versions = {name: importlib.import_module(name).__version__ for name in ("jax", "flax")}
     print(f"CPU time, median (quartiles) as multiples of the base; {versions}")
     missed = []
     for title in [*BENCHMARKS, *OTHERS]:
-        if wanted and not any(part in title for part in wanted):
+        if options.names and not any(part in title for part in options.names):
             continue
         if title in OTHERS:
             met = OTHERS[title]()
@@ -343,7 +345,9 @@ def main(*arguments: str) -> None:
             benchmark = BENCHMARKS[title]
             met = show(title, measure(benchmark.programs(), benchmark.rounds), benchmark)
         missed += [] if met else [title]
-    if check and missed:
+    if "start" in options.names and not start.show(options.runs, options.picture):
+        missed.append("start")
+    if options.check and missed:
         sys.exit(f"Missed: {', '.join(missed)}")
 
 
