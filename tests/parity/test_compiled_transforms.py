@@ -44,7 +44,9 @@ def _compiled(lib, transform, gradient):
     """The number of operations of a program, and what it gives."""
     model = _model(lib, transform)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    with compare.optimizations():  # without them the draws of a scan depend on what is compiled beside them
+    with (
+        compare.optimizations()
+    ):  # without them the draws of a scan depend on what is compiled beside them
         variables = model.init(keys, X)
 
     def run(variables):
