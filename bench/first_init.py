@@ -1,6 +1,6 @@
 """Measure the first initialisation of a transformer in a new process.
 
-Usage: first_init.py linen|flax BLOCKS; prints seconds of CPU time in total and for tracing.
+Usage: first_init.py linen|flax BLOCKS; prints seconds of CPU time of the first and of the second run.
 """
 
 from __future__ import annotations

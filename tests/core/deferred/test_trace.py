@@ -110,6 +110,27 @@ def test_a_value_that_outlives_the_run_is_usable():
     assert repr(y) == repr(jnp.asarray(expected))
 
 
+def test_an_array_of_numpy_is_read_when_it_is_used():
+    def body(module, x):
+        buffer = np.ones((2, 3), np.float32)
+        y = x + buffer
+        buffer += 100
+        return module.param("sum", lambda _: y + buffer)
+
+    np.testing.assert_array_equal(initialize(body)["params"]["sum"], X + 1 + 101)
+
+
+def test_the_body_chooses_a_device():
+    def body(module, x):
+        with jax.default_device(jax.devices()[2]):
+            y = jnp.ones(3) * 2
+        return module.param("there", lambda _: y), module.param("here", lambda _: jnp.ones(3))
+
+    params = initialize(body)["params"]
+    assert params["there"].devices() == {jax.devices()[2]}
+    assert params["here"].devices() == {jax.devices()[0]}
+
+
 def test_an_error_of_the_body_is_the_error_of_jax():
     with pytest.raises(ValueError, match="simple un-batched matrix-matrix"):
         initialize(lambda module, x: jax.lax.dot(x, x))

@@ -13,8 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
-from linen_core._jax_compat import Trace, Var, new_equation, set_current_trace, trace_context
+from linen_core._jax_compat import (
+    Trace,
+    Var,
+    config_value,
+    new_equation,
+    set_current_trace,
+    trace_context,
+)
 from linen_core.deferred.arrays import DeferredArray
 from linen_core.deferred.recording import Call, Recording
 
@@ -36,6 +44,7 @@ class DeferredTrace(Trace):  # type: ignore[misc]
         super().__init__()
         self.parent_trace = trace_context.trace
         self.recording: Any = Recording(self.parent_trace)
+        self._device = config_value("jax_default_device")
 
     @contextlib.contextmanager
     def recorded(self) -> Iterator[Recording]:
@@ -69,10 +78,11 @@ class DeferredTrace(Trace):  # type: ignore[misc]
     # The interface that JAX calls
 
     def process_primitive(self, primitive: Any, args: Sequence[Any], params: Any, /) -> Any:
-        """Record one operation, or run it if it has a side effect."""
+        """Record one operation. Run it instead if it has a side effect, or inside `jax.default_device` of the body."""
         inputs = [self._variable(arg) for arg in args]
         avals, effects = primitive.abstract_eval(*[var.aval for var in inputs], **params)
-        if effects or primitive.name in _IMMEDIATE:
+        is_elsewhere = config_value("jax_default_device") is not self._device
+        if effects or is_elsewhere or primitive.name in _IMMEDIATE:
             values = self.recording.compute(inputs)
             with set_current_trace(self.parent_trace):
                 return primitive.bind(*values, **params)
@@ -121,5 +131,7 @@ class DeferredTrace(Trace):  # type: ignore[misc]
         if isinstance(value, DeferredArray) and value._trace is self:
             return value.variable
         variable = Var(jax.typeof(value))
+        if isinstance(value, np.ndarray):
+            value = value.copy()  # the body may modify its own before the operation runs
         self.recording.values[variable] = value
         return variable
