@@ -72,12 +72,14 @@ def test_nothing_to_fold_leaves_the_key(key):
     assert LazyRng(key).as_jax_rng() is key
 
 
-@pytest.mark.parametrize(("item", "kind"), [(1.0, "float"), (None, "NoneType"), (b"a", "bytes")])
+@pytest.mark.parametrize(
+    ("item", "kind"), [(1.0, "float"), (None, "NoneType"), (b"a", "bytes"), (-1, "int")]
+)
 def test_other_entries_are_refused(item, kind):
     with pytest.raises(ValueError) as caught:
         fold_in_static(KEY, ("a", item))
     assert str(caught.value) == (
-        f"Cannot fold {item!r} into a key: expected a str or an int, found {kind}."
+        f"Cannot fold {item!r} into a key: expected a str or an int of at least 0, found {kind}."
     )
 
 

@@ -216,3 +216,18 @@ def test_a_closed_store_may_be_closed_again():
         store.close()
     store.close()
     assert store.contains("params")
+
+
+def test_an_immutable_collection_in_a_mutable_mapping_is_read_only():
+    store = MemoryStore({"params": types.MappingProxyType({"bias": 1.0})})
+    with pytest.raises(errors.StoreReadOnlyError):
+        store.put("params", ("kernel",), 2.0)
+    with pytest.raises(errors.StoreReadOnlyError):
+        store.delete("params", ("bias",))
+    assert store.snapshot() == {"params": {"bias": 1.0}}
+
+
+def test_the_spec_of_a_spec_keeps_its_sharding():
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[1])
+    spec = jax.ShapeDtypeStruct((2,), jnp.float32, sharding=sharding)
+    assert value_spec(spec).sharding == sharding

@@ -100,10 +100,11 @@ def fold_number(data: tuple[str | int, ...]) -> int:
     for item in data:
         if isinstance(item, str):
             digest.update(item.encode("utf-8"))
-        elif isinstance(item, int):
+        elif isinstance(item, int) and item >= 0:
             digest.update(item.to_bytes((item.bit_length() + 7) // 8, "big"))
         else:
-            msg = f"Cannot fold {item!r} into a key: expected a str or an int, found {type(item).__name__}."
+            expected = "a str or an int of at least 0"
+            msg = f"Cannot fold {item!r} into a key: expected {expected}, found {type(item).__name__}."
             raise ValueError(msg)
     return int.from_bytes(digest.digest()[:4], "big")
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from linen_core.errors import StorePathError
+from linen_core.errors import StorePathError, StoreReadOnlyError
 from linen_core.store.base import StoreCapabilities, VariableStore
 from linen_core.typing import Path, PyTree
 
@@ -65,6 +65,8 @@ class MemoryStore(VariableStore):
             node = node.setdefault(name, {})  # atomic: all threads share the new node
             if not isinstance(node, Mapping):
                 raise StorePathError(collection, path[:depth], "a value, not a node, is there")
+            if not isinstance(node, MutableMapping):
+                raise StoreReadOnlyError(type(self).__name__, collection, path)
         node[path[-1]] = value
 
     def delete(self, collection: str, path: Path) -> None:
@@ -72,6 +74,8 @@ class MemoryStore(VariableStore):
             super().delete(collection, path)
         self._find(collection, path)
         parent: Any = self._find(collection, path[:-1]) if path else self.variables
+        if not isinstance(parent, MutableMapping):
+            raise StoreReadOnlyError(type(self).__name__, collection, path)
         del parent[path[-1] if path else collection]
 
     def _find(self, collection: str, path: Path) -> Any:
@@ -106,7 +110,9 @@ def _array_spec(value: PyTree) -> Any:
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         return value
     sharding = getattr(value, "sharding", None)
-    if not isinstance(value, jax.Array) or isinstance(value, jax.core.Tracer):
+    if isinstance(value, jax.core.Tracer) or not isinstance(
+        value, jax.Array | jax.ShapeDtypeStruct
+    ):
         sharding = None
     return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
 
