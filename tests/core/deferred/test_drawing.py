@@ -62,6 +62,9 @@ def test_programs_differ_neither_by_shape_nor_by_scale(name):
         lambda key, shape, dtype: jax.random.normal(key, shape[::-1], dtype).T,
         lambda key, shape, dtype: jax.random.permutation(key, jnp.arange(12)).reshape(shape),
         lambda key, shape, dtype: jnp.arange(12.0).reshape(shape),
+        lambda key, shape, dtype: (
+            jax.random.normal(key, shape, dtype) * jax.lax.fori_loop(0, 3, lambda i, x: x + i, 1.0)
+        ),
     ],
 )
 def test_what_is_not_elementwise_has_no_program(initializer):

@@ -16,6 +16,7 @@ from linen_core.typing import Array
 
 __all__ = ["fill_eagerly", "fill_traced"]
 
+# A block is computed whole even if an array needs a part of it. Small blocks waste less; large ones call less often.
 _BLOCK = 1 << 14
 _LARGE_BLOCK = 1 << 20
 _LARGE = 1 << 27
@@ -38,6 +39,7 @@ def fill_eagerly(array: Elementwise, sharding: jax.sharding.Sharding | None) -> 
     if sharding is None:
         everything = tuple(slice(0, size) for size in array.shape)
         return jax.device_put(_part(array, everything), _device_of(array.arguments))
+    # JAX calls the function below once for each device, also for devices that hold the same part.
     parts: dict[Any, np.ndarray[Any, Any]] = {}
 
     def part(index: tuple[slice, ...] | None) -> Any:

@@ -99,6 +99,7 @@ class _Extraction:
         slot = self._top_level(result)
         if not slot.is_full:
             raise _NotElementwiseError
+        # Zeros do not need the key that their initializer gets. Its steps would keep equal programs apart.
         used = {slot.number}
         steps = []
         for step in reversed(self._steps):
@@ -177,6 +178,7 @@ class _Extraction:
         name = equation.primitive.name
         inputs = [self._read(atom, slots) for atom in equation.invars]
         if name in _CALLS:
+            # Eager JAX compiles a call as a whole: only its results are rounded to memory, not the values inside.
             self._inline(equation, inputs, slots)
             if is_rounded:
                 results = [slots[var] for var in equation.outvars]
@@ -194,6 +196,7 @@ class _Extraction:
         numbers = tuple(slot.number for slot in inputs)
         sizes = [math.prod(var.aval.shape) for var in equation.outvars]
         if name == "random_bits" and math.prod(params["shape"]) == self._size:
+            # With several keys, or another generator, the bits of an element depend on more than its index.
             if equation.invars[0].aval.shape or not is_threefry_key(equation.invars[0].aval.dtype):
                 raise _NotElementwiseError
             outputs = [self._new(is_full=True)]
@@ -220,6 +223,7 @@ class _Extraction:
             outputs = [self._new(is_full=False) for _ in sizes]
             self._add(equation.primitive, params, numbers, outputs, is_rounded)
             return outputs
+        # A uniform array, for example a row that is added to each row, would need another index.
         for atom, slot in zip(equation.invars, inputs, strict=True):
             if not slot.is_full and math.prod(atom.aval.shape) != 1:
                 raise _NotElementwiseError
@@ -250,7 +254,9 @@ class _Extraction:
         jaxpr = equation.params[_CALLS[equation.primitive.name]]
         consts = getattr(jaxpr, "consts", ())
         jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
-        if len(consts) or jaxpr.constvars:
+        if (
+            len(consts) or jaxpr.constvars
+        ):  # arrays inside a function are not part of what programs compare
             raise _NotElementwiseError
         inner = dict(zip(jaxpr.invars, inputs, strict=True))
         for nested in jaxpr.eqns:
@@ -278,6 +284,10 @@ class _Extraction:
         *,
         full: bool = False,
     ) -> None:
+        # A program is kept by the cache of compiled blocks. Traced functions in it would differ in every run, and the
+        # cache would grow without a limit.
+        if any(name == "branches" or "jaxpr" in name for name in params):
+            raise _NotElementwiseError
         frozen = tuple(sorted(params.items()))
         numbers = tuple(slot.number for slot in outputs)
         self._steps.append(Step(primitive, frozen, inputs, numbers, full, is_rounded))

@@ -97,6 +97,7 @@ class Recording:
         """Return the equations that lead to variables, without unused results and what only these need."""
         needed = set(variables)
         found = []
+        # Later equations come first: when an equation is reached, everything that may need its results was seen.
         for equation in reversed(self.equations):
             used = [out in needed and out not in values for out in equation.outvars]
             if not any(used):

@@ -46,6 +46,7 @@ def attach(module: ModuleBase) -> None:
     """
     fields = module.__dict__
     fields["_id"] = object()
+    # `_id` identifies the module in clones and runs. `id(module)` may be reused after the module is gone.
     state = fields["_state"] = ModuleState()
     parent = fields["_parent_ref"]
     if parent is UNSPECIFIED_PARENT:

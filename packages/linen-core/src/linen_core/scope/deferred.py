@@ -98,6 +98,7 @@ def _computed(recording: Recording, result: PyTree, places: PyTree | None) -> An
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             sharding = array.sharding if sharding is None else sharding
             drawn[leaf.variable] = _Drawn(name, array, sharding)
+    # Computed values go back into the recording: an array that the body kept then shares the variable's value.
     if is_eager(recording.parent):
         values = {variable: _draw_eagerly(one) for variable, one in drawn.items()}
     else:
