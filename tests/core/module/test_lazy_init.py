@@ -116,6 +116,16 @@ def test_a_value_that_is_missing_is_named():
         Dependent().lazy_init(KEY, SPEC)
 
 
+def test_a_decision_by_a_value_that_is_missing_is_an_error():
+    class Deciding(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(3 if x.sum() > 0 else 4)(x)
+
+    with pytest.raises(nn.errors.LazyInitError, match=r"float32\[2,8\]"):
+        Deciding().lazy_init(KEY, SPEC)
+
+
 def test_the_chosen_store_is_handed_back():
     with nn.default_store(lambda collections: ("stored", collections)):
         kind, collections = Net().lazy_init(KEY, SPEC)

@@ -47,16 +47,16 @@ def run_deferred(
       The result with all values computed.
 
     Raises:
-      LazyInitError: the result depends on an argument without a value.
+      LazyInitError: the result, or a decision of the function, depends on an argument without a value.
       MemoryError: the memory does not suffice for a variable.
     """
     trace = DeferredTrace()
     leaves, structure = jax.tree.flatten((args, kwargs))
     filled = [_absent(trace, leaf) for leaf in leaves]
     args, kwargs = jax.tree.unflatten(structure, filled)
-    with trace.recorded() as recording:
-        result = run(*args, **kwargs)
     try:
+        with trace.recorded() as recording:
+            result = run(*args, **kwargs)
         return _computed(recording, result, _placements(result) if is_placed else None)
     except AbsentValueError as error:
         raise LazyInitError(error.aval) from None
