@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linen_core import struct
+from linen_core.errors import StructFieldError
 
 
 @struct.dataclass
@@ -62,6 +63,48 @@ def test_jit_compiles_again_for_another_static_value(cls):
 def test_paths_of_leaves_are_attributes(cls):
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(cls(1, {"k": 2}))]
     assert [jax.tree_util.keystr(path) for path in paths] == [".x", ".y['k']"]
+
+
+def test_the_structures_of_two_classes_are_never_equal():
+    def another():
+        @struct.dataclass
+        class Point:
+            x: Any
+            y: Any
+            label: str = struct.field(pytree_node=False, default="point")
+
+        return Point
+
+    structures = [jax.tree.structure(cls(1, 2)) for cls in (Point, Node, another(), another())]
+    for i, first in enumerate(structures):
+        assert [first == second for second in structures] == [i == j for j in range(4)]
+
+
+def test_branches_must_return_the_same_class():
+    with pytest.raises(TypeError, match="same pytree structure"):
+        jax.lax.cond(True, lambda: Point(1, 2), lambda: Node(1, 2))
+    assert isinstance(jax.lax.cond(True, lambda: Point(1, 2), lambda: Point(3, 4)), Point)
+
+
+def test_a_field_that_the_class_computes_itself_is_refused():
+    class Total:
+        x: int
+        twice: int = dataclasses.field(init=False, default=0)
+
+    with pytest.raises(
+        StructFieldError, match=r"'twice' has init=False.*Make the field a property"
+    ):
+        struct.dataclass(Total)
+
+    @struct.dataclass
+    class Advised:
+        x: int
+
+        @property
+        def twice(self):
+            return 2 * self.x
+
+    assert jax.tree.map(lambda v: v + 1, Advised(1)).twice == 4
 
 
 @both

@@ -179,3 +179,10 @@ def test_the_error_of_an_unnamed_axis_is_flaxs():
     assert nn.errors.PartitioningUnspecifiedError.__name__ == (
         flax.errors.PartitioningUnspecifiedError.__name__
     )
+
+
+def test_a_box_is_never_taken_for_flaxs():
+    """A function compiled for one library's box must not return it for the other's."""
+    ours = jax.tree.structure(meta.Partitioned(1, ("a",)))
+    theirs = jax.tree.structure(flax.core.meta.Partitioned(1, ("a",)))
+    assert ours != theirs

@@ -34,6 +34,7 @@ FOLLOWED_ELSEWHERE = {
     "ScanCarryError": "transforms/test_carried_variables.py",
     "StaticArgumentError": "transforms/test_static_arguments.py",
     "StoreTracedError": "store/test_stores_in_transforms.py",
+    "StructFieldError": "test_struct.py",
     "TracedFlagError": "transforms/test_static_arguments.py",
     "UnboundAxisError": "layers/test_misuse.py",
 }

@@ -7,7 +7,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, Self, TypeVar, dataclass_transform, overload
 
-import jax
+from linen_core._nodes import register_node
+from linen_core.errors import StructFieldError
 
 __all__ = ["PyTreeNode", "dataclass", "field", "is_struct", "is_struct_type"]
 
@@ -60,7 +61,11 @@ def dataclass(
       **kwargs: passed to `dataclasses.dataclass`; ``frozen`` is true by default.
 
     Returns:
-      The class, registered with `jax.tree_util.register_dataclass`.
+      The class. It is a pytree whose leaves lie at `jax.tree_util.GetAttrKey` of their field's name, and
+      whose structure never equals that of another class.
+
+    Raises:
+      StructFieldError: a field has ``init=False``.
 
     Example:
       >>> @dataclass
@@ -81,7 +86,9 @@ def dataclass(
     static: list[str] = []
     for info in dataclasses.fields(node_type):
         (children if info.metadata.get("pytree_node", True) else static).append(info.name)
-    jax.tree_util.register_dataclass(node_type, children, static)
+        if not info.init:
+            raise StructFieldError(node_type.__qualname__, info.name)
+    register_node(node_type, tuple(children), tuple(static))
     setattr(node_type, STRUCT_MARK, tuple(children))
     node_type._flax_dataclass = True  # programs written for flax check this attribute
     return node_type  # type: ignore[no-any-return]

@@ -21,6 +21,7 @@ __all__ = [
     "ReservedModuleAttributeError",
     "SetAttributeFrozenModuleError",
     "SetAttributeInModuleSetupError",
+    "StructFieldError",
 ]
 
 
@@ -168,3 +169,15 @@ class DescriptorAttributeError(LinenError):
         self, message: str = "A property of a module raised an AttributeError; its cause is above."
     ) -> None:
         super().__init__(message)
+
+
+class StructFieldError(LinenError, ValueError):
+    """A class with a field of ``init=False`` was decorated with `struct.dataclass`."""
+
+    def __init__(self, cls: str, field: str) -> None:
+        self.cls = cls  #: Name of the class.
+        self.field = field  #: Name of the field.
+        super().__init__(
+            f"Cannot make {cls} a pytree: its field {field!r} has init=False, but a node of a pytree is rebuilt by "
+            "calling its class with the value of every field. Make the field a property, or remove init=False."
+        )
