@@ -175,11 +175,15 @@ def test_a_save_that_is_interrupted_while_it_waits_leaves_the_line(tmp_path, mon
 
     monkeypatch.setattr("linen_store.saving.checkpoint.write_with_orbax", slow)
     first = save(tmp_path / "a", SMALL, wait=False)
-    timer = threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        save(tmp_path / "b", SMALL)
-    timer.join()
+
+    class InterruptedEvent(threading.Event):
+        def wait(self, timeout=None):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("linen_store.saving.turn.threading.Event", InterruptedEvent)
+        with pytest.raises(KeyboardInterrupt):
+            save(tmp_path / "b", SMALL)
     last = save(tmp_path / "c", SMALL, wait=False)
     gate.set()
     for handle in (first, last):
