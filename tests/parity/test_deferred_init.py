@@ -14,6 +14,8 @@ import pytest
 import linen_core as nn
 from parity._compare import assert_same_tree, parity_settings, plain
 
+F32 = jnp.float32
+
 X = jnp.arange(16.0).reshape(2, 8) / 16
 
 INITIALIZERS = st.sampled_from(
@@ -137,6 +139,46 @@ def test_compiled_init_has_the_bits_of_flax_compiled(initializer, dtype, monkeyp
 
 def initializer(lib):
     return lambda key: lib.Dense(4).init(key, X)
+
+
+OF_USERS = {
+    "root": lambda k, s, d=F32: jax.random.normal(k, s, d) * (jnp.sqrt(2.0 / s[0]) / 3.0),
+    "product": lambda k, s, d=F32: jax.random.uniform(k, s, d) * 2.3 * 1.7,
+    "quotient": lambda k, s, d=F32: jax.random.uniform(k, s, d, -1, 1) / jnp.float32(7),
+    "affine": lambda k, s, d=F32: (
+        jax.random.normal(k, s, d) * jnp.sqrt(jnp.float32(s[0])) / jnp.float32(1.3)
+        + jnp.float32(0.1)
+    ),
+    "exponential": lambda k, s, d=F32: (
+        jnp.exp(jax.random.uniform(k, s, d) * 0.3) * jax.lax.rsqrt(jnp.float32(s[-1]))
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "key"),
+    [
+        (lambda run: run, jax.random.key(0)),
+        (jax.jit, jax.random.key(0)),
+        (jax.vmap, jax.random.split(jax.random.key(0))),
+        (lambda run: jax.jit(jax.vmap(run)), jax.random.split(jax.random.key(0))),
+    ],
+    ids=["eager", "jit", "vmap", "jit of vmap"],
+)
+@pytest.mark.parametrize("dtype", [F32, jnp.bfloat16])
+@pytest.mark.parametrize("name", OF_USERS)
+def test_initializers_of_users(name, dtype, wrap, key, monkeypatch):
+    """Operations are rounded as in the program that flax would run: one by one, or compiled together."""
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+
+    def initialize(lib):
+        layers = [
+            lib.Dense(size, kernel_init=OF_USERS[name], param_dtype=dtype) for size in (40, 48, 40)
+        ]
+        return lambda key: lib.Sequential(layers).init(key, jnp.ones((2, 48)))
+
+    ours, theirs = (wrap(initialize(lib)) for lib in (nn, fnn))
+    assert_same_tree(plain(ours(key)), plain(theirs(key)))
 
 
 @pytest.mark.parametrize("one_device", [True, False])

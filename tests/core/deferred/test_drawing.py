@@ -38,7 +38,7 @@ INITIALIZERS = {
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_an_array_has_the_bits_of_its_initializer(name, shape, dtype):
     initializer = INITIALIZERS[name]
-    array = drawing.fill_eagerly(recorded(initializer, shape, dtype), None)
+    array = drawing.EagerDrawing().draw(recorded(initializer, shape, dtype), None)
     expected = initializer(jax.random.fold_in(KEY, 7), shape, dtype)
     assert (array.dtype, array.shape, array.weak_type) == (dtype, shape, False)
     np.testing.assert_array_equal(np.asarray(array), np.asarray(expected))
@@ -99,9 +99,31 @@ def mesh():
 def test_each_device_draws_its_own_part_with_the_same_bits(spec):
     array = recorded(nn.initializers.normal(), (8, 6, 4))
     sharding = NamedSharding(mesh(), spec)
-    drawn = drawing.fill_eagerly(array, sharding)
+    drawn = drawing.EagerDrawing().draw(array, sharding)
     assert drawn.sharding == sharding
-    np.testing.assert_array_equal(drawn, drawing.fill_eagerly(array, None))
+    np.testing.assert_array_equal(drawn, drawing.EagerDrawing().draw(array, None))
+
+
+@pytest.mark.parametrize(
+    "bounds", [[(0, 3), (0, 5)], [(2, 3), (1, 4)], [(1, 3), (0, 5)], [(0, 3), (4, 5)]]
+)
+@pytest.mark.parametrize("outer", [(), ((1, 2),), ((0, 4),)])
+def test_indices_of_a_part_are_those_of_the_array(bounds, outer):
+    sizes = (4, 3, 5)[-2 - len(outer) :]
+    slices = tuple(slice(*one) for one in [*outer, *bounds])
+    whole = np.arange(np.prod(sizes)).reshape(sizes)[slices]
+    indices = drawing._part_indices(slices, sizes)
+    np.testing.assert_array_equal(indices(np.arange(whole.size, dtype=np.uint64)), whole.ravel())
+
+
+def test_indices_beyond_32_bits():
+    bounds = (slice(3, 5), slice(1 << 19, (1 << 19) + 2))
+    indices = drawing._part_indices(bounds, (8, 1 << 31))
+    expected = [(3 << 31) + (1 << 19), (3 << 31) + (1 << 19) + 1, (4 << 31) + (1 << 19)]
+    assert indices(np.arange(3, dtype=np.uint64)).tolist() == expected
+    high, low = drawing.consecutive_indices(jnp.uint32((1 << 18) * 5 + 3))
+    assert set(high.tolist()) == {5}
+    assert low[:2].tolist() == [3 << 14, (3 << 14) + 1]
 
 
 def test_a_committed_key_decides_about_the_device():
@@ -114,10 +136,10 @@ def test_a_committed_key_decides_about_the_device():
 
 
 def test_memory_that_does_not_suffice_is_reported_with_the_parameter(monkeypatch):
-    def exhausted(array, bounds):
+    def exhausted(self, array, bounds):
         raise MemoryError
 
-    monkeypatch.setattr(drawing, "_part", exhausted)
+    monkeypatch.setattr(drawing.EagerDrawing, "_part", exhausted)
     with pytest.raises(MemoryError) as caught:
         nn.Sequential([nn.Dense(4)]).init(KEY, jnp.ones((2, 3)))
     assert str(caught.value) == (

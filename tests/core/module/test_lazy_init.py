@@ -76,13 +76,13 @@ def test_variables_are_those_of_init_to_the_bit(model, jitted):
 
 
 def programs(depth):
-    drawing._block.clear_cache()
+    drawing._draw_whole.clear_cache()
     Net(depth).lazy_init(KEY, SPEC)
-    return drawing._block._cache_size()
+    return drawing._draw_whole._cache_size()
 
 
 def test_programs_grow_neither_with_shapes_nor_with_depth():
-    assert programs(2) == programs(20) == 2  # one for all kernels, one for all ones
+    assert programs(2) == programs(20) == 1  # for all kernels; ones need no program
 
 
 def test_zeros_of_either_sign_are_kept_apart():
@@ -174,13 +174,13 @@ def test_each_parameter_is_made_in_its_sharding(jitted):
 
 
 def test_no_parameter_is_ever_whole_on_one_device(monkeypatch):
-    draw, parts = drawing._part, []
+    draw, parts = drawing.EagerDrawing._part, []
 
-    def noted(array, bounds):
+    def noted(self, array, bounds):
         parts.append(tuple(one.stop - one.start for one in bounds))
-        return draw(array, bounds)
+        return draw(self, array, bounds)
 
-    monkeypatch.setattr(drawing, "_part", noted)
+    monkeypatch.setattr(drawing.EagerDrawing, "_part", noted)
     with jax.set_mesh(mesh()), nn.logical_axis_rules(RULES):
         logical(2).lazy_init(KEY, SPEC)
     assert parts.count((2, 4)) == 2 * 8

@@ -1,10 +1,10 @@
-"""Arrays from elementwise programs: one compiled program for a block of elements fills arrays of any shape."""
+"""Arrays from elementwise programs: a program draws blocks of a fixed size, so one compilation serves every shape."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,45 +14,137 @@ import numpy as np
 from linen_core.deferred.program import Elementwise, Program
 from linen_core.typing import Array
 
-__all__ = ["fill_eagerly", "fill_traced"]
+__all__ = ["BLOCK", "EagerDrawing", "consecutive_indices", "draw_blocks"]
 
-# A block is computed whole even if an array needs a part of it. Small blocks waste less; large ones call less often.
-_BLOCK = 1 << 14
-_LARGE_BLOCK = 1 << 20
-_LARGE = 1 << 27
-"""Elements of an array from which on a second program, for large blocks, is worth its compilation."""
+_BLOCK_BITS = 14
+BLOCK = 1 << _BLOCK_BITS
+"""Elements of a block. It is computed whole even if an array needs a part of it, and fits into a processor's cache."""
+_ROWS = 64
+"""Blocks that one call of a compiled program draws at most."""
 _MINUS_ZERO = np.float32(-0.0)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _block(program: Program, arguments: list[Any], high: Array, low: Array, zero: Array) -> Array:
-    return program.run(arguments, high, low, zero)
-
-
-def fill_eagerly(array: Elementwise, sharding: jax.sharding.Sharding | None) -> Any:
-    """Compute a whole array. Each device of a sharding gets its own part, and no process computes other parts.
+def draw_blocks(
+    program: Program,
+    arguments: Sequence[Any],
+    count: Any,
+    indices: Callable[[Array], tuple[Array, Array]],
+    space: Array,
+    minus_zero: Any,
+) -> Any:
+    """Draw blocks into the rows of a workspace.
 
     Args:
-      array: the program.
-      sharding: where the array is placed; None for the default device.
+      program: the program.
+      arguments: its arguments.
+      count: the number of blocks.
+      indices: returns the upper and the lower 32 bits of the indices of the elements of a row.
+      space: the workspace, of shape (at least ``count``, `BLOCK`).
+      minus_zero: see `Program.run`.
     """
-    if sharding is None:
-        everything = tuple(slice(0, size) for size in array.shape)
-        return jax.device_put(_part(array, everything), _device_of(array.arguments))
-    # JAX calls the function below once for each device, also for devices that hold the same part.
-    parts: dict[Any, np.ndarray[Any, Any]] = {}
 
-    def part(index: tuple[slice, ...] | None) -> Any:
-        bounds = tuple(
-            slice(*one.indices(size)[:2])
-            for one, size in zip(index or (), array.shape, strict=True)
-        )
-        key = tuple((one.start, one.stop) for one in bounds)
-        if key not in parts:  # replicas share the part
-            parts[key] = _part(array, bounds)
-        return parts[key]
+    def draw_row(row: Array, space: Array) -> Array:
+        values = program.run(arguments, *indices(row), minus_zero)
+        return jax.lax.dynamic_update_slice(space, values[None], (row, 0))
 
-    return jax.make_array_from_callback(array.shape, sharding, part)
+    return jax.lax.fori_loop(0, count, draw_row, space)
+
+
+def consecutive_indices(number: Array) -> tuple[Array, Array]:
+    """Return the upper and the lower 32 bits of the indices in a block of an array, given its number in uint32."""
+    low = number * np.uint32(BLOCK) + jnp.arange(BLOCK, dtype=jnp.uint32)
+    return jnp.broadcast_to(number >> np.uint32(32 - _BLOCK_BITS), low.shape), low
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=5)
+def _draw_whole(
+    program: Program, arguments: list[Any], count: int, first: Any, zero: Any, space: Array
+) -> Any:
+    def indices(row: Array) -> tuple[Array, Array]:
+        return consecutive_indices(first + row.astype(jnp.uint32))
+
+    return draw_blocks(program, arguments, count, indices, space, zero)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=6)
+def _draw_listed(
+    program: Program, arguments: list[Any], count: int, high: Any, low: Any, zero: Any, space: Array
+) -> Any:
+    def indices(row: Array) -> tuple[Array, Array]:
+        return high[row], low[row]
+
+    return draw_blocks(program, arguments, count, indices, space, zero)
+
+
+class EagerDrawing:
+    """Draws arrays outside of traces. The arrays share a workspace."""
+
+    def __init__(self) -> None:
+        self._spaces: dict[Any, Array] = {}
+
+    def draw(self, array: Elementwise, sharding: jax.sharding.Sharding | None) -> Any:
+        """Draw an array. Each device of a sharding gets its own part, and no process computes other parts.
+
+        Args:
+          array: the program.
+          sharding: where the array is placed; None for the default device.
+        """
+        if sharding is None:
+            everything = tuple(slice(0, size) for size in array.shape)
+            return jax.device_put(self._part(array, everything), _device_of(array.arguments))
+        # JAX calls the function below once for each device, also for devices that hold the same part.
+        parts: dict[Any, np.ndarray[Any, Any]] = {}
+
+        def part(index: tuple[slice, ...] | None) -> Any:
+            bounds = tuple(
+                slice(*one.indices(size)[:2])
+                for one, size in zip(index or (), array.shape, strict=True)
+            )
+            key = tuple((one.start, one.stop) for one in bounds)
+            if key not in parts:  # replicas share the part
+                parts[key] = self._part(array, bounds)
+            return parts[key]
+
+        return jax.make_array_from_callback(array.shape, sharding, part)
+
+    def _part(self, array: Elementwise, bounds: tuple[slice, ...]) -> np.ndarray[Any, Any]:
+        shape = tuple(one.stop - one.start for one in bounds)
+        if not array.program.is_random:
+            return np.full(shape, self._constant(array), array.dtype)
+        result = np.empty(math.prod(shape), array.dtype)
+        indices = None if shape == array.shape else _part_indices(bounds, array.shape)
+        for start in range(0, result.size, _ROWS * BLOCK):
+            part = result[start : start + _ROWS * BLOCK]
+            part[:] = self._values(array, start, part.size, indices)
+        return result.reshape(shape)
+
+    def _constant(self, array: Elementwise) -> Any:
+        """Return the value that all elements of an array have."""
+        if not array.program.steps and array.arguments:
+            return np.asarray(array.arguments[0]).ravel()[0]
+        return self._values(array, 0, 1)[0]
+
+    def _values(
+        self, array: Elementwise, start: int, size: int, indices: Callable[..., Any] | None = None
+    ) -> Any:
+        """Return consecutive elements of an array, or of a part; the values are valid until the next call."""
+        count = -(-size // BLOCK)
+        where = array.dtype, _device_of(array.arguments)
+        space = self._spaces.pop(where, None)
+        if space is None:
+            space = jnp.zeros((_ROWS, BLOCK), array.dtype)
+        if indices is None:
+            first = np.uint32(start >> _BLOCK_BITS)
+            space = _draw_whole(array.program, array.arguments, count, first, _MINUS_ZERO, space)
+        else:
+            flat = np.zeros((_ROWS, BLOCK), np.uint64)
+            flat.ravel()[:size] = indices(np.arange(start, start + size, dtype=np.uint64))
+            high, low = (flat >> np.uint64(32)).astype(np.uint32), flat.astype(np.uint32)
+            space = _draw_listed(
+                array.program, array.arguments, count, high, low, _MINUS_ZERO, space
+            )
+        self._spaces[where] = space
+        return np.asarray(space).ravel()[:size]
 
 
 def _device_of(arguments: Sequence[Any]) -> Any:
@@ -73,100 +165,27 @@ def _is_key(value: Array) -> bool:
     return jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
-def _part(array: Elementwise, bounds: tuple[slice, ...]) -> np.ndarray[Any, Any]:
-    shape = tuple(one.stop - one.start for one in bounds)
-    size = math.prod(shape)
-    if not array.program.is_random:
-        return np.full(shape, _constant(array), array.dtype)
-    result = np.empty(size, array.dtype)
-    block = _LARGE_BLOCK if size >= _LARGE else _BLOCK
-    offsets = np.arange(block, dtype=np.uint32)
-    for start in range(0, size, block):
-        stop = min(start + block, size)
-        if (
-            shape == array.shape
-        ):  # blocks are aligned: the upper bits are the same in all of a block
-            high, low = (
-                np.full(block, start >> 32, np.uint32),
-                offsets + np.uint32(start % (1 << 32)),
-            )
-        else:
-            flat = np.minimum(np.arange(start, start + block, dtype=np.uint64), size - 1)
-            flat = _flat_index(flat, shape, bounds, array.shape)
-            high, low = (flat >> np.uint64(32)).astype(np.uint32), flat.astype(np.uint32)
-        values = _block(array.program, array.arguments, high, low, _MINUS_ZERO)
-        result[start:stop] = np.asarray(values)[: stop - start]
-    return result.reshape(shape)
+def _part_indices(bounds: tuple[slice, ...], shape: tuple[int, ...]) -> Callable[..., Any]:
+    """Return a function from flat indices into a part of an array to flat indices into the array."""
+    run = 1  # elements of the part that are consecutive in the array
+    axes = list(zip(bounds, shape, strict=True))
+    stride = np.uint64(1)
+    while axes:
+        one, size = axes.pop()
+        run *= one.stop - one.start
+        offset = np.uint64(one.start) * stride
+        stride *= np.uint64(size)
+        if one.stop - one.start != size:
+            break
+    starts = np.full(1, offset)
+    for one, size in reversed(axes):
+        places = np.arange(one.start, one.stop, dtype=np.uint64) * stride
+        starts = np.add.outer(places, starts).ravel()
+        stride *= np.uint64(size)
+    length = np.uint64(run)
 
+    def of_array(flat: np.ndarray[Any, Any]) -> Any:
+        rows = flat // length
+        return starts[rows.astype(np.intp)] + (flat - rows * length)
 
-def _constant(array: Elementwise) -> Any:
-    """Return the value that all elements of an array have."""
-    if not array.program.steps and array.arguments:
-        return np.asarray(array.arguments[0]).ravel()[0]
-    zeros = np.zeros(1, np.uint32)
-    return np.asarray(_block(array.program, array.arguments, zeros, zeros, _MINUS_ZERO))[0]
-
-
-def _flat_index(
-    flat: np.ndarray[Any, Any],
-    part: tuple[int, ...],
-    bounds: tuple[slice, ...],
-    shape: tuple[int, ...],
-) -> np.ndarray[Any, Any]:
-    """Translate flat indices into a part to flat indices into the whole array."""
-    whole = np.zeros_like(flat)
-    stride = 1
-    for part_size, one, size in zip(part[::-1], bounds[::-1], shape[::-1], strict=True):
-        whole += (flat % np.uint64(part_size) + np.uint64(one.start)) * np.uint64(stride)
-        flat = flat // np.uint64(part_size)
-        stride *= size
-    return whole
-
-
-def fill_traced(arrays: Sequence[Elementwise]) -> list[Any]:
-    """Compute arrays of equal programs inside an outer trace, in one loop whose body is compiled once."""
-    blocks = [-(-math.prod(array.shape) // _BLOCK) for array in arrays]
-    members = np.repeat(np.arange(len(arrays), dtype=np.int32), blocks)
-    numbers = np.concatenate([np.arange(count, dtype=np.uint64) for count in blocks])
-    starts = numbers * np.uint64(_BLOCK)
-    columns = list(zip(*(array.arguments for array in arrays), strict=True))
-    shared = [all(_is_same(value, column[0]) for value in column) for column in columns]
-    varying = [
-        None if is_shared else _stacked(column)
-        for column, is_shared in zip(columns, shared, strict=True)
-    ]
-
-    def body(step: tuple[Array, Array, Array]) -> Array:
-        member, high, low = step
-        arguments = [
-            column[0] if stack is None else stack[member]
-            for column, stack in zip(columns, varying, strict=True)
-        ]
-        offsets = low + jnp.arange(_BLOCK, dtype=jnp.uint32)  # blocks are aligned: no carry
-        return arrays[0].program.run(
-            arguments, jnp.broadcast_to(high, (_BLOCK,)), offsets, _MINUS_ZERO
-        )
-
-    high, low = (starts >> np.uint64(32)).astype(np.uint32), starts.astype(np.uint32)
-    flat = jnp.ravel(jax.lax.map(body, (members, high, low)))
-    results = []
-    position = 0
-    for array, count in zip(arrays, blocks, strict=True):
-        size = math.prod(array.shape)
-        part = jax.lax.slice(flat, (position,), (position + size,))
-        results.append(jnp.reshape(part, array.shape))
-        position += count * _BLOCK
-    return results
-
-
-def _is_same(value: Any, other: Any) -> bool:
-    if value is other:
-        return True
-    are_known = isinstance(value, np.ndarray) and isinstance(other, np.ndarray)
-    return are_known and bool(np.array_equal(value, other))
-
-
-def _stacked(values: Sequence[Any]) -> Any:
-    if all(isinstance(value, np.ndarray | np.generic) for value in values):
-        return jnp.asarray(np.stack(values))
-    return jnp.stack([jnp.asarray(value) for value in values])
+    return of_array

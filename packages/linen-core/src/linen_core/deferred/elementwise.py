@@ -20,6 +20,7 @@ import numpy as np
 from linen_core._jax_compat import Literal, is_threefry_key
 from linen_core.deferred.program import ELEMENTWISE, Elementwise, Program, Step
 from linen_core.deferred.recording import Call
+from linen_core.deferred.scales import pruned, split_scales
 
 __all__ = ["KEY", "elementwise_program"]
 
@@ -100,24 +101,23 @@ class _Extraction:
         if not slot.is_full:
             raise _NotElementwiseError
         # Zeros do not need the key that their initializer gets. Its steps would keep equal programs apart.
-        used = {slot.number}
-        steps = []
-        for step in reversed(self._steps):
-            if used.intersection(step.outputs):
-                steps.append(step)
-                used.update(step.inputs)
-        needed = [(number, value) for number, value in self._arguments if number in used]
-        program = Program(
-            tuple(steps[::-1]),
-            tuple(constant for constant in self._constants if constant[0] in used),
-            tuple(number for number, _ in needed),
-            slot.number,
-            any(step.is_full for step in steps),
+        program = pruned(
+            Program(
+                tuple(self._steps),
+                tuple(self._constants),
+                tuple(number for number, _ in self._arguments),
+                slot.number,
+                is_random=False,
+            )
         )
+        values = dict(self._arguments)
+        arguments = [values[number] for number in program.arguments]
+        program, scales = split_scales(program)
         hash(program)  # raises a TypeError here rather than later
-        arguments = [value for _, value in needed]
         aval = result.aval
-        return Elementwise(program, arguments, aval.shape, aval.dtype, self._count, self._sharding)
+        return Elementwise(
+            program, arguments + scales, aval.shape, aval.dtype, self._count, self._sharding
+        )
 
     def _new(self, is_full: bool) -> _Slot:
         self._count += 1
@@ -209,6 +209,8 @@ class _Extraction:
                 full=True,
             )
             return outputs
+        if name == "convert_element_type" and params["new_dtype"] == equation.invars[0].aval.dtype:
+            return inputs  # only the type's weakness changes
         is_full = any(slot.is_full for slot in inputs)
         is_spread = sizes == [self._size] and [
             math.prod(atom.aval.shape) for atom in equation.invars

@@ -59,6 +59,16 @@ class Program:
     result: int
     is_random: bool
 
+    def widens(self) -> bool:
+        """Return whether elements are converted to 32 or 64 bits, perhaps from 16."""
+        return any(
+            step.is_full
+            and step.primitive is not None
+            and step.primitive.name == "convert_element_type"
+            and dict(step.params)["new_dtype"] in (np.float32, np.float64)
+            for step in self.steps
+        )
+
     def multiplies_twice(self) -> bool:
         """Return whether an elementwise product is multiplied again."""
         products = {
@@ -78,14 +88,17 @@ class Program:
             for step in self.steps
         )
 
-    def run(self, arguments: Sequence[Any], high: Array, low: Array, minus_zero: Array) -> Array:
+    def run(
+        self, arguments: Sequence[Any], high: Array, low: Array, minus_zero: Array | None
+    ) -> Array:
         """Compute the elements at some indices.
 
         Args:
           arguments: the scalars.
           high: upper 32 bits of the indices, of shape (n,).
           low: lower 32 bits of the indices, of shape (n,).
-          minus_zero: -0.0 in float32, as an array whose value the compiler does not know.
+          minus_zero: -0.0 in float32, as an array whose value the compiler does not know; None if the program runs
+            inside a function that is compiled as a whole, where nothing is rounded in between.
 
         Returns:
           The elements, of shape (n,).
@@ -106,7 +119,7 @@ class Program:
                     inputs = [jnp.reshape(value, ()) for value in inputs]
                 outputs = step.primitive.bind(*inputs, **dict(step.params))
                 outputs = outputs if step.primitive.multiple_results else [outputs]
-            if step.is_rounded:
+            if step.is_rounded and minus_zero is not None:
                 outputs = [_rounded(value, minus_zero) for value in outputs]
             slots.update(zip(step.outputs, outputs, strict=True))
         return jnp.broadcast_to(jnp.ravel(slots[self.result]), low.shape)

@@ -15,13 +15,14 @@ import jax
 
 from linen_core import meta
 from linen_core._context import current_context
-from linen_core._jax_compat import config_value, is_eager, trace_context
+from linen_core._jax_compat import config_value, is_eager, is_staging, trace_context
 from linen_core.deferred.arrays import DeferredArray
-from linen_core.deferred.drawing import fill_eagerly, fill_traced
+from linen_core.deferred.drawing import EagerDrawing
 from linen_core.deferred.elementwise import elementwise_program
 from linen_core.deferred.program import Elementwise
 from linen_core.deferred.recording import AbsentValueError, Recording
 from linen_core.deferred.trace import DeferredTrace
+from linen_core.deferred.traced_drawing import fill_traced
 from linen_core.errors import LazyInitError
 from linen_core.typing import PyTree
 
@@ -100,7 +101,8 @@ def _computed(recording: Recording, result: PyTree, places: PyTree | None) -> An
             drawn[leaf.variable] = _Drawn(name, array, sharding)
     # Computed values go back into the recording: an array that the body kept then shares the variable's value.
     if is_eager(recording.parent):
-        values = {variable: _draw_eagerly(one) for variable, one in drawn.items()}
+        drawing = EagerDrawing()
+        values = {variable: _draw_eagerly(drawing, one) for variable, one in drawn.items()}
     else:
         values = _draw_traced(recording, drawn)
     recording.values.update(values)
@@ -128,10 +130,13 @@ class _Drawn(NamedTuple):
 def _draw_traced(recording: Recording, drawn: Mapping[Any, _Drawn]) -> dict[Any, Any]:
     """Draw variables inside an outer trace, those with equal programs in one loop."""
     groups: dict[Any, list[Any]] = {}
+    # On several devices the compiler partitions each parameter by its sharding. The buffers of the loop would be
+    # whole on each device.
+    is_grouped = is_staging() and jax.device_count() == 1
     for variable, one in drawn.items():
-        # On several devices the compiler partitions each parameter by its sharding. The buffer of the loop would be
-        # copied to each device.
-        if one.array.program.is_random and jax.device_count() == 1:
+        program = one.array.program
+        # Where 16 bits become 32, compilers skip the rounding to 16 bits in some places, which differ inside a loop.
+        if is_grouped and program.is_random and not program.widens():
             groups.setdefault(one.array.compiled_key(), []).append(variable)
     values: dict[Any, Any] = {}
     for variables in groups.values():
@@ -147,10 +152,10 @@ def _draw_traced(recording: Recording, drawn: Mapping[Any, _Drawn]) -> dict[Any,
     }
 
 
-def _draw_eagerly(one: _Drawn) -> Any:
+def _draw_eagerly(drawing: EagerDrawing, one: _Drawn) -> Any:
     name, array, sharding = one
     try:
-        return fill_eagerly(array, _on_devices(sharding))
+        return drawing.draw(array, _on_devices(sharding))
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             msg = (
