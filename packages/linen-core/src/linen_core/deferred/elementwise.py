@@ -171,7 +171,7 @@ class _Extraction:
         for step in program.steps:
             inputs = tuple([number[slot] for slot in step.inputs])
             outputs = tuple([number[slot] for slot in step.outputs])
-            self._steps.append(dataclasses.replace(step, inputs=inputs, outputs=outputs))
+            self._steps.append(step._replace(inputs=inputs, outputs=outputs))
         self._slots[call.outvars[0]] = _Slot(number[program.result], is_full=True)
 
     def _translate(self, equation: Any, slots: dict[Any, _Slot], *, is_rounded: bool) -> None:
