@@ -92,6 +92,7 @@ from linen_core.spmd import (
 from linen_core import (
     errors as errors,
     filters as filters,
+    jax_utils as jax_utils,
     meta as meta,
     module as module,
     rng as rng,
@@ -100,6 +101,7 @@ from linen_core import (
     struct as struct,
     traceback_util as traceback_util,
     train_state as train_state,
+    training as training,
     transforms as transforms,
     traverse_util as traverse_util,
     typing as typing,

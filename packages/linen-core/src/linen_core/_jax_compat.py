@@ -34,7 +34,6 @@ __all__ = [
     "Literal",
     "Trace",
     "Tracer",
-    "UnknownValueError",
     "Var",
     "api_boundary",
     "bits_at",
@@ -205,31 +204,12 @@ def show_frames_of(folder: pathlib.Path) -> None:
         traceback_util._exclude_paths.remove(path)
 
 
-class UnknownValueError(ValueError):
-    """A result of `partial_evaluate` depends on an argument that has no value.
-
-    Attributes:
-      aval: the abstract value of the result.
-      path: the keys that lead to the result.
-    """
-
-    def __init__(self, aval: object, path: tuple[Any, ...] = ()) -> None:
-        self.aval = aval
-        self.path = path
-        super().__init__(
-            f"The value of {aval} depends on an argument that is only a ShapeDtypeStruct."
-        )
-
-
 def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
     """Evaluate the part of a function that does not depend on arguments without values.
 
     An argument without a value is a `jax.ShapeDtypeStruct` or a result of `unknown_like`. Operations on the other
     arguments are computed, operations on these are only traced. A forward pass over an input without a value therefore
-    costs no FLOP.
-
-    Raises:
-      UnknownValueError: from the returned function, if a result depends on an argument without a value.
+    costs no FLOP. A result that depends on an argument without a value is a `jax.core.ShapedArray`.
     """
 
     @functools.wraps(fun)
@@ -240,12 +220,7 @@ def partial_evaluate(fun: Callable[..., Any]) -> Callable[..., Any]:
         flat_fun, out_tree = jax.api_util.flatten_fun(wrapped, in_tree)
         partials = [_partial_value(leaf) for leaf in leaves]
         _, results, _ = partial_eval.trace_to_jaxpr_nounits(flat_fun, partials)
-        values = [value for _, value in results]
-        for number, (aval, _) in enumerate(results):
-            if aval is not None:
-                numbered = jax.tree.unflatten(out_tree(), range(len(results)))
-                path, _ = jax.tree_util.tree_leaves_with_path(numbered)[number]
-                raise UnknownValueError(aval, path)
+        values = [value if aval is None else aval for aval, value in results]
         return jax.tree.unflatten(out_tree(), values)
 
     return wrapper

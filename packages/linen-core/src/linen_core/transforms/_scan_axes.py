@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from linen_core._jax_compat import UnknownValueError, partial_evaluate, unknown_like
+from linen_core._jax_compat import partial_evaluate, unknown_like
 from linen_core.transforms.axes import broadcast
 from linen_core.typing import AxesPytree, PyTree
 
@@ -94,23 +94,27 @@ def _find_constants(
 
     unknown_carry = jax.tree.map(unknown_like, carry)
     unknown_xs = jax.tree.map(lambda x: unknown_like(x, drop_leading_axis=True), xs)
-    try:
-        return partial_evaluate(constant_results)(unknown_carry, unknown_xs)
-    except UnknownValueError as error:
-        keys = [str(key.key) for key in error.path if isinstance(key, jax.tree_util.DictKey)]
-        if error.path[0] == jax.tree_util.SequenceKey(0):
-            found = f"variable {'/'.join(keys)!r}"
-            advice = (
-                "Give its collection an axis in variable_axes, or name it in variable_carry. If only its key differs, "
-                "pass False for the stream in split_rngs."
-            )
-        else:
-            found, advice = "output", "Give it an axis in out_axes."
-        msg = (
-            f"The broadcast {found} of {where}, {error.aval}, depends on the step of the scan, but it must be the same "
-            f"in all steps. {advice}"
+    results = partial_evaluate(constant_results)(unknown_carry, unknown_xs)
+    for path, value in jax.tree_util.tree_leaves_with_path(results):
+        if isinstance(value, jax.core.ShapedArray):
+            raise ValueError(_not_constant(path, value, where))
+    return results
+
+
+def _not_constant(path: tuple[Any, ...], aval: object, where: str) -> str:
+    keys = [str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey)]
+    if path[0] == jax.tree_util.SequenceKey(0):
+        found = f"variable {'/'.join(keys)!r}"
+        advice = (
+            "Give its collection an axis in variable_axes, or name it in variable_carry. If only its key differs, "
+            "pass False for the stream in split_rngs."
         )
-        raise ValueError(msg) from None
+    else:
+        found, advice = "output", "Give it an axis in out_axes."
+    return (
+        f"The broadcast {found} of {where}, {aval}, depends on the step of the scan, but it must be the same in all "
+        f"steps. {advice}"
+    )
 
 
 def _to_front(axis: Any, tree: PyTree) -> Any:
