@@ -1,0 +1,133 @@
+"""The modules of flax and the modules of Linen that have their names.
+
+`MODULES` is the one list. Whether a single name has a counterpart is asked of the modules themselves.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+__all__ = ["ADVICE", "MODULES", "VERSION", "Counterpart", "advice_for", "counterpart"]
+
+VERSION = "0.12.8"
+"""The version of flax whose names are listed."""
+
+_LINEN_FILES = (
+    "activation",
+    "attention",
+    "batch_apply",
+    "combinators",
+    "dtypes",
+    "fp8_ops",
+    "initializers",
+    "linear",
+    "module",
+    "normalization",
+    "partitioning",
+    "pooling",
+    "recurrent",
+    "spmd",
+    "stochastic",
+    "transforms",
+)
+
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "flax": (),
+    "flax.core": ("linen_store", "linen_core.scope", "linen_core.meta", "linen_core.typing"),
+    "flax.core.frozen_dict": ("linen_store",),
+    "flax.core.meta": ("linen_core.meta",),
+    "flax.core.scope": ("linen_core.scope",),
+    "flax.errors": ("linen_core.errors",),
+    "flax.jax_utils": ("linen_core.jax_utils",),
+    "flax.linen": ("linen_core",),
+    **{f"flax.linen.{name}": (f"linen_core.{name}",) for name in _LINEN_FILES},
+    "flax.linen.summary": ("linen_summary",),
+    "flax.serialization": ("linen_store.serialization",),
+    "flax.struct": ("linen_core.struct",),
+    "flax.traceback_util": ("linen_core.traceback_util",),
+    "flax.training": (),
+    "flax.training.common_utils": ("linen_core.training.common_utils",),
+    "flax.training.dynamic_scale": ("linen_core.training.dynamic_scale",),
+    "flax.training.early_stopping": ("linen_core.training.early_stopping",),
+    "flax.training.lr_schedule": ("linen_core.training.lr_schedule",),
+    "flax.training.prefetch_iterator": ("linen_core.training.prefetch_iterator",),
+    "flax.training.train_state": ("linen_core.train_state",),
+    "flax.traverse_util": ("linen_core.traverse_util",),
+    "flax.typing": ("linen_core.typing",),
+}
+"""For each module of flax, the modules that have its names, in the order in which a name is looked up."""
+
+ADVICE: Mapping[str, str] = {
+    "flax.nnx": "Linen has the API of flax.linen. Keep flax for modules of flax.nnx, or write them as linen_core modules.",
+    "flax.optim": "flax removed it in 2022. Use optax.",
+    "flax.deprecated": "flax removed it. Write the model as a linen_core module.",
+    "flax.nn": "flax removed it in 2021. Write the model as a linen_core module.",
+    "flax.metrics.tensorboard": "Use clu.metric_writers or tensorboardX.",
+    "flax.training.checkpoints": "Use linen_store.save, linen_store.restore and linen_store.open_store.",
+    "flax.training.orbax_utils": "linen_store.save and linen_store.restore need no arguments for each array.",
+    "flax.config": "Linen has no flags.",
+    "flax.configurations": "Linen has no flags.",
+    "flax.core.lift": "Use the transforms of linen_core, which take functions of a module.",
+    "flax.core.nn": "Use the layers of linen_core.",
+    "flax.core": "Use the counterpart in linen_core.scope, linen_core.meta or linen_core.transforms.",
+}
+"""What to use in place of a module or a name that has no counterpart, by the longest prefix."""
+
+
+class Counterpart(NamedTuple):
+    """Where a name of flax is in Linen."""
+
+    module: str
+    """The module of Linen."""
+    name: str | None
+    """The name in it; None for the module itself."""
+
+    def __str__(self) -> str:
+        return self.module if self.name is None else f"{self.module}.{self.name}"
+
+    def load(self) -> object:
+        """Import the module and return the object."""
+        module = importlib.import_module(self.module)
+        return module if self.name is None else getattr(module, self.name)
+
+
+def counterpart(dotted: str) -> Counterpart | None:
+    """Find the counterpart of a name of flax.
+
+    Args:
+      dotted: a module, or a name in one, for example ``"flax.linen.Dense"``.
+
+    Returns:
+      The counterpart; None if there is none, or if a module has several.
+
+    Example:
+      >>> str(counterpart("flax.training.train_state.TrainState"))
+      'linen_core.train_state.TrainState'
+      >>> counterpart("flax.nnx.Module") is None
+      True
+    """
+    if len(MODULES.get(dotted, ())) == 1:
+        return Counterpart(MODULES[dotted][0], None)
+    module, _, name = dotted.rpartition(".")
+    for target in MODULES.get(module, ()):
+        # Private names of Linen mean other things than those of flax.
+        if not name.startswith("_") and hasattr(importlib.import_module(target), name):
+            return Counterpart(target, name)
+    return None
+
+
+def advice_for(dotted: str) -> str:
+    """Say what a user does about a name that has no counterpart.
+
+    Example:
+      >>> advice_for("flax.optim.Adam")
+      'flax removed it in 2022. Use optax.'
+    """
+    prefix = dotted
+    while prefix:
+        if prefix in ADVICE:
+            return ADVICE[prefix]
+        prefix = prefix.rpartition(".")[0]
+    return f"Check the spelling: Linen answers the public names of flax {VERSION}."
