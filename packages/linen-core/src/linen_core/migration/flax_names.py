@@ -60,7 +60,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 """For each module of flax, the modules that have its names, in the order in which a name is looked up."""
 
 ADVICE: Mapping[str, str] = {
-    "flax.nnx": "Linen has the API of flax.linen. Keep flax for modules of flax.nnx, or write them as linen_core modules.",
+    "flax.nnx": "Linen has the API of flax.linen. Keep flax for flax.nnx, or write the modules with linen_core.",
     "flax.optim": "flax removed it in 2022. Use optax.",
     "flax.deprecated": "flax removed it. Write the model as a linen_core module.",
     "flax.nn": "flax removed it in 2021. Write the model as a linen_core module.",

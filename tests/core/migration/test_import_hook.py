@@ -1,0 +1,179 @@
+"""Programs written for flax run with Linen, in a process of their own: here flax itself is imported."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+PROGRAM = """
+    import sys
+
+    import flax
+    import flax.linen as fl
+    import jax
+    import jax.numpy as jnp
+    from flax import linen as nn, struct
+    from flax.core import FrozenDict, freeze
+    from flax.training import train_state
+
+    import linen_core, linen_store
+
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return fl.Dense(3)(x)
+
+
+    variables = Model().init(jax.random.key(0), jnp.ones((1, 2)))
+    assert issubclass(Model, linen_core.Module)
+    assert type(freeze(variables)) is FrozenDict is linen_store.FrozenDict
+    assert issubclass(train_state.TrainState, linen_core.train_state.TrainState)
+    assert flax.struct.dataclass is linen_core.struct.dataclass
+    assert not any("site-packages/flax/" in (getattr(m, "__file__", "") or "") for m in sys.modules.values())
+    print(sys.argv[1:], __name__, variables["params"]["Dense_0"]["kernel"].shape)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run_files(command, **files):
+        for name, text in files.items():
+            path = tmp_path / name.replace("__", "/")
+            path = path.with_suffix(".py")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+        return subprocess.run(
+            [sys.executable, "-m", "linen_core.flax_compat", *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": ""},
+            check=False,
+        )
+
+    return run_files
+
+
+def test_a_script(run):
+    done = run(["run", "train.py", "--epochs", "3", "-m"], train=PROGRAM)
+    assert (done.returncode, done.stdout) == (0, "['--epochs', '3', '-m'] __main__ (2, 3)\n"), (
+        done.stderr
+    )
+
+
+def test_a_module_and_what_it_imports(run):
+    done = run(
+        ["run", "-m", "package.train", "x"],
+        package__train="from package.model import *",
+        package__model=PROGRAM.replace("__name__", "'in a library'"),
+    )
+    assert (done.returncode, done.stdout) == (0, "['x'] in a library (2, 3)\n"), done.stderr
+
+
+def test_pytest(run):
+    test = "import flax.linen, linen_core\ndef test(): assert flax.linen.Dense is linen_core.Dense"
+    done = run(["run", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"], test_it=test)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_the_report_names_uses_and_places(run):
+    done = run(
+        ["report", "train.py"],
+        train="from flax import linen as nn\nimport layer\nprint(nn.relu(1.0))\n",
+        layer="import flax.linen\nflax.linen.Dense\nflax.linen.Dense\n",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stderr.splitlines()]
+    assert any(
+        line.startswith("flax.linen.Dense linen_core.Dense") and line.endswith("layer.py:2")
+        for line in lines
+    )
+    assert any(
+        line.startswith("flax.linen.relu linen_core.relu") and line.endswith("train.py:3")
+        for line in lines
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    {
+        "from flax.linen import Densee": (
+            "ImportError: {file}:2: Linen has no counterpart of flax.linen.Densee. Check the spelling: Linen answers "
+            "the public names of flax 0.12.8."
+        ),
+        "import flax.nnx": (
+            "ImportError: {file}:2: Linen has no counterpart of flax.nnx. Linen has the API of flax.linen. Keep flax "
+            "for flax.nnx, or write the modules with linen_core."
+        ),
+        "from flax import optim": (
+            "ImportError: {file}:2: Linen has no counterpart of flax.optim. flax removed it in 2022. Use optax."
+        ),
+        "import flax; flax.optim.Adam": (
+            "AttributeError: {file}:2: Linen has no counterpart of flax.optim. flax removed it in 2022. Use optax."
+        ),
+    }.items(),
+)
+def test_a_name_without_a_counterpart(run, tmp_path, statement, message):
+    done = run(["run", "train.py"], train=f"import jax\n{statement}\n")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    kind, _, text = message.partition(": ")
+    assert last.partition(": ")[0].endswith(("FlaxNameError", kind))
+    assert text.format(file="train.py") in last.replace(f"{tmp_path}/", "")
+
+
+def test_advice_works(run):
+    train = "from flax.linen import Dense\nimport optax\nprint(Dense(3), optax.adam(1).init)"
+    assert run(["run", "train.py"], train=train).returncode == 0
+
+
+def test_libraries_find_a_version_and_can_probe(run):
+    train = """
+        import importlib.metadata, importlib.util
+        import flax, flax.linen
+        print(importlib.metadata.version("flax"), flax.__version__, importlib.util.find_spec("flax") is not None)
+        print(hasattr(flax.linen, "nothing"), getattr(flax, "optim", None))
+        try:
+            from flax import nnx
+        except ImportError as error:
+            print(error.name)
+        from flax.linen import *
+        print(Dense, "store" in globals(), "linear" in globals())
+    """
+    done = run(["run", "train.py"], train=train)
+    assert done.stdout.splitlines() == [
+        "0.12.8 0.12.8 True",
+        "False None",
+        "flax.nnx",
+        "<class 'linen_core.layers.dense.Dense'> False True",
+    ], done.stderr
+
+
+def test_exit_codes_and_missing_files(run):
+    assert run(["run", "train.py"], train="import sys; sys.exit(7)").returncode == 7
+    done = run(["run", "nothing.py"])
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Cannot run nothing.py: there is no such file. Name a script, or a module after -m.\n",
+    )
+
+
+def test_flax_that_is_imported_already_is_refused(run):
+    train = """
+        import linen_core.flax_compat as compat
+        compat.uninstall()
+        import flax
+        try:
+            compat.install()
+        except ImportError as error:
+            print(error)
+    """
+    done = run(["run", "train.py"], train=train)
+    assert done.stdout == (
+        "Cannot answer `import flax` with Linen: flax is imported already. Call `linen_core.flax_compat.install()` "
+        "before anything imports flax; in a notebook, restart the kernel first.\n"
+    ), done.stderr
