@@ -158,7 +158,7 @@ def test_exit_codes_and_missing_files(run):
     done = run(["run", "nothing.py"])
     assert (done.returncode, done.stderr) == (
         1,
-        "Cannot run nothing.py: there is no such file. Name a script, or a module after -m.\n",
+        "Cannot run nothing.py: the file does not exist. Name a script, or a module after -m.\n",
     )
 
 

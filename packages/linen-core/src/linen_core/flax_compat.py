@@ -81,7 +81,7 @@ def _finder() -> FlaxFinder | None:
     return next((one for one in sys.meta_path if isinstance(one, FlaxFinder)), None)
 
 
-def _run(target: str, args: Sequence[str], *, is_module: bool) -> None:
+def _run_program(target: str, args: Sequence[str], *, is_module: bool) -> None:
     """Run a script or a module as Python itself would run it."""
     if not is_module and not os.path.exists(target) and _is_importable(target):
         is_module = True  # for example pytest
@@ -92,7 +92,7 @@ def _run(target: str, args: Sequence[str], *, is_module: bool) -> None:
         return
     if not os.path.exists(target):
         sys.exit(
-            f"Cannot run {target}: there is no such file. Name a script, or a module after -m."
+            f"Cannot run {target}: the file does not exist. Name a script, or a module after -m."
         )
     sys.path.insert(0, os.path.dirname(os.path.abspath(target)))
     runpy.run_path(target, run_name="__main__")
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       >>> main(["run", "no_such_file.py"])
       Traceback (most recent call last):
       ...
-      SystemExit: Cannot run no_such_file.py: there is no such file. Name a script, or a module after -m.
+      SystemExit: Cannot run no_such_file.py: the file does not exist. Name a script, or a module after -m.
     """
     parser = argparse.ArgumentParser(
         prog="python -m linen_core.flax_compat",
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     was_installed = _finder() is not None
     install()
     try:
-        _run(options.target, options.args, is_module=options.is_module)
+        _run_program(options.target, options.args, is_module=options.is_module)
     finally:
         if options.command == "report":
             _print_report()

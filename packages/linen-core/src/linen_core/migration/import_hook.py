@@ -10,7 +10,7 @@ import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
@@ -78,7 +78,7 @@ class FlaxFinder(Loader):
         if fullname.partition(".")[0] != "flax":
             return None
         if fullname not in MODULES:
-            raise FlaxNameError(fullname, *_caller())
+            raise FlaxNameError(fullname, *_place_of_use())
         return ModuleSpec(fullname, self, is_package=True)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -95,11 +95,11 @@ class FlaxFinder(Loader):
                 return VERSION
             found = None if name.startswith("__") else counterpart(dotted)
             if dotted not in MODULES and found is None:
-                where = _caller()
+                where = _place_of_use()
                 raise AttributeError(
                     _without_counterpart(dotted, *where), name=name, obj=sys.modules[module]
                 )
-            file, line = _caller()
+            file, line = _place_of_use()
             self._uses.setdefault((dotted, file), Use(dotted, file, line))
             if dotted in MODULES:
                 return importlib.import_module(dotted)
@@ -113,7 +113,7 @@ class FlaxFinder(Loader):
             yield _Flax()
 
     def invalidate_caches(self) -> None:
-        """Do nothing: there are no caches."""
+        """Do nothing: the finder keeps nothing."""
 
 
 class _Flax(importlib.metadata.Distribution):
@@ -140,7 +140,7 @@ def _without_counterpart(dotted: str, file: str, line: int) -> str:
     return f"{file}:{line}: Linen has no counterpart of {dotted}. {advice_for(dotted)}"
 
 
-def _caller() -> tuple[str, int]:
+def _place_of_use() -> tuple[str, int]:
     """Return the file and line of the program that imports or uses a name."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_machinery(frame.f_code.co_filename):
@@ -149,8 +149,5 @@ def _caller() -> tuple[str, int]:
 
 
 def _is_machinery(file: str) -> bool:
-    return file == __file__ or file.startswith("<frozen importlib") or "importlib" in _parts(file)
-
-
-def _parts(file: str) -> Sequence[str]:
-    return file.replace("\\", "/").split("/")[-2:-1]
+    folder = os.path.basename(os.path.dirname(file))
+    return file == __file__ or file.startswith("<frozen importlib") or folder == "importlib"
