@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from linen_core._jax_compat import tracing
 from linen_core.errors import ApplyScopeInvalidVariablesTypeError, LazyStoreTracedError
 from linen_core.filters import CollectionFilter, in_filter
-from linen_core.store.base import VariableStore, read_tree
+from linen_core.store.base import NO_VALUES, VariableStore, read_tree
 from linen_core.store.memory import MemoryStore
 from linen_core.typing import Path, PyTree
 
@@ -30,32 +30,49 @@ class StoreView(Mapping[str, Any]):
 
     A value is read when it is looked up.
 
+    Args:
+      store: the store.
+      collection: the collection.
+      path: the path of the node.
+      values: values of the collection that have been read before, by path. They are not read again.
+
     Example:
       >>> store = nn.MemoryStore({"params": {"dense": {"bias": 1.0}}})
       >>> StoreView(store, "params")["dense"]["bias"]
       1.0
     """
 
-    __slots__ = ("_collection", "_nodes", "_path", "_store")
+    __slots__ = ("_collection", "_nodes", "_path", "_store", "_values")
 
-    def __init__(self, store: VariableStore, collection: str, path: Path = ()) -> None:
+    def __init__(
+        self,
+        store: VariableStore,
+        collection: str,
+        path: Path = (),
+        values: Mapping[Path, Any] = NO_VALUES,
+    ) -> None:
         self._store = store
         self._collection = collection
         self._path = path
+        self._values = values
         self._nodes: dict[str, StoreView] = {}
 
     def __getitem__(self, name: str) -> Any:
         node = self._nodes.get(name)
         if node is not None:
             return node
+        path = (*self._path, name)
+        if path in self._values:
+            return self._values[path]
         if name not in self:
             raise KeyError(name)
-        path = (*self._path, name)
         if self._store.is_leaf(self._collection, path):
             if self._store.capabilities.lazy and tracing():
                 raise LazyStoreTracedError(type(self._store).__name__, self._collection, path)
             return self._store.get(self._collection, path)
-        return self._nodes.setdefault(name, StoreView(self._store, self._collection, path))
+        return self._nodes.setdefault(
+            name, StoreView(self._store, self._collection, path, self._values)
+        )
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._store.contains(self._collection, (*self._path, name))
@@ -72,10 +89,11 @@ class StoreView(Mapping[str, Any]):
 
     def snapshot(self) -> dict[str, Any]:
         """Read the node in one batch, into a nested dict."""
-        is_read = self._store.capabilities.lazy and self._store.leaves(self._collection, self._path)
-        if is_read and tracing():
-            raise LazyStoreTracedError(type(self._store).__name__, self._collection, self._path)
-        snapshot: dict[str, Any] = read_tree(self._store, self._collection, self._path)
+        store, collection, path = self._store, self._collection, self._path
+        is_unsafe = store.capabilities.lazy and tracing()
+        if is_unsafe and any(leaf not in self._values for leaf in store.leaves(collection, path)):
+            raise LazyStoreTracedError(type(store).__name__, collection, path)
+        snapshot: dict[str, Any] = read_tree(store, collection, path, self._values)
         return snapshot
 
     def __repr__(self) -> str:
@@ -112,12 +130,25 @@ def snapshot_mapping(node: PyTree) -> Any:
     return node
 
 
-def readable(variables: object) -> Mapping[str, Any]:
-    """Return variables as a mapping of collections; those of a store become views."""
+def readable(
+    variables: object, values: Mapping[str, Mapping[Path, Any]] = NO_VALUES
+) -> Mapping[str, Any]:
+    """Return variables as a mapping of collections; those of a store become views.
+
+    Args:
+      variables: a mapping of collections, or a store.
+      values: for each collection the values of a store that have been read before, by path.
+
+    Raises:
+      ApplyScopeInvalidVariablesTypeError: ``variables`` is neither.
+    """
     if isinstance(variables, Mapping):
         return variables
     if isinstance(variables, VariableStore):
-        return {name: StoreView(variables, name) for name in variables.collections()}
+        return {
+            name: StoreView(variables, name, (), values.get(name, NO_VALUES))
+            for name in variables.collections()
+        }
     found = f"a {type(variables).__name__}"
     raise ApplyScopeInvalidVariablesTypeError(found)
 
