@@ -17,7 +17,7 @@ import numpy as np
 from linen_core._context import replaced_context
 from linen_core._jax_compat import tracing
 from linen_core.abstract import eval_shape
-from linen_core.errors import StoreError, StorePathError
+from linen_core.errors import StorePathError
 from linen_core.fingerprint import NoFingerprintError, fingerprint
 from linen_core.store.base import VariableStore
 from linen_core.store.memory import MemoryStore, value_spec
@@ -52,7 +52,7 @@ def read_ahead(
     """
     if not isinstance(store, VariableStore) or not store.capabilities.lazy or tracing():
         return readable(store)
-    plan = _find_plan(store, run, jax.tree.map(_abstract, inputs), constants)
+    plan = _find_plan(store, run, inputs, constants)
     try:
         values = {
             collection: dict(zip(paths, store.read(collection, list(paths)), strict=True))
@@ -82,8 +82,8 @@ def trace_run(
     eval_shape(traced, specs, inputs)
 
 
-class _Recorder(MemoryStore):
-    """Records the paths that are read of each collection."""
+class _TracedStore(MemoryStore):
+    """Holds tracers in place of values, and records the paths that are read of each collection."""
 
     def __init__(self, variables: Mapping[str, Any], plan: Plan) -> None:
         super().__init__(variables)
@@ -97,25 +97,25 @@ class _Recorder(MemoryStore):
 def _find_plan(
     store: VariableStore, run: Callable[..., object], inputs: Sequence[PyTree], constants: PyTree
 ) -> Plan:
-    key = _plan_key(store, (inputs, constants))
-    if key in _plans:
-        return _plans[key]
+    """Return the paths that a run reads; fewer if the run decides by a value, or fails."""
     plan: Plan = {}
-    try:
-        specs = specs_of(store)
-    except StoreError:  # the call may not use the variable that cannot be described
-        return plan
 
     def record(values: Mapping[str, Any], *inputs: PyTree) -> None:
-        run(readable(_Recorder(values, plan)), *inputs)
+        run(readable(_TracedStore(values, plan)), *inputs)
 
-    # The body decides by a value, or it fails, as it then will in the run. The reads before that are a plan too.
+    # Planning never raises: the run itself then raises the error of the same variables in a dict, or none.
     with contextlib.suppress(Exception):
-        trace_run(record, specs, inputs)
-    if key is not None:
-        if len(_plans) >= _MAX_PLANS:
-            _plans.clear()
-        _plans[key] = plan
+        shapes = jax.tree.map(_abstract, inputs)
+        key = _plan_key(store, (shapes, constants))
+        if key in _plans:
+            return _plans[key]
+        specs = specs_of(store)
+        with contextlib.suppress(Exception):
+            trace_run(record, specs, shapes)
+        if key is not None:
+            if len(_plans) >= _MAX_PLANS:
+                _plans.clear()
+            _plans[key] = plan
     return plan
 
 
@@ -132,5 +132,5 @@ def _plan_key(store: VariableStore, determinants: PyTree) -> Hashable:
 
 
 def _abstract(leaf: PyTree) -> Any:
-    is_numeric = isinstance(leaf, jax.Array | np.ndarray) and leaf.dtype.kind not in "OSU"
-    return value_spec(leaf) if is_numeric else leaf
+    is_numeric = isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "OSU"
+    return value_spec(leaf) if is_numeric or isinstance(leaf, jax.Array) else leaf
