@@ -8,12 +8,12 @@ from typing import Any
 
 import jax
 
+from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module.functional import resolve_method, run_with
 from linen_core.module.state import ModuleBase
 from linen_core.scope.cursor import Cursor, RunObserver
 from linen_core.scope.functional import as_streams
-from linen_core.scope.planning import specs_of, trace_run
 from linen_core.store.view import Variables, as_store
 from linen_core.typing import Path, PRNGKey, PyTree, RNGSequences, VariablePath
 
@@ -98,7 +98,7 @@ def touched(
       ([('params', ('kernel',))], [('params', ('bias',))], [('params', ('old',))])
     """
     store = as_store(variables)
-    specs = specs_of(store)
+    specs = {name: store.spec(name) for name in store.collections()}
     recorder = _Recorder()
     run = resolve_method(module, method)
 
@@ -107,10 +107,12 @@ def touched(
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         streams: Mapping[str, Any] | None,
-    ) -> None:
+    ) -> Any:
         run_with(run, module, values, args, kwargs, streams, mutable, observer=recorder)
+        return ()
 
-    trace_run(call, specs, (args, kwargs, None if rngs is None else _streams(rngs)))
+    streams = None if rngs is None else _streams(rngs)
+    eval_shape(call, specs, args, kwargs, streams)
     return _classified(specs, recorder)
 
 

@@ -1,7 +1,7 @@
 """Finds the variables that a run uses, and reads them from a lazy store in one batch per collection.
 
-One abstract run finds them: it gets tracers in place of the values, on the code path of a run that reads on demand. The
-result is only a plan. A run reads on demand what its plan lacks, and computes the same without any plan.
+One abstract run finds them. It takes the path of a run that reads on demand, with tracers in place of the values. The
+result is only a plan: a run reads on demand what its plan lacks, and computes the same without any plan.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import jax
 import numpy as np
 
 from linen_core._context import replaced_context
-from linen_core._jax_compat import tracing
+from linen_core._jax_compat import set_current_trace, trace_context, tracing
 from linen_core.abstract import eval_shape
 from linen_core.errors import StorePathError
 from linen_core.fingerprint import NoFingerprintError, fingerprint
 from linen_core.store.base import VariableStore
-from linen_core.store.memory import MemoryStore, value_spec
+from linen_core.store.memory import value_spec
 from linen_core.store.view import readable
 from linen_core.typing import Path, PyTree
 
-__all__ = ["read_ahead", "specs_of", "trace_run"]
+__all__ = ["read_ahead"]
 
-Plan: TypeAlias = dict[str, dict[Path, None]]
+Plan: TypeAlias = dict[str, list[Path]]
 """The paths to read of each collection, in the order in which the run reads them."""
 
-# Any entry can be dropped at any time. Keys refer weakly to stores, and hold shapes instead of arrays.
+# Any entry can be dropped at any time. Keys refer weakly to stores, and hold shapes in place of arrays.
 _plans: dict[Hashable, Plan] = {}
 _MAX_PLANS = 256
 
@@ -37,7 +37,7 @@ _MAX_PLANS = 256
 def read_ahead(
     store: VariableStore, run: Callable[..., object], inputs: Sequence[PyTree], constants: PyTree
 ) -> Mapping[str, Any]:
-    """Return the collections of a store as mappings, and read the values that a run uses if the store is lazy.
+    """Return the collections of a store as mappings; of a lazy store the values that a run uses are read.
 
     Under a JAX trace nothing is read: the values would become constants of the program.
 
@@ -45,7 +45,7 @@ def read_ahead(
       store: the store.
       run: function of the collections and ``inputs``.
       inputs: arguments of the run. Only the shapes and dtypes of their arrays decide what is read.
-      constants: everything else that ``run`` depends on.
+      constants: everything else that decides what ``run`` reads.
 
     Raises:
       StoreError: a read fails.
@@ -55,68 +55,75 @@ def read_ahead(
     plan = _find_plan(store, run, inputs, constants)
     try:
         values = {
-            collection: dict(zip(paths, store.read(collection, list(paths)), strict=True))
+            collection: dict(zip(paths, store.read(collection, paths), strict=True))
             for collection, paths in plan.items()
-            if paths
         }
     except StorePathError:  # the store has changed since the plan was found
         values = {}
     return readable(store, values)
 
 
-def specs_of(store: VariableStore) -> dict[str, Any]:
-    """Describe all collections of a store as nested dicts, without reading a value."""
-    return {name: store.spec(name) for name in store.collections()}
-
-
-def trace_run(
-    run: Callable[..., object], specs: Mapping[str, Any], inputs: Sequence[PyTree]
-) -> None:
-    """Run a function of collections and inputs abstractly: each `jax.ShapeDtypeStruct` in them is a tracer."""
-
-    def traced(collections: Mapping[str, Any], inputs: Sequence[PyTree]) -> tuple[()]:
-        with replaced_context(store_factory=None):
-            run(collections, *inputs)
-        return ()
-
-    eval_shape(traced, specs, inputs)
-
-
-class _TracedStore(MemoryStore):
-    """Holds tracers in place of values, and records the paths that are read of each collection."""
-
-    def __init__(self, variables: Mapping[str, Any], plan: Plan) -> None:
-        super().__init__(variables)
-        self._plan = plan
-
-    def read(self, collection: str, paths: Sequence[Path]) -> list[Any]:
-        self._plan.setdefault(collection, {}).update(dict.fromkeys(paths))
-        return super().read(collection, paths)
-
-
 def _find_plan(
     store: VariableStore, run: Callable[..., object], inputs: Sequence[PyTree], constants: PyTree
 ) -> Plan:
     """Return the paths that a run reads; fewer if the run decides by a value, or fails."""
-    plan: Plan = {}
+    tracers: dict[str, _Tracers] = {}
 
-    def record(values: Mapping[str, Any], *inputs: PyTree) -> None:
-        run(readable(_TracedStore(values, plan)), *inputs)
+    def record(*inputs: PyTree) -> tuple[()]:
+        for name in store.collections():
+            tracers[name] = _Tracers(store, name)
+        with replaced_context(store_factory=None):
+            run(readable(store, tracers), *inputs)
+        return ()
 
     # Planning never raises: the run itself then raises the error of the same variables in a dict, or none.
     with contextlib.suppress(Exception):
-        shapes = jax.tree.map(_abstract, inputs)
+        shapes = jax.tree.map(_shape, inputs)
         key = _plan_key(store, (shapes, constants))
         if key in _plans:
             return _plans[key]
-        specs = specs_of(store)
         with contextlib.suppress(Exception):
-            trace_run(record, specs, shapes)
+            eval_shape(record, *shapes)
+        plan = {name: list(read) for name, read in tracers.items() if read}
         if key is not None:
             if len(_plans) >= _MAX_PLANS:
                 _plans.clear()
             _plans[key] = plan
-    return plan
+        return plan
+    return {}
+
+
+class _Tracers(dict[Path, Any]):
+    """The values of a collection as tracers of the current trace. Each is created when it is read."""
+
+    def __init__(self, store: VariableStore, collection: str) -> None:
+        super().__init__()
+        self._store = store
+        self._collection = collection
+        self._trace = trace_context.trace
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, tuple) and self._store.is_leaf(self._collection, path)
+
+    def __missing__(self, path: Path) -> Any:
+        spec = self._store.spec(self._collection, path)
+        with set_current_trace(
+            self._trace
+        ):  # a function that is traced inside the run may be the first to read it
+            value = self[path] = jax.tree.map(_tracer, spec)
+        return value
+
+
+def _tracer(spec: Any) -> Any:
+    if not isinstance(spec, jax.ShapeDtypeStruct):
+        return spec
+    where = spec.sharding
+    is_explicit = (
+        isinstance(where, jax.sharding.NamedSharding)
+        and jax.sharding.AxisType.Explicit in where.mesh.axis_types
+    )
+    dtype = jax.dtypes.canonicalize_dtype(spec.dtype, allow_extended_dtype=True)
+    return jax.lax.empty(spec.shape, dtype, out_sharding=where if is_explicit else None)
 
 
 def _plan_key(store: VariableStore, determinants: PyTree) -> Hashable:
@@ -131,6 +138,6 @@ def _plan_key(store: VariableStore, determinants: PyTree) -> Hashable:
     return key
 
 
-def _abstract(leaf: PyTree) -> Any:
+def _shape(leaf: PyTree) -> Any:
     is_numeric = isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "OSU"
     return value_spec(leaf) if is_numeric or isinstance(leaf, jax.Array) else leaf

@@ -109,10 +109,11 @@ def _array_spec(value: PyTree) -> Any:
         return jax.ShapeDtypeStruct((), np.result_type(value))
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         return value
-    has_sharding = isinstance(value, jax.Array | jax.ShapeDtypeStruct)
-    is_placed = has_sharding and not isinstance(value, jax.core.Tracer)
-    # A tracer is not asked for its sharding: JAX would build the text of an error, which is slow.
-    sharding = value.sharding if is_placed else None
+    sharding = getattr(value, "sharding", None)
+    if isinstance(value, jax.core.Tracer) or not isinstance(
+        value, jax.Array | jax.ShapeDtypeStruct
+    ):
+        sharding = None
     return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
 
 
