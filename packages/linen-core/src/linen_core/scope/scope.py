@@ -242,7 +242,7 @@ class Scope(Cursor):
             if self.run.observer is not None:
                 self.run.observer.on_read(self, "params", name)
             expected = expected_shapes(init_fn, init_args, init_kwargs)
-            if type(params) is StoreView:
+            if type(params) is StoreView and params.is_lazy:
                 self._check_shapes(name, params.spec(name), expected)
             value = params[name]
             kind = type(value)

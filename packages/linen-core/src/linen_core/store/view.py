@@ -36,13 +36,16 @@ class StoreView(Mapping[str, Any]):
       path: the path of the node.
       values: values of the collection that have been read before, by path. They are not read again.
 
+    Attributes:
+      is_lazy: whether a read may do I/O.
+
     Example:
       >>> store = nn.MemoryStore({"params": {"dense": {"bias": 1.0}}})
       >>> StoreView(store, "params")["dense"]["bias"]
       1.0
     """
 
-    __slots__ = ("_collection", "_nodes", "_path", "_store", "_values")
+    __slots__ = ("_collection", "_nodes", "_path", "_store", "_values", "is_lazy")
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class StoreView(Mapping[str, Any]):
         self._path = path
         self._values = values
         self._nodes: dict[str, StoreView] = {}
+        self.is_lazy = store.capabilities.lazy
 
     def __getitem__(self, name: str) -> Any:
         node = self._nodes.get(name)
@@ -64,12 +68,12 @@ class StoreView(Mapping[str, Any]):
         path = (*self._path, name)
         if path in self._values:
             return self._values[path]
-        if name not in self:
-            raise KeyError(name)
         if self._store.is_leaf(self._collection, path):
-            if self._store.capabilities.lazy and tracing():
+            if self.is_lazy and tracing():
                 raise LazyStoreTracedError(type(self._store).__name__, self._collection, path)
             return self._store.get(self._collection, path)
+        if name not in self:
+            raise KeyError(name)
         return self._nodes.setdefault(
             name, StoreView(self._store, self._collection, path, self._values)
         )
@@ -90,7 +94,7 @@ class StoreView(Mapping[str, Any]):
     def snapshot(self) -> dict[str, Any]:
         """Read the node in one batch, into a nested dict."""
         store, collection, path = self._store, self._collection, self._path
-        is_unsafe = store.capabilities.lazy and tracing()
+        is_unsafe = self.is_lazy and tracing()
         if is_unsafe and any(leaf not in self._values for leaf in store.leaves(collection, path)):
             raise LazyStoreTracedError(type(store).__name__, collection, path)
         snapshot: dict[str, Any] = read_tree(store, collection, path, self._values)
