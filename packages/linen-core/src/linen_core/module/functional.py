@@ -43,7 +43,7 @@ def apply(
 
     Returns:
       A function of ``(variables, *args, rngs=None, **kwargs)``. It returns the result of ``fn``, paired with the
-      mutable collections unless ``mutable`` is False.
+      mutable collections unless ``mutable`` is False. It reads a store as `Module.apply` does.
 
     Example:
       >>> import jax, linen_core as nn
