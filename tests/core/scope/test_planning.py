@@ -251,6 +251,23 @@ def test_reads_that_depend_on_values_happen_on_demand(sign):
     assert store.batches == [("params", one) for one in paths]
 
 
+def test_reads_on_demand_inside_a_jax_transform_are_constants():
+    class Energy(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            w = nn.Dense(4, name="a")
+            total = float(w(x).sum())
+            scale = self.variable("params", "scale")
+            tree = jax.jit(lambda x: {"x": x, **self.get_variable("params", "b")})(x)
+            return jax.grad(lambda x: (scale.value * x).sum() * total)(x), tree
+
+    dense = {"kernel": jnp.eye(4), "bias": jnp.zeros(4)}
+    numbers = {"c": jnp.ones(2), "d": jnp.zeros(3)}
+    variables = {"params": {"a": dense, "b": numbers, "scale": jnp.full(4, 2.0)}}
+    store = check_same(Energy(), variables, X)
+    assert [len(paths) for _, paths in store.batches] == [2, 2, 1]
+
+
 def test_a_plan_that_lacks_a_leaf_is_completed():
     names = ["a"]
     run = apply_scope(lambda scope: [scope.get_variable("params", name) for name in names])

@@ -60,7 +60,7 @@ def read_ahead(
         }
     except StorePathError:  # the store has changed since the plan was found
         values = {}
-    return readable(store, values)
+    return readable(store, values, trace_context.trace)
 
 
 def _find_plan(
