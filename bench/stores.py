@@ -219,7 +219,35 @@ def _names_only(count: int) -> str:
     return str(path)
 
 
+class _Normed(nn.Module):
+    """50 dense layers, each with a normalization: 300 variables."""
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        for _ in range(50):
+            x = nn.BatchNorm(use_running_average=True)(nn.Dense(64)(x))
+        return x
+
+
+def first_apply() -> Programs:
+    """Open a checkpoint and apply a model once, eagerly: from the lazy store, or after `restore`."""
+    model, x = _Normed(), np.ones((2, 64), np.float32)
+    path = str(folder() / "normed")
+    linen_store.save(path, model.init(jax.random.key(0), x))
+
+    def lazy() -> Any:
+        with linen_store.open_store(path) as store:
+            return jax.block_until_ready(model.apply(store, x))
+
+    def restored() -> Any:
+        variables = linen_store.restore(model, path, x).variables
+        return jax.block_until_ready(model.apply(variables, x))
+
+    return {"restore and apply": restored, "linen": lazy}
+
+
 BENCHMARKS = {
+    "store first apply": Benchmark(first_apply, 1.1, base="restore and apply", rounds=9),
     "store open": Benchmark(opened, 0.1, base="orbax v1 metadata", rounds=9, limit_ms=10),
     "store one array": Benchmark(one_array, 0.35, base="orbax v1", rounds=9, limit_ms=12),
     "store names": Benchmark(many_names, 1.25, base="10 x 10,000 names", rounds=3, limit_ms=4000),

@@ -4,12 +4,14 @@ import types
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import linen_core as nn
 from linen_core import errors
+from linen_core._jax_compat import trace_context
 from linen_core.store.base import StoreCapabilities
 from linen_core.store.memory import MemoryStore
 from linen_core.store.view import StoreView, as_store, readable, snapshot_mapping, working_copy
@@ -98,6 +100,35 @@ def test_a_snapshot_reads_a_node_in_one_batch():
     store = Recording()
     assert StoreView(store, "params", ("b",)).snapshot() == {"kernel": 1.0, "bias": 2.0}
     assert store.batches == [("params", [("b", "kernel"), ("b", "bias")])]
+
+
+def test_values_that_were_read_are_not_read_again():
+    store = Lazy()
+    view = StoreView(store, "params", (), {("b", "bias"): 7.0, ("a",): 8.0})
+    assert (view["a"], view["b"]["bias"]) == (8.0, 7.0)
+    assert store.batches == []
+    assert view["b"].snapshot() == {"kernel": 1.0, "bias": 7.0}
+    assert store.batches == [("params", [("b", "kernel")])]
+
+
+def test_a_node_that_was_read_may_be_copied_under_a_trace():
+    store = Lazy()
+    view = StoreView(store, "params", (), {("b", "bias"): 7.0, ("b", "kernel"): 8.0})
+    assert jax.jit(lambda: view["b"].snapshot()["bias"])() == 7.0
+    assert store.batches == []
+
+
+def test_a_view_with_a_home_reads_there():
+    store = Lazy({"params": {"a": {"w": np.ones(3)}}})
+    views = readable(store, home=trace_context.trace)
+
+    def total():
+        value = jnp.asarray(views["params"]["a"]["w"])
+        assert type(views["params"]["a"].snapshot()["w"]) is np.ndarray
+        return value.sum()
+
+    assert jax.jit(total)() == 3.0
+    assert len(store.batches) == 2
 
 
 LOOKUPS = {

@@ -116,6 +116,33 @@ def test_unboxed_arrays_can_be_applied(tmp_path, same):
     assert store.leaves("state") == (("value", "value"),)
 
 
+@pytest.mark.parametrize("mutable", [False, ["batch_stats"]])
+def test_apply_reads_each_collection_in_one_batch(tmp_path, same, mutable):
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            for _ in range(50):
+                x = nn.BatchNorm(use_running_average=not mutable)(nn.Dense(3)(x))
+            return x
+
+    x = jnp.ones((2, 3))
+    made = Net().init(jax.random.key(0), x)
+    more = {"opt_state": made["params"], "batch_stats": {**made["batch_stats"], "old": {"n": x}}}
+    linen_store.save(tmp_path / "c", {**made, **more})
+    batches = []
+
+    class Counted(CheckpointStore):
+        def read(self, collection, paths):
+            batches.append((collection, len(paths)))
+            return super().read(collection, paths)
+
+    with Counted(tmp_path / "c") as store:
+        found = Net().apply(store, x, mutable=mutable)
+        assert same(found, Net().apply({**made, **more}, x, mutable=mutable))
+        assert sorted(batches) == [("batch_stats", 101 if mutable else 100), ("params", 200)]
+        assert store.stats.leaves == sum(size for _, size in batches)
+
+
 def test_the_displays_of_notebooks_and_rich(tmp_path):
     linen_store.save(tmp_path / "c", {"params": {"<b>": np.ones(3)}, "n": 1})
     store = CheckpointStore(tmp_path / "c")

@@ -249,7 +249,7 @@ class Module(ModuleInspection):
         """Return a copy of the module that is bound to variables, for interactive use.
 
         Args:
-          variables: a mapping of collections, or a store.
+          variables: a mapping of collections, or a store, from which each variable is read when it is used.
           *args: ignored.
           rngs: a key for each RNG stream.
           mutable: the collections that the copy can write.
@@ -305,6 +305,13 @@ class Module(ModuleInspection):
         **kwargs: object,
     ) -> Any:
         """Run a method of the module with variables, as a pure function.
+
+        The variables of a store that does I/O, such as a checkpoint, are read in one batch per collection before the
+        method runs. An abstract run, like that of `jax.eval_shape`, finds the variables that the call uses. The body
+        therefore runs once more for each store and each new combination of module, method, static arguments and shapes;
+        later calls remember what to read. Reads that depend on a value happen on demand. A mutable collection is read
+        whole, because it is returned whole; the others only as far as they are used. `bind` reads on demand, without an
+        abstract run.
 
         Args:
           variables: a mapping of collections, or a store; it never changes.

@@ -43,7 +43,7 @@ def apply(
 
     Returns:
       A function of ``(variables, *args, rngs=None, **kwargs)``. It returns the result of ``fn``, paired with the
-      mutable collections unless ``mutable`` is False.
+      mutable collections unless ``mutable`` is False. It reads a store as `Module.apply` does.
 
     Example:
       >>> import jax, linen_core as nn
@@ -199,17 +199,25 @@ def run_with(
         mutable = union_filters(mutable, "intermediates")
         capture = _is_call if capture_intermediates is True else capture_intermediates
 
-    def call_bound(scope: Scope) -> Any:
-        outer = context_var.get()
-        token = context_var.set(
-            outer if outer.capture is capture else outer._replace(capture=capture)
-        )
-        try:
-            return fn(module.clone(parent=scope, _deep_clone=True), *args, **kwargs)
-        finally:
-            context_var.reset(token)
+    bound = functools.partial(_call_bound, fn, module, capture)
+    return run_in_scope(bound, variables, args, kwargs, rngs, mutable, flags, observer)
 
-    return run_in_scope(call_bound, variables, rngs, mutable, flags, observer)
+
+def _call_bound(
+    fn: Callable[..., Any],
+    module: ModuleBase,
+    capture: Callable[[Any, str], bool] | None,
+    scope: Scope,
+    /,
+    *args: object,
+    **kwargs: object,
+) -> Any:
+    outer = context_var.get()
+    token = context_var.set(outer if outer.capture is capture else outer._replace(capture=capture))
+    try:
+        return fn(module.clone(parent=scope, _deep_clone=True), *args, **kwargs)
+    finally:
+        context_var.reset(token)
 
 
 def _is_call(_module: object, method_name: str) -> bool:

@@ -19,6 +19,7 @@ from linen_core.filters import CollectionFilter
 from linen_core.rng import is_valid_rng, is_valid_rngs
 from linen_core.scope.cursor import RunObserver
 from linen_core.scope.deferred import run_deferred
+from linen_core.scope.planning import read_ahead
 from linen_core.scope.scope import Scope
 from linen_core.store.view import Variables, readable, working_copy
 from linen_core.typing import PRNGKey, RNGSequences
@@ -156,22 +157,22 @@ def apply(
         **kwargs: object,
     ) -> Any:
         streams = None if rngs is None else as_streams(rngs, "apply")
-        return run_in_scope(
-            lambda scope: fn(scope, *args, **kwargs), variables, streams, mutable, flags
-        )
+        return run_in_scope(fn, variables, args, kwargs, streams, mutable, flags)
 
     return wrapper
 
 
 def run_in_scope(
-    fn: Callable[[Scope], Any],
+    fn: Callable[..., Any],
     variables: Variables,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
     rngs: Mapping[str, Any] | None,
     mutable: CollectionFilter,
     flags: Mapping[str, Any] | None,
     observer: RunObserver | None = None,
 ) -> Any:
-    """Call a function with a root scope over variables. The scope is valid during the call.
+    """Call a function with a root scope over variables, and arguments. The scope is valid during the call.
 
     Returns:
       The result of ``fn``; unless ``mutable`` is False a pair of the result and the mutable collections.
@@ -180,13 +181,25 @@ def run_in_scope(
       ApplyScopeInvalidVariablesStructureError: ``variables`` has a second 'params' inside 'params'.
       ApplyScopeInvalidVariablesTypeError: ``variables`` is neither a mapping of collections nor a store.
     """
-    params = variables.get("params") if isinstance(variables, Mapping) else None
+    if not isinstance(variables, Mapping):
+
+        def run(
+            collections: Mapping[str, Any],
+            args: tuple[Any, ...],
+            kwargs: Mapping[str, Any],
+            rngs: Mapping[str, Any] | None,
+        ) -> None:
+            run_in_scope(fn, collections, args, kwargs, rngs, mutable, flags)
+
+        constants = (fn, mutable, flags, context_var.get().interceptors)
+        variables = read_ahead(variables, run, (args, kwargs, rngs), constants)
+    params = variables.get("params")
     if isinstance(params, Mapping) and "params" in params:
         raise ApplyScopeInvalidVariablesStructureError
     root = _root_scope(variables, rngs, mutable, flags)
     root.run.observer = observer
     try:
-        result = fn(root)
+        result = fn(root, *args, **kwargs)
     finally:
         root.invalidate()
     return result if mutable is False else (result, hand_back(root))
@@ -215,9 +228,7 @@ def init(
     @functools.wraps(fn)
     def wrapper(rngs: PRNGKey | RNGSequences, *args: object, **kwargs: object) -> Any:
         streams = as_streams(rngs, "init")
-        return run_in_scope(
-            lambda scope: fn(scope, *args, **kwargs), {}, streams, mutable, all_flags
-        )
+        return run_in_scope(fn, {}, args, kwargs, streams, mutable, all_flags)
 
     return wrapper
 

@@ -138,7 +138,8 @@ class Scope(Cursor):
             return default
         if self.run.observer is not None:
             self.run.observer.on_read(self, col, name)
-        return collection[name]
+        value = collection[name]
+        return value.snapshot() if type(value) is StoreView else value
 
     def put_variable(self, col: str, name: str, value: PyTree) -> None:
         """Write a variable. A mapping is merged into an existing mapping.
@@ -241,7 +242,7 @@ class Scope(Cursor):
             if self.run.observer is not None:
                 self.run.observer.on_read(self, "params", name)
             expected = expected_shapes(init_fn, init_args, init_kwargs)
-            if type(params) is StoreView:
+            if type(params) is StoreView and params.is_lazy:
                 self._check_shapes(name, params.spec(name), expected)
             value = params[name]
             kind = type(value)
@@ -249,6 +250,8 @@ class Scope(Cursor):
                 if expected and value.shape != expected[0]:
                     raise ScopeParamShapeError(name, self.path_text, value.shape, expected[0])
                 return value
+            if kind is StoreView:
+                value = value.snapshot()
             self._check_shapes(name, value, expected)
             return meta.unbox(value) if unbox else value
         if in_filter(self.mutable, "params"):

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Sequence
-from types import TracebackType
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from linen_core.errors import StorePathError, StoreReadOnlyError, StoreTracedError
 from linen_core.filters import CollectionFilter, in_filter
 from linen_core.typing import Path, PyTree
 
-__all__ = ["StoreCapabilities", "VariableStore", "read_tree"]
+__all__ = ["NO_VALUES", "StoreCapabilities", "VariableStore", "read_tree"]
+
+NO_VALUES: Mapping[Any, Any] = MappingProxyType({})
+"""Default of arguments with values that have been read before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,15 +212,29 @@ class VariableStore(abc.ABC):
         self.close()
 
 
-def read_tree(store: VariableStore, collection: str, path: Path = ()) -> Any:
+def read_tree(
+    store: VariableStore,
+    collection: str,
+    path: Path = (),
+    values: Mapping[Path, Any] = NO_VALUES,
+) -> Any:
     """Read everything at a path in one batch, into new nested dicts.
+
+    Args:
+      store: the store.
+      collection: the collection.
+      path: a path in the collection.
+      values: values that have been read before, by path. They are not read again.
 
     Raises:
       StorePathError: nothing is stored at ``path``.
     """
     tree = store.spec(collection, path)
-    values = store.read(collection, list(_leaf_paths(tree, path)))
-    return _fill(tree, iter(values))
+    leaves = list(_leaf_paths(tree, path))
+    unread = [leaf for leaf in leaves if leaf not in values]
+    if unread:
+        values = {**values, **dict(zip(unread, store.read(collection, unread), strict=True))}
+    return _fill(tree, iter([values[leaf] for leaf in leaves]))
 
 
 def _leaf_paths(tree: PyTree, path: Path) -> Iterator[Path]:
