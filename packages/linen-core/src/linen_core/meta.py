@@ -5,11 +5,11 @@ from __future__ import annotations
 import abc
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Self, TypeVar
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from linen_core import struct
 from linen_core._context import current_context
@@ -189,6 +189,58 @@ def global_mesh_defined() -> bool:
     return get_global_mesh() is not None
 
 
+def constrain(value: PyTree, spec: PartitionSpec | None, mesh: jax.sharding.Mesh | None) -> Any:
+    """Shard arrays over a mesh, as far as the type of each mesh axis allows.
+
+    The compiler heeds a constraint over automatic axes. Over explicit axes, arrays are resharded. Manual axes, those of
+    a surrounding `jax.shard_map`, are left out: the program itself says what is where.
+
+    Args:
+      value: an array or a tree of arrays.
+      spec: the mesh axes of each axis of the arrays; None to leave the choice to the compiler.
+      mesh: the mesh; the surrounding one if None.
+
+    Example:
+      >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+      >>> with jax.set_mesh(mesh):
+      ...     jax.typeof(constrain(jax.numpy.ones((4, 3)), PartitionSpec("data"), None)).sharding.spec
+      P('data', None)
+    """
+    around: Any = jax.sharding.get_abstract_mesh()
+    kinds = dict(zip(around.axis_names, around.axis_types, strict=True))
+    if mesh is not None and AxisType.Manual not in kinds.values():
+        kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    elif mesh is not None:
+        mesh = None  # the surrounding one says which axes are manual
+
+    if spec is None:
+        return jax.lax.with_sharding_constraint(value, None)
+
+    def part(kind: AxisType) -> Any:
+        axes = _restricted(spec, kinds, kind)
+        return axes if mesh is None else NamedSharding(mesh, axes)
+
+    if AxisType.Explicit in kinds.values():
+        explicit = part(AxisType.Explicit)
+        value = jax.tree.map(lambda x: jax.sharding.reshard(x, explicit), value)
+    if AxisType.Auto in kinds.values():
+        value = jax.lax.with_sharding_constraint(value, part(AxisType.Auto))
+    return value
+
+
+def _restricted(
+    spec: PartitionSpec, kinds: Mapping[str, AxisType], kind: AxisType
+) -> PartitionSpec:
+    """Keep the mesh axes of one kind in a partition spec."""
+
+    def keep(names: Any) -> Any:
+        if isinstance(names, tuple):
+            return tuple(name for name in names if kinds.get(name) is kind) or None
+        return names if kinds.get(names) is kind else None
+
+    return PartitionSpec(*map(keep, spec))
+
+
 class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
     """A value with the name of a mesh axis, or None, for each of its axes.
 
@@ -209,9 +261,7 @@ class Partitioned(struct.PyTreeNode, AxisMetadata[_A]):
         """Return the value, constrained to its sharding if a mesh is set."""
         if not apply_constraint or not (self.mesh is not None or global_mesh_defined()):
             return self.value  # type: ignore[no-any-return]
-        spec = self.get_partition_spec()
-        sharding = spec if self.mesh is None else NamedSharding(self.mesh, spec)
-        return jax.lax.with_sharding_constraint(self.value, sharding)  # type: ignore[no-any-return]
+        return constrain(self.value, self.get_partition_spec(), self.mesh)  # type: ignore[no-any-return]
 
     def replace_boxed(self, val: PyTree) -> Partitioned[Any]:
         """Box another value with the same names and mesh."""

@@ -100,11 +100,8 @@ def _computed(recording: Recording, result: PyTree, places: PyTree | None) -> An
             sharding = array.sharding if sharding is None else sharding
             drawn[leaf.variable] = _Drawn(name, array, sharding)
     # Computed values go back into the recording: an array that the body kept then shares the variable's value.
-    if is_eager(recording.parent):
-        drawing = EagerDrawing()
-        values = {variable: _draw_eagerly(drawing, one) for variable, one in drawn.items()}
-    else:
-        values = _draw_traced(recording, drawn)
+    is_outermost = is_eager(recording.parent)
+    values = _draw_all_eagerly(drawn) if is_outermost else _draw_traced(recording, drawn)
     recording.values.update(values)
     _compute_others(recording, others)
     return _with_values(result)
@@ -152,10 +149,23 @@ def _draw_traced(recording: Recording, drawn: Mapping[Any, _Drawn]) -> dict[Any,
     }
 
 
+def _draw_all_eagerly(drawn: Mapping[Any, _Drawn]) -> dict[Any, Any]:
+    mesh = jax.sharding.get_mesh()
+    # Where a mesh is set, eager JAX puts whole arrays on each of its devices.
+    default = None if mesh.empty else jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    placed = {
+        variable: one._replace(sharding=_on_devices(one.sharding) or default)
+        for variable, one in drawn.items()
+    }
+    drawing = EagerDrawing()
+    with jax.set_mesh(None):  # each device of a mesh would draw each block
+        return {variable: _draw_eagerly(drawing, one) for variable, one in placed.items()}
+
+
 def _draw_eagerly(drawing: EagerDrawing, one: _Drawn) -> Any:
     name, array, sharding = one
     try:
-        return drawing.draw(array, _on_devices(sharding))
+        return drawing.draw(array, sharding)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             msg = (

@@ -271,8 +271,7 @@ def _constrain(
     spec = None if assigned is None else PartitionSpec(*assigned)
     if spec is not None:
         meta.check_mesh_axes(names, spec, meta.get_global_mesh() if mesh is None else mesh)
-    sharding = spec if mesh is None or spec is None else NamedSharding(mesh, spec)
-    return jax.lax.with_sharding_constraint(x, sharding)
+    return meta.constrain(x, spec, mesh)
 
 
 class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the dataclass adds its hash
