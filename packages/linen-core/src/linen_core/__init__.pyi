@@ -93,6 +93,7 @@ from linen_core import (
     errors as errors,
     filters as filters,
     jax_utils as jax_utils,
+    lift as lift,
     meta as meta,
     module as module,
     rng as rng,

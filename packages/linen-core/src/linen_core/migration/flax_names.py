@@ -35,8 +35,15 @@ _LINEN_FILES = (
 
 MODULES: Mapping[str, tuple[str, ...]] = {
     "flax": (),
-    "flax.core": ("linen_store", "linen_core.scope", "linen_core.meta", "linen_core.typing"),
+    "flax.core": (
+        "linen_store",
+        "linen_core.scope",
+        "linen_core.meta",
+        "linen_core.lift",
+        "linen_core.typing",
+    ),
     "flax.core.frozen_dict": ("linen_store",),
+    "flax.core.lift": ("linen_core.lift",),
     "flax.core.meta": ("linen_core.meta",),
     "flax.core.scope": ("linen_core.scope",),
     "flax.errors": ("linen_core.errors",),
@@ -69,7 +76,7 @@ ADVICE: Mapping[str, str] = {
     "flax.training.orbax_utils": "linen_store.save and linen_store.restore need no arguments for each array.",
     "flax.config": "Linen has no flags.",
     "flax.configurations": "Linen has no flags.",
-    "flax.core.lift": "Use the transforms of linen_core, which take functions of a module.",
+    "flax.core.lift.jit": "Use linen_core.jit with a function of a module.",
     "flax.core.nn": "Use the layers of linen_core.",
     "flax.core": "Use the counterpart in linen_core.scope, linen_core.meta or linen_core.transforms.",
 }

@@ -27,6 +27,7 @@ from linen_core.typing import Methods, PyTree
 
 __all__ = [
     "Target",
+    "holds_scopes",
     "is_module_class",
     "lift_call",
     "lift_direct",
@@ -352,6 +353,12 @@ def _make_subclass(
     return type(f"{transform.__name__.capitalize()}{target.__name__}", (target,), attributes)
 
 
+def holds_scopes(value: object) -> bool:
+    """Return whether a value is a scope, or a tree of scopes, in place of a module."""
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and all(isinstance(leaf, Scope) for leaf in leaves)
+
+
 def lift_direct(
     transform: Callable[..., Callable[..., Any]],
     targets: Sequence[Callable[..., Any]],
@@ -360,11 +367,13 @@ def lift_direct(
     multi_scope: bool = True,
     alternative: str = "",
 ) -> Any:
-    """Call functions of a module through a transform immediately; see `lift_call`.
+    """Call functions of a module, or of scopes, through a transform immediately; see `lift_call`.
 
     Raises:
       ValueError: a target is a module class or is not callable.
     """
+    if holds_scopes(module):
+        return transform(*targets)(module, *args)
     for target in targets:
         if is_module_class(target) or not callable(target):
             msg = f"Cannot transform {target!r} here: expected a method, or another function of a module."

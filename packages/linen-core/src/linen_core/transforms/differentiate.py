@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.module.base import Module
 from linen_core.module.wrapping import wrap_method_once
-from linen_core.transforms._modules import lift_call, lift_direct
+from linen_core.transforms._modules import holds_scopes, lift_call, lift_direct
 from linen_core.transforms._packing import Group, Lifted, lifts_scopes
 from linen_core.typing import PyTree
 
@@ -324,6 +324,8 @@ def custom_vjp(
 
     @functools.wraps(fn)
     def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
+        if holds_scopes(self):
+            return transform(fn, forward_fn)(self, *args)
         return lift_call(transform, methods, self, args, kwargs, multi_scope=False)
 
     return wrapped
