@@ -79,7 +79,7 @@ def test_a_train_state_goes_on(tmp_path):
     checkpoints.save_checkpoint(tmp_path, state, 1)
     restored = checkpoints.restore_checkpoint(tmp_path, make_state())
     expected, found = (one.apply_gradients(grads=grads) for one in (state, restored))
-    assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), expected, found))
+    assert jax.tree.all(jax.tree.map(np.array_equal, expected, found))
     assert int(found.step) == 2
 
 

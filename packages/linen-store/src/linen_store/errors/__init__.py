@@ -9,6 +9,7 @@ from linen_store.errors._restoring import *
 from linen_store.errors._saving import *
 from linen_store.errors._system import *
 from linen_store.errors._values import *
+from linen_store.errors._views import *
 
 # Tracebacks, pickles and users name the errors by this module.
 _public = {name: value for name, value in vars().items() if isinstance(value, type)}

@@ -1,0 +1,27 @@
+"""Errors of views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from linen_core.errors import StoreError
+
+__all__ = ["ViewError"]
+
+
+class ViewError(StoreError, ValueError):
+    """A view does not fit the stores below it.
+
+    Attributes:
+      view: the view.
+      problems: one line for each leaf that cannot be formed.
+    """
+
+    def __init__(self, view: str, problems: Sequence[str]) -> None:
+        self.view = view
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        super().__init__(
+            f"Cannot make the view {view}:{lines}\nCompare the names and shapes with store.spec(collection), and "
+            "change the arguments."
+        )

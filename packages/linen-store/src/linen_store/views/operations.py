@@ -1,0 +1,301 @@
+"""Operations of views: what an array of a view is in terms of arrays of other stores."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linen_store.reading.specs import array_spec, cast_spec
+
+__all__ = [
+    "Cast",
+    "Compute",
+    "Concatenate",
+    "Mean",
+    "Operation",
+    "Reshape",
+    "Resize",
+    "Same",
+    "Slice",
+    "Stack",
+    "Take",
+    "Transpose",
+]
+
+
+def _library(values: Sequence[Any]) -> Any:
+    """Return the module that computes with values where they are: jax.numpy or numpy."""
+    return jnp if any(isinstance(value, jax.Array) for value in values) else np
+
+
+class Operation(abc.ABC):
+    """A pure function of one or several arrays, whose result has a known shape."""
+
+    @abc.abstractmethod
+    def spec(self, specs: Sequence[Any]) -> Any:
+        """Describe the result.
+
+        Raises:
+          ValueError: the arrays do not fit; the message says what was found and what was expected.
+        """
+
+    @abc.abstractmethod
+    def compute(self, values: Sequence[Any]) -> Any:
+        """Compute the result."""
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        """Return how the sources of a result of a sharding are sharded; None to read them whole.
+
+        Args:
+          spec: the mesh axes of each axis of the result.
+          rank: the number of axes of each source.
+        """
+        del spec, rank
+
+
+@dataclasses.dataclass(frozen=True)
+class Same(Operation):
+    """The value of the source, which may be anything that a store holds."""
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        return specs[0]
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        return values[0]
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        return spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Cast(Operation):
+    """Another floating-point dtype; other arrays are left as they are."""
+
+    dtype: Any
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        return cast_spec(specs[0], self.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        is_floating = jnp.issubdtype(values[0].dtype, jnp.floating)
+        return values[0].astype(self.dtype) if is_floating else values[0]
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        return spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Transpose(Operation):
+    """The axes in another order; reversed if ``axes`` is None."""
+
+    axes: tuple[int, ...] | None = None
+
+    def _axes(self, rank: int) -> tuple[int, ...]:
+        axes = tuple(range(rank))[::-1] if self.axes is None else self.axes
+        if sorted(axes) != list(range(rank)):
+            msg = f"cannot transpose an array of {rank} axes by {axes}: expected each of 0 ... {rank - 1} once"
+            raise ValueError(msg)
+        return axes
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        return array_spec([one.shape[axis] for axis in self._axes(len(one.shape))], one.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        return _library(values).transpose(values[0], self._axes(values[0].ndim))
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        padded = [*spec, *[None] * (rank - len(spec))]
+        order = self._axes(rank)
+        return jax.sharding.PartitionSpec(*(padded[order.index(axis)] for axis in range(rank)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Reshape(Operation):
+    """Another shape with as many elements; one size may be -1."""
+
+    shape: tuple[int, ...]
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        size, free = math.prod(one.shape), [i for i, n in enumerate(self.shape) if n == -1]
+        rest = math.prod(n for n in self.shape if n != -1)
+        shape = [size // rest if n == -1 and rest else n for n in self.shape]
+        if len(free) > 1 or math.prod(shape) != size:
+            msg = f"cannot reshape {one.shape} to {self.shape}: expected a shape of {size} elements"
+            raise ValueError(msg)
+        return array_spec(shape, one.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        return _library(values).reshape(values[0], self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack(Operation):
+    """Several arrays of one shape along a new axis."""
+
+    axis: int = 0
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        first = specs[0]
+        for other in specs:
+            if (other.shape, other.dtype) != (first.shape, first.dtype):
+                msg = f"cannot stack {first.dtype}{first.shape} and {other.dtype}{other.shape}: expected one shape"
+                raise ValueError(msg)
+        shape = [*first.shape]
+        if not -len(shape) - 1 <= self.axis <= len(shape):
+            msg = f"cannot stack arrays of shape {first.shape} along axis {self.axis}"
+            raise ValueError(msg)
+        shape.insert(self.axis % (len(shape) + 1), len(specs))
+        return array_spec(shape, first.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        return _library(values).stack(values, self.axis)
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        padded = [*spec, *[None] * (rank + 1 - len(spec))]
+        del padded[self.axis % (rank + 1)]
+        return jax.sharding.PartitionSpec(*padded)
+
+
+@dataclasses.dataclass(frozen=True)
+class Take(Operation):
+    """One index of an axis, which disappears."""
+
+    axis: int
+    index: int
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        shape = [*one.shape]
+        if not -len(shape) <= self.axis < len(shape) or self.index >= shape[self.axis]:
+            msg = f"cannot take index {self.index} of axis {self.axis} of an array of shape {one.shape}"
+            raise ValueError(msg)
+        del shape[self.axis]
+        return array_spec(shape, one.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        return _library(values).take(values[0], self.index, self.axis)
+
+
+@dataclasses.dataclass(frozen=True)
+class Concatenate(Operation):
+    """Several arrays behind each other along an axis."""
+
+    axis: int = 0
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        first = specs[0]
+        rank = len(first.shape)
+        if not -rank <= self.axis < rank:
+            msg = f"cannot concatenate arrays of shape {first.shape} along axis {self.axis}"
+            raise ValueError(msg)
+        rest = [
+            (one.dtype, [size for axis, size in enumerate(one.shape) if axis != self.axis % rank])
+            for one in specs
+        ]
+        for one, other in zip(specs, rest, strict=True):
+            if len(one.shape) != rank or other != rest[0]:
+                msg = (
+                    f"cannot concatenate {first.dtype}{first.shape} and {one.dtype}{one.shape} along axis {self.axis}: "
+                    "expected the same dtype, and the same sizes of the other axes"
+                )
+                raise ValueError(msg)
+        shape = [*first.shape]
+        shape[self.axis] = sum(one.shape[self.axis] for one in specs)
+        return array_spec(shape, first.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        return _library(values).concatenate(values, self.axis)
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice(Operation):
+    """The indices from ``start`` to ``stop`` of an axis."""
+
+    axis: int
+    start: int
+    stop: int
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        shape = [*one.shape]
+        is_axis = -len(shape) <= self.axis < len(shape)
+        if not is_axis or not 0 <= self.start <= self.stop <= shape[self.axis]:
+            msg = f"cannot take {self.start}:{self.stop} of axis {self.axis} of an array of shape {one.shape}"
+            raise ValueError(msg)
+        shape[self.axis] = self.stop - self.start
+        return array_spec(shape, one.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        index = [slice(None)] * values[0].ndim
+        index[self.axis] = slice(self.start, self.stop)
+        return values[0][tuple(index)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Resize(Operation):
+    """Another size of each axis: cut at the end, or filled up with a number."""
+
+    shape: tuple[int, ...]
+    fill: float
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        if len(one.shape) != len(self.shape):
+            msg = f"cannot resize {one.shape} to {self.shape}: expected {len(one.shape)} axes"
+            raise ValueError(msg)
+        return array_spec(self.shape, one.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        kept = values[0][tuple(map(slice, self.shape))]
+        widths = [(0, size - n) for size, n in zip(self.shape, kept.shape, strict=True)]
+        fill = np.asarray(self.fill, kept.dtype)
+        return _library(values).pad(kept, widths, constant_values=fill)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mean(Operation):
+    """The mean of several arrays, computed in at least 32 bits."""
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        Stack().spec(specs)
+        if not jnp.issubdtype(specs[0].dtype, jnp.floating):
+            return specs[0]
+        return array_spec(specs[0].shape, specs[0].dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        dtype = values[0].dtype
+        if not jnp.issubdtype(dtype, jnp.floating):
+            return values[0]
+        wide = jnp.promote_types(dtype, jnp.float32)
+        total = sum((value.astype(wide) for value in values[1:]), values[0].astype(wide))
+        return (total / len(values)).astype(dtype)
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        return spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Compute(Operation):
+    """Any function of arrays; its result is described with `jax.eval_shape`."""
+
+    function: Callable[..., Any]
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        plain = [array_spec(one.shape, one.dtype) for one in specs]
+        found: Any = jax.eval_shape(self.function, *plain)
+        if not isinstance(found, jax.ShapeDtypeStruct):
+            msg = f"expected a function that returns one array, found {type(found).__name__}"
+            raise ValueError(msg)
+        return array_spec(found.shape, found.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        return self.function(*values)

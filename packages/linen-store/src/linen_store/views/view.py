@@ -1,0 +1,237 @@
+"""Views: stores whose arrays are functions of the arrays of other stores, computed when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+
+from linen_core import StoreCapabilities, VariableStore
+from linen_core.errors import StorePathError
+from linen_store._texts import counted
+from linen_store.errors import ViewError
+from linen_store.reading.file_store import ReadsPlaced, VariableSharding
+from linen_store.reading.specs import cast_spec, floating_dtype, is_array_spec
+from linen_store.reading.stored import Names
+from linen_store.reading.tree import insert
+from linen_store.views.operations import Operation, Same
+
+__all__ = ["Entry", "Source", "StoreLike", "View", "entries_of", "find_entries", "source_of"]
+
+
+StoreLike: TypeAlias = VariableStore | Mapping[str, Any]
+"""A store, or nested mappings of variables by collection."""
+
+
+class Source(NamedTuple):
+    """A leaf of a store."""
+
+    store: VariableStore
+    collection: str
+    path: Names
+
+    @property
+    def spec(self) -> Any:
+        """The spec that the store gives."""
+        return self.store.spec(self.collection, self.path)
+
+
+class Entry(NamedTuple):
+    """A leaf of a view: an operation on leaves of other stores."""
+
+    sources: tuple[Source, ...]
+    operation: Operation = Same()
+
+
+class View(VariableStore):
+    """A read-only store whose leaves are operations on the leaves of other stores.
+
+    Nothing is read when it is made. A read gathers the leaves that are needed, reads them in one batch for each
+    collection, and computes. The functions of `linen_store.views` make views.
+
+    Args:
+      entries: the leaves by collection and path, in order; an empty dict is an empty node.
+      title: a text for `repr`, and for errors.
+
+    Raises:
+      ViewError: an operation does not fit its sources.
+
+    Example:
+      >>> import linen_core as nn, numpy as np
+      >>> store = nn.MemoryStore({"params": {"w": np.arange(6).reshape(2, 3)}})
+      >>> source = Source(store, "params", ("w",))
+      >>> view = View({("params", "kernel"): Entry((source,), Same())}, "an example")
+      >>> view.get("params", ("kernel",)).shape
+      (2, 3)
+    """
+
+    def __init__(self, entries: Mapping[Names, Entry | dict[str, Any]], title: str) -> None:
+        self._title = title
+        self._tree: dict[str, Any] = {}
+        problems = []
+        specs: dict[Names, Any] = {}
+        for names, entry in entries.items():
+            insert(self._tree, names, entry)
+            if isinstance(entry, Entry):
+                try:
+                    specs[names] = entry.operation.spec([source.spec for source in entry.sources])
+                except ValueError as error:
+                    problems.append(f"{'/'.join(names)}: {error}")
+        if problems:
+            raise ViewError(title, problems)
+        self._specs = specs
+
+    @property
+    def capabilities(self) -> StoreCapabilities:
+        stores = [source.store.capabilities for source in self._sources()]
+        return StoreCapabilities(
+            writable=False,
+            lazy=any(one.lazy for one in stores),
+            thread_safe=all(one.thread_safe for one in stores),
+        )
+
+    def _sources(self) -> Iterable[Source]:
+        found = {
+            id(source.store): source
+            for _, entry in entries_of(self._tree)
+            if isinstance(entry, Entry)
+            for source in entry.sources
+        }
+        return found.values()
+
+    def collections(self) -> tuple[str, ...]:
+        return tuple(self._tree)
+
+    def children(self, collection: str, path: Names = ()) -> tuple[str, ...]:
+        node = self._find(collection, path)
+        return tuple(node) if isinstance(node, dict) else ()
+
+    def spec(self, collection: str, path: Names = ()) -> Any:
+        return self._describe(self._find(collection, path), (collection, *path))
+
+    def _describe(self, node: Any, names: Names) -> Any:
+        if isinstance(node, dict):
+            return {name: self._describe(child, (*names, name)) for name, child in node.items()}
+        return self._specs[names]
+
+    def _find(self, collection: str, path: Names) -> Any:
+        node: Any = self._tree
+        for name in (collection, *path):
+            if not isinstance(node, dict) or name not in node:
+                raise StorePathError(collection, path)
+            node = node[name]
+        return node
+
+    def read(self, collection: str, paths: Sequence[Names]) -> list[Any]:
+        return self.read_placed(collection, paths)
+
+    def read_placed(
+        self,
+        collection: str,
+        paths: Sequence[Names],
+        *,
+        dtype: Any = None,
+        sharding: VariableSharding | None = None,
+    ) -> list[Any]:
+        """Read several leaves in one batch, cast to a dtype and put on devices (see `FileStore.read_placed`)."""
+        entries = [self._find(collection, path) for path in paths]
+        for path, entry in zip(paths, entries, strict=True):
+            if isinstance(entry, dict):
+                raise StorePathError(collection, path, "a node, not a value, is there")
+        dtype = floating_dtype(dtype)
+        names = [(collection, *path) for path in paths]
+        where = [self._placement(one, dtype, sharding) for one in names]
+        values = _read_sources(entries, where)
+        return [
+            self._finish(entry, [values[source] for source in entry.sources], dtype, place)
+            for entry, place in zip(entries, where, strict=True)
+        ]
+
+    def _placement(self, names: Names, dtype: Any, sharding: VariableSharding | None) -> Any:
+        spec = self._specs[names]
+        if sharding is None or not is_array_spec(spec):
+            return None
+        return sharding(names, cast_spec(spec, dtype))
+
+    @staticmethod
+    def _finish(entry: Entry, values: list[Any], dtype: Any, place: Any) -> Any:
+        value = entry.operation.compute(values)
+        if not hasattr(value, "dtype"):
+            return value
+        if dtype is not None and jax.numpy.issubdtype(value.dtype, jax.numpy.floating):
+            value = value.astype(dtype)
+        return value if place is None else jax.device_put(value, place)
+
+    def close(self) -> None:
+        """Close the stores below."""
+        for source in self._sources():
+            source.store.close()
+
+    def __repr__(self) -> str:
+        count = counted(len(self._specs), "leaf", "leaves")
+        return f"View({self._title}, collections={list(self._tree)}, {count})"
+
+
+def _read_sources(entries: Sequence[Entry], where: Sequence[Any]) -> dict[Source, Any]:
+    """Read the sources of entries, each once, in one batch for each collection of a store."""
+    places: dict[Source, Any] = {}
+    for entry, place in zip(entries, where, strict=True):
+        for source in entry.sources:
+            found = _source_place(entry.operation, source, place)
+            # An array that two entries need in different places is read whole.
+            places[source] = found if places.setdefault(source, found) == found else None
+    batches: dict[tuple[int, str], list[Source]] = {}
+    for source in places:
+        batches.setdefault((id(source.store), source.collection), []).append(source)
+    values: dict[Source, Any] = {}
+    for batch in batches.values():
+        values.update(zip(batch, _read_batch(batch, places), strict=True))
+    return values
+
+
+def _read_batch(batch: Sequence[Source], places: Mapping[Source, Any]) -> list[Any]:
+    store, collection = batch[0].store, batch[0].collection
+    paths = [source.path for source in batch]
+    if not isinstance(store, ReadsPlaced) or all(places[source] is None for source in batch):
+        return store.read(collection, paths)
+    by_names = {(source.collection, *source.path): places[source] for source in batch}
+    return store.read_placed(collection, paths, sharding=lambda names, _: by_names.get(names))
+
+
+def _source_place(operation: Operation, source: Source, place: Any) -> Any:
+    """Return where a source is read so that the result needs no further move; None if that is not known."""
+    spec = source.spec
+    if not isinstance(place, jax.sharding.NamedSharding) or not is_array_spec(spec):
+        return place if isinstance(operation, Same) else None
+    found = operation.source_spec(place.spec, len(spec.shape))
+    return None if found is None else jax.sharding.NamedSharding(place.mesh, found)
+
+
+def entries_of(tree: Mapping[str, Any], names: Names = ()) -> Iterable[tuple[Names, Any]]:
+    """Walk the leaves and empty nodes of nested dicts."""
+    for name, child in tree.items():
+        if isinstance(child, dict) and child:
+            yield from entries_of(child, (*names, name))
+        else:
+            yield (*names, name), child
+
+
+def find_entries(store: VariableStore) -> dict[Names, Entry | dict[str, Any]]:
+    """Return the leaves and empty nodes of a store as entries of a view of the same layout."""
+    if isinstance(store, View):
+        return dict(entries_of(store._tree))
+    return {
+        names: {} if isinstance(spec, dict) else Entry((Source(store, names[0], names[1:]),))
+        for collection in store.collections()
+        for names, spec in entries_of({collection: store.spec(collection)})
+    }
+
+
+def source_of(store: VariableStore, names: Names) -> Source:
+    """Return a leaf as the source of an operation: that of the store below, where a view only renames it."""
+    if isinstance(store, View):
+        entry = store._find(names[0], names[1:])
+        if isinstance(entry, Entry) and entry.operation == Same():
+            return entry.sources[0]
+    return Source(store, names[0], names[1:])

@@ -1,0 +1,184 @@
+"""Views are stores: they keep the contract, compute when they are read, and place parts on devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import linen_core as nn
+from linen_core.testing import StoreTests
+from linen_store import open_store, restore, save, views
+
+
+class TestMount(StoreTests):
+    def make_store(self, variables, tmp_path):
+        return views.mount({"inner": variables}, "", "inner") if variables else views.overlay({})
+
+
+class TestOverlay(StoreTests):
+    def make_store(self, variables, tmp_path):
+        return views.overlay(variables)
+
+
+class TestNested(StoreTests):
+    def make_store(self, variables, tmp_path):
+        view = views.overlay(variables)
+        for _ in range(3):
+            view = views.overlay(view)
+        return view
+
+
+class TestLazy(StoreTests):
+    sorts_names = True
+
+    def make_store(self, variables, tmp_path):
+        save(tmp_path / "model", variables)
+        self.store = open_store(tmp_path / "model")
+        return views.overlay(self.store)
+
+    def count_reads(self, store):
+        return self.store.stats.leaves
+
+
+class CountingStore(nn.MemoryStore):
+    def __init__(self, variables):
+        super().__init__(variables)
+        self.reads = []
+
+    def read(self, collection, paths):
+        self.reads.append((collection, list(paths)))
+        return super().read(collection, paths)
+
+
+def layers(count=3):
+    tree = {
+        f"block_{i}": {"w": np.full((2, 4), i, np.float32), "b": np.full(4, i)}
+        for i in range(count)
+    }
+    return {"params": {**tree, "head": {"w": np.ones((4, 2))}}}
+
+
+def test_a_read_gathers_what_it_needs_in_one_batch():
+    store = CountingStore(layers())
+    view = views.transpose(views.stack(store, r"block_(\d+)", "blocks"), "head/w")
+    assert store.reads == []
+    assert view.spec("params")["blocks"]["w"].shape == (3, 2, 4)
+    assert store.reads == []
+    view.read("params", [("blocks", "w"), ("head", "w")])
+    names = [f"block_{i}" for i in range(3)]
+    assert store.reads == [("params", [*((name, "w") for name in names), ("head", "w")])]
+
+
+def test_an_array_that_two_leaves_use_is_read_once():
+    store = CountingStore({"params": {"qkv": np.arange(12.0).reshape(2, 6)}})
+    view = views.split(store, "params/qkv", {"params/q": 2, "params/k": 2, "params/v": 2}, axis=1)
+    snapshot = view.snapshot()["params"]
+    assert store.reads == [("params", [("qkv",)])]
+    np.testing.assert_array_equal(snapshot["k"], np.arange(12.0).reshape(2, 6)[:, 2:4])
+
+
+def mesh():
+    return Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "spec"),
+    [
+        (lambda s: views.rename(s, {"w$": "kernel"}), "kernel", PartitionSpec("data", "model")),
+        (lambda s: views.transpose(s, "w$"), "w", PartitionSpec("model", "data")),
+        (lambda s: views.cast(s, "bfloat16"), "w", PartitionSpec("data")),
+        (lambda s: views.average(s, s), "w", PartitionSpec("data")),
+    ],
+    ids=["rename", "transpose", "cast", "average"],
+)
+def test_sources_are_read_in_the_place_of_the_result(tmp_path, make, name, spec):
+    value = np.arange(64, dtype=np.float32).reshape(8, 8)
+    save(tmp_path / "model", {"params": {"w": value}})
+    store = open_store(tmp_path / "model")
+    sharding = NamedSharding(mesh(), spec)
+    view = make(store)
+    (array,) = view.read_placed("params", [(name,)], sharding=lambda names, _: sharding)
+    assert array.sharding.is_equivalent_to(sharding, 2)
+    (whole,) = make({"params": {"w": value}}).read("params", [(name,)])
+    np.testing.assert_array_equal(array, whole)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_a_stack_is_placed(tmp_path, axis):
+    save(tmp_path / "model", layers(4))
+    view = views.stack(open_store(tmp_path / "model"), r"block_(\d+)", "blocks", axis)
+    sharding = NamedSharding(mesh(), PartitionSpec(None, "model", "data"))
+    (array,) = view.read_placed("params", [("blocks", "w")], sharding=lambda *_: None)
+    assert array.shape == tuple(np.stack([np.zeros((2, 4))] * 4, axis).shape)
+    (placed,) = view.read_placed(
+        "params", [("blocks", "w")], dtype=jnp.bfloat16, sharding=lambda *_: sharding
+    )
+    assert placed.sharding == sharding
+    assert placed.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(placed.astype(np.float32), array)
+
+
+def test_restore_into_a_scanned_model_on_a_mesh(tmp_path):
+    class Block(nn.Module):
+        @nn.compact
+        def __call__(self, x, _):
+            init = nn.with_partitioning(nn.initializers.lecun_normal(), ("data", "model"))
+            return nn.Dense(8, kernel_init=init)(x), None
+
+    class Scanned(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            blocks = nn.scan(
+                Block,
+                variable_axes={"params": 0},
+                split_rngs={"params": True},
+                length=4,
+                metadata_params={nn.PARTITION_NAME: None},
+            )
+            return blocks(name="blocks")(x, None)[0]
+
+    rng = np.random.default_rng(0)
+    torch_like = {
+        "params": {
+            f"layers.{i}": {
+                "weight": rng.normal(size=(8, 8)).astype(np.float32),
+                "bias": np.zeros(8, np.float32),
+            }
+            for i in range(4)
+        }
+    }
+    save(tmp_path / "model", torch_like)
+    view = views.stack(open_store(tmp_path / "model"), r"layers\.(\d+)", "blocks/Dense_0")
+    view = views.transpose(view, "weight$", (0, 2, 1))
+    view = views.rename(view, {"weight$": "kernel"})
+    x = jnp.ones((2, 8))
+    variables, report = restore(Scanned(), view, x, mesh=mesh(), dtype="bfloat16")
+    assert report.unexpected == report.initialized == ()
+    kernel = variables["params"]["blocks"]["Dense_0"]["kernel"].value
+    assert kernel.shape == (4, 8, 8)
+    assert kernel.sharding.spec == PartitionSpec(None, "data", "model")
+    expected = x.astype(jnp.bfloat16)
+    for i in range(4):
+        expected = expected @ torch_like["params"][f"layers.{i}"]["weight"].T.astype(jnp.bfloat16)
+    found = Scanned().apply(nn.unbox(variables), x.astype(jnp.bfloat16))
+    np.testing.assert_allclose(
+        np.asarray(found, np.float32), np.asarray(expected, np.float32), rtol=0.05, atol=0.2
+    )
+
+
+def test_apply_takes_a_view(tmp_path):
+    model, x = nn.Dense(3), jnp.ones((2, 4))
+    variables = model.init(jax.random.key(0), x)
+    swapped = {"params": {"weight": variables["params"]["kernel"].T, "bias": jnp.zeros(3)}}
+    save(tmp_path / "model", swapped)
+    with open_store(tmp_path / "model") as store:
+        view = views.rename(views.transpose(store, "weight"), {"weight": "kernel"})
+        np.testing.assert_array_equal(model.apply(view, x), model.apply(variables, x))
+
+
+def test_repr_and_close():
+    view = views.select(views.overlay(layers()), "head")
+    assert repr(view).startswith("View(select of View(overlay of [")
+    assert repr(view).endswith("collections=['params'], 1 leaf)")
+    view.close()
