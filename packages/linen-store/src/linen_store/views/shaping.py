@@ -21,7 +21,7 @@ def _applied(store: StoreLike, pattern: str, operation: Operation, name: str) ->
     is_changed = matching(name, [pattern], ["/".join(names) for names in entries])
     changed = {
         names: Entry((source_of(opened, names),), operation)
-        if is_applied("/".join(names)) and isinstance(entry, Entry)
+        if is_changed("/".join(names)) and isinstance(entry, Entry)
         else entry
         for names, entry in entries.items()
     }
