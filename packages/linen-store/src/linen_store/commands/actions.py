@@ -32,7 +32,7 @@ __all__ = ["COMMANDS", "Outcome"]
 
 def _opened(options: argparse.Namespace, path: str, **more: Any) -> VariableStore:
     # Each array is read once: a cache would only keep all of them in memory.
-    chosen = {name: getattr(options, name) for name in ("item", "step", "key_map", "layout")}
+    chosen = {name: getattr(options, name) for name in ("item", "step", "key_map", "layout", "map")}
     return open_store(path, root_of(options.root), cache_bytes=0, **chosen, **more)
 
 

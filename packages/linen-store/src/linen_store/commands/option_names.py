@@ -6,7 +6,7 @@ import re
 
 __all__ = ["with_option_names"]
 
-_NAMES = "compression|item|key_map|layout|overwrite|root|step|to"
+_NAMES = "compression|item|key_map|layout|map|overwrite|root|step|to"
 _PATTERN = re.compile(
     rf"""
     (?P<root>\{{'params':\ \(\)\}})

@@ -82,6 +82,9 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
         "by dots (slashes for npz); null leaves an array out",
     )
     command.add_argument(
+        "--map", metavar="FILE", help="a TOML file of the names and shapes that the arrays get"
+    )
+    command.add_argument(
         "--layout", choices=["model"], help="say that arrays of PyTorch have the model's layout"
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from linen_core.errors import StoreError
 
-__all__ = ["ViewError"]
+__all__ = ["MapError", "ViewError"]
 
 
 class ViewError(StoreError, ValueError):
@@ -24,4 +24,22 @@ class ViewError(StoreError, ValueError):
         super().__init__(
             f"Cannot make the view {view}:{lines}\nCompare the names and shapes with store.spec(collection), and "
             "change the arguments."
+        )
+
+
+class MapError(StoreError, ValueError):
+    """A map cannot be read, or does not suit a store.
+
+    Attributes:
+      file: the file of the map; empty if it does not come from one.
+      problems: one line for each problem.
+    """
+
+    def __init__(self, file: str, problems: Sequence[str]) -> None:
+        self.file = file
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        of_file = f" {file!r}" if file else ""
+        super().__init__(
+            f"Cannot use the map{of_file}:{lines}\nCorrect the rules; `linen-store ls PATH` lists the names."
         )

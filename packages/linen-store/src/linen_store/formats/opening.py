@@ -28,6 +28,7 @@ from linen_store.reading.options import (
     Verify,
     check_choice,
 )
+from linen_store.views.maps import MapLike, load_map
 
 __all__ = ["OpenOptions", "open_store", "opened_store"]
 
@@ -48,6 +49,7 @@ def open_store(
     verify: Verify = True,
     unbox: bool = False,
     cache_bytes: int = CACHE_BYTES,
+    map: MapLike = None,  # noqa: A002 - users write open_store(path, map=...)
 ) -> VariableStore:
     """Open a checkpoint of any registered format.
 
@@ -69,8 +71,11 @@ def open_store(
       verify: how checksums are checked, if the format has them (see `CheckpointStore`).
       unbox: take variables out of their boxes (see `CheckpointStore`).
       cache_bytes: the most memory that the cache holds.
+      map: a `linen_store.views.Map`, or the path of a TOML file with one: the store then has the names and shapes that
+        the map describes.
 
     Raises:
+      MapError: the map does not suit the checkpoint.
       RemotePathError: ``path`` is the address of an object store.
       CheckpointNotFoundError: nothing is at ``path``.
       NotACheckpointError: the format cannot be read.
@@ -90,6 +95,23 @@ def open_store(
       >>> open_store(path).spec("params", ("dense", "bias")).shape
       (3,)
     """
+    if map is not None:
+        found = load_map(map)
+        return found.apply(
+            open_store(
+                path,
+                root,
+                item=item,
+                step=step,
+                key_map=key_map,
+                layout=layout or "model",  # the map says which arrays are transposed
+                dtype=dtype,
+                sharding=sharding,
+                verify=verify,
+                unbox=unbox,
+                cache_bytes=cache_bytes,
+            )
+        )
     where = local_path(path)
     check_choice("layout", layout, (None, "model"))
     check_choice("verify", verify, (True, False, "files"))
@@ -158,6 +180,8 @@ def opened_store(
         with open_store(store, **given) as opened:
             yield opened
         return
+    if (found := given.pop("map", None)) is not None:
+        store = load_map(found).apply(store)
     if given:
         raise StoreOptionsError(list(given), type(store).__name__)
     yield as_store(store)

@@ -88,6 +88,7 @@ class OpenOptions(TypedDict, total=False):
     verify: Verify
     unbox: bool
     cache_bytes: int
+    map: Any
 
 
 def check_choice(argument: str, found: Any, choices: Sequence[Any]) -> None:

@@ -30,6 +30,7 @@ from linen_store.restoring.loading import Reading, placed_value, read_rows
 from linen_store.restoring.matching import Row, index_store, match, mismatches
 from linen_store.restoring.placement import ModelSharding, Rules, mesh_sharding
 from linen_store.restoring.target import Target
+from linen_store.views.maps import MapLike
 
 __all__ = ["RestoreReport", "Restored", "restore"]
 
@@ -123,6 +124,7 @@ def restore(
     verify: Verify = True,
     unbox: bool = False,
     cache_bytes: int = CACHE_BYTES,
+    map: MapLike = None,  # noqa: A002 - users write restore(model, path, x, map=...)
     dtype: Any = None,
     sharding: ModelSharding = None,
     mesh: jax.sharding.Mesh | None = None,
@@ -158,6 +160,8 @@ def restore(
       verify: how checksums are checked (see `CheckpointStore`).
       unbox: take variables out of their boxes (see `CheckpointStore`); not needed for the boxes of the model.
       cache_bytes: the most memory that the cache holds.
+      map: a `linen_store.views.Map`, or the path of its TOML file, from the names and shapes of the checkpoint, or of
+        the store, to those of the model.
       dtype: a floating-point dtype that every floating-point array is cast to.
       sharding: the devices of the variables; by default, those of the arrays of the pytree.
       mesh: instead of ``sharding``, the mesh of the axes that are named in the variables' boxes. Variables without a
@@ -171,6 +175,7 @@ def restore(
       The variables, ready for ``model.apply``, or the pytree; and a report.
 
     Raises:
+      MapError: the map does not suit the checkpoint.
       RestoreMismatchError: variables are missing, unexpected, or of another shape or kind.
       RestoreTargetError: ``model`` is neither a model nor a pytree of arrays, or a pytree is called.
       RngsMissingError: variables must be initialised, and ``rngs`` is None.
@@ -202,6 +207,7 @@ def restore(
         "verify": verify,
         "unbox": unbox,
         "cache_bytes": cache_bytes,
+        "map": map,
     }
     inputs = {**kwargs, **(call_kwargs or {})}
     expected = _expected(model, args, inputs if method is None else {**inputs, "method": method})

@@ -29,6 +29,7 @@ from linen_store.reading.progress import Progress, Report, reporting
 from linen_store.reading.specs import nbytes
 from linen_store.reading.stored import Names, arrays_of
 from linen_store.saving.checkpoint import check_target, save
+from linen_store.views.maps import MapLike, load_map
 
 __all__ = ["Format", "convert", "writable_formats"]
 
@@ -67,6 +68,7 @@ def convert(
     overwrite: bool = False,
     compression: bool = False,
     progress: Progress = False,
+    map: MapLike = None,  # noqa: A002 - users write convert(path, target, map=...)
 ) -> None:
     """Write the values of a store in another format, with one array in memory at a time.
 
@@ -82,8 +84,11 @@ def convert(
       overwrite: replace the file or folder at ``path``.
       compression: compress the arrays of an Orbax checkpoint or an ``.npz``.
       progress: True for a progress bar, which needs rich; or a function of the bytes read so far and the bytes in all.
+      map: a `linen_store.views.Map`, or the path of its TOML file, from the names and shapes of the source to those of
+        the target.
 
     Raises:
+      MapError: the map does not suit the source.
       UnknownFormatError: ``to``, or the suffix of ``path``, is not a format that can be written.
       UncompressedFormatError: ``compression`` is given for a format without it.
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
@@ -112,9 +117,9 @@ def convert(
     with contextlib.ExitStack() as stack:
         if isinstance(source, str | os.PathLike):
             # Each array is read once: a cache would only keep all of them in memory.
-            store = stack.enter_context(open_store(source, cache_bytes=0))
+            store = stack.enter_context(open_store(source, cache_bytes=0, map=map))
         else:
-            store = as_store(source)
+            store = as_store(source) if map is None else load_map(map).apply(source)
         total = sum(nbytes(one.spec) for one in arrays_of(store)) if progress else 0
         report = stack.enter_context(reporting(progress, total)) or _ignore
         if chosen == _ORBAX:

@@ -20,6 +20,7 @@ __all__ = [
     "Concatenate",
     "Mean",
     "Operation",
+    "Pipeline",
     "Reshape",
     "Resize",
     "Same",
@@ -299,3 +300,37 @@ class Compute(Operation):
 
     def compute(self, values: Sequence[Any]) -> Any:
         return self.function(*values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline(Operation):
+    """Operations on each source, then one on all of them, then operations on its result."""
+
+    before: tuple[Operation, ...] = ()
+    combine: Operation = Same()
+    after: tuple[Operation, ...] = ()
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        each = [_follow(self.before, one, "spec") for one in specs]
+        return _follow(self.after, self.combine.spec(each), "spec")
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        each = [_follow(self.before, one, "compute") for one in values]
+        return _follow(self.after, self.combine.compute(each), "compute")
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        ranks = []
+        for operation in (*self.before, self.combine, *self.after):
+            ranks.append(rank)
+            rank += isinstance(operation, Stack)
+        found: Any = spec
+        steps = zip((*self.before, self.combine, *self.after), ranks, strict=True)
+        for operation, before in reversed(list(steps)):
+            found = None if found is None else operation.source_spec(found, before)
+        return found
+
+
+def _follow(operations: Sequence[Operation], value: Any, method: str) -> Any:
+    for operation in operations:
+        value = getattr(operation, method)([value])
+    return value

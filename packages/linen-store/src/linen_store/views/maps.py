@@ -1,0 +1,322 @@
+"""Maps: one declaration of how the arrays of a checkpoint become those of a model."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from linen_core import as_store
+from linen_store.errors import MapError
+from linen_store.reading.specs import render_spec
+from linen_store.reading.stored import Names
+from linen_store.views.operations import Operation, Pipeline, Same, Slice, Take
+from linen_store.views.rules import Rule, Step, parse_step, pattern_of
+from linen_store.views.view import Entry, StoreLike, View, find_entries, source_of
+
+__all__ = ["Map", "MapLike", "load_map"]
+
+_Bindings = tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Map:
+    """Rules that say what each array of a checkpoint becomes.
+
+    A map is total: an array that no rule uses must match one of ``drop``. All problems of all rules come in one error,
+    before anything is read.
+
+    Attributes:
+      rules: the rules.
+      drop: names of arrays that are left out, with placeholders.
+      file: the file that the map comes from, for errors.
+
+    Example:
+      >>> import numpy as np
+      >>> torch = {"layers": {str(i): {"weight": np.zeros((3, 2))} for i in range(4)}}
+      >>> rule = Rule("layers/{i}/weight", "params/blocks/kernel", ("transpose", "stack i"))
+      >>> view = Map((rule,)).apply(torch)
+      >>> view.spec("params", ("blocks", "kernel")).shape
+      (4, 2, 3)
+      >>> Map((rule,)).inverse().apply(view).leaves("layers")[0]
+      ('0', 'weight')
+    """
+
+    rules: tuple[Rule, ...]
+    drop: tuple[str, ...] = ()
+    file: str = ""
+
+    @classmethod
+    def from_toml(cls, text: str, file: str = "") -> Map:
+        r"""Read a map from TOML.
+
+        Args:
+          text: an array of tables ``[[rule]]`` with ``source``, ``target`` and ``do``, after an optional ``drop``.
+          file: the name of the file, for errors.
+
+        Raises:
+          MapError: the text is not TOML, or has other words.
+
+        Example:
+          >>> Map.from_toml('drop = ["step"]\n[[rule]]\nsource = "w"\ntarget = "params/w"').rules[0].target
+          'params/w'
+        """
+        try:
+            found = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise MapError(file, [f"not TOML: {error}"]) from error
+        lines = [
+            number for number, line in enumerate(text.splitlines(), 1) if line.strip() == "[[rule]]"
+        ]
+        problems = [f"unknown word {word!r}" for word in found if word not in ("rule", "drop")]
+        rules = []
+        for number, table in enumerate(found.get("rule", [])):
+            line = lines[number] if number < len(lines) else 0
+            unknown = sorted(set(table) - {"source", "target", "do"})
+            missing = sorted({"source", "target"} - set(table))
+            problems += [f"line {line}: unknown word {word!r}" for word in unknown]
+            problems += [f"line {line}: {word!r} is missing" for word in missing]
+            if not unknown and not missing:
+                rules.append(
+                    Rule(
+                        _tuple(table["source"]),
+                        _tuple(table["target"]),
+                        tuple(table.get("do", ())),
+                        line,
+                    )
+                )
+        if problems:
+            raise MapError(file, problems)
+        return cls(tuple(rules), tuple(found.get("drop", ())), file)
+
+    def inverse(self) -> Map:
+        """Return the map from the targets to the sources.
+
+        Raises:
+          MapError: an operation does not have an inverse, or arrays are left out.
+        """
+        problems = [f"the arrays {name!r} are left out" for name in self.drop]
+        rules = []
+        for rule in self.rules:
+            try:
+                rules.append(rule.inverse())
+            except ValueError as error:
+                problems.append(f"{_label(rule)}: {error}")
+        if problems:
+            raise MapError(self.file, problems)
+        return Map(tuple(rules), (), self.file)
+
+    def apply(self, store: StoreLike) -> View:
+        """Return the view of a store that the map describes.
+
+        Raises:
+          MapError: the map does not suit the store.
+        """
+        return _Application(self, store).view()
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _label(rule: Rule) -> str:
+    where = f"line {rule.line}, " if rule.line else ""
+    return f"{where}{' + '.join(rule.sources)} -> {' + '.join(rule.targets)}"
+
+
+MapLike: TypeAlias = Map | str | os.PathLike[str] | None
+"""A map, or the path of its TOML file; None for none."""
+
+
+def load_map(given: Map | str | os.PathLike[str]) -> Map:
+    """Return a map, read from a TOML file if a path is given.
+
+    Raises:
+      MapError: the file cannot be read, or is not a map.
+    """
+    if isinstance(given, Map):
+        return given
+    file = os.fspath(given)
+    try:
+        with open(file, encoding="utf-8") as stream:
+            text = stream.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MapError(file, [f"cannot be read: {error}"]) from error
+    return Map.from_toml(text, file)
+
+
+class _Application:
+    """A map on its way to become a view of one store."""
+
+    def __init__(self, given: Map, store: StoreLike) -> None:
+        self._map = given
+        self._store = as_store(store)
+        self._names = {
+            "/".join(names): names
+            for names, entry in find_entries(self._store).items()
+            if isinstance(entry, Entry)
+        }
+        self._problems: list[str] = []
+        self._used: set[str] = set()
+        self._entries: dict[Names, Any] = {}
+        self._makers: dict[str, Rule] = {}
+
+    def view(self) -> View:
+        for rule in self._map.rules:
+            try:
+                for target, entry in self._entries_of(rule):
+                    self._add(rule, target, entry)
+            except ValueError as error:
+                self._problems.append(f"{_label(rule)}: {error}")
+        dropped = self._dropped()
+        for name in self._names:
+            if name not in self._used and name not in dropped:
+                spec = render_spec(self._spec(name))
+                self._problems.append(f"{name}, {spec}: no rule uses it, and it is not in drop")
+        if self._problems:
+            raise MapError(self._map.file, self._problems)
+        return View(self._entries, f"map of {self._store!r}")
+
+    def _spec(self, name: str) -> Any:
+        return source_of(self._store, self._names[name]).spec
+
+    def _dropped(self) -> set[str]:
+        dropped: set[str] = set()
+        for name in self._map.drop:
+            found = {one for one in self._names if pattern_of(name).fullmatch(one)}
+            if not found:
+                self._problems.append(f"drop {name!r}: it matches nothing{self._closest(name)}")
+            dropped |= found
+        return dropped
+
+    def _closest(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self._names, 1, 0.4)
+        return f"; the closest name is {close[0]!r}" if close else ""
+
+    def _add(self, rule: Rule, target: str, entry: Entry) -> None:
+        names = tuple(target.split("/"))
+        if target in self._makers:
+            self._problems.append(
+                f"{target}: two rules make it, {_label(self._makers[target])} and {_label(rule)}"
+            )
+            return
+        try:
+            entry.operation.spec([source.spec for source in entry.sources])
+        except ValueError as error:
+            self._problems.append(f"{_label(rule)}: {target}: {error}")
+            return
+        self._makers[target] = rule
+        self._entries[names] = entry
+
+    def _entries_of(self, rule: Rule) -> Iterator[tuple[str, Entry]]:
+        """Find the arrays of a rule, and what they become."""
+        steps = [parse_step(text) for text in rule.do]
+        kinds = [step.kind for step in steps]
+        if len([kind for kind in kinds if kind != "each"]) > 1:
+            msg = "more than one of stack, unstack, concatenate and split: use two maps"
+            raise ValueError(msg)
+        middle = next((i for i, kind in enumerate(kinds) if kind != "each"), len(steps))
+        special = steps[middle] if middle < len(steps) else None
+        before, after = _operations(steps[:middle]), _operations(steps[middle + 1 :])
+        matches = self._matches(rule)
+        if special is not None and special.kind == "stack":
+            matches = _stacked(matches, special)
+        for bindings, sources in matches.items():
+            if len(sources) > 1 and (
+                special is None or special.kind not in ("stack", "concatenate")
+            ):
+                msg = "several sources: expected concatenate"
+                raise ValueError(msg)
+            taken = tuple(source_of(self._store, self._names[name]) for name in sources)
+            for target, operation in self._parts(rule, special, dict(bindings), taken, before):
+                yield target, Entry(taken, Pipeline(before, operation, after))
+
+    def _matches(self, rule: Rule) -> dict[_Bindings, list[str]]:
+        """Return the arrays of a rule by the texts of its placeholders."""
+        matches: dict[_Bindings, list[str]] = {}
+        for source in rule.sources:
+            pattern = pattern_of(source)
+            found = [match for match in map(pattern.fullmatch, self._names) if match is not None]
+            if not found:
+                msg = f"{source!r} matches nothing{self._closest(source)}"
+                raise ValueError(msg)
+            for match in found:
+                self._used.add(match.string)
+                matches.setdefault(tuple(sorted(match.groupdict().items())), []).append(
+                    match.string
+                )
+        for bindings, sources in matches.items():
+            if len(sources) != len(rule.sources):
+                where = ", ".join(f"{name}={text}" for name, text in bindings)
+                msg = f"only {sources} of {len(rule.sources)} sources for {where}"
+                raise ValueError(msg)
+        return matches
+
+    def _parts(
+        self,
+        rule: Rule,
+        special: Step | None,
+        bindings: Mapping[str, str],
+        taken: Sequence[Any],
+        before: Sequence[Operation],
+    ) -> Iterator[tuple[str, Operation]]:
+        """Return the targets of one group of sources, and the operation that combines or takes apart."""
+        expected = len(special.sizes) if special is not None and special.kind == "split" else 1
+        if len(rule.targets) != expected:
+            msg = f"{len(rule.targets)} targets, expected {expected}"
+            raise ValueError(msg)
+        if special is None or special.kind in ("stack", "concatenate"):
+            combine = Same() if special is None or special.operation is None else special.operation
+            yield _filled_in(rule.targets[0], bindings), combine
+            return
+        shape = Pipeline(tuple(before)).spec([taken[0].spec]).shape
+        size = shape[special.axis]
+        if special.kind == "unstack":
+            for index in range(size):
+                target = _filled_in(rule.targets[0], {**bindings, special.name: str(index)})
+                yield target, Take(special.axis, index)
+            return
+        if sum(special.sizes) != size:
+            msg = f"{'/'.join(taken[0].path)} of shape {shape}: the parts have {sum(special.sizes)} of {size} indices"
+            raise ValueError(msg)
+        start = 0
+        for target, part in zip(rule.targets, special.sizes, strict=True):
+            yield _filled_in(target, bindings), Slice(special.axis, start, start + part)
+            start += part
+
+
+def _operations(steps: Sequence[Step]) -> tuple[Operation, ...]:
+    return tuple(step.operation for step in steps if step.operation is not None)
+
+
+def _filled_in(target: str, bindings: Mapping[str, str]) -> str:
+    try:
+        return target.format(**bindings)
+    except (KeyError, IndexError) as error:
+        msg = f"the target has a placeholder {error} that the source lacks"
+        raise ValueError(msg) from None
+
+
+def _stacked(matches: Mapping[_Bindings, list[str]], step: Step) -> dict[_Bindings, list[str]]:
+    """Group the arrays that differ in the number of a stack, in the order of the numbers."""
+    groups: dict[_Bindings, dict[int, str]] = collections.defaultdict(dict)
+    for bindings, (name, *_) in matches.items():
+        number = dict(bindings).get(step.name)
+        if number is None or not number.isdecimal():
+            msg = f"{name}: expected a number in place of {{{step.name}}}"
+            raise ValueError(msg)
+        rest = tuple(one for one in bindings if one[0] != step.name)
+        groups[rest][int(number)] = name
+    for members in groups.values():
+        missing = sorted(set(range(max(members) + 1)) - set(members))
+        if missing:
+            example = members[max(members)]
+            msg = f"a hole in the stack: {step.name}={', '.join(map(str, missing))} is missing, but {example} exists"
+            raise ValueError(msg)
+    return {
+        rest: [members[number] for number in sorted(members)] for rest, members in groups.items()
+    }

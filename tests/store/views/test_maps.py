@@ -1,0 +1,333 @@
+"""Maps: a checkpoint of another program in a model of another layout, and back."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from jax.sharding import Mesh, PartitionSpec
+
+import linen_core as nn
+from linen_store import convert, open_store, restore, save
+from linen_store.cli import main
+from linen_store.errors import MapError
+from linen_store.views import Map, Rule
+
+LAYERS, WIDTH, HIDDEN, VOCABULARY = 4, 8, 16, 32
+LLAMA = """
+[[rule]]
+source = "model/embed_tokens/weight"
+target = "params/embed/embedding"
+[[rule]]
+source = "model/layers/{i}/self_attn/{name:q_proj|k_proj|v_proj|o_proj}/weight"
+target = "params/blocks/{name}/kernel"
+do = ["transpose", "stack i"]
+[[rule]]
+source = "model/layers/{i}/mlp/{name:up_proj|down_proj}/weight"
+target = "params/blocks/{name}/kernel"
+do = ["transpose", "stack i"]
+[[rule]]
+source = "model/layers/{i}/{norm}/weight"
+target = "params/blocks/{norm}/scale"
+do = ["stack i"]
+[[rule]]
+source = "model/norm/weight"
+target = "params/norm/scale"
+[[rule]]
+source = "lm_head/weight"
+target = "params/head/kernel"
+do = ["transpose"]
+"""
+
+
+def tensors():
+    rng = np.random.default_rng(0)
+    draw = lambda *shape: rng.normal(size=shape).astype(ml_dtypes.bfloat16)
+    found = {
+        "model.embed_tokens.weight": draw(VOCABULARY, WIDTH),
+        "model.norm.weight": draw(WIDTH),
+        "lm_head.weight": draw(VOCABULARY, WIDTH),
+    }
+    for i in range(LAYERS):
+        layer = f"model.layers.{i}."
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            found[f"{layer}self_attn.{name}.weight"] = draw(WIDTH, WIDTH)
+        found[f"{layer}mlp.up_proj.weight"] = draw(HIDDEN, WIDTH)
+        found[f"{layer}mlp.down_proj.weight"] = draw(WIDTH, HIDDEN)
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            found[f"{layer}{name}.weight"] = draw(WIDTH)
+    return found
+
+
+def write_safetensors(path, arrays):
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, array in arrays.items():
+        end = len(data) + array.nbytes
+        header[name] = {"dtype": "BF16", "shape": array.shape, "data_offsets": [len(data), end]}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+@pytest.fixture
+def llama(tmp_path):
+    """Two files with an index, as transformers writes them."""
+    folder = tmp_path / "llama"
+    folder.mkdir()
+    found = tensors()
+    names = list(found)
+    files = {f"model-0000{k + 1}-of-00002.safetensors": names[k::2] for k in range(2)}
+    for file, part in files.items():
+        write_safetensors(folder / file, {name: found[name] for name in part})
+    index = {"weight_map": {name: file for file, part in files.items() for name in part}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def kernel(*names):
+    return nn.with_partitioning(nn.initializers.lecun_normal(), names)
+
+
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x, _):
+        dense = lambda size, name, *names: nn.Dense(
+            size, use_bias=False, kernel_init=kernel(*names), name=name
+        )
+        h = nn.RMSNorm(name="input_layernorm")(x)
+        q, k, v = (dense(WIDTH, f"{one}_proj", "data", "model")(h) for one in "qkv")
+        weights = nn.softmax(q @ jnp.swapaxes(k, -1, -2))
+        x = x + dense(WIDTH, "o_proj", "model", "data")(weights @ v)
+        h = nn.RMSNorm(name="post_attention_layernorm")(x)
+        h = nn.silu(dense(HIDDEN, "up_proj", "data", "model")(h))
+        return x + dense(WIDTH, "down_proj", "model", "data")(h), None
+
+
+class Llama(nn.Module):
+    @nn.compact
+    def __call__(self, tokens):
+        x = nn.Embed(VOCABULARY, WIDTH, name="embed")(tokens)
+        blocks = nn.scan(
+            Block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            length=LAYERS,
+            metadata_params={nn.PARTITION_NAME: None},
+        )
+        x, _ = blocks(name="blocks")(x, None)
+        x = nn.RMSNorm(name="norm")(x)
+        return nn.Dense(
+            VOCABULARY, use_bias=False, kernel_init=kernel("data", "model"), name="head"
+        )(x)
+
+
+def test_llama_into_scanned_blocks_on_a_mesh_and_back(llama, tmp_path):
+    (tmp_path / "llama.toml").write_text(LLAMA)
+    assert len(LLAMA.strip().splitlines()) <= 25
+    mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
+    tokens = jnp.arange(6).reshape(1, 6)
+    variables, report = restore(
+        Llama(), llama, tokens, map=tmp_path / "llama.toml", mesh=mesh, dtype="bfloat16"
+    )
+    assert (report.initialized, report.unexpected, len(report.loaded)) == ((), (), 11)
+    q = variables["params"]["blocks"]["q_proj"]["kernel"].value
+    assert q.shape == (LAYERS, WIDTH, WIDTH)
+    assert q.dtype == jnp.bfloat16
+    assert q.sharding.spec == PartitionSpec(None, "data", "model")
+    assert {shard.data.shape for shard in q.addressable_shards} == {(LAYERS, 2, 4)}
+    found = tensors()
+    for i in range(LAYERS):
+        expected = found[f"model.layers.{i}.self_attn.q_proj.weight"].T
+        np.testing.assert_array_equal(q[i], expected)
+    assert Llama().apply(nn.unbox(variables), tokens).shape == (1, 6, VOCABULARY)
+    back = Map.from_toml(LLAMA).inverse()
+    convert(nn.unbox(variables), tmp_path / "back.safetensors", map=back)
+    with open_store(tmp_path / "back.safetensors", layout="model") as store:
+        arrays = {
+            ".".join((name, *path)): value
+            for name in store.collections()
+            for path, value in zip(
+                store.leaves(name), store.read(name, store.leaves(name)), strict=True
+            )
+        }
+    assert arrays.keys() == found.keys()
+    for name, array in arrays.items():
+        assert np.asarray(array).tobytes() == found[name].tobytes()
+
+
+def test_open_store_and_the_command_take_a_map(llama, tmp_path, capsys):
+    (tmp_path / "llama.toml").write_text(LLAMA)
+    with open_store(llama, map=tmp_path / "llama.toml") as store:
+        assert store.spec("params", ("blocks", "up_proj", "kernel")).shape == (4, 8, 16)
+        assert store.capabilities.lazy
+    options = ["--map", str(tmp_path / "llama.toml")]
+    assert main(["convert", str(llama), str(tmp_path / "out"), *options]) == 0
+    with open_store(tmp_path / "out") as store:
+        assert store.spec("params", ("blocks", "up_proj", "kernel")).shape == (4, 8, 16)
+    assert main(["plan", str(llama), "--mesh", "data=4", *options]) == 0
+    capsys.readouterr()
+    (tmp_path / "wrong.toml").write_text(LLAMA.replace("lm_head", "lm_haed"))
+    assert (
+        main(["convert", str(llama), str(tmp_path / "not"), "--map", str(tmp_path / "wrong.toml")])
+        == 2
+    )
+    assert (
+        "'lm_haed/weight' matches nothing; the closest name is 'lm_head/weight'"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / "not").exists()
+
+
+def test_a_store_in_memory_is_mapped():
+    variables = {"old": {"w": np.ones((3, 2), np.float32), "b": np.zeros(2, np.float32)}}
+    given = Map((Rule("old/w", "params/kernel"), Rule("old/b", "params/bias")))
+    restored = restore(nn.Dense(2), variables, jnp.ones((1, 3)), map=given)
+    assert restored.variables["params"]["kernel"].shape == (3, 2)
+
+
+A = np.arange(24.0).reshape(2, 3, 4)
+
+
+def rules(*given):
+    return Map(tuple(Rule(*one) for one in given))
+
+
+@pytest.mark.parametrize(
+    ("given", "arrays", "expected"),
+    [
+        (rules(("a/w", "p/v", ("reshape 6 4", "transpose"))), {"w": A}, {"v": A.reshape(6, 4).T}),
+        (
+            rules((("a/q", "a/k"), "p/qk", ("concatenate -1",))),
+            {"q": A, "k": A},
+            {"qk": np.concatenate([A, A], -1)},
+        ),
+        (
+            rules(("a/qk", ("p/q", "p/k"), ("split 2 1 3",))),
+            {"qk": A},
+            {"q": A[..., :1], "k": A[..., 1:]},
+        ),
+        (
+            rules(("a/w", "p/l{i}", ("unstack i 1",))),
+            {"w": A},
+            {f"l{i}": A[:, i] for i in range(3)},
+        ),
+        (
+            rules(("a/l{i}", "p/l", ("transpose 1 0 2", "stack i", "cast float32"))),
+            {"l0": A, "l1": A},
+            {"l": np.stack([A.transpose(1, 0, 2)] * 2).astype(np.float32)},
+        ),
+        (
+            rules(("a/w", "p/w", ("slice 0 1 2", "resize 2 3 4 fill 7"))),
+            {"w": A},
+            {"w": np.concatenate([A[1:], np.full_like(A[1:], 7)])},
+        ),
+    ],
+)
+def test_operations(given, arrays, expected):
+    found = given.apply({"a": arrays}).snapshot()["p"]
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_arrays_are_dropped_by_name():
+    given = Map((Rule("a/w", "p/w"),), drop=("a/step", "a/opt/{any}"))
+    assert given.apply({"a": {"w": A, "step": A, "opt": {"m": A}}}).leaves("p") == (("w",),)
+
+
+PROBLEMS = {
+    "unused": (
+        rules(("a/w", "p/w")),
+        {"w": A, "v": A},
+        ["a/v, float64(2, 3, 4): no rule uses it, and it is not in drop"],
+    ),
+    "nothing": (
+        rules(("a/w", "p/w"), ("a/kernal", "p/v")),
+        {"w": A, "kernel": A},
+        [
+            "a/kernal -> p/v: 'a/kernal' matches nothing; the closest name is 'a/kernel'",
+            "a/kernel, float64(2, 3, 4): no rule uses it, and it is not in drop",
+        ],
+    ),
+    "two rules": (
+        rules(("a/w", "p/w"), ("a/v", "p/w")),
+        {"w": A, "v": A},
+        ["p/w: two rules make it, a/w -> p/w and a/v -> p/w"],
+    ),
+    "transpose": (
+        rules(("a/w", "p/w", ("transpose 1 0",))),
+        {"w": A},
+        [
+            "a/w -> p/w: p/w: cannot transpose an array of 3 axes by (1, 0): expected each of 0 ... 2 once"
+        ],
+    ),
+    "hole": (
+        rules(("a/l{i}", "p/l", ("stack i",))),
+        {"l0": A, "l2": A},
+        ["a/l{i} -> p/l: a hole in the stack: i=1 is missing, but a/l2 exists"],
+    ),
+    "word": (
+        rules(("a/w", "p/w", ("rotate 1",))),
+        {"w": A},
+        [
+            "a/w -> p/w: unknown operation 'rotate 1': expected one of cast, concatenate, reshape, resize, slice, split, "
+            "stack, transpose, unstack",
+            "a/w, float64(2, 3, 4): no rule uses it, and it is not in drop",
+        ],
+    ),
+    "placeholder": (
+        rules(("a/w", "p/{i}")),
+        {"w": A},
+        ["a/w -> p/{i}: the target has a placeholder 'i' that the source lacks"],
+    ),
+    "drop": (
+        Map((Rule("a/w", "p/w"),), drop=("a/stap",)),
+        {"w": A},
+        ["drop 'a/stap': it matches nothing; the closest name is 'a/w'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_all_problems_come_in_one_error(name):
+    given, arrays, problems = PROBLEMS[name]
+    with pytest.raises(MapError) as caught:
+        given.apply({"a": arrays})
+    assert list(caught.value.problems) == problems
+    assert str(caught.value).splitlines()[1:-1] == [f"  {one}" for one in problems]
+
+
+def test_problems_of_a_file_name_the_line():
+    text = 'dropp = []\n[[rule]]\nsource = "a"\ntarget = "b"\n\n[[rule]]\nsource = "c"\nwhen = 3\n'
+    with pytest.raises(MapError) as caught:
+        Map.from_toml(text, "map.toml")
+    assert caught.value.problems == (
+        "unknown word 'dropp'",
+        "line 6: unknown word 'when'",
+        "line 6: 'target' is missing",
+    )
+    with pytest.raises(MapError, match=r"Cannot use the map 'map\.toml':\n  not TOML"):
+        Map.from_toml("=", "map.toml")
+    with pytest.raises(MapError, match="cannot be read"):
+        open_store("model", map="missing.toml")
+
+
+def test_a_map_without_an_inverse():
+    given = Map((Rule("a", "b", ("cast float32",)),), drop=("c",))
+    with pytest.raises(MapError) as caught:
+        given.inverse()
+    assert caught.value.problems == (
+        "the arrays 'c' are left out",
+        "a -> b: 'cast float32' does not have an inverse",
+    )
+
+
+def test_stacks_have_an_inverse(tmp_path):
+    given = rules(("a/l{i}/w", "p/l/w", ("transpose 1 2 0", "stack i 1")))
+    arrays = {"a": {f"l{i}": {"w": A + i} for i in range(11)}}
+    save(tmp_path / "model", given.apply(arrays))
+    back = given.inverse().apply(open_store(tmp_path / "model")).snapshot()
+    for i in range(11):
+        np.testing.assert_array_equal(back["a"][f"l{i}"]["w"], (A + i).astype(np.float32))
