@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from linen_core import as_store
 from linen_store.errors import PatternUnmatchedError, RenameCollisionError, ViewError
@@ -49,7 +49,7 @@ def stack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
             found[names] = entry
             continue
         target = _names(joined[: match.start()] + into + joined[match.end() :])
-        groups.setdefault(target, {})[int(match[1])] = source_of(opened, names)
+        groups.setdefault(target, {})[int(match[1])] = source_of(opened, names, entry)
         found.setdefault(target, None)
     if not groups:
         raise PatternUnmatchedError("stack", pattern, None)
@@ -96,7 +96,7 @@ def unstack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
             found[names] = entry
             continue
         is_matched = True
-        source = source_of(opened, names)
+        source = source_of(opened, names, entry)
         spec = source.spec
         if not is_array_spec(spec) or not -len(spec.shape) <= axis < len(spec.shape):
             problems.append(f"{joined}: cannot take axis {axis} of {spec} apart")
@@ -125,7 +125,9 @@ def _replaced(
     ]
     if problems:
         raise ViewError(title, problems)
-    taken = tuple(source_of(opened, _names(name)) for name in sources)
+    taken = tuple(
+        source_of(opened, _names(name), cast("Entry", entries[_names(name)])) for name in sources
+    )
     rest = {names: entry for names, entry in entries.items() if "/".join(names) not in sources}
     for name, operation in targets.items():
         if _names(name) in rest:
@@ -181,7 +183,7 @@ def split(store: StoreLike, name: str, into: Mapping[str, int], axis: int = 0) -
         parts[part] = Slice(axis, start, start + size)
         start += size
     view = _replaced(store, [name], parts, "split")
-    whole = source_of(as_store(store), _names(name)).spec.shape[axis]
+    whole = as_store(store).spec(_names(name)[0], _names(name)[1:]).shape[axis]
     if start != whole:
         problem = f"{name}: the parts have {start} of {whole} indices of axis {axis}"
         raise ViewError("split", [problem])
@@ -264,7 +266,14 @@ def average(*stores: StoreLike) -> View:
         raise ViewError(title, problems)
     found: dict[Names, Any] = {}
     for names, entry in tables[0].items():
-        sources = tuple(source_of(store, names) for store in opened)
-        is_array = isinstance(entry, Entry) and is_array_spec(sources[0].spec)
-        found[names] = Entry(sources, Mean()) if is_array else entry
+        if isinstance(entry, Entry) and is_array_spec(opened[0].spec(names[0], names[1:])):
+            found[names] = Entry(
+                tuple(
+                    source_of(store, names, cast("Entry", table[names]))
+                    for store, table in zip(opened, tables, strict=True)
+                ),
+                Mean(),
+            )
+        else:
+            found[names] = entry
     return View(found, title)

@@ -155,8 +155,8 @@ class _Application:
     def __init__(self, given: Map, store: StoreLike) -> None:
         self._map = given
         self._store = as_store(store)
-        self._names = {
-            "/".join(names): names
+        self._sources = {
+            "/".join(names): source_of(self._store, names, entry)
             for names, entry in find_entries(self._store).items()
             if isinstance(entry, Entry)
         }
@@ -173,28 +173,25 @@ class _Application:
             except ValueError as error:
                 self._problems.append(f"{_label(rule)}: {error}")
         dropped = self._dropped()
-        for name in self._names:
+        for name in self._sources:
             if name not in self._used and name not in dropped:
-                spec = render_spec(self._spec(name))
+                spec = render_spec(self._sources[name].spec)
                 self._problems.append(f"{name}, {spec}: no rule uses it, and it is not in drop")
         if self._problems:
             raise MapError(self._map.file, self._problems)
         return View(self._entries, f"map of {self._store!r}")
 
-    def _spec(self, name: str) -> Any:
-        return source_of(self._store, self._names[name]).spec
-
     def _dropped(self) -> set[str]:
         dropped: set[str] = set()
         for name in self._map.drop:
-            found = {one for one in self._names if pattern_of(name).fullmatch(one)}
+            found = {one for one in self._sources if pattern_of(name).fullmatch(one)}
             if not found:
                 self._problems.append(f"drop {name!r}: it matches nothing{self._closest(name)}")
             dropped |= found
         return dropped
 
     def _closest(self, name: str) -> str:
-        close = difflib.get_close_matches(name, self._names, 1, 0.4)
+        close = difflib.get_close_matches(name, self._sources, 1, 0.4)
         return f"; the closest name is {close[0]!r}" if close else ""
 
     def _add(self, rule: Rule, target: str, entry: Entry) -> None:
@@ -231,7 +228,7 @@ class _Application:
             ):
                 msg = "several sources: expected concatenate"
                 raise ValueError(msg)
-            taken = tuple(source_of(self._store, self._names[name]) for name in sources)
+            taken = tuple(self._sources[name] for name in sources)
             for target, operation in self._parts(rule, special, dict(bindings), taken, before):
                 yield target, Entry(taken, Pipeline(before, operation, after))
 
@@ -240,7 +237,7 @@ class _Application:
         matches: dict[_Bindings, list[str]] = {}
         for source in rule.sources:
             pattern = pattern_of(source)
-            found = [match for match in map(pattern.fullmatch, self._names) if match is not None]
+            found = [match for match in map(pattern.fullmatch, self._sources) if match is not None]
             if not found:
                 msg = f"{source!r} matches nothing{self._closest(source)}"
                 raise ValueError(msg)

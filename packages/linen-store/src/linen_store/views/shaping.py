@@ -20,7 +20,7 @@ def _applied(store: StoreLike, pattern: str, operation: Operation, name: str) ->
     entries = find_entries(opened)
     is_changed = matching(name, [pattern], ["/".join(names) for names in entries])
     changed = {
-        names: Entry((source_of(opened, names),), operation)
+        names: Entry((source_of(opened, names, entry),), operation)
         if is_changed("/".join(names)) and isinstance(entry, Entry)
         else entry
         for names, entry in entries.items()

@@ -24,17 +24,32 @@ StoreLike: TypeAlias = VariableStore | Mapping[str, Any]
 """A store, or nested mappings of variables by collection."""
 
 
-class Source(NamedTuple):
-    """A leaf of a store."""
+class Source:
+    """A leaf of a store, with its spec.
 
-    store: VariableStore
-    collection: str
-    path: Names
+    Attributes:
+      store: the store.
+      collection: the collection.
+      path: the names that lead to the leaf.
+      spec: the spec that the store gives.
+    """
 
-    @property
-    def spec(self) -> Any:
-        """The spec that the store gives."""
-        return self.store.spec(self.collection, self.path)
+    __slots__ = ("collection", "path", "spec", "store")
+
+    def __init__(self, store: VariableStore, collection: str, path: Names, spec: Any) -> None:
+        self.store = store
+        self.collection = collection
+        self.path = path
+        self.spec = spec
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Source):
+            return NotImplemented
+        here, there = (self.collection, self.path), (other.collection, other.path)
+        return self.store is other.store and here == there
+
+    def __hash__(self) -> int:
+        return hash((id(self.store), self.collection, self.path))
 
 
 class Entry(NamedTuple):
@@ -60,7 +75,7 @@ class View(VariableStore):
     Example:
       >>> import linen_core as nn, numpy as np
       >>> store = nn.MemoryStore({"params": {"w": np.arange(6).reshape(2, 3)}})
-      >>> source = Source(store, "params", ("w",))
+      >>> source = Source(store, "params", ("w",), store.spec("params", ("w",)))
       >>> view = View({("params", "kernel"): Entry((source,), Same())}, "an example")
       >>> view.get("params", ("kernel",)).shape
       (2, 3)
@@ -201,6 +216,8 @@ def _read_batch(batch: Sequence[Source], places: Mapping[Source, Any]) -> list[A
 
 def _source_place(operation: Operation, source: Source, place: Any) -> Any:
     """Return where a source is read so that the result needs no further move; None if that is not known."""
+    if place is None:
+        return None
     spec = source.spec
     if not isinstance(place, jax.sharding.NamedSharding) or not is_array_spec(spec):
         return place if isinstance(operation, Same) else None
@@ -222,16 +239,17 @@ def find_entries(store: VariableStore) -> dict[Names, Entry | dict[str, Any]]:
     if isinstance(store, View):
         return dict(entries_of(store._tree))
     return {
-        names: {} if isinstance(spec, dict) else Entry((Source(store, names[0], names[1:]),))
+        names: {} if isinstance(spec, dict) else Entry((Source(store, names[0], names[1:], spec),))
         for collection in store.collections()
         for names, spec in entries_of({collection: store.spec(collection)})
     }
 
 
-def source_of(store: VariableStore, names: Names) -> Source:
-    """Return a leaf as the source of an operation: that of the store below, where a view only renames it."""
-    if isinstance(store, View):
-        entry = store._find(names[0], names[1:])
-        if isinstance(entry, Entry) and entry.operation == Same():
-            return entry.sources[0]
-    return Source(store, names[0], names[1:])
+def source_of(store: VariableStore, names: Names, entry: Entry) -> Source:
+    """Return a leaf of a store as the source of an operation, given its entry of `find_entries`.
+
+    Where a view only renames a leaf, the source is the leaf of the store below.
+    """
+    if entry.operation == Same():
+        return entry.sources[0]
+    return Source(store, names[0], names[1:], store.spec(names[0], names[1:]))
