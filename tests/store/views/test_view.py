@@ -119,6 +119,23 @@ def test_a_stack_is_placed(tmp_path, axis):
     np.testing.assert_array_equal(placed.astype(np.float32), array)
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("is_placed", [True, False])
+def test_a_large_stack_is_joined_layer_by_layer(tmp_path, monkeypatch, axis, is_placed):
+    monkeypatch.setattr("linen_store.views.view._LARGE_BYTES", 1)
+    save(tmp_path / "model", layers(4))
+    stacked = views.stack(open_store(tmp_path / "model"), r"block_(\d+)", "blocks", axis)
+    sharding = NamedSharding(mesh(), PartitionSpec(None, "model")) if is_placed else None
+    (array,) = stacked.read_placed(
+        "params", [("blocks", "w")], dtype="bfloat16", sharding=lambda *_: sharding
+    )
+    expected = np.stack([np.full((2, 4), i, np.float32) for i in range(4)], axis)
+    np.testing.assert_array_equal(array.astype(np.float32), expected)
+    assert array.dtype == jnp.bfloat16
+    if is_placed:
+        assert array.sharding.is_equivalent_to(sharding, 3)
+
+
 def test_restore_into_a_scanned_model_on_a_mesh(tmp_path):
     class Block(nn.Module):
         @nn.compact

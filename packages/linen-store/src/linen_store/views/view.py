@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StorePathError
 from linen_store._texts import counted
 from linen_store.errors import ViewError
 from linen_store.reading.file_store import ReadsPlaced, VariableSharding
-from linen_store.reading.specs import cast_spec, floating_dtype, is_array_spec
+from linen_store.reading.specs import cast_spec, floating_dtype, is_array_spec, nbytes
 from linen_store.reading.stored import Names
 from linen_store.reading.tree import insert
-from linen_store.views.operations import Operation, Same
+from linen_store.views.operations import Operation, Pipeline, Same, Stack
 
 __all__ = ["Entry", "Source", "StoreLike", "View", "entries_of", "find_entries", "source_of"]
 
+
+_LARGE_BYTES = 1 << 26
 
 StoreLike: TypeAlias = VariableStore | Mapping[str, Any]
 """A store, or nested mappings of variables by collection."""
@@ -157,10 +161,21 @@ class View(VariableStore):
         dtype = floating_dtype(dtype)
         names = [(collection, *path) for path in paths]
         where = [self._placement(one, dtype, sharding) for one in names]
-        values = _read_sources(entries, where)
+        joined = [
+            _is_large_stack(entry, self._specs[one])
+            for entry, one in zip(entries, names, strict=True)
+        ]
+        rest = [
+            (entry, place)
+            for entry, place, is_joined in zip(entries, where, joined, strict=True)
+            if not is_joined
+        ]
+        values = _read_sources([entry for entry, _ in rest], [place for _, place in rest])
         return [
-            self._finish(entry, [values[source] for source in entry.sources], dtype, place)
-            for entry, place in zip(entries, where, strict=True)
+            _join_stack(entry, cast_spec(self._specs[one], dtype), place)
+            if is_joined
+            else self._finish(entry, [values[source] for source in entry.sources], dtype, place)
+            for entry, one, place, is_joined in zip(entries, names, where, joined, strict=True)
         ]
 
     def _placement(self, names: Names, dtype: Any, sharding: VariableSharding | None) -> Any:
@@ -203,6 +218,37 @@ def _read_sources(entries: Sequence[Entry], where: Sequence[Any]) -> dict[Source
     for batch in batches.values():
         values.update(zip(batch, _read_batch(batch, places), strict=True))
     return values
+
+
+def _is_large_stack(entry: Entry, spec: Any) -> bool:
+    """Return whether an entry is a stack that must not be in memory twice, once in layers and once as a whole."""
+    operation = entry.operation
+    is_stack = (
+        isinstance(operation, Pipeline)
+        and isinstance(operation.combine, Stack)
+        and not operation.after
+    )
+    return (is_stack or isinstance(operation, Stack)) and nbytes(spec) >= _LARGE_BYTES
+
+
+def _join_stack(entry: Entry, spec: Any, place: Any) -> Any:
+    """Read the layers of a stack one after the other into the result."""
+    operation = entry.operation
+    pipeline = operation if isinstance(operation, Pipeline) else Pipeline((), operation)
+    each = Pipeline(pipeline.before)
+    axis = pipeline.combine.axis % len(spec.shape)  # type: ignore[attr-defined]
+    result = jnp.zeros(spec.shape, spec.dtype, device=place)
+    for number, source in enumerate(entry.sources):
+        (layer,) = _read_batch([source], {source: _source_place(operation, source, place)})
+        layer = jnp.asarray(each.compute([layer])).astype(spec.dtype)
+        # Otherwise the next layers would be read before this one is released.
+        result = jax.block_until_ready(_insert(result, layer, number, axis))
+    return result
+
+
+@functools.partial(jax.jit, donate_argnums=0, static_argnums=3)
+def _insert(whole: Any, layer: Any, number: int, axis: int) -> Any:
+    return jax.lax.dynamic_update_index_in_dim(whole, layer, number, axis)
 
 
 def _read_batch(batch: Sequence[Source], places: Mapping[Source, Any]) -> list[Any]:
