@@ -22,7 +22,7 @@ from linen_store.views.operations import Operation, Pipeline, Same, Stack
 __all__ = ["Entry", "Source", "StoreLike", "View", "entries_of", "find_entries", "source_of"]
 
 
-_LARGE_BYTES = 1 << 26
+_JOINED_BYTES = 1 << 26
 
 StoreLike: TypeAlias = VariableStore | Mapping[str, Any]
 """A store, or nested mappings of variables by collection."""
@@ -228,7 +228,7 @@ def _is_large_stack(entry: Entry, spec: Any) -> bool:
         and isinstance(operation.combine, Stack)
         and not operation.after
     )
-    return (is_stack or isinstance(operation, Stack)) and nbytes(spec) >= _LARGE_BYTES
+    return (is_stack or isinstance(operation, Stack)) and nbytes(spec) >= _JOINED_BYTES
 
 
 def _join_stack(entry: Entry, spec: Any, place: Any) -> Any:
