@@ -11,6 +11,20 @@ from linen_store import errors
 
 CASES = [
     (
+        errors.MapError("a.toml", ["line 3: unknown word 'x'", "b: no rule uses it"]),
+        ValueError,
+        {"file": "a.toml", "problems": ("line 3: unknown word 'x'", "b: no rule uses it")},
+        "Cannot use the map 'a.toml':\n  line 3: unknown word 'x'\n  b: no rule uses it\nCorrect the rules; `linen-store ls PATH` "
+        "lists the names.",
+    ),
+    (
+        errors.ViewError("stack of s", ["p: 1 is missing"]),
+        ValueError,
+        {"view": "stack of s", "problems": ("p: 1 is missing",)},
+        "Cannot make the view stack of s:\n  p: 1 is missing\nCompare the names and shapes with "
+        "store.spec(collection), and change the arguments.",
+    ),
+    (
         errors.FrozenDictSetError("a"),
         ValueError,
         {"key": "a"},

@@ -20,7 +20,6 @@ NEVER_RAISED = {
     "AlreadyExistsError",  # linen-store raises its subclass CheckpointExistsError
     "CursorFindError",
     "ImmutableVariableError",
-    "InvalidCheckpointError",
     "MPACheckpointingRequiredError",
     "MPARestoreDataCorruptedError",
     "MPARestoreTargetRequiredError",
@@ -30,6 +29,7 @@ NEVER_RAISED = {
     "UnmappedCollectionError",  # UnliftedWriteError is raised at the write, before the collection could come out
 }
 FOLLOWED_ELSEWHERE = {
+    "InvalidCheckpointError": "../store/test_checkpoints_by_step.py",
     "PaddingWordError": "layers/test_misuse.py",
     "ScanCarryError": "transforms/test_carried_variables.py",
     "StaticArgumentError": "transforms/test_static_arguments.py",

@@ -83,19 +83,13 @@ def _finder() -> FlaxFinder | None:
 
 def _run_program(target: str, args: Sequence[str], *, is_module: bool) -> None:
     """Run a script or a module as Python itself would run it."""
-    if not is_module and not os.path.exists(target) and _is_importable(target):
-        is_module = True  # for example pytest
     sys.argv = [target, *args]
     if is_module:
         sys.path.insert(0, os.getcwd())
         runpy.run_module(target, run_name="__main__", alter_sys=True)
-        return
-    if not os.path.exists(target):
-        sys.exit(
-            f"Cannot run {target}: the file does not exist. Name a script, or a module after -m."
-        )
-    sys.path.insert(0, os.path.dirname(os.path.abspath(target)))
-    runpy.run_path(target, run_name="__main__")
+    else:
+        sys.path.insert(0, os.path.dirname(os.path.abspath(target)))
+        runpy.run_path(target, run_name="__main__")
 
 
 def _is_importable(name: str) -> bool:
@@ -138,10 +132,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("target", help="a script, a module after -m, or a tool such as pytest")
     parser.add_argument("args", nargs=argparse.REMAINDER, help="the arguments of the program")
     options = parser.parse_args(argv)
+    exists = os.path.exists(options.target)
+    # A tool such as pytest is a module too.
+    is_module = options.is_module or (not exists and _is_importable(options.target))
+    if not exists and not is_module:
+        sys.exit(
+            f"Cannot run {options.target}: the file does not exist. Name a script, or a module after -m."
+        )
     was_installed = _finder() is not None
     install()
     try:
-        _run_program(options.target, options.args, is_module=options.is_module)
+        _run_program(options.target, options.args, is_module=is_module)
     finally:
         if options.command == "report":
             _print_report()
