@@ -184,6 +184,36 @@ def test_restore_into_a_scanned_model_on_a_mesh(tmp_path):
     )
 
 
+@pytest.mark.parametrize("is_file", [True, False])
+def test_arrays_inside_a_value_are_placed_and_cast(tmp_path, is_file):
+    moments = (
+        np.arange(8, dtype=np.float32),
+        {"m": np.ones((8, 2), np.float32), "n": np.arange(3)},
+    )
+    store = nn.MemoryStore({"opt": {"state": moments}})
+    if is_file:
+        save(tmp_path / "model", store)
+        store = open_store(tmp_path / "model")
+    sharding = NamedSharding(mesh(), PartitionSpec("data"))
+    asked = {}
+
+    def place(names, spec):
+        asked[names] = str(spec.dtype)
+        return sharding if names[-1] != "n" else None
+
+    view = views.mount(store, "adam", "opt")
+    ((first, second),) = view.read_placed("adam", [("state",)], dtype="bfloat16", sharding=place)
+    assert asked == {
+        ("adam", "state", "0"): "bfloat16",
+        ("adam", "state", "1", "m"): "bfloat16",
+        ("adam", "state", "1", "n"): "int64",
+    }
+    assert first.sharding == second["m"].sharding == sharding
+    assert first.dtype == second["m"].dtype == jnp.bfloat16
+    np.testing.assert_array_equal(second["n"], [0, 1, 2])
+    assert first.tolist() == list(range(8))
+
+
 def test_apply_takes_a_view(tmp_path):
     model, x = nn.Dense(3), jnp.ones((2, 4))
     variables = model.init(jax.random.key(0), x)

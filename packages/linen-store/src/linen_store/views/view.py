@@ -14,7 +14,14 @@ from linen_core.errors import StorePathError
 from linen_store._texts import counted
 from linen_store.errors import ViewError
 from linen_store.reading.file_store import ReadsPlaced, VariableSharding
-from linen_store.reading.specs import cast_spec, floating_dtype, is_array_spec, nbytes
+from linen_store.reading.specs import (
+    array_spec,
+    cast_spec,
+    floating_dtype,
+    is_array_spec,
+    key_name,
+    nbytes,
+)
 from linen_store.reading.stored import Names
 from linen_store.reading.tree import insert
 from linen_store.views.operations import Operation, Pipeline, Same, Stack
@@ -179,19 +186,26 @@ class View(VariableStore):
         ]
 
     def _placement(self, names: Names, dtype: Any, sharding: VariableSharding | None) -> Any:
-        spec = self._specs[names]
-        if sharding is None or not is_array_spec(spec):
+        """Return where a leaf is put: a sharding; a function, if the leaf is a pytree; None for anywhere."""
+        if sharding is None:
             return None
-        return sharding(names, cast_spec(spec, dtype))
+        if is_array_spec(self._specs[names]):
+            return sharding(names, cast_spec(self._specs[names], dtype))
+        return lambda inner, spec: sharding((*names, *inner), cast_spec(spec, dtype))
 
     @staticmethod
     def _finish(entry: Entry, values: list[Any], dtype: Any, place: Any) -> Any:
-        value = entry.operation.compute(values)
-        if not hasattr(value, "dtype"):
-            return value
-        if dtype is not None and jax.numpy.issubdtype(value.dtype, jax.numpy.floating):
-            value = value.astype(dtype)
-        return value if place is None else jax.device_put(value, place)
+        def finish(keys: Any, array: Any) -> Any:
+            if not hasattr(array, "dtype"):
+                return array
+            if dtype is not None and jnp.issubdtype(array.dtype, jnp.floating):
+                array = array.astype(dtype)
+            where = place
+            if callable(place):
+                where = place(tuple(map(key_name, keys)), array_spec(array.shape, array.dtype))
+            return array if where is None else jax.device_put(array, where)
+
+        return jax.tree_util.tree_map_with_path(finish, entry.operation.compute(values))
 
     def close(self) -> None:
         """Close the stores below."""
@@ -257,7 +271,17 @@ def _read_batch(batch: Sequence[Source], places: Mapping[Source, Any]) -> list[A
     if not isinstance(store, ReadsPlaced) or all(places[source] is None for source in batch):
         return store.read(collection, paths)
     by_names = {(source.collection, *source.path): places[source] for source in batch}
-    return store.read_placed(collection, paths, sharding=lambda names, _: by_names.get(names))
+
+    def where(names: Names, spec: Any) -> Any:
+        if names in by_names:
+            return by_names[names]
+        # The array is inside a leaf that is a pytree.
+        for depth in range(len(names) - 1, 0, -1):
+            if place := by_names.get(names[:depth]):
+                return place(names[depth:], spec)
+        return None
+
+    return store.read_placed(collection, paths, sharding=where)
 
 
 def _source_place(operation: Operation, source: Source, place: Any) -> Any:
