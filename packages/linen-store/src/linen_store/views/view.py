@@ -30,6 +30,7 @@ __all__ = ["Entry", "Source", "StoreLike", "View", "entries_of", "find_entries",
 
 
 _JOINED_BYTES = 1 << 26
+"""The size of a stack from which on its layers are read one after the other."""
 
 StoreLike: TypeAlias = VariableStore | Mapping[str, Any]
 """A store, or nested mappings of variables by collection."""
