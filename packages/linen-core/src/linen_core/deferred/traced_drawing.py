@@ -62,13 +62,15 @@ def fill_traced(arrays: Sequence[Elementwise]) -> list[Any]:
 
 def _put(value: Array, flags: list[Any], buffers: list[Any]) -> Any:
     """Copy a value to the buffer whose flag is set, and set the flag of the next buffer instead."""
-    filled = [
-        jax.lax.while_loop(lambda now: now[0], lambda _: (jnp.array(False), value), (flag, buffer))[
-            1
-        ]
-        for flag, buffer in zip(flags, buffers, strict=True)
-    ]
+    filled = [_copied_if(flag, value, buffer) for flag, buffer in zip(flags, buffers, strict=True)]
     return [*flags[-1:], *flags[:-1]], filled
+
+
+@jax.jit  # traced once for each size
+def _copied_if(flag: Array, value: Array, buffer: Array) -> Any:
+    """Return a value if a flag is set, else a buffer, as a loop that the compiler runs in the place of the buffer."""
+    state = (flag, buffer)
+    return jax.lax.while_loop(lambda now: now[0], lambda _: (jnp.array(False), value), state)[1]
 
 
 def _blocks(array: Elementwise) -> int:
