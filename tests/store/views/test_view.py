@@ -89,8 +89,14 @@ def mesh():
         (lambda s: views.transpose(s, "w$"), "w", PartitionSpec("model", "data")),
         (lambda s: views.cast(s, "bfloat16"), "w", PartitionSpec("data")),
         (lambda s: views.average(s, s), "w", PartitionSpec("data")),
+        (lambda s: views.slice_axis(s, "w", 1, 0, 4), "w", PartitionSpec("data", "model")),
+        (
+            lambda s: views.concatenate(s, ["params/w", "params/w"], "params/v", 1),
+            "v",
+            PartitionSpec("data", "model"),
+        ),
     ],
-    ids=["rename", "transpose", "cast", "average"],
+    ids=["rename", "transpose", "cast", "average", "slice", "concatenate"],
 )
 def test_sources_are_read_in_the_place_of_the_result(tmp_path, make, name, spec):
     value = np.arange(64, dtype=np.float32).reshape(8, 8)
@@ -102,6 +108,28 @@ def test_sources_are_read_in_the_place_of_the_result(tmp_path, make, name, spec)
     assert array.sharding.is_equivalent_to(sharding, 2)
     (whole,) = make({"params": {"w": value}}).read("params", [(name,)])
     np.testing.assert_array_equal(array, whole)
+
+
+@pytest.mark.parametrize("spec", [PartitionSpec("data"), PartitionSpec(None, "model")])
+def test_parts_of_a_stack_are_read_in_place(tmp_path, monkeypatch, spec):
+    save(tmp_path / "model", {"params": {"ws": np.arange(64.0, dtype=np.float32).reshape(4, 8, 2)}})
+    store = open_store(tmp_path / "model")
+    asked = []
+    read = type(store).read_placed
+    monkeypatch.setattr(
+        type(store),
+        "read_placed",
+        lambda self, *args, sharding=None, **options: (
+            asked.append(sharding(("params", "ws"), None).spec),
+            read(self, *args, sharding=sharding, **options),
+        )[1],
+    )
+    sharding = NamedSharding(mesh(), spec)
+    view = views.unstack(store, "ws", "w{}")
+    (array,) = view.read_placed("params", [("w2",)], sharding=lambda *_: sharding)
+    assert asked == [PartitionSpec(None, *spec, *[None] * (2 - len(spec)))]
+    assert array.sharding.is_equivalent_to(sharding, 2)
+    np.testing.assert_array_equal(array, np.arange(64.0).reshape(4, 8, 2)[2])
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])

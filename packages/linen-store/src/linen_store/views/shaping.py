@@ -25,7 +25,7 @@ def _applied(store: StoreLike, pattern: str, operation: Operation, name: str) ->
         else entry
         for names, entry in entries.items()
     }
-    return View(changed, f"{name} of {opened!r}")
+    return View(changed.items(), f"{name} of {opened!r}")
 
 
 def cast(store: StoreLike, dtype: Any, pattern: str = "") -> View:

@@ -23,10 +23,18 @@ from linen_store.reading.specs import (
     nbytes,
 )
 from linen_store.reading.stored import Names
-from linen_store.reading.tree import insert
 from linen_store.views.operations import Operation, Pipeline, Same, Stack
 
-__all__ = ["Entry", "Source", "StoreLike", "View", "entries_of", "find_entries", "source_of"]
+__all__ = [
+    "Entry",
+    "Leaf",
+    "Source",
+    "StoreLike",
+    "View",
+    "entries_of",
+    "find_entries",
+    "source_of",
+]
 
 
 _JOINED_BYTES = 1 << 26
@@ -70,6 +78,22 @@ class Entry(NamedTuple):
     sources: tuple[Source, ...]
     operation: Operation = Same()
 
+    def spec(self) -> Any:
+        """Describe the leaf.
+
+        Raises:
+          ValueError: the operation does not fit the sources.
+        """
+        for source in self.sources:
+            if self.operation != Same() and not is_array_spec(source.spec):
+                msg = f"{'/'.join((source.collection, *source.path))} is not one array"
+                raise ValueError(msg)
+        return self.operation.spec([source.spec for source in self.sources])
+
+
+Leaf: TypeAlias = Entry | dict[str, Any]
+"""A leaf of a view, or an empty node."""
+
 
 class View(VariableStore):
     """A read-only store whose leaves are operations on the leaves of other stores.
@@ -78,36 +102,35 @@ class View(VariableStore):
     collection, and computes. The functions of `linen_store.views` make views.
 
     Args:
-      entries: the leaves by collection and path, in order; an empty dict is an empty node.
+      entries: pairs of the names that lead to a leaf, collection first, and the leaf; an empty dict is an empty node.
       title: a text for `repr`, and for errors.
 
     Raises:
-      ViewError: an operation does not fit its sources.
+      ViewError: two leaves have one name, a leaf is below another, or an operation does not fit its sources.
 
     Example:
       >>> import linen_core as nn, numpy as np
       >>> store = nn.MemoryStore({"params": {"w": np.arange(6).reshape(2, 3)}})
       >>> source = Source(store, "params", ("w",), store.spec("params", ("w",)))
-      >>> view = View({("params", "kernel"): Entry((source,), Same())}, "an example")
+      >>> view = View([(("params", "kernel"), Entry((source,)))], "an example")
       >>> view.get("params", ("kernel",)).shape
       (2, 3)
     """
 
-    def __init__(self, entries: Mapping[Names, Entry | dict[str, Any]], title: str) -> None:
+    def __init__(self, entries: Iterable[tuple[Names, Leaf]], title: str) -> None:
         self._title = title
         self._tree: dict[str, Any] = {}
+        self._specs: dict[Names, Any] = {}
         problems = []
-        specs: dict[Names, Any] = {}
-        for names, entry in entries.items():
-            insert(self._tree, names, entry)
-            if isinstance(entry, Entry):
-                try:
-                    specs[names] = entry.operation.spec([source.spec for source in entry.sources])
-                except ValueError as error:
-                    problems.append(f"{'/'.join(names)}: {error}")
+        for names, entry in entries:
+            try:
+                _insert_once(self._tree, names, entry)
+                if isinstance(entry, Entry):
+                    self._specs[names] = entry.spec()
+            except ValueError as error:
+                problems.append(f"{'/'.join(names)}: {error}")
         if problems:
             raise ViewError(title, problems)
-        self._specs = specs
 
     @property
     def capabilities(self) -> StoreCapabilities:
@@ -305,7 +328,25 @@ def entries_of(tree: Mapping[str, Any], names: Names = ()) -> Iterable[tuple[Nam
             yield (*names, name), child
 
 
-def find_entries(store: VariableStore) -> dict[Names, Entry | dict[str, Any]]:
+def _insert_once(tree: dict[str, Any], names: Names, entry: Leaf) -> None:
+    """Insert a leaf into nested dicts, unless its place is taken."""
+    for depth, name in enumerate(names[:-1], 1):
+        tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            msg = f"{'/'.join(names[:depth])} is an array, so nothing can be below it"
+            raise ValueError(msg)
+    found = tree.get(names[-1])
+    if entry == {} and isinstance(found, dict):
+        return  # another store has something in this node
+    if found is not None and found != {}:
+        msg = (
+            "two arrays get this name" if isinstance(found, Entry) else "other arrays are below it"
+        )
+        raise ValueError(msg)
+    tree[names[-1]] = entry if isinstance(entry, Entry) else {}  # not the dict of another view
+
+
+def find_entries(store: VariableStore) -> dict[Names, Leaf]:
     """Return the leaves and empty nodes of a store as entries of a view of the same layout."""
     if isinstance(store, View):
         return dict(entries_of(store._tree))
