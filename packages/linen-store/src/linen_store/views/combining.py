@@ -10,10 +10,11 @@ from linen_core import as_store
 from linen_store.errors import RenamePatternError, ViewError
 from linen_store.reading.specs import is_array_spec
 from linen_store.reading.stored import Names
+from linen_store.views.entry import Entry, StoreLike
 from linen_store.views.naming import matching, split_name
 from linen_store.views.numbering import in_order
 from linen_store.views.operations import Compute, Concatenate, Mean, Operation, Slice, Stack, Take
-from linen_store.views.view import Entry, StoreLike, View, find_entries, source_of
+from linen_store.views.view import View, find_entries, source_of
 
 __all__ = ["average", "compute", "concatenate", "overlay", "split", "stack", "unstack"]
 

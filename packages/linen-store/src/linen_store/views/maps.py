@@ -14,11 +14,12 @@ from linen_core import as_store
 from linen_store.errors import MapError, ViewError
 from linen_store.reading.specs import render_spec
 from linen_store.reading.stored import Names
+from linen_store.views.entry import Entry, StoreLike
 from linen_store.views.naming import split_name
 from linen_store.views.numbering import in_order
 from linen_store.views.operations import Operation, Pipeline, Same, Slice, Take
 from linen_store.views.rules import Rule, Step, check_texts, filled_in, parse_step, pattern_of
-from linen_store.views.view import Entry, StoreLike, View, find_entries, source_of
+from linen_store.views.view import View, find_entries, source_of
 
 __all__ = ["Map", "MapLike", "load_map"]
 

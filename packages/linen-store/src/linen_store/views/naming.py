@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from linen_core import VariableStore, as_store
 from linen_store.errors import PatternUnmatchedError, RenamePatternError
 from linen_store.reading.stored import Names
-from linen_store.views.view import Leaf, StoreLike, View, find_entries
+from linen_store.views.entry import Leaf, StoreLike
+from linen_store.views.view import View, find_entries
 
 __all__ = ["drop", "matching", "mount", "rename", "select", "split_name"]
 
