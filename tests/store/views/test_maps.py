@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import linen_core as nn
 from linen_store import convert, open_store, restore, save
@@ -223,13 +223,58 @@ def rules(*given):
             {"w": A},
             {"w": np.concatenate([A[1:], np.full_like(A[1:], 7)])},
         ),
+        (
+            rules(("a/w", "p/w", ("unflatten -1 2 -1", "flatten 0 1"))),
+            {"w": A},
+            {"w": A.reshape(6, 2, 2)},
+        ),
+        (
+            rules(("{top:a|b}/{rest:**}", "p/x/{rest}")),
+            {"w": A, "n": {"m": {"v": A}}},
+            {"x": {"w": A, "n": {"m": {"v": A}}}},
+        ),
     ],
 )
 def test_operations(given, arrays, expected):
     found = given.apply({"a": arrays}).snapshot()["p"]
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_arrays_are_kept_unless_a_rule_uses_them():
+    given = Map((Rule("a/l{i}/{rest:**}", "a/l/{rest}", ("stack i",)),), keep=("a/{rest:**}",))
+    arrays = {"l0": {"m": {"w": A}}, "l1": {"m": {"w": A}}, "head": {"w": A}}
+    view = given.apply({"a": arrays})
+    assert view.leaves("a") == (("l", "m", "w"), ("head", "w"))
+    back = given.inverse().apply(view).snapshot()["a"]
+    jax.tree.map(np.testing.assert_array_equal, back, arrays)
+
+
+@pytest.mark.parametrize("axis", [1, -2])
+def test_axes_taken_apart_are_joined_again(axis):
+    given = rules(("a/w", "p/w", ("transpose", f"unflatten {axis} 3 -1")))
+    view = given.apply({"a": {"w": A}})
+    assert view.spec("p", ("w",)).shape == (4, 3, 1, 2)
+    np.testing.assert_array_equal(given.inverse().apply(view).get("a", ("w",)), A)
+
+
+def test_an_optional_rule_may_match_nothing():
+    head = Rule("a/head/w", "p/head", ("transpose",), optional=True)
+    given = Map((Rule("a/w", "p/w"), head))
+    assert given.apply({"a": {"w": A}}).leaves("p") == (("w",),)
+    assert given.inverse().apply({"p": {"w": A}}).leaves("a") == (("w",),)
+    both = given.apply({"a": {"w": A, "head": {"w": A}}})
+    assert both.leaves("p") == (("w",), ("head",))
+
+
+def test_optional_and_keep_in_toml():
+    text = 'keep = ["b/{x}"]\n[[rule]]\nsource = "a/w"\ntarget = "p/w"\noptional = true'
+    assert Map.from_toml(text).apply({"b": {"v": A}}).leaves("b") == (("v",),)
+    with pytest.raises(MapError) as caught:
+        Map.from_toml(text.replace("true", '"yes"').replace('["b/{x}"]', "1"))
+    assert caught.value.problems == (
+        "line 2: 'optional': expected true or false, found 'yes'",
+        "'keep': expected a list of strings, found 1",
+    )
 
 
 def test_arrays_are_dropped_by_name():
@@ -241,14 +286,14 @@ PROBLEMS = {
     "unused": (
         rules(("a/w", "p/w")),
         {"w": A, "v": A},
-        ["a/v, float64(2, 3, 4): no rule uses it, and it is not in drop"],
+        ["a/v, float64(2, 3, 4): no rule uses it, and neither keep nor drop names it"],
     ),
     "nothing": (
         rules(("a/w", "p/w"), ("a/kernal", "p/v")),
         {"w": A, "kernel": A},
         [
             "a/kernal -> p/v: 'a/kernal' matches nothing; the closest name is 'a/kernel'",
-            "a/kernel, float64(2, 3, 4): no rule uses it, and it is not in drop",
+            "a/kernel, float64(2, 3, 4): no rule uses it, and neither keep nor drop names it",
         ],
     ),
     "two rules": (
@@ -272,8 +317,8 @@ PROBLEMS = {
         rules(("a/w", "p/w", ("rotate 1",))),
         {"w": A},
         [
-            "a/w -> p/w: unknown operation 'rotate 1': expected one of cast, concatenate, reshape, resize, slice, split, "
-            "stack, transpose, unstack",
+            "a/w -> p/w: unknown operation 'rotate 1': expected one of cast, concatenate, flatten, reshape, resize, slice, "
+            "split, stack, transpose, unflatten, unstack",
         ],
     ),
     "one number twice": (
@@ -303,14 +348,49 @@ PROBLEMS = {
         rules(("a/w", "p/w", ("",))),
         {"w": A},
         [
-            "a/w -> p/w: unknown operation '': expected one of cast, concatenate, reshape, resize, slice, split, stack, "
-            "transpose, unstack"
+            "a/w -> p/w: unknown operation '': expected one of cast, concatenate, flatten, reshape, resize, slice, split, "
+            "stack, transpose, unflatten, unstack"
         ],
     ),
     "placeholder": (
         rules(("a/w", "p/{i}")),
         {"w": A},
         ["a/w -> p/{i}: the target has a placeholder 'i' that the source lacks"],
+    ),
+    "keep over a rule": (
+        Map((Rule("a/w", "a/v"),), keep=("a/v",)),
+        {"w": A, "v": A},
+        ["a/v: two rules make it, a/w -> a/v and a/v -> a/v"],
+    ),
+    "some sources of an optional rule": (
+        Map((Rule(("a/w", "a/v"), "p/w", ("concatenate 0",), optional=True),)),
+        {"w": A},
+        ["a/w + a/v -> p/w: only ['a/w'] of 2 sources"],
+    ),
+    "unflatten": (
+        rules(("a/w", "p/w", ("unflatten 2 3 -1",)), ("a/v", "p/v", ("unflatten 3 2 2",))),
+        {"w": A, "v": A},
+        [
+            "a/w -> p/w: p/w: cannot unflatten axis 2 of an array of shape (2, 3, 4) to (3, -1): expected sizes whose "
+            "product is 4",
+            "a/v -> p/v: p/v: cannot unflatten axis 3 of an array of shape (2, 3, 4): it does not exist",
+        ],
+    ),
+    "flatten": (
+        rules(("a/w", "p/w", ("flatten 1 3",)), ("a/v", "p/v", ("flatten 1 0",))),
+        {"w": A, "v": A},
+        [
+            "a/w -> p/w: p/w: cannot flatten the axes from 1 to 3 of an array of shape (2, 3, 4)",
+            "a/v -> p/v: p/v: cannot flatten the axes from 1 to 0 of an array of shape (2, 3, 4)",
+        ],
+    ),
+    "sizes": (
+        rules(("a/w", "p/w", ("unflatten 1 3",)), ("a/v", "p/v", ("flatten 1",))),
+        {"w": A, "v": A},
+        [
+            "a/w -> p/w: cannot read the operation 'unflatten 1 3': expected an axis and at least two sizes",
+            "a/v -> p/v: cannot read the operation 'flatten 1': expected the first and the last axis",
+        ],
     ),
     "drop": (
         Map((Rule("a/w", "p/w"),), drop=("a/stap",)),
@@ -392,3 +472,18 @@ def test_stacks_have_an_inverse(tmp_path):
     back = given.inverse().apply(open_store(tmp_path / "model")).snapshot()
     for i in range(11):
         np.testing.assert_array_equal(back["a"][f"l{i}"]["w"], (A + i).astype(np.float32))
+
+
+@pytest.mark.parametrize("word", ["reshape 8 32 256", "unflatten 0 8 -1"])
+def test_axes_taken_apart_and_transposed_on_a_mesh(word):
+    """The axes of the result are not those of the array: it is read whole, then put in its place."""
+    array = np.arange(256 * 256, dtype=np.float32).reshape(256, 256)
+    given = rules(("params/w", "params/w", (word, "transpose 1 0 2")))
+    mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
+    place = NamedSharding(mesh, PartitionSpec("data", "model"))
+    expected = jax.ShapeDtypeStruct((32, 8, 256), jnp.float32, sharding=place)
+    found, _ = restore({"params": {"w": expected}}, {"params": {"w": array}}, map=given)
+    assert found["params"]["w"].sharding == place
+    np.testing.assert_array_equal(
+        found["params"]["w"], array.reshape(8, 32, 256).transpose(1, 0, 2)
+    )

@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from linen_core import as_store
 from linen_store.errors import MapError, ViewError
@@ -31,12 +31,13 @@ _Bindings = tuple[tuple[str, str], ...]
 class Map:
     """Rules that say what each array of a checkpoint becomes.
 
-    A map is total: an array that no rule uses must match one of ``drop``. All problems of all rules come in one error,
-    before anything is read.
+    A map is total: an array that no rule uses must match a name in ``keep`` or ``drop``. All problems of all rules come
+    in one error, before anything is read.
 
     Attributes:
       rules: the rules.
       drop: names of arrays that are left out, with placeholders.
+      keep: names of arrays that keep their names unless a rule uses them, with placeholders.
       file: the file that the map comes from, for errors.
 
     Example:
@@ -52,6 +53,7 @@ class Map:
 
     rules: tuple[Rule, ...]
     drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     file: str = ""
 
     @classmethod
@@ -59,7 +61,8 @@ class Map:
         r"""Read a map from TOML.
 
         Args:
-          text: an array of tables ``[[rule]]`` with ``source``, ``target`` and ``do``, after an optional ``drop``.
+          text: an array of tables ``[[rule]]`` with ``source`` and ``target``, and if needed ``do`` and ``optional``.
+            ``drop`` and ``keep`` come first.
           file: the name of the file, for errors.
 
         Raises:
@@ -73,7 +76,9 @@ class Map:
             found = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise MapError(file, [f"not TOML: {error}"]) from error
-        problems = [f"unknown word {word!r}" for word in found if word not in ("rule", "drop")]
+        problems = [
+            f"unknown word {word!r}" for word in found if word not in ("rule", "drop", "keep")
+        ]
         tables = found.get("rule", [])
         if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
             raise MapError(file, [*problems, "rule: expected tables that begin with [[rule]]"])
@@ -81,7 +86,7 @@ class Map:
         rules = []
         for table, line in zip(tables, starts, strict=False):
             missing = sorted({"source", "target"} - set(table))
-            unknown = sorted(set(table) - {"source", "target", "do"})
+            unknown = sorted(set(table) - {"source", "target", "do", "optional"})
             problems += [f"line {line}: unknown word {word!r}" for word in unknown]
             problems += [f"line {line}: {word!r} is missing" for word in missing]
             if not missing and not unknown:
@@ -91,14 +96,15 @@ class Map:
                     )
                 except TypeError as error:
                     problems.append(f"line {line}: {error}")
-        drop = _tuple(found.get("drop", ()))
-        try:
-            check_texts("drop", drop)
-        except TypeError as error:
-            problems.append(str(error))
+        lists = {word: _tuple(found.get(word, ())) for word in ("drop", "keep")}
+        for word, names in lists.items():
+            try:
+                check_texts(word, names)
+            except TypeError as error:
+                problems.append(str(error))
         if problems:
             raise MapError(file, problems)
-        return cls(tuple(rules), drop, file)
+        return cls(tuple(rules), **lists, file=file)
 
     def inverse(self) -> Map:
         """Return the map from the targets to the sources.
@@ -115,7 +121,7 @@ class Map:
                 problems.append(f"{_label(rule)}: {error}")
         if problems:
             raise MapError(self.file, problems)
-        return Map(tuple(rules), (), self.file)
+        return Map(tuple(rules), (), self.keep, self.file)
 
     def apply(self, store: StoreLike) -> View:
         """Return the view of a store that the map describes.
@@ -179,11 +185,17 @@ class _Application:
                     self._add(rule, target, entry)
             except ValueError as error:
                 self._problems.append(f"{_label(rule)}: {error}")
-        dropped = self._dropped()
-        for name in self._sources:
-            if name not in self._used and name not in dropped:
-                spec = render_spec(self._sources[name].spec)
-                self._problems.append(f"{name}, {spec}: no rule uses it, and it is not in drop")
+        dropped, kept = self._listed("drop"), self._listed("keep")
+        for name, source in self._sources.items():
+            if name in self._used or name in dropped:
+                continue
+            if name in kept:
+                self._add(Rule(name, name), name, Entry((source,)))
+            else:
+                where = f"{name}, {render_spec(source.spec)}"
+                self._problems.append(
+                    f"{where}: no rule uses it, and neither keep nor drop names it"
+                )
         if self._problems:
             raise MapError(self._map.file, self._problems)
         try:
@@ -191,14 +203,15 @@ class _Application:
         except ViewError as error:
             raise MapError(self._map.file, error.problems) from None
 
-    def _dropped(self) -> set[str]:
-        dropped: set[str] = set()
-        for name in self._map.drop:
+    def _listed(self, word: Literal["drop", "keep"]) -> set[str]:
+        """Return the arrays that a list of the map names."""
+        listed: set[str] = set()
+        for name in getattr(self._map, word):
             found = {one for one in self._sources if pattern_of(name).fullmatch(one)}
             if not found:
-                self._problems.append(f"drop {name!r}: it matches nothing{self._closest(name)}")
-            dropped |= found
-        return dropped
+                self._problems.append(f"{word} {name!r}: it matches nothing{self._closest(name)}")
+            listed |= found
+        return listed
 
     def _closest(self, name: str) -> str:
         close = difflib.get_close_matches(name, self._sources, 1, 0.4)
@@ -249,7 +262,7 @@ class _Application:
         for source in rule.sources:
             pattern = pattern_of(source)
             found = [match for match in map(pattern.fullmatch, self._sources) if match is not None]
-            if not found:
+            if not found and not rule.optional:
                 msg = f"{source!r} matches nothing{self._closest(source)}"
                 raise ValueError(msg)
             for match in found:
@@ -259,8 +272,9 @@ class _Application:
                 )
         for bindings, sources in matches.items():
             if len(sources) != len(rule.sources):
-                where = ", ".join(f"{name}={text}" for name, text in bindings)
-                msg = f"only {sources} of {len(rule.sources)} sources for {where}"
+                texts = ", ".join(f"{name}={text}" for name, text in bindings)
+                where = f" for {texts}" if texts else ""
+                msg = f"only {sources} of {len(rule.sources)} sources{where}"
                 raise ValueError(msg)
         return matches
 

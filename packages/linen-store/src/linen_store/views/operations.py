@@ -18,6 +18,7 @@ __all__ = [
     "Cast",
     "Compute",
     "Concatenate",
+    "Flatten",
     "Mean",
     "Operation",
     "Pipeline",
@@ -28,6 +29,7 @@ __all__ = [
     "Stack",
     "Take",
     "Transpose",
+    "Unflatten",
 ]
 
 
@@ -145,6 +147,64 @@ class Reshape(Operation):
 
     def compute(self, values: Sequence[Any]) -> Any:
         return _library(values).reshape(values[0], self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unflatten(Operation):
+    """One axis as several, such as the features of all heads as (heads, features); one size may be -1."""
+
+    axis: int
+    sizes: tuple[int, ...]
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        return array_spec(self._shape(tuple(one.shape)), one.dtype)
+
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        rank = len(shape)
+        if not -rank <= self.axis < rank:
+            msg = (
+                f"cannot unflatten axis {self.axis} of an array of shape {shape}: it does not exist"
+            )
+            raise ValueError(msg)
+        axis = self.axis % rank
+        known = math.prod(size for size in self.sizes if size != -1)
+        free = shape[axis] // known if known else 0
+        sizes = tuple(free if size == -1 else size for size in self.sizes)
+        if self.sizes.count(-1) > 1 or math.prod(sizes) != shape[axis]:
+            msg = (
+                f"cannot unflatten axis {self.axis} of an array of shape {shape} to {self.sizes}: expected sizes "
+                f"whose product is {shape[axis]}"
+            )
+            raise ValueError(msg)
+        return (*shape[:axis], *sizes, *shape[axis + 1 :])
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        return _library(values).reshape(values[0], self._shape(values[0].shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class Flatten(Operation):
+    """The axes from ``first`` to ``last`` as one, such as (heads, features) as the features of all heads."""
+
+    first: int
+    last: int
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        return array_spec(self._shape(tuple(one.shape)), one.dtype)
+
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        rank = len(shape)
+        is_axis = all(-rank <= axis < rank for axis in (self.first, self.last))
+        first, last = (axis % max(rank, 1) for axis in (self.first, self.last))
+        if not is_axis or first > last:
+            msg = f"cannot flatten the axes from {self.first} to {self.last} of an array of shape {shape}"
+            raise ValueError(msg)
+        return (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        return _library(values).reshape(values[0], self._shape(values[0].shape))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -343,13 +403,15 @@ class Pipeline(Operation):
         return _follow(self.after, self.combine.compute(each), "compute")
 
     def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        steps = (*self.before, self.combine, *self.after)
+        if any(isinstance(one, Reshape | Unflatten | Flatten) for one in steps):
+            return None  # the axes of the result are not those of the sources
         ranks = []
-        for operation in (*self.before, self.combine, *self.after):
+        for operation in steps:
             ranks.append(rank)
             rank += isinstance(operation, Stack) - isinstance(operation, Take)
         found: Any = spec
-        steps = zip((*self.before, self.combine, *self.after), ranks, strict=True)
-        for operation, before in reversed(list(steps)):
+        for operation, before in reversed(list(zip(steps, ranks, strict=True))):
             found = None if found is None else operation.source_spec(found, before)
         return found
 

@@ -11,12 +11,14 @@ from linen_store.reading.specs import floating_dtype
 from linen_store.views.operations import (
     Cast,
     Concatenate,
+    Flatten,
     Operation,
     Reshape,
     Resize,
     Slice,
     Stack,
     Transpose,
+    Unflatten,
 )
 
 __all__ = ["Rule", "Step", "check_texts", "filled_in", "parse_step", "pattern_of"]
@@ -48,10 +50,11 @@ class Rule:
     """A rule of a `Map`: which arrays become which, and how.
 
     Names are those of the stores, joined by "/". A placeholder such as ``{i}`` matches a part of a name without "/",
-    and has the same text in the target. ``{name:q|k|v}`` matches one of several texts.
+    and has the same text in the target. ``{name:q|k|v}`` matches one of several texts, ``{name:**}`` one or more parts.
 
-    The operations are applied in order: ``"transpose"``, ``"transpose 2 3 1 0"``, ``"reshape 8 -1"``, ``"cast
-    bfloat16"``, ``"slice AXIS START STOP"``, ``"resize 100 8 fill 0"``; ``"stack i"`` or ``"stack i AXIS"`` for all
+    The operations are applied in order: ``"transpose"``, ``"transpose 2 3 1 0"``, ``"reshape 8 -1"``, ``"unflatten AXIS
+    SIZE SIZE ..."`` of one axis into several, ``"flatten FIRST LAST"`` of several axes into one, ``"cast bfloat16"``,
+    ``"slice AXIS START STOP"``, ``"resize 100 8 fill 0"``; ``"stack i"`` or ``"stack i AXIS"`` for all
     numbers ``{i}``; ``"unstack i"`` for the reverse, with ``{i}`` in the target; ``"concatenate AXIS"`` of several
     sources; ``"split AXIS SIZE SIZE ..."`` into several targets.
 
@@ -59,15 +62,21 @@ class Rule:
       source: the name, or the names, of the arrays.
       target: the new name, or names.
       do: the operations.
+      optional: whether the rule may match nothing, such as that of an output layer that some models share with their
+        embedding.
       line: the line of the file that the rule comes from, for errors; 0 without a file.
     """
 
     source: str | tuple[str, ...]
     target: str | tuple[str, ...]
     do: tuple[str, ...] = ()
+    optional: bool = False
     line: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.optional, bool):
+            msg = f"'optional': expected true or false, found {self.optional!r}"
+            raise TypeError(msg)
         check_texts("source", self.sources)
         check_texts("target", self.targets)
         check_texts("do", self.do)
@@ -90,7 +99,8 @@ class Rule:
         """
         steps = tuple(_inverse(text) for text in reversed(self.do))
         source = _with_choices(self.targets, self.sources)
-        return Rule(source, _with_choices(self.sources, ()), steps, self.line)
+        target = _with_choices(self.sources, ())
+        return Rule(source, target, steps, self.optional, self.line)
 
 
 def _several(names: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -141,6 +151,20 @@ def _resize(words: Sequence[str]) -> Step:
     return _each(Resize(_integers(words[:-2]), float(words[-1])))
 
 
+def _unflatten(numbers: tuple[int, ...]) -> Unflatten:
+    if len(numbers) < 3:
+        msg = "expected an axis and at least two sizes"
+        raise ValueError(msg)
+    return Unflatten(numbers[0], numbers[1:])
+
+
+def _flatten(numbers: tuple[int, ...]) -> Flatten:
+    if len(numbers) != 2:
+        msg = "expected the first and the last axis"
+        raise ValueError(msg)
+    return Flatten(*numbers)
+
+
 def _with_axis(kind: Kind, words: Sequence[str]) -> Step:
     axis = int(words[1]) if len(words) > 1 else 0
     return Step(kind, Stack(axis) if kind == "stack" else None, name=words[0], axis=axis)
@@ -151,12 +175,14 @@ _PARSERS: dict[str, Any] = {
     "concatenate": lambda words: Step(
         "concatenate", Concatenate(int(words[0])), axis=int(words[0])
     ),
+    "flatten": lambda words: _each(_flatten(_integers(words))),
     "reshape": lambda words: _each(Reshape(_integers(words))),
     "resize": _resize,
     "slice": lambda words: _each(Slice(*_integers(words))),
     "split": lambda words: Step("split", axis=int(words[0]), sizes=_integers(words[1:])),
     "stack": lambda words: _with_axis("stack", words),
     "transpose": lambda words: _each(Transpose(_integers(words) or None)),
+    "unflatten": lambda words: _each(_unflatten(_integers(words))),
     "unstack": lambda words: _with_axis("unstack", words),
 }
 
@@ -170,6 +196,10 @@ def _inverse(text: str) -> str:
         return " ".join(["unstack" if word == "stack" else "stack", *rest])
     if word == "split":
         return f"concatenate {rest[0]}"
+    if word == "unflatten":
+        axis, *sizes = _integers(rest)
+        last = axis + len(sizes) - 1 if axis >= 0 else axis
+        return f"flatten {last - len(sizes) + 1} {last}"
     msg = f"{text!r} does not have an inverse"
     raise ValueError(msg)
 
@@ -193,9 +223,14 @@ def _pattern_parts(name: str) -> Iterator[str]:
             yield f"(?P={placeholder})"
             continue
         seen.add(placeholder)
-        allowed = "|".join(map(re.escape, choices.split("|"))) if choices else "[^/]+?"
-        yield f"(?P<{placeholder}>{allowed})"
+        yield f"(?P<{placeholder}>{_allowed(choices)})"
     yield re.escape(name[start:])
+
+
+def _allowed(choices: str | None) -> str:
+    if choices == "**":
+        return ".+"
+    return "|".join(map(re.escape, choices.split("|"))) if choices else "[^/]+?"
 
 
 def filled_in(name: str, bindings: Mapping[str, str]) -> str:
