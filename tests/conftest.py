@@ -4,11 +4,15 @@ The CPU stands in for the devices, so that sharding can be tested.
 """
 
 import gc
+import importlib.util
 import os
 
 import jax
 import pytest
 from hypothesis import settings
+
+# These compare with models of PyTorch, in an environment of their own: `hatch run layouts:test`.
+collect_ignore = [] if importlib.util.find_spec("torch") else ["layouts"]
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compiling takes most of the time. Longer runs compile as users do.

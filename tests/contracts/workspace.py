@@ -69,6 +69,6 @@ def tracked_texts() -> list[tuple[str, str]]:
     found = []
     for name in filter(None, listing.stdout.split("\0")):
         path = ROOT / name
-        if path.suffix != ".npz" and path.is_file():
+        if path.suffix not in (".npz", ".safetensors", ".msgpack") and path.is_file():
             found.append((name, path.read_text("utf-8")))
     return found

@@ -1,0 +1,45 @@
+"""Small models of transformers, recorded by tests/layouts/record.py: the same outputs in Linen, and the same file back."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from layouts import linen_side
+from linen_store import convert, open_store
+from linen_store.views.maps import load_map
+
+HERE = Path(__file__).parent
+EACH = pytest.mark.parametrize("name", linen_side.NAMES)
+SCANNED = pytest.mark.parametrize("scanned", [False, True], ids=["unrolled", "scanned"])
+
+
+@EACH
+@SCANNED
+def test_outputs_are_those_of_the_library_and_the_file_comes_back(name, scanned, tmp_path):
+    config, inputs, outputs = linen_side.recorded(HERE / name)
+    file = HERE / name / "model.safetensors"
+    model, variables = linen_side.loaded(name, config, file, inputs, scanned=scanned)
+    assert linen_side.difference(model, variables, inputs, outputs) < linen_side.TOLERANCE
+
+    back = tmp_path / "back.safetensors"
+    linen_side.written_back(name, config, variables, back, scanned=scanned)
+    expected, found = linen_side.arrays_of(file), linen_side.arrays_of(back)
+    assert found.keys() == expected.keys()
+    for key, value in found.items():
+        np.testing.assert_array_equal(value, expected[key])
+
+
+@EACH
+@pytest.mark.parametrize("ending", [".npz", ".msgpack", ".safetensors", ""])
+def test_scanned_in_another_format_and_back(name, ending, tmp_path):
+    config, inputs, _ = linen_side.recorded(HERE / name)
+    file = HERE / name / "model.safetensors"
+    _, variables = linen_side.loaded(name, config, file, inputs, scanned=False)
+    scan = load_map(linen_side.SCAN)
+    convert(variables, tmp_path / f"scanned{ending}", map=scan)
+    convert(tmp_path / f"scanned{ending}", tmp_path / f"unrolled{ending}", map=scan.inverse())
+    with open_store(tmp_path / f"unrolled{ending}") as store:
+        found = store.snapshot()
+    jax.tree.map(np.testing.assert_array_equal, found, variables)
