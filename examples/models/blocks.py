@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,3 +49,13 @@ def require(config: Mapping[str, Any], **expected: Any) -> None:
         if found not in values:
             msg = f"config.json: {name} is {found!r}, expected one of {values}: extend the model"
             raise ValueError(msg)
+
+
+ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "gelu": functools.partial(nn.gelu, approximate=False),
+    "gelu_new": nn.gelu,
+    "gelu_pytorch_tanh": nn.gelu,
+    "relu": nn.relu,
+    "silu": nn.silu,
+}
+"""Activation functions by their names in transformers."""

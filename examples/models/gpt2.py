@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
 import linen_core as nn
-from blocks import repeat, require
+from blocks import ACTIVATIONS, repeat, require
 
 
 class Attention(nn.Module):
@@ -34,13 +34,14 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two dense layers with a GELU between them."""
+    """Two dense layers with an activation between them."""
 
     hidden: int
+    activation: Callable[..., Any]
 
     @nn.compact
     def __call__(self, x):
-        h = nn.gelu(nn.Dense(self.hidden, name="c_fc")(x), approximate=True)
+        h = self.activation(nn.Dense(self.hidden, name="c_fc")(x))
         return nn.Dense(x.shape[-1], name="c_proj")(h)
 
 
@@ -49,12 +50,13 @@ class Block(nn.Module):
 
     heads: int
     hidden: int
-    norm: type[nn.Module]
+    activation: Callable[..., Any]
+    norm: Callable[..., nn.Module]
 
     @nn.compact
     def __call__(self, x):
         x += Attention(self.heads, name="attn")(self.norm(name="ln_1")(x))
-        return x + MLP(self.hidden, name="mlp")(self.norm(name="ln_2")(x))
+        return x + MLP(self.hidden, self.activation, name="mlp")(self.norm(name="ln_2")(x))
 
 
 class GPT2(nn.Module):
@@ -67,6 +69,7 @@ class GPT2(nn.Module):
       layers: number of blocks.
       heads: number of heads of attention.
       hidden: size of the hidden layer of each MLP.
+      activation: the activation function of the MLPs.
       epsilon: epsilon of the norms.
       scanned: whether the blocks are one module under `nn.scan`.
     """
@@ -77,6 +80,7 @@ class GPT2(nn.Module):
     layers: int
     heads: int
     hidden: int
+    activation: Callable[..., Any] = nn.gelu
     epsilon: float = 1e-5
     scanned: bool = False
 
@@ -86,7 +90,7 @@ class GPT2(nn.Module):
         words = nn.Embed(self.vocabulary, self.features, name="wte")
         places = nn.Embed(self.positions, self.features, name="wpe")
         norm = functools.partial(nn.LayerNorm, epsilon=self.epsilon, use_fast_variance=False)
-        block = functools.partial(Block, self.heads, self.hidden, norm)
+        block = functools.partial(Block, self.heads, self.hidden, self.activation, norm)
         x = words(tokens) + places(jnp.arange(tokens.shape[-1]))
         x = repeat(block, self.layers, self.scanned, x)
         return words.attend(norm(name="ln_f")(x))
@@ -100,7 +104,7 @@ def from_config(config: Mapping[str, Any], *, scanned: bool = False) -> GPT2:
     """
     require(
         config,
-        activation_function=("gelu_new", "gelu_pytorch_tanh"),
+        activation_function=("gelu_new", *ACTIVATIONS),
         tie_word_embeddings=(True,),
         scale_attn_weights=(True,),
         scale_attn_by_inverse_layer_idx=(False,),
@@ -112,6 +116,7 @@ def from_config(config: Mapping[str, Any], *, scanned: bool = False) -> GPT2:
         layers=config["n_layer"],
         heads=config["n_head"],
         hidden=config.get("n_inner") or 4 * config["n_embd"],
+        activation=ACTIVATIONS[config.get("activation_function", "gelu_new")],
         epsilon=config["layer_norm_epsilon"],
         scanned=scanned,
     )

@@ -52,13 +52,44 @@ def gpt2(rng: np.random.Generator) -> Case:
         n_head=heads,
         n_inner=[None, 12][rng.integers(2)],
         layer_norm_epsilon=[1e-5, 1e-3][rng.integers(2)],
+        activation_function=["gelu_new", "gelu", "relu"][rng.integers(3)],
     )
     model = transformers.GPT2LMHeadModel(config)
     inputs = {"tokens": _tokens(rng, config.vocab_size)}
     return Case(model, inputs, lambda model, tokens: {"logits": model(tokens).logits})
 
 
-CASES: dict[str, Callable[[np.random.Generator], Case]] = {"gpt2": gpt2}
+def llama(rng: np.random.Generator) -> Case:
+    kv_heads = int(rng.integers(1, 3))
+    heads = kv_heads * int(rng.integers(1, 3))
+    llama3 = {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+    }
+    config = transformers.LlamaConfig(
+        vocab_size=int(rng.integers(20, 40)),
+        hidden_size=heads * 2 * int(rng.integers(1, 4)),
+        intermediate_size=int(rng.integers(8, 20)),
+        num_hidden_layers=int(rng.integers(1, 4)),
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        head_dim=[None, 6][rng.integers(2)],
+        rms_norm_eps=[1e-6, 1e-4][rng.integers(2)],
+        rope_theta=[10000.0, 500.0][rng.integers(2)],
+        rope_scaling=[None, llama3][rng.integers(2)],
+        attention_bias=bool(rng.integers(2)),
+        mlp_bias=bool(rng.integers(2)),
+        tie_word_embeddings=bool(rng.integers(2)),
+    )
+    model = transformers.LlamaForCausalLM(config)
+    inputs = {"tokens": _tokens(rng, config.vocab_size)}
+    return Case(model, inputs, lambda model, tokens: {"logits": model(tokens).logits})
+
+
+CASES: dict[str, Callable[[np.random.Generator], Case]] = {"gpt2": gpt2, "llama": llama}
 
 
 def draw(name: str, seed: int) -> Case:
