@@ -16,7 +16,7 @@ from linen_store.views.maps import load_map
 
 MODELS = workspace.ROOT / "examples" / "models"
 SCAN = MODELS / "scan.toml"
-NAMES = ("gpt2", "llama")
+NAMES = ("bert", "gpt2", "llama", "t5", "vit")
 TOLERANCE = 1e-5
 
 

@@ -89,7 +89,96 @@ def llama(rng: np.random.Generator) -> Case:
     return Case(model, inputs, lambda model, tokens: {"logits": model(tokens).logits})
 
 
-CASES: dict[str, Callable[[np.random.Generator], Case]] = {"gpt2": gpt2, "llama": llama}
+def bert(rng: np.random.Generator) -> Case:
+    heads = int(rng.integers(1, 4))
+    config = transformers.BertConfig(
+        vocab_size=int(rng.integers(20, 40)),
+        max_position_embeddings=int(rng.integers(9, 16)),
+        type_vocab_size=int(rng.integers(2, 4)),
+        hidden_size=heads * int(rng.integers(2, 6)),
+        intermediate_size=int(rng.integers(8, 20)),
+        num_hidden_layers=int(rng.integers(1, 4)),
+        num_attention_heads=heads,
+        hidden_act=["gelu", "gelu_new", "relu"][rng.integers(3)],
+        layer_norm_eps=[1e-12, 1e-3][rng.integers(2)],
+    )
+    tokens = _tokens(rng, config.vocab_size)
+    types = rng.integers(0, config.type_vocab_size, tokens.shape).astype(np.int32)
+
+    def run(model, tokens, types, mask):
+        found = model(tokens, token_type_ids=types, attention_mask=mask)
+        return {
+            "logits": found.prediction_logits,
+            "next_sentence": found.seq_relationship_logits,
+        }
+
+    inputs = {"tokens": tokens, "types": types, "mask": _mask(tokens)}
+    return Case(transformers.BertForPreTraining(config), inputs, run)
+
+
+def _mask(tokens: np.ndarray) -> np.ndarray:
+    """The second text ends before the first."""
+    mask = np.ones(tokens.shape, np.int32)
+    mask[1, -2:] = 0
+    return mask
+
+
+def vit(rng: np.random.Generator) -> Case:
+    heads, patch = int(rng.integers(1, 4)), int(rng.integers(2, 4))
+    config = transformers.ViTConfig(
+        image_size=patch * int(rng.integers(2, 4)),
+        patch_size=patch,
+        hidden_size=heads * int(rng.integers(2, 6)),
+        intermediate_size=int(rng.integers(8, 20)),
+        num_hidden_layers=int(rng.integers(1, 4)),
+        num_attention_heads=heads,
+        hidden_act=["gelu", "gelu_new", "relu"][rng.integers(3)],
+        layer_norm_eps=[1e-12, 1e-3][rng.integers(2)],
+        num_labels=int(rng.integers(3, 6)),
+    )
+    images = rng.normal(size=(2, config.image_size, config.image_size, 3)).astype(np.float32)
+    return Case(
+        transformers.ViTForImageClassification(config),
+        {"images": images},
+        lambda model, images: {"logits": model(images.permute(0, 3, 1, 2)).logits},
+    )
+
+
+def t5(rng: np.random.Generator) -> Case:
+    config = transformers.T5Config(
+        vocab_size=int(rng.integers(20, 40)),
+        d_model=int(rng.integers(6, 16)),
+        d_kv=int(rng.integers(2, 6)),
+        d_ff=int(rng.integers(8, 20)),
+        num_layers=int(rng.integers(1, 4)),
+        num_decoder_layers=int(rng.integers(1, 4)),
+        num_heads=int(rng.integers(1, 4)),
+        relative_attention_num_buckets=[32, 8][rng.integers(2)],
+        relative_attention_max_distance=[128, 6][rng.integers(2)],
+        feed_forward_proj=["relu", "gated-gelu", "gated-silu"][rng.integers(3)],
+        tie_word_embeddings=bool(rng.integers(2)),
+    )
+    tokens = _tokens(rng, config.vocab_size)
+
+    def run(model, tokens, targets, mask):
+        found = model(tokens, attention_mask=mask, decoder_input_ids=targets)
+        return {"logits": found.logits}
+
+    inputs = {
+        "tokens": tokens,
+        "targets": _tokens(rng, config.vocab_size),
+        "mask": _mask(tokens),
+    }
+    return Case(transformers.T5ForConditionalGeneration(config), inputs, run)
+
+
+CASES: dict[str, Callable[[np.random.Generator], Case]] = {
+    "bert": bert,
+    "gpt2": gpt2,
+    "llama": llama,
+    "t5": t5,
+    "vit": vit,
+}
 
 
 def draw(name: str, seed: int) -> Case:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers.models.t5.modeling_t5 import T5Attention
 
+import t5
 from layouts import linen_side, real, record
 
 SEEDS = range(8)
@@ -68,3 +70,15 @@ def test_recorded_files_are_those_of_the_library(tmp_path, monkeypatch):
         new, old = (linen_side.recorded(folder) for folder in (tmp_path / name, there))
         for key, value in new[2].items():
             np.testing.assert_allclose(value, old[2][key], atol=linen_side.TOLERANCE)
+
+
+@pytest.mark.parametrize(("count", "greatest"), [(32, 128), (8, 6), (64, 512)])
+@pytest.mark.parametrize("is_decoder", [False, True])
+def test_biases_of_relative_positions(count, greatest, is_decoder):
+    length = 2 * greatest
+    positions = torch.arange(length)
+    expected = T5Attention._relative_position_bucket(
+        positions[None, :] - positions[:, None], not is_decoder, count, greatest
+    )
+    found = t5.buckets(length, count, greatest, not is_decoder)
+    np.testing.assert_array_equal(found, expected.numpy())
