@@ -1,9 +1,9 @@
 """BERT (https://arxiv.org/abs/1810.04805) with the parameters of transformers' BertForPreTraining.
 
-`bert.toml` maps the file `model.safetensors` of transformers to the parameters:
+`maps/bert.toml` maps the file `model.safetensors` of transformers to the parameters:
 
     model = bert.from_config(json.load(open("bert/config.json")))
-    variables, report = linen_store.restore(model, "bert/model.safetensors", tokens, map="bert.toml")
+    variables, report = linen_store.restore(model, "bert/model.safetensors", tokens, map="maps/bert.toml")
 """
 
 from __future__ import annotations

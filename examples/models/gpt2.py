@@ -1,9 +1,9 @@
 """GPT-2 (https://openai.com/research/better-language-models) with the parameters of transformers' GPT2LMHeadModel.
 
-`gpt2.toml` maps the file `model.safetensors` of transformers to the parameters:
+`maps/gpt2.toml` maps the file `model.safetensors` of transformers to the parameters:
 
     model = gpt2.from_config(json.load(open("gpt2/config.json")))
-    variables, report = linen_store.restore(model, "gpt2/model.safetensors", tokens, map="gpt2.toml")
+    variables, report = linen_store.restore(model, "gpt2/model.safetensors", tokens, map="maps/gpt2.toml")
 """
 
 from __future__ import annotations

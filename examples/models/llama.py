@@ -1,9 +1,9 @@
 """Llama (https://arxiv.org/abs/2407.21783) with the parameters of transformers' LlamaForCausalLM.
 
-`llama.toml` maps the file `model.safetensors` of transformers, or its parts, to the parameters:
+`maps/llama.toml` maps the file `model.safetensors` of transformers, or its parts, to the parameters:
 
     model = llama.from_config(json.load(open("llama/config.json")))
-    variables, report = linen_store.restore(model, "llama", tokens, map="llama.toml")
+    variables, report = linen_store.restore(model, "llama", tokens, map="maps/llama.toml")
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """T5 (https://arxiv.org/abs/1910.10683) with the parameters of transformers' T5ForConditionalGeneration.
 
-`t5.toml` maps the file `model.safetensors` of transformers to the parameters:
+`maps/t5.toml` maps the file `model.safetensors` of transformers to the parameters:
 
     model = t5.from_config(json.load(open("t5/config.json")))
     variables, report = linen_store.restore(
-        model, "t5/model.safetensors", tokens, targets, map="t5.toml")
+        model, "t5/model.safetensors", tokens, targets, map="maps/t5.toml")
 """
 
 from __future__ import annotations

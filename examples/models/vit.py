@@ -1,7 +1,7 @@
 """The vision transformer (https://arxiv.org/abs/2010.11929), with checkpoints of three libraries.
 
-`transformers_map` maps the file `model.safetensors` of transformers' ViTForImageClassification to the parameters, and
-`vit_big_vision.toml` and `vit_vision_transformer.toml` map the `.npz` files of the repositories of Google Research:
+`transformers_map` maps the file `model.safetensors` of transformers' ViTForImageClassification to the parameters,
+`maps/vit_big_vision.toml` and `maps/vit_vision_transformer.toml` the `.npz` files of these repositories of Google:
 
     config = json.load(open("vit/config.json"))
     model, map = vit.from_config(config), vit.transformers_map(config)
@@ -143,3 +143,15 @@ def transformers_map(config: Mapping[str, Any]) -> Map:
             *(Rule(f"{a}/bias", f"{b}/bias") for a, b in [*dense, *norms]),
         )
     )
+
+
+def flax_map(config: Mapping[str, Any]) -> Map:
+    """Return the map from `flax_model.msgpack`: the same modules, but kernels as Linen holds them."""
+    rules = []
+    for rule in transformers_map(config).rules:
+        source = rule.sources[0]
+        if source.endswith("/weight"):
+            source = source.removesuffix("weight") + rule.targets[0].rpartition("/")[2]
+        do = tuple(step for step in rule.do if not step.startswith("transpose"))
+        rules.append(Rule(source, rule.target, do))
+    return Map(tuple(rules))

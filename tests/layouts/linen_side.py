@@ -6,36 +6,47 @@ import importlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import vit
 from contracts import workspace
 from linen_store import convert, open_store, restore
 from linen_store.views import Map
-from linen_store.views.maps import load_map
+from linen_store.views.maps import MapLike, load_map
 
 MODELS = workspace.ROOT / "examples" / "models"
-SCAN = MODELS / "scan.toml"
+SCAN = MODELS / "maps" / "scan.toml"
 NAMES = ("bert", "gpt2", "llama", "t5", "vit")
 TOLERANCE = 1e-5
 
 
-def map_of(name: str, config: dict) -> Map:
-    """Return the map of a model from the names of transformers."""
-    module = importlib.import_module(name)
-    made = getattr(module, "transformers_map", None)
-    return load_map(MODELS / f"{name}.toml") if made is None else made(config)
+def map_of(name: str, config: dict, *, flax: bool = False) -> Map:
+    """Return the map of a model from the names of transformers, those of its torch or of its flax models."""
+    if name == "vit":
+        return vit.flax_map(config) if flax else vit.transformers_map(config)
+    return load_map(MODELS / "maps" / f"{name}{'_flax' if flax else ''}.toml")
 
 
 def model_of(name: str, config: dict, *, scanned: bool = False):
     return importlib.import_module(name).from_config(config, scanned=scanned)
 
 
-def loaded(name: str, config: dict, path: Path, inputs: dict, *, scanned: bool):
-    """Return the model and its variables, restored from a file of transformers."""
+def loaded(
+    name: str,
+    config: dict,
+    path: Path,
+    inputs: dict,
+    *,
+    scanned: bool = False,
+    map: MapLike = None,
+    root: Any = None,
+):
+    """Return the model and its variables, restored from a file, by default one of transformers."""
     model = model_of(name, config, scanned=scanned)
-    given = map_of(name, config)
-    with open_store(path, map=given) as store:
+    given = map or map_of(name, config)
+    with open_store(path, root, map=given) as store:
         variables, report = restore(model, store, **inputs, map=SCAN if scanned else None)
     assert (report.initialized, report.unexpected) == ((), ())
     return model, variables

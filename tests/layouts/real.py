@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import torch
 import transformers
@@ -186,6 +190,44 @@ def draw(name: str, seed: int) -> Case:
     case = CASES[name](np.random.default_rng(seed))
     randomized(case.model, seed)
     return case
+
+
+FLAX = {
+    "bert": "FlaxBertForPreTraining",
+    "gpt2": "FlaxGPT2LMHeadModel",
+    "llama": "FlaxLlamaForCausalLM",
+    "t5": "FlaxT5ForConditionalGeneration",
+    "vit": "FlaxViTForImageClassification",
+}
+
+
+def has_flax(config: Any) -> bool:
+    """Return whether the flax model of transformers has what a configuration asks for."""
+    if config.model_type != "llama":
+        return True
+    beyond = (config.attention_bias, config.mlp_bias, config.tie_word_embeddings)
+    size = config.hidden_size // config.num_attention_heads
+    return not any(beyond) and config.rope_scaling is None and config.head_dim == size
+
+
+def save_flax(name: str, case: Case, folder: Path, **options: Any) -> None:
+    """Write `flax_model.msgpack`, or its parts, with the flax model of transformers."""
+    case.model.save_pretrained(folder)
+    with warnings.catch_warnings(), patched_clip():
+        warnings.simplefilter("ignore")
+        model = getattr(transformers, FLAX[name]).from_pretrained(folder, from_pt=True)
+        model.save_pretrained(folder, **options)
+
+
+@contextlib.contextmanager
+def patched_clip():
+    """The flax models of transformers pass an argument by the name that earlier versions of JAX had."""
+    clip = jnp.clip
+    jnp.clip = lambda x, *args, a_max=None, **rest: clip(x, *args, max=a_max, **rest)
+    try:
+        yield
+    finally:
+        jnp.clip = clip
 
 
 def config_of(model: Any) -> dict:

@@ -13,6 +13,8 @@ from layouts import real
 
 TARGET = Path(__file__).resolve().parents[1] / "store" / "layouts"
 SEED = 5
+PARTS = {"gpt2": 8000}
+"""The size of the parts of the flax file, in bytes."""
 
 
 def record(name: str) -> None:
@@ -20,6 +22,8 @@ def record(name: str) -> None:
     case = real.draw(name, SEED)
     folder = TARGET / name
     case.model.save_pretrained(folder)
+    if real.has_flax(case.model.config):
+        real.save_flax(name, case, folder, max_shard_size=PARTS.get(name, "1GB"))
     (folder / "generation_config.json").unlink(missing_ok=True)
     inputs = {f"in/{key}": value for key, value in case.inputs.items()}
     outputs = {f"out/{key}": value for key, value in case.outputs().items()}

@@ -1,5 +1,7 @@
 """Each map leads from the real library to a model with the same outputs, and back."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ SCANNED = pytest.mark.parametrize("scanned", [False, True], ids=["unrolled", "sc
 @EACH
 @SCANNED
 @pytest.mark.parametrize("seed", SEEDS)
-def test_there_and_back(name, scanned, seed, tmp_path, record_property):
+def test_there_and_back(name, scanned, seed, tmp_path):
     case = real.draw(name, seed)
     expected = case.outputs()
     case.model.save_pretrained(tmp_path)
@@ -25,7 +27,6 @@ def test_there_and_back(name, scanned, seed, tmp_path, record_property):
     given = (name, config, tmp_path / "model.safetensors", case.inputs)
     model, variables = linen_side.loaded(*given, scanned=scanned)
     found = linen_side.difference(model, variables, case.inputs, expected)
-    record_property("difference", found)
     assert found < linen_side.TOLERANCE
 
     back = tmp_path / "back.safetensors"
@@ -51,11 +52,30 @@ def load_strictly(model: torch.nn.Module, found: dict[str, torch.Tensor]) -> Non
 @EACH
 def test_several_files_with_an_index(name, tmp_path):
     case = real.draw(name, 0)
-    size = sum(value.nbytes for value in case.model.state_dict().values())
+    size = sum(value.nbytes for value in case.model.parameters())
     case.model.save_pretrained(tmp_path, max_shard_size=size // 3)
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     given = (name, real.config_of(case.model), tmp_path, case.inputs)
     model, variables = linen_side.loaded(*given, scanned=True)
+    found = linen_side.difference(model, variables, case.inputs, case.outputs())
+    assert found < linen_side.TOLERANCE
+
+
+@EACH
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("seed", range(2))
+def test_files_of_flax_models(name, parts, seed, tmp_path):
+    cases = (real.draw(name, number) for number in itertools.count(100 * seed))
+    case = next(one for one in cases if real.has_flax(one.model.config))
+    size = sum(value.nbytes for value in case.model.parameters())
+    real.save_flax(name, case, tmp_path, max_shard_size=2 * size // parts)
+    files = list(tmp_path.glob("*.msgpack"))
+    assert (len(files) > 1) is (parts > 1)
+    (tmp_path / "model.safetensors").unlink()
+    config = real.config_of(case.model)
+    given = linen_side.map_of(name, config, flax=True)
+    path = tmp_path if parts > 1 else files[0]
+    model, variables = linen_side.loaded(name, config, path, case.inputs, map=given)
     found = linen_side.difference(model, variables, case.inputs, case.outputs())
     assert found < linen_side.TOLERANCE
 

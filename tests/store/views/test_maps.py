@@ -229,6 +229,11 @@ def rules(*given):
             {"w": A.reshape(6, 2, 2)},
         ),
         (
+            rules(("a/w", "p/w", ("pad -1 1 2 fill 7", "crop 1 1 0"))),
+            {"w": A},
+            {"w": np.pad(A, [(0, 0), (0, 0), (1, 2)], constant_values=7)[:, 1:]},
+        ),
+        (
             rules(("{top:a|b}/{rest:**}", "p/x/{rest}")),
             {"w": A, "n": {"m": {"v": A}}},
             {"x": {"w": A, "n": {"m": {"v": A}}}},
@@ -254,6 +259,13 @@ def test_axes_taken_apart_are_joined_again(axis):
     given = rules(("a/w", "p/w", ("transpose", f"unflatten {axis} 3 -1")))
     view = given.apply({"a": {"w": A}})
     assert view.spec("p", ("w",)).shape == (4, 3, 1, 2)
+    np.testing.assert_array_equal(given.inverse().apply(view).get("a", ("w",)), A)
+
+
+def test_padding_is_cut_off_again():
+    given = rules(("a/w", "p/w", ("pad 1 1 2 fill 3",)))
+    view = given.apply({"a": {"w": A}})
+    assert view.spec("p", ("w",)).shape == (2, 6, 4)
     np.testing.assert_array_equal(given.inverse().apply(view).get("a", ("w",)), A)
 
 
@@ -317,8 +329,8 @@ PROBLEMS = {
         rules(("a/w", "p/w", ("rotate 1",))),
         {"w": A},
         [
-            "a/w -> p/w: unknown operation 'rotate 1': expected one of cast, concatenate, flatten, reshape, resize, slice, "
-            "split, stack, transpose, unflatten, unstack",
+            "a/w -> p/w: unknown operation 'rotate 1': expected one of cast, concatenate, crop, flatten, pad, reshape, "
+            "resize, slice, split, stack, transpose, unflatten, unstack",
         ],
     ),
     "one number twice": (
@@ -348,8 +360,8 @@ PROBLEMS = {
         rules(("a/w", "p/w", ("",))),
         {"w": A},
         [
-            "a/w -> p/w: unknown operation '': expected one of cast, concatenate, flatten, reshape, resize, slice, split, "
-            "stack, transpose, unflatten, unstack"
+            "a/w -> p/w: unknown operation '': expected one of cast, concatenate, crop, flatten, pad, reshape, resize, "
+            "slice, split, stack, transpose, unflatten, unstack"
         ],
     ),
     "placeholder": (
@@ -382,6 +394,30 @@ PROBLEMS = {
         [
             "a/w -> p/w: p/w: cannot flatten the axes from 1 to 3 of an array of shape (2, 3, 4)",
             "a/v -> p/v: p/v: cannot flatten the axes from 1 to 0 of an array of shape (2, 3, 4)",
+        ],
+    ),
+    "pad": (
+        rules(("a/w", "p/w", ("pad 3 1 1 fill 0",)), ("a/v", "p/v", ("pad 0 1 -1 fill 0",))),
+        {"w": A, "v": A},
+        [
+            "a/w -> p/w: p/w: cannot pad axis 3 of an array of shape (2, 3, 4) by 1 and 1",
+            "a/v -> p/v: p/v: cannot pad axis 0 of an array of shape (2, 3, 4) by 1 and -1",
+        ],
+    ),
+    "crop": (
+        rules(("a/w", "p/w", ("crop 1 2 2",)), ("a/v", "p/v", ("crop 3 1 1",))),
+        {"w": A, "v": A},
+        [
+            "a/w -> p/w: p/w: cannot crop axis 1 of an array of shape (2, 3, 4) by 2 and 2",
+            "a/v -> p/v: p/v: cannot crop axis 3 of an array of shape (2, 3, 4) by 1 and 1",
+        ],
+    ),
+    "numbers of pad and crop": (
+        rules(("a/w", "p/w", ("pad 0 1 1 0",)), ("a/v", "p/v", ("crop 0 1",))),
+        {"w": A, "v": A},
+        [
+            "a/w -> p/w: cannot read the operation 'pad 0 1 1 0': expected an axis, two sizes, then fill and a number",
+            "a/v -> p/v: cannot read the operation 'crop 0 1': expected an axis and two sizes",
         ],
     ),
     "sizes": (
@@ -456,12 +492,13 @@ def test_an_unknown_dtype_is_a_problem_of_the_rule():
 
 
 def test_a_map_without_an_inverse():
-    given = Map((Rule("a", "b", ("cast float32",)),), drop=("c",))
+    given = Map((Rule("a", "b", ("cast float32",)), Rule("l/{n}/{x}/w", "l/{x}/w")), drop=("c",))
     with pytest.raises(MapError) as caught:
         given.inverse()
     assert caught.value.problems == (
         "the arrays 'c' are left out",
         "a -> b: 'cast float32' does not have an inverse",
+        "l/{n}/{x}/w -> l/{x}/w: without {n}, the target does not say which source it comes from: write a rule for each",
     )
 
 

@@ -74,6 +74,14 @@ def assert_same(view, expected):
         (views.select(store(a=A, b=A), "a$"), store(a=A)),
         (views.drop(store(a=A, b=A), "a$"), store(b=A)),
         (views.mount(store(a=A), "params/inner", "params"), store(inner={"a": A})),
+        (
+            views.move(store(t={"a": A}, b=A), "params/t", "stats"),
+            {"params": {"b": A}, "stats": {"a": A}},
+        ),
+        (
+            views.pad(store(w=A, v=A), "w", -2, 1, 0, 7),
+            store(w=np.pad(A, ((0, 0), (1, 0), (0, 0)), constant_values=7), v=A),
+        ),
     ],
 )
 def test_a_view_is_the_function_of_numpy(view, expected):
@@ -214,6 +222,14 @@ PROBLEMS = {
         lambda: views.resize(store(a=A), "a", (2, 3), 0),
         "params/a: cannot resize (2, 3, 4) to (2, 3): expected 3 axes",
     ),
+    "pad": (
+        lambda: views.pad(store(a=A), "a", 0, 1, -1),
+        "params/a: cannot pad axis 0 of an array of shape (2, 3, 4) by 1 and -1",
+    ),
+    "move": (
+        lambda: views.move(store(a=A, b=A), "params/a", "params/b"),
+        "params/b: two arrays get this name",
+    ),
     "average": (
         lambda: views.average(store(a=A), store(b=A)),
         "params/a: only some of the stores have it\n  params/b: only some of the stores have it",
@@ -251,6 +267,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_read(name):
         (lambda: views.select(store(a=A), "a", "z"), PatternUnmatchedError),
         (lambda: views.drop(store(a=A), "z"), PatternUnmatchedError),
         (lambda: views.mount(store(a=A), "x", "stats"), PatternUnmatchedError),
+        (lambda: views.move(store(a=A), "params/z", "x"), PatternUnmatchedError),
         (lambda: views.stack(store(a=A), r"l(\d)", "l"), PatternUnmatchedError),
         (lambda: views.unstack(store(a=A), "l", "l{}"), PatternUnmatchedError),
         (lambda: views.cast(store(a=A), "int8"), StoreDtypeError),

@@ -14,10 +14,12 @@ from linen_store.views.combining import unstack as unstack
 from linen_store.views.maps import Map as Map
 from linen_store.views.naming import drop as drop
 from linen_store.views.naming import mount as mount
+from linen_store.views.naming import move as move
 from linen_store.views.naming import rename as rename
 from linen_store.views.naming import select as select
 from linen_store.views.rules import Rule as Rule
 from linen_store.views.shaping import cast as cast
+from linen_store.views.shaping import pad as pad
 from linen_store.views.shaping import reshape as reshape
 from linen_store.views.shaping import resize as resize
 from linen_store.views.shaping import slice_axis as slice_axis

@@ -11,7 +11,7 @@ from linen_store.reading.stored import Names
 from linen_store.views.entry import Leaf, StoreLike
 from linen_store.views.view import View, find_entries
 
-__all__ = ["drop", "matching", "mount", "rename", "select", "split_name"]
+__all__ = ["drop", "matching", "mount", "move", "rename", "select", "split_name"]
 
 
 def split_name(joined: str) -> Names:
@@ -123,8 +123,7 @@ def mount(store: StoreLike, at: str, of: str = "") -> View:
       {'params': {'trunk': {'w': 1.0}}}
     """
     opened, entries = _of(store)
-    old = tuple(part for part in of.split("/") if part)
-    new = tuple(part for part in at.split("/") if part)
+    old, new = _parts(of), _parts(at)
     moved = {
         (*new, *names[len(old) :]): entry
         for names, entry in entries.items()
@@ -133,3 +132,35 @@ def mount(store: StoreLike, at: str, of: str = "") -> View:
     if not moved:
         raise PatternUnmatchedError("mount", of, None)
     return View(moved.items(), f"mount of {opened!r}")
+
+
+def move(store: StoreLike, of: str, to: str) -> View:
+    """Move a node, or an array, to another place; everything else stays where it is.
+
+    Args:
+      store: the store.
+      of: the node to move, for example ``"params/trunk"``.
+      to: the new place, for example ``"params/encoder/trunk"``.
+
+    Raises:
+      PatternUnmatchedError: nothing is at ``of``.
+      ViewError: another array is in the new place.
+
+    Example:
+      >>> move({"params": {"w": 1.0, "head": {"w": 2.0}}}, "params/head", "params/top").snapshot()
+      {'params': {'w': 1.0, 'top': {'w': 2.0}}}
+    """
+    opened, entries = _of(store)
+    old, new = _parts(of), _parts(to)
+    is_moved = {names: names[: len(old)] == old for names in entries}
+    if not any(is_moved.values()):
+        raise PatternUnmatchedError("move", of, None)
+    found = [
+        ((*new, *names[len(old) :]) if is_moved[names] else names, entry)
+        for names, entry in entries.items()
+    ]
+    return View(found, f"move of {opened!r}")
+
+
+def _parts(name: str) -> Names:
+    return tuple(part for part in name.split("/") if part)

@@ -18,9 +18,11 @@ __all__ = [
     "Cast",
     "Compute",
     "Concatenate",
+    "Crop",
     "Flatten",
     "Mean",
     "Operation",
+    "Pad",
     "Pipeline",
     "Reshape",
     "Resize",
@@ -340,6 +342,62 @@ class Resize(Operation):
         widths = [(0, size - n) for size, n in zip(self.shape, kept.shape, strict=True)]
         fill = np.asarray(self.fill, kept.dtype)
         return _library(values).pad(kept, widths, constant_values=fill)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pad(Operation):
+    """More indices before and after those of an axis, filled with a number."""
+
+    axis: int
+    before: int
+    after: int
+    fill: float = 0.0
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        shape = [*one.shape]
+        if not -len(shape) <= self.axis < len(shape) or min(self.before, self.after) < 0:
+            msg = f"cannot pad axis {self.axis} of an array of shape {one.shape} by {self.before} and {self.after}"
+            raise ValueError(msg)
+        shape[self.axis] += self.before + self.after
+        return array_spec(shape, one.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        widths = [(0, 0)] * values[0].ndim
+        widths[self.axis] = (self.before, self.after)
+        fill = np.asarray(self.fill, values[0].dtype)
+        return _library(values).pad(values[0], widths, constant_values=fill)
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        return _without_axis(spec, self.axis, rank)
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop(Operation):
+    """An axis without its first and its last indices; the inverse of `Pad`."""
+
+    axis: int
+    before: int
+    after: int
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        shape = [*one.shape]
+        is_axis = -len(shape) <= self.axis < len(shape)
+        left = shape[self.axis] - self.before - self.after if is_axis else -1
+        if left < 0 or min(self.before, self.after) < 0:
+            msg = f"cannot crop axis {self.axis} of an array of shape {one.shape} by {self.before} and {self.after}"
+            raise ValueError(msg)
+        shape[self.axis] = left
+        return array_spec(shape, one.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        index = [slice(None)] * values[0].ndim
+        index[self.axis] = slice(self.before, values[0].shape[self.axis] - self.after)
+        return values[0][tuple(index)]
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        return _without_axis(spec, self.axis, rank)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,10 @@ from linen_store.reading.specs import floating_dtype
 from linen_store.views.operations import (
     Cast,
     Concatenate,
+    Crop,
     Flatten,
     Operation,
+    Pad,
     Reshape,
     Resize,
     Slice,
@@ -54,9 +56,9 @@ class Rule:
 
     The operations are applied in order: ``"transpose"``, ``"transpose 2 3 1 0"``, ``"reshape 8 -1"``, ``"unflatten AXIS
     SIZE SIZE ..."`` of one axis into several, ``"flatten FIRST LAST"`` of several axes into one, ``"cast bfloat16"``,
-    ``"slice AXIS START STOP"``, ``"resize 100 8 fill 0"``; ``"stack i"`` or ``"stack i AXIS"`` for all
-    numbers ``{i}``; ``"unstack i"`` for the reverse, with ``{i}`` in the target; ``"concatenate AXIS"`` of several
-    sources; ``"split AXIS SIZE SIZE ..."`` into several targets.
+    ``"slice AXIS START STOP"``, ``"resize 100 8 fill 0"``, ``"pad AXIS BEFORE AFTER fill 0"``, ``"crop AXIS BEFORE
+    AFTER"``; ``"stack i"`` or ``"stack i AXIS"`` for all numbers ``{i}``; ``"unstack i"`` for the reverse, with ``{i}``
+    in the target; ``"concatenate AXIS"`` of several sources; ``"split AXIS SIZE SIZE ..."`` into several targets.
 
     Attributes:
       source: the name, or the names, of the arrays.
@@ -98,6 +100,12 @@ class Rule:
           ValueError: an operation does not have an inverse.
         """
         steps = tuple(_inverse(text) for text in reversed(self.do))
+        stacked = {parse_step(text).name for text in self.do}
+        lost = _placeholders(self.sources) - _placeholders(self.targets) - stacked
+        if lost:
+            names = ", ".join(f"{{{name}}}" for name in sorted(lost))
+            msg = f"without {names}, the target does not say which source it comes from: write a rule for each"
+            raise ValueError(msg)
         source = _with_choices(self.targets, self.sources)
         target = _with_choices(self.sources, ())
         return Rule(source, target, steps, self.optional, self.line)
@@ -151,6 +159,21 @@ def _resize(words: Sequence[str]) -> Step:
     return _each(Resize(_integers(words[:-2]), float(words[-1])))
 
 
+def _pad(words: Sequence[str]) -> Pad:
+    if len(words) != 5 or words[3] != "fill":
+        msg = "expected an axis, two sizes, then fill and a number"
+        raise ValueError(msg)
+    axis, before, after = _integers(words[:3])
+    return Pad(axis, before, after, float(words[4]))
+
+
+def _crop(words: Sequence[str]) -> Crop:
+    if len(words) != 3:
+        msg = "expected an axis and two sizes"
+        raise ValueError(msg)
+    return Crop(*_integers(words))
+
+
 def _unflatten(numbers: tuple[int, ...]) -> Unflatten:
     if len(numbers) < 3:
         msg = "expected an axis and at least two sizes"
@@ -175,7 +198,9 @@ _PARSERS: dict[str, Any] = {
     "concatenate": lambda words: Step(
         "concatenate", Concatenate(int(words[0])), axis=int(words[0])
     ),
+    "crop": lambda words: _each(_crop(words)),
     "flatten": lambda words: _each(_flatten(_integers(words))),
+    "pad": lambda words: _each(_pad(words)),
     "reshape": lambda words: _each(Reshape(_integers(words))),
     "resize": _resize,
     "slice": lambda words: _each(Slice(*_integers(words))),
@@ -200,11 +225,17 @@ def _inverse(text: str) -> str:
         axis, *sizes = _integers(rest)
         last = axis + len(sizes) - 1 if axis >= 0 else axis
         return f"flatten {last - len(sizes) + 1} {last}"
+    if word == "pad":
+        return " ".join(["crop", *rest[:3]])
     msg = f"{text!r} does not have an inverse"
     raise ValueError(msg)
 
 
 _NAMED_PART = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
+
+
+def _placeholders(names: Sequence[str]) -> set[str]:
+    return {match[1] for name in names for match in _NAMED_PART.finditer(name)}
 
 
 def pattern_of(name: str) -> re.Pattern[str]:

@@ -9,10 +9,10 @@ from linen_core import as_store
 from linen_store.reading.specs import floating_dtype
 from linen_store.views.entry import Entry, StoreLike
 from linen_store.views.naming import matching
-from linen_store.views.operations import Cast, Operation, Reshape, Resize, Slice, Transpose
+from linen_store.views.operations import Cast, Operation, Pad, Reshape, Resize, Slice, Transpose
 from linen_store.views.view import View, find_entries, source_of
 
-__all__ = ["cast", "reshape", "resize", "slice_axis", "transpose"]
+__all__ = ["cast", "pad", "reshape", "resize", "slice_axis", "transpose"]
 
 
 def _applied(store: StoreLike, pattern: str, operation: Operation, name: str) -> View:
@@ -120,3 +120,28 @@ def resize(store: StoreLike, pattern: str, shape: Sequence[int], fill: float) ->
       array([0, 1, 2, 0, 0])
     """
     return _applied(store, pattern, Resize(tuple(shape), fill), "resize")
+
+
+def pad(
+    store: StoreLike, pattern: str, axis: int, before: int, after: int, fill: float = 0.0
+) -> View:
+    """Fill up an axis on either side, for example with positions before the first.
+
+    Args:
+      store: the store.
+      pattern: the arrays.
+      axis: the axis.
+      before: number of indices before the first.
+      after: number of indices after the last.
+      fill: the number in new places.
+
+    Raises:
+      PatternUnmatchedError: the pattern does not match any name.
+      ViewError: an array does not have the axis, or a number is negative.
+
+    Example:
+      >>> import numpy as np
+      >>> pad({"params": {"w": np.arange(1, 4)}}, "w$", 0, 1, 2).get("params", ("w",))
+      array([0, 1, 2, 3, 0, 0])
+    """
+    return _applied(store, pattern, Pad(axis, before, after, fill), "pad")
