@@ -37,6 +37,20 @@ def test_there_and_back(name, scanned, seed, tmp_path):
         np.testing.assert_array_equal(value, expected[key])
 
 
+@EACH
+def test_from_pretrained_takes_the_file_that_comes_back(name, tmp_path):
+    case = real.draw(name, 0)
+    case.model.save_pretrained(tmp_path)
+    file, config = tmp_path / "model.safetensors", real.config_of(case.model)
+    _, variables = linen_side.loaded(name, config, file, case.inputs)
+    file.unlink()
+    linen_side.written_back(name, config, variables, file, scanned=False)
+    again, report = type(case.model).from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values())
+    for key, value in case.outputs(again.eval()).items():
+        np.testing.assert_array_equal(value, case.outputs()[key])
+
+
 def load_strictly(model: torch.nn.Module, found: dict[str, torch.Tensor]) -> None:
     """Load a state dict. Names that share a tensor with a name of the file need no value."""
     state = model.state_dict()

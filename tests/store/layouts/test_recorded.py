@@ -8,6 +8,7 @@ import pytest
 
 from layouts import linen_side
 from linen_store import convert, open_store
+from linen_store.errors import TorchLayoutError
 from linen_store.views.maps import load_map
 
 HERE = Path(__file__).parent
@@ -25,6 +26,8 @@ def test_outputs_are_those_of_the_library_and_the_file_comes_back(name, scanned,
 
     back = tmp_path / "back.safetensors"
     linen_side.written_back(name, config, variables, back, scanned=scanned)
+    with pytest.raises(TorchLayoutError):  # as the file of transformers
+        open_store(back)
     expected, found = linen_side.arrays_of(file), linen_side.arrays_of(back)
     assert found.keys() == expected.keys()
     for key, value in found.items():
@@ -43,3 +46,17 @@ def test_scanned_in_another_format_and_back(name, ending, tmp_path):
     with open_store(tmp_path / f"unrolled{ending}") as store:
         found = store.snapshot()
     jax.tree.map(np.testing.assert_array_equal, found, variables)
+
+
+def test_names_of_torch_in_params_are_those_of_a_model(tmp_path):
+    """A parameter of a Linen model may be called weight."""
+    convert({"params": {"weight": np.ones(2, np.float32)}}, tmp_path / "m.safetensors")
+    with open_store(tmp_path / "m.safetensors") as store:
+        assert store.leaves("params") == (("weight",),)
+
+
+def test_the_readme_shows_the_map_of_gpt2():
+    packages = linen_side.MODELS.parents[1] / "packages"
+    readme = (packages / "linen-store" / "README.md").read_text("utf-8")
+    text = (linen_side.MODELS / "maps" / "gpt2.toml").read_text("utf-8")
+    assert f"```toml\n{text}```" in readme

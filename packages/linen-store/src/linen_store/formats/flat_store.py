@@ -19,7 +19,7 @@ from linen_store.reading.options import FlatOptions, KeyMap, Layout, ReadOptions
 from linen_store.reading.specs import array_spec
 from linen_store.reading.tree import Leaf, Tree, build_tree
 
-__all__ = ["FlatStore", "check_layout"]
+__all__ = ["FlatStore", "check_layout", "torch_name"]
 
 _TORCH_FORMATS = {"pt", "mlx"}
 """Formats in the metadata of safetensors whose kernels have the layout of PyTorch."""
@@ -115,10 +115,21 @@ def check_layout(
     dotted = list(names)
     if separator != "." and any(separator in name for name in dotted):
         return
-    last = {name.rpartition(".")[2]: name for name in dotted}
+    example = torch_name(dotted)
+    if example is not None:
+        raise TorchNamesError(path, example)
+
+
+def torch_name(names: Iterable[str]) -> str | None:
+    """Return one of the names, joined by dots, if they are those of a PyTorch model.
+
+    Example:
+      >>> torch_name(["fc.weight", "fc.bias"]), torch_name(["fc.kernel", "fc.bias"])
+      ('fc.weight', None)
+    """
+    last = {name.rpartition(".")[2]: name for name in names}
     examples = [last[one] for one in sorted(_TORCH_NAMES & set(last))]
-    if examples and not _FLAX_NAMES & set(last):
-        raise TorchNamesError(path, examples[0])
+    return examples[0] if examples and not _FLAX_NAMES & set(last) else None
 
 
 def _named_tree(

@@ -24,7 +24,7 @@ from linen_store.errors import (
 )
 from linen_store.filesystem.failures import first_bytes, listed, read_errors
 from linen_store.filesystem.paths import file_identity, local_path
-from linen_store.formats.flat_store import FlatStore
+from linen_store.formats.flat_store import FlatStore, torch_name
 from linen_store.formats.parts_index import read_index
 from linen_store.formats.writing import WriteJob, dtype_text, host_array, named_arrays
 from linen_store.reading.file_array import FileArray
@@ -138,6 +138,9 @@ class SafetensorsStore(FlatStore):
     def write_store(job: WriteJob) -> None:
         """Write a safetensors file, names joined by dots.
 
+        The metadata names the format "flax", or "pt" for a store without ``params`` that has the names of a PyTorch
+        model, such as one that a map makes: PyTorch's programs take the file, and `open_store` asks for a map.
+
         Raises:
           DottedNameError: a name has a dot in it.
           UnsupportedLeafError: safetensors cannot hold a value.
@@ -147,9 +150,11 @@ class SafetensorsStore(FlatStore):
             arrays_of(job.store, nones=True),
             key=lambda one: -getattr(one.spec, "dtype", _BYTE).itemsize,
         )
-        header: dict[str, Any] = {_METADATA: {"format": "flax"}}
+        named = list(named_arrays(job.target, found, "safetensors", "."))
+        is_torch = "params" not in job.store.collections() and torch_name(name for name, _ in named)
+        header: dict[str, Any] = {_METADATA: {"format": "pt" if is_torch else "flax"}}
         offset = 0
-        for name, one in named_arrays(job.target, found, "safetensors", "."):
+        for name, one in named:
             size = nbytes(one.spec)
             header[name] = {
                 "dtype": _dtype_name(job.target, one),

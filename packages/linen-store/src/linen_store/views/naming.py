@@ -123,7 +123,7 @@ def mount(store: StoreLike, at: str, of: str = "") -> View:
       {'params': {'trunk': {'w': 1.0}}}
     """
     opened, entries = _of(store)
-    old, new = _parts(of), _parts(at)
+    old, new = _nonempty_parts(of), _nonempty_parts(at)
     moved = {
         (*new, *names[len(old) :]): entry
         for names, entry in entries.items()
@@ -151,7 +151,7 @@ def move(store: StoreLike, of: str, to: str) -> View:
       {'params': {'w': 1.0, 'top': {'w': 2.0}}}
     """
     opened, entries = _of(store)
-    old, new = _parts(of), _parts(to)
+    old, new = _nonempty_parts(of), _nonempty_parts(to)
     is_moved = {names: names[: len(old)] == old for names in entries}
     if not any(is_moved.values()):
         raise PatternUnmatchedError("move", of, None)
@@ -162,5 +162,5 @@ def move(store: StoreLike, of: str, to: str) -> View:
     return View(found, f"move of {opened!r}")
 
 
-def _parts(name: str) -> Names:
+def _nonempty_parts(name: str) -> Names:
     return tuple(part for part in name.split("/") if part)
