@@ -60,3 +60,23 @@ def test_the_readme_shows_the_map_of_gpt2():
     readme = (packages / "linen-store" / "README.md").read_text("utf-8")
     text = (linen_side.MODELS / "maps" / "gpt2.toml").read_text("utf-8")
     assert f"```toml\n{text}```" in readme
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "value"),
+    [
+        ("bert", "hidden_act", "swish"),
+        ("bert", "position_embedding_type", "relative_key"),
+        ("bert", "tie_word_embeddings", False),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
+        ("gpt2", "activation_function", "tanh"),
+        ("llama", "hidden_act", "gelu"),
+        ("llama", "rope_scaling", {"rope_type": "yarn"}),
+        ("t5", "feed_forward_proj", "gated-tanh"),
+        ("vit", "qkv_bias", False),
+    ],
+)
+def test_a_configuration_beyond_a_model_is_refused(name, entry, value):
+    config, _, _ = linen_side.recorded(HERE / name)
+    with pytest.raises(ValueError, match=r"config.json: \w+ is .*, expected one of \("):
+        linen_side.model_of(name, {**config, entry: value})

@@ -1,6 +1,7 @@
 """Maps: a checkpoint of another program in a model of another layout, and back."""
 
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -458,6 +459,15 @@ def test_problems_of_a_file_name_the_line():
         Map.from_toml("=", "map.toml")
     with pytest.raises(MapError, match="cannot be read"):
         open_store("model", map="missing.toml")
+    with pytest.raises(MapError, match=r"'missing\.toml'(?s:.)*cannot be read"):
+        Map.from_toml(pathlib.Path("missing.toml"))
+
+
+def test_a_map_from_the_path_of_its_file(tmp_path):
+    (tmp_path / "llama.toml").write_text(LLAMA)
+    assert Map.from_toml(tmp_path / "llama.toml").rules == Map.from_toml(LLAMA).rules
+    with pytest.raises(MapError, match=r"for the path of a file, pass pathlib.Path\(\.\.\.\)"):
+        Map.from_toml("llama.toml")
 
 
 @pytest.mark.parametrize(

@@ -57,25 +57,28 @@ class Map:
     file: str = ""
 
     @classmethod
-    def from_toml(cls, text: str, file: str = "") -> Map:
+    def from_toml(cls, text: str | os.PathLike[str], file: str = "") -> Map:
         r"""Read a map from TOML.
 
         Args:
-          text: an array of tables ``[[rule]]`` with ``source`` and ``target``, and if needed ``do`` and ``optional``.
-            ``drop`` and ``keep`` come first.
+          text: the text, or a `pathlib.Path` of a file with it. It has an array of tables ``[[rule]]`` with ``source``
+            and ``target``, and if needed ``do`` and ``optional``. ``drop`` and ``keep`` come first.
           file: the name of the file, for errors.
 
         Raises:
-          MapError: the text is not TOML, or has other words.
+          MapError: the file cannot be read, or the text is not TOML or has other words.
 
         Example:
           >>> Map.from_toml('drop = ["step"]\n[[rule]]\nsource = "w"\ntarget = "params/w"').rules[0].target
           'params/w'
         """
+        if isinstance(text, os.PathLike):
+            return load_map(text)
         try:
             found = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise MapError(file, [f"not TOML: {error}"]) from error
+            hint = "" if "\n" in text else "; for the path of a file, pass pathlib.Path(...)"
+            raise MapError(file, [f"not TOML: {error}{hint}"]) from error
         problems = [
             f"unknown word {word!r}" for word in found if word not in ("rule", "drop", "keep")
         ]
