@@ -1,6 +1,7 @@
 """Each map leads from the real library to a model with the same outputs, and back."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 import t5
 from layouts import linen_side, real, record
+from linen_core.traverse_util import flatten_dict
+from linen_store import open_store
+from linen_store.views import suggest
 
 SEEDS = range(8)
 EACH = pytest.mark.parametrize("name", linen_side.NAMES)
@@ -116,3 +120,24 @@ def test_biases_of_relative_positions(count, greatest, is_decoder):
     )
     found = t5.buckets(length, count, greatest, not is_decoder)
     np.testing.assert_array_equal(found, expected.numpy())
+
+
+@EACH
+@SCANNED
+def test_what_a_suggestion_does_not_call_ambiguous_is_right(name, scanned, tmp_path):
+    for seed in range(20):
+        case = real.draw(name, seed)
+        case.model.save_pretrained(tmp_path)
+        config = real.config_of(case.model)
+        given = (name, config, tmp_path / "model.safetensors", case.inputs)
+        _, expected = linen_side.loaded(*given, scanned=scanned)
+        with open_store(tmp_path / "model.safetensors", layout="model") as store:
+            found = suggest(store, expected)
+            assert (found.missing, found.map.drop) == ((), ())
+            actual = flatten_dict(found.map.apply(store).snapshot(), sep="/")
+        doubtful = [
+            re.escape(one).replace(r"\{i\}", r"\d+") for one in (*found.ambiguous, *found.squares)
+        ]
+        for leaf, value in flatten_dict(expected, sep="/").items():
+            if not any(re.fullmatch(one, leaf) for one in doubtful):
+                np.testing.assert_array_equal(actual[leaf], value, err_msg=f"{seed}: {leaf}")

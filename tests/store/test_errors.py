@@ -11,6 +11,17 @@ from linen_store import errors
 
 CASES = [
     (
+        errors.ModelTargetError("a:B", "import", "ModuleNotFoundError: No module named 'a'"),
+        ValueError,
+        {
+            "target": "a:B",
+            "step": "import",
+            "problem": "ModuleNotFoundError: No module named 'a'",
+        },
+        "Cannot import the model 'a:B': found ModuleNotFoundError: No module named 'a'. Name it as package.module:Name, "
+        "from a folder where Python finds it.",
+    ),
+    (
         errors.MapError("a.toml", ["line 3: unknown word 'x'", "b: no rule uses it"]),
         ValueError,
         {"file": "a.toml", "problems": ("line 3: unknown word 'x'", "b: no rule uses it")},
@@ -383,6 +394,7 @@ CASES = [
 ]
 
 STANDALONE = {
+    errors.ModelTargetError,
     errors.StateTargetError,
     errors.StateKeysError,
     errors.FrozenDictSetError,

@@ -15,6 +15,7 @@ from linen_store._texts import counted
 from linen_store.commands.listing import entries
 from linen_store.commands.parser import Split, root_of
 from linen_store.commands.render import Outcome
+from linen_store.commands.suggesting import suggest_map
 from linen_store.errors import DamagedCheckpointError, UnfinishedCheckpointError
 from linen_store.formats.opening import open_store
 from linen_store.formats.orbax.checkpoint_store import CheckpointStore
@@ -305,6 +306,13 @@ def _axes(names: Names, splits: list[Split]) -> tuple[str | None, ...]:
     return tuple(axis if axis != "-" else None for axis in chosen[-1].split(","))
 
 
+def propose_map(options: argparse.Namespace) -> Outcome:
+    """Propose a map from the arrays of a checkpoint to those of a model."""
+    options.layout = "model"  # the map is what brings arrays of PyTorch into the model's layout
+    with _opened(options, options.path) as store:
+        return suggest_map(store, options)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "ls": list_arrays,
     "items": list_items,
@@ -313,4 +321,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "verify": verify,
     "convert": convert_to,
     "plan": plan_read,
+    "suggest": propose_map,
 }

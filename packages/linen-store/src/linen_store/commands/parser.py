@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.metadata
 import json
 import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
 
 from linen_store.commands.completion import SHELLS
 from linen_store.saving.converting import writable_formats
@@ -56,6 +60,8 @@ def make_parser() -> argparse.ArgumentParser:
     convert.add_argument("--compression", action="store_true", help="write less, and slower")
     plan = add_opening("plan", "Compute the cost of loading onto a mesh.", ["path"])
     _add_mesh(plan)
+    suggest = add_opening("suggest", "Propose a map to the arrays of a model.", ["path", "model"])
+    _add_model(suggest)
     completion = commands.add_parser("completion", help="Print a script that completes commands.")
     completion.add_argument("shell", choices=sorted(SHELLS))
     return parser
@@ -100,6 +106,18 @@ def _add_mesh(plan: argparse.ArgumentParser) -> None:
         metavar="REGEX=AXES",
         help="how arrays of matching names are split, as 'kernel=data,model' or 'bias=-'; the last match counts",
     )
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    """Add the options that say how a model is constructed and called."""
+    for option, reader, metavar, text in (
+        ("--arg", _named_value, "NAME=VALUE", "a field of the model, for example features=64"),
+        ("--input", _input, "[NAME=]DTYPE[SHAPE]", "an input of its call, as float32[1,28,28,1]"),
+        ("--call", _named_value, "NAME=VALUE", "another argument of its call, as train=False"),
+    ):
+        command.add_argument(
+            option, type=reader, action="append", default=[], metavar=metavar, help=text
+        )
 
 
 def root_of(given: Sequence[tuple[str | None, tuple[str, ...]]]) -> Any:
@@ -157,3 +175,28 @@ def _split(text: str) -> Split:
     except re.error as error:
         msg = f"expected a regular expression before the last =, found {pattern!r}: {error}"
         raise argparse.ArgumentTypeError(msg) from error
+
+
+def _named_value(text: str) -> tuple[str, Any]:
+    """Read a name and a value, as ``features=64``; a value that is not a literal of Python is a text."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        msg = f"expected a name and a value, as features=64, found {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _input(text: str) -> tuple[str | None, jax.ShapeDtypeStruct]:
+    """Read the dtype and the shape of an input, as ``float32[1,28]`` or ``mask=bool[1]``."""
+    match = re.fullmatch(r"(?:(\w+)=)?(\w+)\[(\d+(?:,\d+)*)?\]", text.replace(" ", ""))
+    try:
+        if match is not None:
+            sizes = tuple(map(int, filter(None, (match[3] or "").split(","))))
+            return match[1], jax.ShapeDtypeStruct(sizes, jnp.dtype(match[2]))
+    except TypeError:
+        pass  # not a dtype
+    msg = f"expected a dtype and a shape, as float32[1,28,28,1] or mask=bool[1], found {text!r}"
+    raise argparse.ArgumentTypeError(msg)

@@ -4,6 +4,7 @@ The line of an error says where it happened, what was found and what was expecte
 text is on the error as attributes, and every error survives pickling as its own class.
 """
 
+from linen_store.errors._commands import *
 from linen_store.errors._reading import *
 from linen_store.errors._restoring import *
 from linen_store.errors._saving import *

@@ -24,4 +24,6 @@ from linen_store.views.shaping import reshape as reshape
 from linen_store.views.shaping import resize as resize
 from linen_store.views.shaping import slice_axis as slice_axis
 from linen_store.views.shaping import transpose as transpose
+from linen_store.views.suggesting import Suggestion as Suggestion
+from linen_store.views.suggesting import suggest as suggest
 from linen_store.views.view import View as View
