@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from layouts import linen_side
-from linen_store import convert, open_store
+from linen_core.traverse_util import unflatten_dict
+from linen_store import convert, open_store, restore, views
 from linen_store.errors import TorchLayoutError
 from linen_store.views.maps import load_map
 
@@ -46,6 +47,37 @@ def test_scanned_in_another_format_and_back(name, ending, tmp_path):
     with open_store(tmp_path / f"unrolled{ending}") as store:
         found = store.snapshot()
     jax.tree.map(np.testing.assert_array_equal, found, variables)
+
+
+OLD_FILES = {
+    "gpt2": (
+        lambda name: name.removeprefix("transformer."),
+        {f"h.{i}.attn.bias": np.ones((1, 1, 4, 4), np.float32) for i in range(3)},
+        lambda store: views.mount(views.drop(store, "/attn/bias$"), at="transformer"),
+    ),
+    "bert": (
+        lambda name: name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"),
+        {},
+        lambda store: views.rename(store, {"gamma$": "weight", "beta$": "bias"}),
+    ),
+    "llama": (
+        str,
+        {"model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(3, np.float32)},
+        lambda store: views.drop(store, "inv_freq$"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OLD_FILES)
+def test_old_files_with_other_names_and_buffers(name):
+    old_name, buffers, view = OLD_FILES[name]
+    config, inputs, outputs = linen_side.recorded(HERE / name)
+    arrays = linen_side.arrays_of(HERE / name / "model.safetensors")
+    old = {old_name(key): value for key, value in arrays.items()}
+    store = view(unflatten_dict(old | buffers, sep="."))
+    model = linen_side.model_of(name, config)
+    variables, _ = restore(model, store, **inputs, map=linen_side.map_of(name, config))
+    assert linen_side.difference(model, variables, inputs, outputs) < linen_side.TOLERANCE
 
 
 def test_names_of_torch_in_params_are_those_of_a_model(tmp_path):
