@@ -126,6 +126,13 @@ def test_a_number_that_is_not_that_of_a_layer():
     assert {rule.do for rule in found.map.rules} == {("stack i",)}
 
 
+def test_rules_come_in_the_order_of_the_model():
+    names = ["b", "c", "a", "d"]
+    arrays = {name: zeros(weight=(number + 2, 3)) for number, name in enumerate(names)}
+    found = suggest({"m": arrays}, {"params": arrays})
+    assert [rule.target for rule in found.map.rules] == [f"params/{name}/weight" for name in names]
+
+
 def test_a_stack_is_taken_apart():
     wanted = {"params": {f"layers_{i}": {"fc": zeros(kernel=(3, 2))} for i in range(4)}}
     found = suggest({"params": {"layers": {"fc": zeros(kernel=(4, 3, 2))}}}, wanted)

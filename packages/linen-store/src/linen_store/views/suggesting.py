@@ -83,9 +83,14 @@ class _Unit:
     def count(self) -> int:
         return len(self.members)
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The names of the arrays, also of a single one."""
+        return self.members or (self.name,)
+
     def singles(self) -> list[_Unit]:
         """Return the arrays by themselves."""
-        return [_Unit(name, self.spec) for name in self.members] or [self]
+        return [_Unit(name, self.spec) for name in self.arrays]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +139,7 @@ def suggest(store: StoreLike, wanted: StoreLike) -> Suggestion:
 
 
 def _matched(sources: Iterable[_Unit], targets: Iterable[_Unit]) -> tuple[list[_Pair], list[_Pair]]:
-    """Return all pairs that fit, and those that are chosen.
+    """Return all pairs that fit, and those that are chosen, in the order of the targets.
 
     What does not fit as a group is matched array by array: a number need not be that of a layer. Axes of size 1 are
     added or left out only where nothing else fits.
@@ -147,7 +152,9 @@ def _matched(sources: Iterable[_Unit], targets: Iterable[_Unit]) -> tuple[list[_
         found = [pair for target in theirs for pair in _pairs(ours, target, thin=thin)]
         pairs += found
         chosen += _best_pairs(found)
-    return pairs, chosen
+    names = [name for unit in targets for name in unit.arrays]
+    order = {name: number for number, name in enumerate(names)}
+    return pairs, sorted(chosen, key=lambda pair: order[pair.target.arrays[0]])
 
 
 def _left(units: Iterable[_Unit], used: Iterable[_Unit], *, apart: bool = False) -> list[_Unit]:
