@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import io
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 __all__ = ["Edit", "SourceText", "apply_edits"]
@@ -88,8 +89,11 @@ class SourceText:
         after = self.data[self.end(node) :].lstrip(b" \t\f")
         return None if before.strip() or after.startswith(b";") else before.replace("\f", "")
 
-    def comments(self, node: ast.stmt) -> list[str]:
-        """Return the comments between the first and the last byte of a statement."""
-        lines = io.StringIO(self.text_of(node), newline="").readline
-        tokens = tokenize.generate_tokens(lines)
-        return [token.string for token in tokens if token.type == tokenize.COMMENT]
+    def comment_tokens(self, start: int, end: int) -> Iterator[tokenize.TokenInfo]:
+        """Yield the comments between two offsets. Lines are counted from the first one."""
+        lines = io.StringIO(self.data[start:end].decode(), newline="").readline
+        # A cell of a notebook may have syntax that `tokenize` does not know, and the parser does.
+        with contextlib.suppress(tokenize.TokenError, SyntaxError):
+            for token in tokenize.generate_tokens(lines):
+                if token.type == tokenize.COMMENT:
+                    yield token
