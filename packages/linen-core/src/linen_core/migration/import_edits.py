@@ -43,7 +43,9 @@ class ImportEditor:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 self._visit_import(node)
-            elif isinstance(node, ast.ImportFrom) and node.level == 0 and is_flax(node.module or ""):
+            elif (
+                isinstance(node, ast.ImportFrom) and node.level == 0 and is_flax(node.module or "")
+            ):
                 self._visit_from(node)
 
     def _visit_import(self, node: ast.Import) -> None:

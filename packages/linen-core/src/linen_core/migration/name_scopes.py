@@ -89,7 +89,7 @@ class ScopeVisitor(ast.NodeVisitor):
             self.bind(name, Binding(node.lineno))
         super().generic_visit(node)
 
-    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
         """Record the names of an import."""
         for alias in node.names:
             name = alias.asname or (
@@ -99,7 +99,7 @@ class ScopeVisitor(ast.NodeVisitor):
 
     visit_ImportFrom = visit_Import  # noqa: N815
 
-    def visit_Global(self, node: ast.Global | ast.Nonlocal) -> None:  # noqa: N802
+    def visit_Global(self, node: ast.Global | ast.Nonlocal) -> None:
         """Record which scope the names belong to."""
         for name in node.names:
             outer = self.scope.module
@@ -109,14 +109,14 @@ class ScopeVisitor(ast.NodeVisitor):
 
     visit_Nonlocal = visit_Global  # noqa: N815
 
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> None:
         """Record a use or a binding."""
         if isinstance(node.ctx, ast.Load):
             self.uses.append(NameUse(node, (), self.scope))
         else:
             self.bind(node.id, Binding(node.lineno))
 
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:  # noqa: N802
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         """Bind the target outside the comprehension."""
         self.visit(node.value)
         inner = self.scope
@@ -125,7 +125,7 @@ class ScopeVisitor(ast.NodeVisitor):
         self.visit(node.target)
         self.scope = inner
 
-    def visit_Attribute(self, node: ast.Attribute) -> None:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> None:
         """Record a name with its attributes."""
         attributes: list[ast.Attribute] = []
         value: ast.expr = node
@@ -137,18 +137,18 @@ class ScopeVisitor(ast.NodeVisitor):
         else:
             self.visit(value)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         """Record string annotations."""
         self._annotate(node.annotation)
         self.generic_visit(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         """Visit a class, whose bases belong to the scope around it."""
         self.bind(node.name, Binding(node.lineno))
         self._visit_all(*node.decorator_list, *node.bases, *node.keywords)
         self._visit_inside("class", *getattr(node, "type_params", ()), *node.body)
 
-    def visit_FunctionDef(self, node: _Function) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: _Function) -> None:
         """Visit a function, whose defaults and annotations belong to the scope around it."""
         outer: list[ast.expr | None] = [*node.args.defaults, *node.args.kw_defaults]
         args = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
@@ -170,7 +170,7 @@ class ScopeVisitor(ast.NodeVisitor):
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
     visit_Lambda = visit_FunctionDef  # noqa: N815
 
-    def visit_ListComp(self, node: _Comprehension) -> None:  # noqa: N802
+    def visit_ListComp(self, node: _Comprehension) -> None:
         """Visit a comprehension, whose first iterable belongs to the scope around it."""
         first = node.generators[0]
         self.visit(first.iter)

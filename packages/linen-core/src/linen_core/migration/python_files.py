@@ -73,9 +73,7 @@ def find_edits(text: str) -> SourceEdits:
     if findings and _uses_flax(tree):
         return SourceEdits([], findings)
     names = list(_module_names(visitor, source, free="flax" not in taken))
-    by_alias = {
-        id(binding.alias): (name, binding) for name in names for binding in name.bindings
-    }
+    by_alias = {id(binding.alias): (name, binding) for name in names for binding in name.bindings}
     editor = ImportEditor(source, tree, by_alias)
     strings = find_in_strings(tree, source, visitor, {n.name for n in names if not n.is_kept})
     findings = [*editor.findings, *strings.findings]

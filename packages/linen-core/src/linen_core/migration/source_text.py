@@ -51,7 +51,9 @@ class SourceText:
     """
 
     def __init__(self, text: str) -> None:
-        self.data = text.encode()  #: The source in UTF-8, the encoding that columns of `ast` count in.
+        self.data = (
+            text.encode()
+        )  #: The source in UTF-8, the encoding that columns of `ast` count in.
 
     @functools.cached_property
     def line_starts(self) -> list[int]:
