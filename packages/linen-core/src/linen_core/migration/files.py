@@ -81,10 +81,11 @@ def read_file(path: str) -> bytes:
         msg = "Is not Python, a notebook or a requirement file. Name a folder or such a file."
         raise UnreadableError(msg)
     try:
+        # To open a pipe would wait for its writer.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            msg = "Is not a regular file."
+            raise UnreadableError(msg)
         with open(path, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                msg = "Is not a regular file."
-                raise UnreadableError(msg)
             return file.read()
     except OSError as error:
         msg = f"Cannot be read: {error.strerror}."

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from linen_core.migration.findings import Finding, no_counterpart
 from linen_core.migration.flax_names import MODULES, counterpart
 from linen_core.migration.module_names import ModuleName, is_flax
-from linen_core.migration.name_scopes import Binding
+from linen_core.migration.scopes import Binding
 from linen_core.migration.source_text import Edit, SourceText
 
 __all__ = ["ImportEditor"]

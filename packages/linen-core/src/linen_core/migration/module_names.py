@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from linen_core.migration.findings import Finding, no_counterpart
 from linen_core.migration.flax_names import MODULES, Counterpart, counterpart
-from linen_core.migration.name_scopes import Binding, NameUse
+from linen_core.migration.scopes import Binding, NameUse
 from linen_core.migration.source_text import Edit, SourceText
 
 __all__ = ["ModuleName", "is_flax", "module_of"]

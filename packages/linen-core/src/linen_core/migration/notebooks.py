@@ -86,7 +86,8 @@ def rewrite_notebook(data: bytes) -> Rewrite:
         raise UnreadableError(msg) from error
     python = "\n".join(cell.python for cell in cells)
     edits, findings = find_edits(python)
-    new, start, first_line = [], 0, 1
+    new: list[tuple[int, int, str]] = []
+    start, first_line = 0, 1
     placed = [cell.error for cell in cells if cell.error is not None]
     for cell in cells:
         length, lines = len(cell.python.encode()), cell.python.count("\n") + 1
@@ -155,15 +156,17 @@ def _edit_strings(text: str, cell: _Cell, edits: Sequence[Edit]) -> Iterator[tup
         moved = [Edit(e.start - offset, e.end - offset, e.text) for e in group]
         new = apply_edits(old, moved).decode()
         start, end = cell.strings[first].start, cell.strings[last].end
-        yield start, end, _as_json(text, cell.strings[0], new)
+        yield start, end, _as_json(text, cell.strings, new)
 
 
-def _as_json(text: str, first: JsonString, source: str) -> str:
+def _as_json(text: str, strings: Sequence[JsonString], source: str) -> str:
     """Return source as the strings of a list, one a line, or as one string, as the cell has it."""
-    is_list = len(first.path) == 4
+    is_list = len(strings[0].path) == 4
     lines = source.splitlines(keepends=True) if is_list else [source]
-    before = text[: first.start]
+    before = text[: strings[0].start]
     separator = "," + (before[len(before.rstrip()) :] or " ")
+    if len(strings) > 1:
+        separator = text[strings[0].end : strings[1].start]
     return separator.join(json.dumps(line, ensure_ascii=text.isascii()) for line in lines)
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from linen_core.migration.findings import Finding, Rewrite, UnreadableError
 from linen_core.migration.import_edits import ImportEditor
 from linen_core.migration.module_names import ModuleName, module_of
-from linen_core.migration.name_scopes import Binding, NameUse, Scope, ScopeVisitor
+from linen_core.migration.name_scopes import ScopeVisitor
+from linen_core.migration.scopes import Binding, NameUse
 from linen_core.migration.source_text import Edit, SourceText, apply_edits
 from linen_core.migration.strings import find_in_strings, is_importer
 
@@ -23,7 +24,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class SourceEdits(NamedTuple):
-    """What changes in a source, and what does not."""
+    """The changes of a source, and the lines that are left."""
 
     edits: list[Edit]
     """The edits."""
@@ -37,6 +38,9 @@ def parse(text: str) -> ast.Module:
     Raises:
       UnreadableError: it is not Python.
     """
+    if "\0" in text:
+        msg = "Does not parse as Python: it has null bytes. Name files of Python source."
+        raise UnreadableError(msg)
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         with warnings.catch_warnings():
@@ -108,10 +112,9 @@ def _imports_package(binding: Binding, name: str) -> bool:
 def _module_names(visitor: ScopeVisitor, source: SourceText, *, free: bool) -> Iterator[ModuleName]:
     uses: dict[tuple[int, str], list[NameUse]] = {}
     for use in visitor.uses:
-        scope = use.scope.find(use.root.id)
-        if scope is not None:
-            uses.setdefault((id(scope), use.root.id), []).append(use)
-    scope: Scope
+        home = use.scope.find(use.root.id)
+        if home is not None:
+            uses.setdefault((id(home), use.root.id), []).append(use)
     for scope in visitor.scopes:
         for name, bindings in scope.bindings.items():
             if any(map(module_of, bindings)):
@@ -124,10 +127,10 @@ def _uses_flax(tree: ast.Module) -> bool:
 
 def packages_of(tree: ast.Module) -> frozenset[str]:
     """Return the packages out of flax and Linen's that a program imports."""
-    return frozenset(_imported(tree)) & _PACKAGES
+    return frozenset(_imported_packages(tree)) & _PACKAGES
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
+def _imported_packages(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

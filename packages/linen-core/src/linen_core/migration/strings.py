@@ -40,12 +40,12 @@ def find_in_strings(
     found = StringEdits([], [])
     names = {"flax", *edited}
     seen = set()
-    for node, scope in visitor.annotations:
-        seen.add(id(node))
+    for annotation, scope in visitor.annotations:
+        seen.add(id(annotation))
         is_other = any(scope.find(name) is None and name != "flax" for name in names)
-        if not is_other and names & set(_names_in(str(node.value))):
-            text = f'The annotation "{node.value}" is a string and is left. Change it to the name in Linen.'
-            found.findings.append(Finding(node.lineno, text))
+        if not is_other and names & set(_names_in(str(annotation.value))):
+            text = f'The annotation "{annotation.value!s}" is a string and is left. Change it to the name in Linen.'
+            found.findings.append(Finding(annotation.lineno, text))
     discarded = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and is_importer(node):
@@ -112,12 +112,16 @@ def _visit_importer(
 
 
 def _note_dotted_name(node: ast.Constant, found: StringEdits) -> None:
-    """Mention a string such as "flax.linen.Dense": it may be the target of a mock, or a module to look for."""
+    """Mention "flax.linen.Dense", which may be the target of a mock, and "flax>=0.8" of setup.py."""
     value = node.value
-    if isinstance(value, str) and is_flax(value):
-        if all(part.isidentifier() for part in value.split(".")):
-            text = f'The string "{value}" is left as it is.'
-            found.findings.append(Finding(node.lineno, text, needs_person=False))
+    if not isinstance(value, str) or not value.startswith("flax"):
+        return
+    if is_flax(value) and all(part.isidentifier() for part in value.split(".")):
+        text = f'The string "{value}" is left as it is.'
+        found.findings.append(Finding(node.lineno, text, needs_person=False))
+    elif value.removeprefix("flax").lstrip().startswith(("=", "<", ">", "~", "!", "[", "@")):
+        text = f'The requirement "{value}" is left. Replace it by linen-core.'
+        found.findings.append(Finding(node.lineno, text))
 
 
 def _type_comments(source: SourceText) -> Iterator[Finding]:

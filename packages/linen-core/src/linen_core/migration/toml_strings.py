@@ -22,10 +22,10 @@ class TomlString(NamedTuple):
 
 
 def toml_strings(text: str) -> Iterator[TomlString]:
-    """Yield the string values of a correct TOML document. Strings inside a value have the path of the value.
+    r"""Yield the string values of a correct TOML document. Strings inside a value have the path of the value.
 
     Example:
-      >>> text = '[project]\\ndependencies = ["jax"]'
+      >>> text = '[project]\ndependencies = ["jax"]'
       >>> [(one.path, text[one.start : one.end]) for one in toml_strings(text)]
       [(('project', 'dependencies'), 'jax')]
     """
