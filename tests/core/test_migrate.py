@@ -147,6 +147,14 @@ def test_links_are_never_followed_out_of_the_tree(project, tmp_path, capfd):
     )
 
 
+def test_link_that_is_named_is_an_error(project, tmp_path, capfd):
+    (tmp_path / "link.py").symlink_to("p/a.py")
+    assert main(["link.py", "--write"]) == 3
+    assert (project / "a.py").read_bytes() == OLD.encode()
+    message = "link.py: Is a symbolic link, and is left. Name its target."
+    assert capfd.readouterr().err.splitlines()[0] == message
+
+
 def test_environments_and_hidden_folders_are_left_out(project):
     write(
         project,

@@ -89,10 +89,10 @@ def test_findings_say_cell_and_line():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        (b"[]", "it has no cells of format 4"),
-        (b'{"nbformat": 3, "worksheets": []}', "it has no cells of format 4"),
-        (b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (b'["flax"', "Expecting ',' delimiter: line 1 column 8 (char 7)"),
+        (b'["flax"]', "it has no cells of format 4"),
+        (b'{"nbformat": 3, "worksheets": ["flax"]}', "it has no cells of format 4"),
+        (b"flax\xff", "'utf-8' codec can't decode byte 0xff in position 4: invalid start byte"),
     ],
 )
 def test_bad_notebooks_are_errors(data, reason):

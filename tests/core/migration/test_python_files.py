@@ -216,6 +216,11 @@ CASES = {
             "4: The module that is imported is computed from `flax`. Write the names of Linen's modules.",
         ],
     ),
+    "lookups": (
+        "pytest.importorskip('flax')\nx = 'flax'",
+        "pytest.importorskip('flax')\nx = 'flax'",
+        ["1: `pytest.importorskip('flax')` looks for flax and is left as it is."],
+    ),
     "strings": (
         "mock.patch('flax.linen.Dense')\nsetup(install_requires=['flax>=0.8'])\n'''flax.linen'''",
         "mock.patch('flax.linen.Dense')\nsetup(install_requires=['flax>=0.8'])\n'''flax.linen'''",
@@ -355,7 +360,7 @@ def test_keeps_the_encoding_of_the_file():
             "Save it in UTF-8, or declare its encoding in the first line.",
         ),
         (
-            b"x = 1\0",
+            b"import flax\0",
             "Does not parse as Python: it has null bytes. Name files of Python source.",
         ),
     ],
@@ -364,6 +369,10 @@ def test_bad_sources_are_errors(data, message):
     with pytest.raises(UnreadableError) as caught:
         rewrite_python(data)
     assert str(caught.value) == message
+
+
+def test_file_that_does_not_name_flax_is_not_parsed():
+    assert rewrite_python(b"print 1 \xff").data == b"print 1 \xff"
 
 
 SAFE = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
@@ -398,7 +407,7 @@ def test_every_other_byte_survives(parts, newline, ends):
         for side in (0, 1)
     )
     try:
-        ast.parse(old)
+        ast.parse(old) if "flax" in old else None
     except SyntaxError:
         with pytest.raises(UnreadableError):
             rewrite_python(old.encode())

@@ -54,6 +54,7 @@ class _Migration:
     def _visit(self, path: str) -> None:
         if os.path.islink(path):
             if leaves_tree(path, self.paths):
+                self.code = 3 if path in self.paths else self.code
                 sys.stderr.write(f"{path}: Is a symbolic link, and is left. Name its target.\n")
             return
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from linen_core.migration.findings import Finding, Rewrite, UnreadableError
 from linen_core.migration.json_spans import JsonString, strings_of
-from linen_core.migration.python_files import find_edits, packages_of, parse
+from linen_core.migration.python_files import find_edits, mentions_packages, packages_of, parse
 from linen_core.migration.source_text import Edit, apply_edits
 
 __all__ = ["rewrite_notebook"]
@@ -78,6 +78,8 @@ def rewrite_notebook(data: bytes) -> Rewrite:
       >>> rewrite_notebook(b'{"nbformat": 4, "cells": [' + cell + b"]}").data.partition(b"source")[2]
       b'": ["import linen_core as nn"]}]}'
     """
+    if not mentions_packages(data):
+        return Rewrite(data, [])
     try:
         text = data.decode()
         cells = list(_code_cells(text))

@@ -17,7 +17,14 @@ from linen_core.migration.scopes import Binding, NameUse
 from linen_core.migration.source_text import Edit, SourceText, apply_edits
 from linen_core.migration.strings import find_in_strings, is_importer
 
-__all__ = ["SourceEdits", "find_edits", "packages_of", "parse", "rewrite_python"]
+__all__ = [
+    "SourceEdits",
+    "find_edits",
+    "mentions_packages",
+    "packages_of",
+    "parse",
+    "rewrite_python",
+]
 
 _PACKAGES = frozenset({"flax", "linen_core", "linen_store", "linen_summary"})
 _BOM = b"\xef\xbb\xbf"
@@ -154,6 +161,16 @@ def _optional_package(names: Iterable[str]) -> Iterator[str]:
             yield "linen_store"
 
 
+def mentions_packages(data: bytes) -> bool:
+    """Return whether a file names flax or Linen. Others are not even parsed: they may be templates or of Python 2.
+
+    Example:
+      >>> mentions_packages(b"print 1")
+      False
+    """
+    return b"flax" in data or b"linen_" in data
+
+
 def rewrite_python(data: bytes) -> Rewrite:
     r"""Rewrite a Python file.
 
@@ -164,6 +181,8 @@ def rewrite_python(data: bytes) -> Rewrite:
       >>> rewrite_python(b"import flax.linen as nn\r\n").data
       b'import linen_core as nn\r\n'
     """
+    if not mentions_packages(data):
+        return Rewrite(data, [])
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         bom = _BOM if data.startswith(_BOM) else b""

@@ -15,6 +15,7 @@ from linen_core.migration.source_text import Edit, SourceText
 __all__ = ["StringEdits", "find_in_strings", "is_importer"]
 
 _IMPORTERS = ("importlib.import_module", "import_module", "importlib.__import__", "__import__")
+_LOOKUPS = ("find_spec", "importorskip", "metadata.version")
 
 
 class StringEdits(NamedTuple):
@@ -51,8 +52,11 @@ def find_in_strings(
         if isinstance(node, ast.Call) and is_importer(node):
             seen.add(id(node.args[0]))
             _visit_importer(node, source, found, is_discarded=id(node) in discarded)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(_LOOKUPS):
+            found.findings.extend(_note_lookup(node))
+    seen |= discarded
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and id(node) not in seen | discarded:
+        if isinstance(node, ast.Constant) and id(node) not in seen:
             _note_dotted_name(node, found)
     found.findings.extend(_type_comments(source))
     return found
@@ -116,12 +120,19 @@ def _note_dotted_name(node: ast.Constant, found: StringEdits) -> None:
     value = node.value
     if not isinstance(value, str) or not value.startswith("flax"):
         return
-    if is_flax(value) and all(part.isidentifier() for part in value.split(".")):
+    if "." in value and is_flax(value) and all(part.isidentifier() for part in value.split(".")):
         text = f'The string "{value}" is left as it is.'
         found.findings.append(Finding(node.lineno, text, needs_person=False))
     elif value.removeprefix("flax").lstrip().startswith(("=", "<", ">", "~", "!", "[", "@")):
         text = f'The requirement "{value}" is left. Replace it by linen-core.'
         found.findings.append(Finding(node.lineno, text))
+
+
+def _note_lookup(node: ast.Call) -> Iterator[Finding]:
+    """Mention `find_spec("flax")`. Elsewhere the bare word is rarely the package."""
+    if any(isinstance(arg, ast.Constant) and arg.value == "flax" for arg in node.args):
+        text = f"`{ast.unparse(node)}` looks for flax and is left as it is."
+        yield Finding(node.lineno, text, needs_person=False)
 
 
 def _type_comments(source: SourceText) -> Iterator[Finding]:
