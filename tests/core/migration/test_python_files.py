@@ -371,6 +371,22 @@ def test_bad_sources_are_errors(data, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("source", "packages"),
+    {
+        "import flax.linen as nn": {"linen_core"},
+        "from flax.linen import FrozenDict": {"linen_core", "linen_store"},
+        "import flax.linen as nn\nnn.Dense(1).tabulate": {"linen_core", "linen_summary"},
+        "from flax.core import freeze, nn": {"flax", "linen_store"},
+        "importlib.import_module('flax.serialization')": {"linen_store"},
+        "x.tabulate  # flax": set(),
+        "import jax": set(),
+    }.items(),
+)
+def test_packages_that_the_requirements_need(source, packages):
+    assert rewrite_python(source.encode()).packages == packages
+
+
 def test_file_that_does_not_name_flax_is_not_parsed():
     assert rewrite_python(b"print 1 \xff").data == b"print 1 \xff"
 

@@ -6,7 +6,7 @@ import ast
 import io
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from linen_core.migration.findings import Finding, Rewrite, UnreadableError
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _PACKAGES = frozenset({"flax", "linen_core", "linen_store", "linen_summary"})
+_OPTIONAL_NAMES = {"tabulate": "linen_summary", "FrozenDict": "linen_store"}
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -133,32 +134,28 @@ def _uses_flax(tree: ast.Module) -> bool:
 
 
 def packages_of(tree: ast.Module) -> frozenset[str]:
-    """Return the packages out of flax and Linen's that a program imports."""
-    return frozenset(_imported_packages(tree)) & _PACKAGES
+    """Return the packages out of flax and Linen's that a program needs.
 
-
-def _imported_packages(tree: ast.Module) -> Iterator[str]:
+    Example:
+      >>> sorted(packages_of(ast.parse("import linen_core as nn; nn.tabulate")))
+      ['linen_core', 'linen_summary']
+    """
+    imported, names = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield (node.module or "").partition(".")[0]
-            yield from _optional_package(alias.name for alias in node.names)
+            imported.add((node.module or "").partition(".")[0])
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Attribute):
-            yield from _optional_package([node.attr])
+            names.add(node.attr)
         elif isinstance(node, ast.Call) and is_importer(node):
             argument = node.args[0]
             if isinstance(argument, ast.Constant):
-                yield str(argument.value).partition(".")[0]
-
-
-def _optional_package(names: Iterable[str]) -> Iterator[str]:
-    """Yield the package behind names of linen_core that need another one."""
-    for name in names:
-        if name == "tabulate":
-            yield "linen_summary"
-        elif name in {"FrozenDict", "freeze", "unfreeze"}:
-            yield "linen_store"
+                imported.add(str(argument.value).partition(".")[0])
+    # linen_core takes these names from the other packages.
+    optional = {package for name, package in _OPTIONAL_NAMES.items() if name in names}
+    return _PACKAGES & (imported | optional if "linen_core" in imported else imported)
 
 
 def mentions_packages(data: bytes) -> bool:

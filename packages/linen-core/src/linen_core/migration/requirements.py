@@ -74,6 +74,8 @@ def rewrite_requirements(path: str, data: bytes, packages: Collection[str]) -> R
     result = apply_edits(
         data, [edit for edit in edits if data[edit.start : edit.end].decode() != edit.text]
     )
+    if path.endswith(".toml"):
+        tomllib.loads(result.decode())  # A file that this would break is never written.
     return Rewrite(result, findings)
 
 

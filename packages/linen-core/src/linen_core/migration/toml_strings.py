@@ -32,7 +32,7 @@ def toml_strings(text: str) -> Iterator[TomlString]:
     table: tuple[str, ...] = ()
     index = 0
     while index < len(text):
-        line_end = _find(text, "\n", index)
+        line_end = _find_or_end(text, "\n", index)
         line = text[index:line_end].strip()
         if not line or line.startswith("#"):
             index = line_end + 1
@@ -40,7 +40,7 @@ def toml_strings(text: str) -> Iterator[TomlString]:
             table = _keys(line.partition("#")[0].strip().strip("[]"))
             index = line_end + 1
         else:
-            value = _find(text, "=", index) + 1
+            value = _find_or_end(text, "=", index) + 1
             path = (*table, *_keys(text[index : value - 1]))
             spans, index = _scan_value(text, value)
             for start, end in spans:
@@ -52,7 +52,7 @@ def _keys(dotted: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
-def _find(text: str, part: str, start: int) -> int:
+def _find_or_end(text: str, part: str, start: int) -> int:
     index = text.find(part, start)
     return len(text) if index < 0 else index
 
@@ -70,7 +70,7 @@ def _scan_value(text: str, index: int) -> tuple[list[tuple[int, int]], int]:
             index = end + len(quote)
             continue
         if char == "#":
-            index = _find(text, "\n", index)
+            index = _find_or_end(text, "\n", index)
             continue
         depth += (char in "[{") - (char in "]}")
         index += 1
