@@ -38,7 +38,7 @@ def host_copies(leaves: Sequence[Any]) -> list[Any]:
     for index, leaf in enumerate(leaves):
         if not isinstance(leaf, jax.Array):
             continue
-        kinds = {memory.kind for memory in next(iter(leaf.devices())).addressable_memories()}
+        kinds = {memory.kind for memory in _local_device(leaf).addressable_memories()}
         if _is_ready_on_cpu(leaf):
             copies[index] = _cpu_copy(leaf)
         elif _HOST in kinds and leaf.sharding.memory_kind != _HOST:
@@ -73,9 +73,14 @@ def _is_ready_on_cpu(leaf: Any) -> bool:
     """Return whether an array is computed, in the default memory of CPU devices, and not of PRNG keys."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) or not leaf.is_ready():
         return False
-    device = next(iter(leaf.devices()))
+    device = _local_device(leaf)
     usual = (None, device.default_memory().kind)
     return device.platform == "cpu" and leaf.sharding.memory_kind in usual
+
+
+def _local_device(leaf: jax.Array) -> jax.Device:
+    """Return a device of this process that holds a part of an array."""
+    return next(iter(leaf.sharding.addressable_devices))
 
 
 def _cpu_copy(leaf: jax.Array) -> _HostCopy:

@@ -31,6 +31,7 @@ from linen_store.formats.orbax.checksums import (
     crc32,
     damaged_files,
 )
+from linen_store.formats.orbax.chunks import Chunk, whole
 from linen_store.formats.orbax.layout import OrbaxTree, find_tree, load_tree, names_file
 from linen_store.reading.device import place, value_spec
 from linen_store.reading.file_store import LazyStore
@@ -123,7 +124,8 @@ class CheckpointStore(LazyStore):
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
         self._strings: dict[str, str] | None = None
         tree = mark_integers(found.tree, () if recorded is None else set(recorded.integers))
-        if any(0 in shape for shape, _, _ in self._recorded.values()):
+        self._hosted = set(() if recorded is None else recorded.hosted)
+        if self._hosted or any(0 in shape for shape, _, _ in self._recorded.values()):
             tree = change_leaves(self._restored_kind, tree)
         super().__init__(where, tree, watched=watched, root=root, **options)
 
@@ -146,8 +148,9 @@ class CheckpointStore(LazyStore):
         return joined in self._recorded and 0 in self._recorded[joined][0]
 
     def _restored_kind(self, leaf: Leaf) -> Leaf:
-        empty = self._is_empty_leaf(leaf.joined)
-        return Leaf(leaf.names, self._recorded[leaf.joined][2]) if empty else leaf
+        if leaf.joined in self._hosted or self._is_empty_leaf(leaf.joined):
+            return Leaf(leaf.names, self._recorded[leaf.joined][2])
+        return leaf
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
         stored = [leaf for leaf in leaves if self._is_stored_array(leaf)]
@@ -273,7 +276,7 @@ class CheckpointStore(LazyStore):
                 metadata=self._metadata[leaf.names],
                 spec=spec,
                 key_impl=self._key_impls.get(leaf.joined),
-                crc=None if self._checksums is None else self._checksums.leaves.get(leaf.joined),
+                chunks=self._chunks(leaf),
             )
             for leaf, spec in wanted
         ]
@@ -281,6 +284,14 @@ class CheckpointStore(LazyStore):
             return read_batch(self._opened_arrays(), requests)
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
+
+    def _chunks(self, leaf: Leaf) -> list[Chunk]:
+        if self._checksums is None:
+            return []
+        crc = self._checksums.leaves.get(leaf.joined)
+        if crc is not None:
+            return [Chunk(whole(self._metadata[leaf.names].shape), crc)]
+        return [Chunk(*chunk) for chunk in self._checksums.chunks.get(leaf.joined, ())]
 
     def _check_metadata(self, leaf: Leaf) -> None:
         found, saved = self._metadata[leaf.names].spec, self._array_spec_of(leaf)

@@ -1,9 +1,9 @@
 """The file of checksums that `save` puts beside the arrays of a checkpoint.
 
 Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32 of each leaf's values
-(row-major, little-endian), the size and CRC-32 of each file, and the shape, dtype and kind of each array. Reading the
-shapes here is faster than from the arrays, and Orbax cannot hold arrays without elements. CRC-32 is that of ISO 3309
-and zlib.
+(row-major, little-endian) or of each of its chunks, the size and CRC-32 of each file, and the shape, dtype and kind of
+each array. Reading the shapes here is faster than from the arrays, and Orbax cannot hold arrays without elements.
+CRC-32 is that of ISO 3309 and zlib.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from linen_store.errors import DamagedCheckpointError
 from linen_store.filesystem.failures import read_failure
-from linen_store.reading.specs import is_storable
+from linen_store.reading.specs import Bounds, is_storable
 from linen_store.reading.tree import Kind
 
 __all__ = [
@@ -51,7 +51,7 @@ class Checksums:
     """The record of a tree that `save` writes."""
 
     leaves: dict[str, int]
-    """CRC-32 of each array's values, by its joined name."""
+    """CRC-32 of the values of each array that is one chunk, by its joined name."""
 
     files: dict[str, tuple[int, int]]
     """Size and CRC-32 of each file, by its path relative to the folder."""
@@ -60,10 +60,16 @@ class Checksums:
     """Shape, dtype and kind of each array, of keys those of their data, by its joined name."""
 
     keys: dict[str, str] = dataclasses.field(default_factory=dict)
-    """The implementation of the generator of each array of keys that has no elements."""
+    """The implementation of the generator of each array of keys that Orbax does not store as keys."""
 
     integers: Sequence[tuple[str, ...]] = ()
     """The dicts whose keys are integers, by the names that lead to them."""
+
+    chunks: dict[str, Sequence[tuple[Bounds, int]]] = dataclasses.field(default_factory=dict)
+    """The chunks of each other array: bounds and CRC-32."""
+
+    hosted: Sequence[str] = ()
+    """The jax arrays that Orbax holds as numpy arrays: one of several processes saved them."""
 
     def write(self, folder: str) -> None:
         """Write the file, and wait until it is on the disk."""
@@ -102,6 +108,11 @@ class Checksums:
                 arrays=_checked_arrays(fields["arrays"]),
                 keys=_with_values_of(fields.get("keys", {}), str),
                 integers=[tuple(map(str, names)) for names in fields.get("integers", ())],
+                chunks={
+                    name: [(_bounds(bounds), _whole(crc)) for bounds, crc in found]
+                    for name, found in fields.get("chunks", {}).items()
+                },
+                hosted=[str(name) for name in fields.get("hosted", ())],
             )
         except _BAD_FIELDS as error:
             raise DamagedCheckpointError(
@@ -124,6 +135,10 @@ def _whole(number: Any) -> int:
         msg = f"{number!r} is not a whole number"
         raise TypeError(msg)
     return number
+
+
+def _bounds(found: Any) -> Bounds:
+    return tuple((_whole(start), _whole(stop)) for start, stop in found)
 
 
 def _with_values_of(values: Any, kind: type) -> Any:
