@@ -54,12 +54,12 @@ class SavedTree:
             _saveable(path, one, leaf) for one, (_, leaf) in zip(names, found, strict=True)
         ]
 
-    def describe(self) -> list[str]:
-        """Return a line for each leaf, the same in every process whose leaf matches."""
-        return [
-            f"{name!r} as {'a global ' if _is_global(leaf) else ''}{render_spec(leaf)}"
+    def describe(self) -> dict[str, str]:
+        """Describe each leaf by name. In all processes of a save the descriptions are the same."""
+        return {
+            name: ("a global " if _is_global(leaf) else "") + render_spec(leaf)
             for name, leaf in zip(self.joined, self.leaves, strict=True)
-        ]
+        }
 
     @property
     def is_global(self) -> bool:

@@ -58,7 +58,8 @@ def save_together(
         (save.staging, *_) = processes.together("staged", lambda: save.stage(stack))
         processes.together("seen", save.check_staging)
         if processes.is_first:
-            processes.together("published", save.write_and_publish)
+            failure = save.write_first()
+            processes.together("published", lambda: save.publish(failure))
         else:
             processes.together("written", save.write_part)
             processes.together("published", _nothing)
@@ -81,7 +82,7 @@ def _agree(
         if isinstance(tree, Exception):
             raise tree
         shown = [f"the path {path!r}", *(f"{name}={value}" for name, value in options.items())]
-        return [*shown, hashlib.sha256("\n".join(tree.describe()).encode()).hexdigest()]
+        return [*shown, hashlib.sha256(json.dumps(tree.describe()).encode()).hexdigest()]
 
     first, *others = processes.together("agreed", describe)
     processes.forget_earlier()
@@ -93,8 +94,8 @@ def _agree(
     different = [number for number, found in enumerate(others, 1) if found != first]
     assert isinstance(tree, SavedTree)  # noqa: S101 - for the type checker; `describe` raised otherwise
     if different:
-        lines = tree.describe() if processes.number in (0, different[0]) else []
-        described = processes.together("described", lambda: lines)
+        leaves = tree.describe() if processes.number in (0, different[0]) else {}
+        described = processes.together("described", lambda: leaves)
         found, expected = _first_difference(described[different[0]], described[0])
         raise ProcessesDisagreeError(path, different[0], found, expected)
     return tree
@@ -104,14 +105,16 @@ def _path_of(shown: str) -> str:
     return str(shown.removeprefix("the path ")[1:-1])
 
 
-def _first_difference(found: Sequence[str], expected: Sequence[str]) -> tuple[str, str]:
+def _first_difference(found: dict[str, str], expected: dict[str, str]) -> tuple[str, str]:
     """Return what two processes passed for the first leaf that differs."""
-    for one, other in zip(found, expected, strict=False):
-        if one != other:
-            return one, other
-    if len(found) > len(expected):
-        return found[len(expected)], "nothing more"
-    return "nothing more", expected[len(found)]
+    for name in {**expected, **found}:
+        if found.get(name) != expected.get(name):
+            break
+    described = [
+        f"{name!r} as {leaves[name]}" if name in leaves else f"no {name!r}"
+        for leaves in (found, expected)
+    ]
+    return described[0], described[1]
 
 
 class _Together:
@@ -139,6 +142,9 @@ class _Together:
         check_target(self.path, self.overwrite)
         self.staging = stack.enter_context(staging_directory(self.path))
         os.makedirs(self._item)
+        if self.tree.is_global:
+            # The other processes of Orbax wait until it exists, for up to ten minutes.
+            os.mkdir(os.path.join(self._item, "array_metadatas"))
         return self.staging
 
     def check_staging(self) -> None:
@@ -156,29 +162,29 @@ class _Together:
             self._write(_nothing)
         self._record_part()
 
-    def write_and_publish(self) -> None:
-        """Write the parts of process 0, wait for those of the others, and move the checkpoint to its path."""
-        waited: list[Exception | None] = []
+    def write_first(self) -> Exception | None:
+        """Write the parts of process 0, and wait for those of the others; return an error they do not know yet."""
+        answers: list[Exception | None] = []
 
         def others() -> None:
             # An error here would end the writes of this process in the middle: it is raised afterwards.
             try:
                 self.processes.together("written", _nothing)
             except Exception as error:  # noqa: BLE001 - raised below
-                waited.append(error)
+                answers.append(error)
             else:
-                waited.append(None)
+                answers.append(None)
 
+        failure: Exception | None = None
         try:
             self._write(others)
-        except Exception as error:
-            if not waited:
+        except Exception as error:  # noqa: BLE001 - every process raises it
+            failure = error
+            if not answers:
                 self.processes.together("written", functools.partial(_raise, error))
-            if waited[0] is None:
-                raise
-        if waited[0] is not None:
-            raise waited[0]
-        self._finish()
+        if answers[0] is not None:
+            raise answers[0]
+        return failure
 
     def _write(self, others: Any) -> None:
         several = self.processes
@@ -210,7 +216,10 @@ class _Together:
     def _part_file(self, number: int) -> str:
         return os.path.join(self.staging, f"part_{number}.json")
 
-    def _finish(self) -> None:
+    def publish(self, failure: Exception | None) -> None:
+        """Complete the checkpoint of process 0 and move it to its path, unless writing it failed."""
+        if failure is not None:
+            raise failure
         finished = os.path.join(self.staging, "checkpoint")
         with save_failures(self.path, Exception):
             write_markers(finished, ITEM, ANNOUNCED, self._start)
