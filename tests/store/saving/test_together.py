@@ -19,6 +19,7 @@ from linen_store import CheckpointStore, save
 VALUES = np.arange(128 * 64, dtype=np.float32).reshape(128, 64)
 KILLS = int(os.environ.get("LINEN_KILLS", "1"))
 
+
 SAVE = """
 tree = {
     "params": {"both": put(VALUES, "x", "y"), "rows": put(VALUES + 1, "y"), "all": put(VALUES + 2)},
@@ -106,18 +107,31 @@ linen_store.save(path, {"params": {"w": jnp.full(3, number), "n": np.full(2, num
 linen_store.convert({"params": {"w": jnp.full(3, number)}}, path + "-converted")
 linen_store.convert({"params": {"w": jnp.full(3, number)}}, path + ".safetensors")
 linen_store.convert(path, path + ".npz")
+linen_store.convert({"params": {"w": put(VALUES, "x")}}, path + "-spread")
+spread = {"params": {"w": put(VALUES, "x")}}
+tell(failure(lambda: linen_store.convert(spread, path + "-spread.npz")))
+tell(failure(lambda: linen_store.convert(path, path + ".npz")))
 tell(sorted(os.listdir(os.path.dirname(path))))
 """
     path = tmp_path / "c"
     told = workers(program, 2, path).results()
-    expected = ["c", "c-converted", "c.npz", "c.safetensors"]
-    for (names,) in told:
+    expected = ["c", "c-converted", "c-spread", "c.npz", "c.safetensors"]
+    assert told[0] == told[1]
+    for spread, exists, names in told:
+        assert spread == [
+            "UnsupportedLeafError",
+            f"Cannot save 'params/w' to {str(path) + '-spread.npz'!r}: found an array that is spread over processes, expected a value that npz can hold. Convert or remove it, or save as an Orbax checkpoint.",
+        ]
+        assert exists[0] == "CheckpointExistsError"
         assert [name for name in names if "told" not in name] == expected
     store = CheckpointStore(path, verify="files")
     assert store.snapshot()["params"]["w"].tolist() == [0, 0, 0]
     assert isinstance(store.get("params", ("w",)), jax.Array)
     assert store.get("params", ("n",)).tolist() == [0, 0]
-    assert CheckpointStore(tmp_path / "c-converted").get("params", ("w",)).tolist() == [0, 0, 0]
+    converted = CheckpointStore(tmp_path / "c-converted", verify="files")
+    assert converted.get("params", ("w",)).tolist() == [0, 0, 0]
+    spread = CheckpointStore(tmp_path / "c-spread", verify="files")
+    assert np.array_equal(spread.get("params", ("w",)), VALUES)
 
 
 DISAGREE = """
@@ -278,9 +292,7 @@ def test_a_process_that_reads_its_part_checks_that_part(tmp_path, workers, axes)
     path = tmp_path / "c"
     workers('linen_store.save(path, {"params": {"w": put(VALUES, "x", "y")}})', 2, path).results()
     needle = np.float32(VALUES[-1, -1]).tobytes()
-    (file,) = [
-        one for one in (path / "state").rglob("d/*") if one.read_bytes().count(needle) == 1
-    ]
+    (file,) = [one for one in (path / "state").rglob("d/*") if one.read_bytes().count(needle) == 1]
     file.write_bytes(file.read_bytes().replace(needle, np.float32(0).tobytes()))
     told = workers(READ, 2, path, axes).results()
     failed = [one for (one,) in told if one is not None]

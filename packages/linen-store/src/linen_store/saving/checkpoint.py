@@ -20,9 +20,9 @@ from linen_store.saving.target import check_target
 from linen_store.saving.together import ANNOUNCED, ITEM, save_together
 from linen_store.saving.turn import Turn
 
-__all__ = ["SaveHandle", "check_target", "save"]
+__all__ = ["TIMEOUT", "SaveHandle", "check_target", "save", "save_alone"]
 
-_TIMEOUT = 60.0
+TIMEOUT = 60.0
 """Seconds after which a process that gives no sign of life is lost."""
 
 
@@ -53,7 +53,7 @@ def save(
     *,
     compression: bool = False,
     wait: bool = True,
-    timeout: float = _TIMEOUT,
+    timeout: float = TIMEOUT,
 ) -> SaveHandle | None:
     """Save variables as an Orbax v1 checkpoint, with a CRC-32 of each array beside it.
 
@@ -118,6 +118,18 @@ def save(
     return job.start()
 
 
+def save_alone(path: str, variables: Any, *, overwrite: bool, compression: bool) -> None:
+    """Save from this process, also if other processes run beside it; see `save`.
+
+    Args:
+      path: the absolute path of the checkpoint.
+      variables: the variables, none of which is spread over processes.
+      overwrite: replace a checkpoint that is already at ``path``.
+      compression: compress arrays.
+    """
+    _Job(path, variables, overwrite=overwrite, compression=compression, processes=None).run()
+
+
 class _Job:
     """One save: its checked leaves, and the processes that make it.
 
@@ -180,12 +192,13 @@ class _Job:
     def _save_alone(self, tree: SavedTree) -> None:
         # An earlier save may have put something at the path meanwhile.
         check_target(self.path, self.overwrite)
+        several = jax.process_count() > 1
         with save_failures(self.path, Exception), staging_directory(self.path) as folder:
             finished = os.path.join(folder, "checkpoint")
             with plain_alias(folder) as alias:
                 write_with_orbax(
                     os.path.join(alias, "checkpoint"),
-                    tree.for_orbax(several=False),
+                    tree.for_orbax(several=several),
                     ITEM,
                     self.compression,
                     ANNOUNCED,
@@ -194,5 +207,5 @@ class _Job:
             # Orbax waits for its data files only. The other files and the folders must be on the disk too.
             sync_files(finished)
             files = {name: crc_of_file(os.path.join(item, name)) for name in list_files(item)}
-            tree.checksums(tree.chunks(), files, several=False).write(item)
+            tree.checksums(tree.chunks(), files, several=several).write(item)
             publish(finished, self.path, overwrite=self.overwrite)

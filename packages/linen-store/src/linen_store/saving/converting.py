@@ -18,6 +18,7 @@ from linen_store.errors import (
     NotACheckpointError,
     UncompressedFormatError,
     UnknownFormatError,
+    UnsupportedLeafError,
 )
 from linen_store.filesystem.atomic_replace import publish, staging_directory
 from linen_store.filesystem.failures import save_failures
@@ -28,7 +29,8 @@ from linen_store.reading.buffers import ALIGNMENT
 from linen_store.reading.progress import Progress, Report, reporting
 from linen_store.reading.specs import nbytes
 from linen_store.reading.stored import Names, arrays_of
-from linen_store.saving.checkpoint import check_target, save
+from linen_store.saving.checkpoint import TIMEOUT, check_target, save, save_alone
+from linen_store.saving.processes import Processes
 from linen_store.views.maps import MapLike, load_map
 
 __all__ = ["Format", "convert", "writable_formats"]
@@ -75,6 +77,9 @@ def convert(
     An Orbax checkpoint holds everything. The other formats have no PRNG keys; safetensors and ``.npz`` have arrays and
     numbers only, and drop nodes without any. Safetensors joins names by dots, ``.npz`` by slashes.
 
+    If several processes of JAX run together, each of them calls this, and process 0 converts. Variables that are spread
+    over processes become an Orbax checkpoint, to which each process writes its shards.
+
     Args:
       source: a store, a mapping of variables, or a path that `open_store` opens.
       path: the target.
@@ -114,18 +119,46 @@ def convert(
     ]
     if compression and chosen != _ORBAX and chosen not in compressible:
         raise UncompressedFormatError(target, chosen, [_ORBAX, *compressible])
-    with contextlib.ExitStack() as stack:
-        if isinstance(source, str | os.PathLike):
-            # Each array is read once: a cache would only keep all of them in memory.
-            store = stack.enter_context(open_store(source, cache_bytes=0, map=map))
-        else:
-            store = as_store(source) if map is None else load_map(map).apply(source)
-        total = sum(nbytes(one.spec) for one in arrays_of(store)) if progress else 0
-        report = stack.enter_context(reporting(progress, total)) or _ignore
-        if chosen == _ORBAX:
-            _write_orbax(store, target, overwrite, compression, report)
-        else:
-            _write_file(store, target, overwrite, compression, writable[chosen], report)
+
+    def write() -> None:
+        with contextlib.ExitStack() as stack:
+            if isinstance(source, str | os.PathLike):
+                # Each array is read once: a cache would only keep all of them in memory.
+                store = stack.enter_context(open_store(source, cache_bytes=0, map=map))
+            else:
+                store = as_store(source) if map is None else load_map(map).apply(source)
+            total = sum(nbytes(one.spec) for one in arrays_of(store)) if progress else 0
+            report = stack.enter_context(reporting(progress, total)) or _ignore
+            if chosen == _ORBAX:
+                _write_orbax(store, target, overwrite, compression, report)
+            else:
+                _write_file(store, target, overwrite, compression, writable[chosen], report)
+
+    if jax.process_count() == 1:
+        write()
+        return
+    spread = None if isinstance(source, str | os.PathLike) else _spread_over_processes(source)
+    if spread is None:
+        processes = Processes(target, TIMEOUT)
+        with processes.alive():
+            processes.together("converted", write if processes.is_first else _nothing)
+        return
+    if chosen != _ORBAX or map is not None:
+        raise UnsupportedLeafError(target, spread, "an array that is spread over processes", chosen)
+    save(target, source, overwrite, compression=compression)
+
+
+def _nothing() -> None:
+    """Do nothing: process 0 converts."""
+
+
+def _spread_over_processes(source: VariableStore | Mapping[str, Any]) -> Names | None:
+    """Return the names of an array of which other processes hold parts, or None."""
+    for one in arrays_of(as_store(source)):
+        sharding = getattr(one.spec, "sharding", None)
+        if sharding is not None and not sharding.is_fully_addressable:
+            return one.names
+    return None
 
 
 def writable_formats() -> dict[str, Any]:
@@ -167,7 +200,7 @@ def _write_orbax(
             staged = {
                 name: _staged(store, name, (), stream, report) for name in store.collections()
             }
-        save(target, staged, overwrite, compression=compression)
+        save_alone(target, staged, overwrite=overwrite, compression=compression)
 
 
 def _write_file(
@@ -220,4 +253,8 @@ def _mapped(leaf: Any, stream: BinaryIO) -> Any:
     raw = np.memmap(stream.name, np.uint8, "r", offset=start, shape=(size,))
     mapped: Any = raw.view(array.dtype).reshape(array.shape)
     # On a CPU, JAX does not copy memory of this alignment.
-    return jax.device_put(mapped, jax.devices("cpu")[0]) if isinstance(leaf, jax.Array) else mapped
+    return (
+        jax.device_put(mapped, jax.local_devices(backend="cpu")[0])
+        if isinstance(leaf, jax.Array)
+        else mapped
+    )

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from linen_store.errors import ProcessesDisagreeError, SaveFailedError

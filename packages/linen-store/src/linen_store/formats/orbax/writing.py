@@ -18,13 +18,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
+
 __all__ = ["write_markers", "write_part", "write_with_orbax"]
 
 
 def write_with_orbax(
     folder: str, tree: Any, item: str, compression: bool, metadata: dict[str, Any]
 ) -> None:
-    """Write a tree as one item of a checkpoint of Orbax v1.
+    """Write a tree as one item of a checkpoint of Orbax v1, from this process alone.
 
     Args:
       folder: the path of the checkpoint; nothing exists there yet.
@@ -35,6 +37,12 @@ def write_with_orbax(
     """
     from orbax.checkpoint import v1  # type: ignore[import-untyped]
 
+    if jax.process_count() > 1:
+        start = time.time_ns()
+        os.makedirs(os.path.join(folder, item))
+        write_part(os.path.join(folder, item), tree, compression, jax.process_index(), lambda: None)
+        write_markers(folder, item, metadata, start)
+        return
     with _no_log(), _no_late_failures(), _context(compression):
         v1.save(folder, tree, checkpointable_name=item, custom_metadata=metadata)
 
