@@ -45,7 +45,10 @@ def make_parser() -> argparse.ArgumentParser:
     diff = add_opening("diff", "Compare two checkpoints, names and values.", ["first", "second"])
     diff.add_argument("--rtol", type=float, default=0.0, help="relative tolerance")
     diff.add_argument("--atol", type=float, default=0.0, help="absolute tolerance")
-    add_opening("verify", "Check every file and array against its checksum.", ["path"])
+    verify = add_opening("verify", "Check every file and array against its checksum.", ["path"])
+    verify.add_argument(
+        "--require-checksums", action="store_true", help="fail if the checkpoint has none"
+    )
     convert = add_opening("convert", "Write in another format.", ["path", "target"])
     convert.add_argument(
         "--to",

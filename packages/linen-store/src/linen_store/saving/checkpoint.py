@@ -11,7 +11,7 @@ from linen_core.errors import StoreError
 from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
 from linen_store.filesystem.failures import save_failures
 from linen_store.filesystem.paths import local_path, plain_alias
-from linen_store.formats.orbax.checksums import crc_of_file, list_files
+from linen_store.formats.orbax.checksums import crc_of_file, crc_of_top_files, list_files
 from linen_store.formats.orbax.writing import write_with_orbax
 from linen_store.saving.handle import SaveHandle
 from linen_store.saving.processes import Processes
@@ -207,5 +207,7 @@ class _Job:
             # Orbax waits for its data files only. The other files and the folders must be on the disk too.
             sync_files(finished)
             files = {name: crc_of_file(os.path.join(item, name)) for name in list_files(item)}
-            tree.checksums(tree.chunks(), files, several=several).write(item)
+            tree.checksums(tree.chunks(), files, crc_of_top_files(finished), several=several).write(
+                item
+            )
             publish(finished, self.path, overwrite=self.overwrite)

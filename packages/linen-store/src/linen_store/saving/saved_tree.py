@@ -95,6 +95,7 @@ class SavedTree:
         self,
         chunks: Mapping[str, Sequence[Chunk]],
         files: dict[str, tuple[int, int]],
+        top: dict[str, tuple[int, int]],
         *,
         several: bool,
     ) -> Checksums:
@@ -102,7 +103,8 @@ class SavedTree:
 
         Args:
           chunks: the chunks of all processes.
-          files: the size and CRC-32 of each file.
+          files: the size and CRC-32 of each file of the item.
+          top: the size and CRC-32 of each file of the checkpoint beside the item.
           several: several processes run.
         """
         arrays = dict(self._array_records())
@@ -120,6 +122,7 @@ class SavedTree:
         return Checksums(
             leaves=single,
             files=files,
+            top=top,
             arrays=arrays,
             keys=dict(self._key_records(several)),
             integers=self._integers,

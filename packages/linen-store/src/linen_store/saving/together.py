@@ -17,7 +17,12 @@ from linen_store.errors import ProcessesDisagreeError, SaveFailedError
 from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
 from linen_store.filesystem.failures import save_failures
 from linen_store.filesystem.paths import plain_alias
-from linen_store.formats.orbax.checksums import ANNOUNCEMENT, crc_of_file, list_files
+from linen_store.formats.orbax.checksums import (
+    ANNOUNCEMENT,
+    crc_of_file,
+    crc_of_top_files,
+    list_files,
+)
 from linen_store.formats.orbax.chunks import Chunk
 from linen_store.formats.orbax.writing import write_markers, write_part
 from linen_store.saving.processes import Processes
@@ -234,7 +239,9 @@ class _Together:
             for name in list_files(self._item):
                 if name not in files:
                     files[name] = crc_of_file(os.path.join(self._item, name))
-            self.tree.checksums(chunks, files, several=True).write(self._item)
+            self.tree.checksums(chunks, files, crc_of_top_files(finished), several=True).write(
+                self._item
+            )
             publish(finished, self.path, overwrite=self.overwrite)
 
 

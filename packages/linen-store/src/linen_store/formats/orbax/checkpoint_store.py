@@ -20,7 +20,7 @@ from linen_store.errors import (
     DamagedCheckpointError,
     ReadFailedError,
 )
-from linen_store.filesystem.failures import exists, first_bytes, read_failure
+from linen_store.filesystem.failures import exists, first_bytes, listed, read_failure
 from linen_store.filesystem.paths import file_identity, local_path, opened_whole
 from linen_store.formats.msgpack_tree import is_msgpack
 from linen_store.formats.orbax.aggregate import AGGREGATE
@@ -30,9 +30,17 @@ from linen_store.formats.orbax.checksums import (
     announces_checksums,
     crc32,
     damaged_files,
+    damaged_top_files,
 )
 from linen_store.formats.orbax.chunks import Chunk, whole
-from linen_store.formats.orbax.layout import OrbaxTree, find_tree, load_tree, names_file
+from linen_store.formats.orbax.layout import (
+    OrbaxTree,
+    find_tree,
+    is_checkpoint,
+    is_tree,
+    load_tree,
+    names_file,
+)
 from linen_store.reading.device import place, value_spec
 from linen_store.reading.file_store import LazyStore
 from linen_store.reading.options import ReadOptions, Root, Verify, check_choice
@@ -45,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["CheckpointStore"]
 
 _STRINGS = "_strings.json"
-_SMALL_FILES = ("_METADATA", "array_metadatas")
+_SMALL_FILES = ("_METADATA", "array_metadatas", "_sharding")
 """Files, or folders of files, that describe arrays: they are checked whenever they are read."""
 
 
@@ -142,6 +150,15 @@ class CheckpointStore(LazyStore):
     def folder(self) -> str:
         """The folder of the tree: ``path``, or the chosen step and item in it."""
         return self._folder
+
+    def other_items(self) -> list[str]:
+        """List the other items of the checkpoint."""
+        parent, own = os.path.split(os.path.abspath(self._folder))
+        if not is_checkpoint(parent):
+            return []
+        return [
+            name for name in listed(parent) if name != own and is_tree(os.path.join(parent, name))
+        ]
 
     def _is_empty_leaf(self, joined: str) -> bool:
         """Return whether a leaf is an array without elements, which Orbax stores as None."""
@@ -368,6 +385,7 @@ def _check_files(folder: str, checksums: Checksums | None, *, sizes_only: bool) 
         return
     small = [name for name in checksums.files if name.split(os.sep)[0] in _SMALL_FILES]
     for found in (
+        damaged_top_files(folder, checksums),
         damaged_files(folder, checksums, sizes_only=sizes_only),
         damaged_files(folder, checksums, names=small),
     ):

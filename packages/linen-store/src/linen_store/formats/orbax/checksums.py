@@ -31,7 +31,9 @@ __all__ = [
     "crc32",
     "crc_of_array",
     "crc_of_file",
+    "crc_of_top_files",
     "damaged_files",
+    "damaged_top_files",
     "list_files",
 ]
 
@@ -68,6 +70,9 @@ class Checksums:
     chunks: dict[str, Sequence[tuple[Bounds, int]]] = dataclasses.field(default_factory=dict)
     """The chunks of each other array: bounds and CRC-32."""
 
+    top: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    """Size and CRC-32 of each file of the checkpoint that lies beside the folder."""
+
     hosted: Sequence[str] = ()
     """The jax arrays that Orbax holds as numpy arrays: one of several processes saved them."""
 
@@ -101,10 +106,8 @@ class Checksums:
             fields = json.loads(body)
             return cls(
                 leaves=_with_values_of(fields["leaves"], int),
-                files={
-                    name: (_whole(size), _whole(crc))
-                    for name, (size, crc) in fields["files"].items()
-                },
+                files=_checked_files(fields["files"]),
+                top=_checked_files(fields.get("top", {})),
                 arrays=_checked_arrays(fields["arrays"]),
                 keys=_with_values_of(fields.get("keys", {}), str),
                 integers=[tuple(map(str, names)) for names in fields.get("integers", ())],
@@ -135,6 +138,10 @@ def _whole(number: Any) -> int:
         msg = f"{number!r} is not a whole number"
         raise TypeError(msg)
     return number
+
+
+def _checked_files(files: Any) -> dict[str, tuple[int, int]]:
+    return {name: (_whole(size), _whole(crc)) for name, (size, crc) in files.items()}
 
 
 def _bounds(found: Any) -> Bounds:
@@ -204,6 +211,14 @@ def crc_of_file(file: str, report: Callable[[int], None] | None = None) -> tuple
     return size, crc
 
 
+def crc_of_top_files(folder: str) -> dict[str, tuple[int, int]]:
+    """Compute the size and CRC-32 of each file directly in a checkpoint."""
+    names = sorted(
+        name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))
+    )
+    return {name: crc_of_file(os.path.join(folder, name)) for name in names}
+
+
 def list_files(folder: str) -> list[str]:
     """List the files below a folder, by paths relative to it, without the file of checksums."""
     return sorted(
@@ -235,16 +250,39 @@ def damaged_files(
       ReadFailedError: the system refuses to read a file.
     """
     for name in checksums.files if names is None else names:
-        size, crc = checksums.files[name]
-        file = os.path.join(folder, name)
-        try:
-            found = os.stat(file).st_size
-            if found != size:
-                yield file, f"it has {found} bytes, expected {size}"
-            elif not sizes_only and crc_of_file(file, report)[1] != crc:
-                yield file, "its CRC-32 differs"
-        except OSError as error:
-            failure = read_failure(folder, file, error)
-            if not isinstance(failure, DamagedCheckpointError):
-                raise failure from error
-            yield file, failure.reason
+        yield from _damage(folder, name, checksums.files[name], sizes_only, report)
+
+
+def damaged_top_files(folder: str, checksums: Checksums) -> Iterator[tuple[str, str]]:
+    """Yield each damaged file of the checkpoint beside the folder of an item, and how it differs.
+
+    Args:
+      folder: the folder of the item. If it lies alone, somewhere else than in its checkpoint, nothing is damaged.
+      checksums: the record.
+    """
+    parent = os.path.dirname(os.path.abspath(folder))
+    if any(os.path.lexists(os.path.join(parent, name)) for name in checksums.top):
+        for name, recorded in checksums.top.items():
+            yield from _damage(parent, name, recorded, False, None)
+
+
+def _damage(
+    folder: str,
+    name: str,
+    recorded: tuple[int, int],
+    sizes_only: bool,
+    report: Callable[[int], None] | None,
+) -> Iterator[tuple[str, str]]:
+    size, crc = recorded
+    file = os.path.join(folder, name)
+    try:
+        found = os.stat(file).st_size
+        if found != size:
+            yield file, f"it has {found} bytes, expected {size}"
+        elif not sizes_only and crc_of_file(file, report)[1] != crc:
+            yield file, "its CRC-32 differs"
+    except OSError as error:
+        failure = read_failure(folder, file, error)
+        if not isinstance(failure, DamagedCheckpointError):
+            raise failure from error
+        yield file, failure.reason
