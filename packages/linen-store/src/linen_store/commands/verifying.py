@@ -69,6 +69,7 @@ def verify(
     verb = "is" if len(problems) == 1 else "are"
     state = f"{len(problems):,} {verb} damaged" if problems else "all can be read"
     held = "checksums" if coverage.has_checksums else "no checksums"
+    limits = "" if coverage.text in (_ALL, _READABLE) else f"; {coverage.text}"
     return Outcome(
         data={
             "ok": not problems,
@@ -79,7 +80,7 @@ def verify(
         },
         columns=("where", "what"),
         rows=problems,
-        summary=f"{leaves(count)} read, {held}, {state}; {coverage.text}",
+        summary=f"{leaves(count)} read, {held}, {state}{limits}",
         code=1 if problems else 0,
     )
 

@@ -71,8 +71,8 @@ class Processes:
 
         def beat() -> None:
             for count in itertools.count():
-                # The service ends with process 0.
-                with contextlib.suppress(jax.errors.JaxRuntimeError):
+                # The service ends with process 0, which the calling thread notices too.
+                with contextlib.suppress(LostProcessError):
                     self._post(f"alive/{self.number}", str(count))
                 if stop.wait(self._timeout / _BEATS):
                     return
@@ -110,7 +110,8 @@ class Processes:
     def forget_earlier(self) -> None:
         """Remove the entries of the save before this one, which every process has ended."""
         if self.is_first and self._save:
-            self._client.key_value_delete(_prefix(self._save - 1))
+            with self._service():
+                self._client.key_value_delete(_prefix(self._save - 1))
 
     def _exchange(self, question: str, part: str) -> dict[str, Any]:
         """Post the own part, and return the answer of process 0."""
@@ -131,24 +132,33 @@ class Processes:
         return answer
 
     def _post(self, name: str, text: str) -> None:
-        self._client.key_value_set(_prefix(self._save) + name, text, allow_overwrite=True)
+        with self._service():
+            self._client.key_value_set(_prefix(self._save) + name, text, allow_overwrite=True)
+
+    @contextlib.contextmanager
+    def _service(self) -> Iterator[None]:
+        """Report that the service fails: process 0, which runs it, died."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            raise LostProcessError(self._path, [0], self.count, self._timeout) from error
 
     def _wait(self, name: str, numbers: Sequence[int]) -> str:
         """Wait for an entry as long as some processes live."""
         poll = min(_LONGEST_POLL, self._timeout / _BEATS)
+        key = _prefix(self._save) + name
         while True:
-            try:
-                key = _prefix(self._save) + name
-                found: str = self._client.blocking_key_value_get(key, max(1, int(1000 * poll)))
-            except jax.errors.JaxRuntimeError as error:
-                if "DEADLINE_EXCEEDED" not in str(error):
-                    raise LostProcessError(self._path, [0], self.count, self._timeout) from error
-                self._check_alive(name, numbers)
-            else:
-                return found
+            with self._service():
+                try:
+                    return str(self._client.blocking_key_value_get(key, max(1, int(1000 * poll))))
+                except jax.errors.JaxRuntimeError as error:
+                    if "DEADLINE_EXCEEDED" not in str(error):
+                        raise
+            self._check_alive(name, numbers)
 
     def _check_alive(self, name: str, numbers: Sequence[int]) -> None:
-        directory = dict(self._client.key_value_dir_get(_prefix(self._save)))
+        with self._service():
+            directory = dict(self._client.key_value_dir_get(_prefix(self._save)))
         question = name.rpartition("/")[0]
         now = time.monotonic()
         lost = []
