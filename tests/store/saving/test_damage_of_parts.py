@@ -98,18 +98,21 @@ def test_truncated_and_missing_files(path, capsys):
 
 
 def test_the_affected_leaf_is_named(path):
-    """Change each value of an array on the disk: only that leaf cannot be read, and the error names it and the file."""
+    """Change an array on the disk: only that leaf cannot be read, and the error names it and a file of it."""
     for number in range(3):
         needle = (EXPECTED[5, 5:7] + 10000 * number).tobytes()
-        (file,) = [one for one in files_of(path) if needle in one.read_bytes()]
-        with damaged(file, file.read_bytes().replace(needle, bytes(8))):
+        files = [one for one in files_of(path) if needle in one.read_bytes()]
+        assert files
+        with contextlib.ExitStack() as stack:
+            for file in files:  # Orbax may leave an unused copy of a chunk
+                content = file.read_bytes().replace(needle, bytes(8))
+                stack.enter_context(damaged(file, content))
             store = CheckpointStore(path)
             for other in range(3):
                 if other != number:
-                    assert np.array_equal(
-                        store.get("params", (str(other),)), EXPECTED + 10000 * other
-                    )
+                    kernel = store.get("params", (str(other),))
+                    assert np.array_equal(kernel, EXPECTED + 10000 * other)
             with pytest.raises(DamagedCheckpointError) as found:
                 store.get("params", (str(number),))
             assert found.value.leaf == ("params", str(number))
-            assert found.value.file == str(file)
+            assert found.value.file in map(str, files)
