@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
 import jax
@@ -20,7 +21,7 @@ from linen_store.saving.target import check_target
 from linen_store.saving.together import ANNOUNCED, ITEM, save_together
 from linen_store.saving.turn import Turn
 
-__all__ = ["TIMEOUT", "SaveHandle", "check_target", "save", "save_alone"]
+__all__ = ["TIMEOUT", "SaveHandle", "check_target", "save", "save_alone", "start_save"]
 
 TIMEOUT = 60.0
 """Seconds after which a process that gives no sign of life is lost."""
@@ -130,6 +131,40 @@ def save_alone(path: str, variables: Any, *, overwrite: bool, compression: bool)
     _Job(path, variables, overwrite=overwrite, compression=compression, processes=None).run()
 
 
+def start_save(
+    path: str,
+    variables: Any,
+    *,
+    overwrite: bool,
+    timeout: float,
+    metadata: dict[str, Any],
+    after: Callable[[], None],
+) -> SaveHandle:
+    """Save in the background, as `save` does with ``wait=False``.
+
+    Args:
+      path: the absolute path of the checkpoint.
+      variables: the variables.
+      overwrite: replace a checkpoint at ``path``.
+      timeout: the number of seconds after which a process that gives no sign of life is lost.
+      metadata: more entries for the metadata of the checkpoint.
+      after: a function that is called once the checkpoint is complete.
+    """
+    processes = Processes(path, timeout) if jax.process_count() > 1 else None
+    if processes is None:
+        check_target(path, overwrite)
+    job = _Job(
+        path,
+        variables,
+        overwrite=overwrite,
+        compression=False,
+        processes=processes,
+        metadata=metadata,
+        after=after,
+    )
+    return job.start()
+
+
 class _Job:
     """One save: its checked leaves, and the processes that make it.
 
@@ -139,6 +174,8 @@ class _Job:
       overwrite: replace a checkpoint at the path.
       compression: compress the arrays.
       processes: the processes that save together; None if this one is alone.
+      metadata: more entries for the metadata of the checkpoint.
+      after: a function that is called once the checkpoint is complete.
     """
 
     def __init__(
@@ -149,11 +186,15 @@ class _Job:
         overwrite: bool,
         compression: bool,
         processes: Processes | None,
+        metadata: dict[str, Any] | None = None,
+        after: Callable[[], None] | None = None,
     ) -> None:
         self.path = path
         self.overwrite = overwrite
         self.compression = compression
         self.processes = processes
+        self.metadata = {**ANNOUNCED, **(metadata or {})}
+        self.after = after
         self.tree: SavedTree | StoreError
         try:
             self.tree = SavedTree(path, variables)
@@ -185,9 +226,11 @@ class _Job:
                 self.tree.leaves = [restored_copy(leaf) for leaf in self.tree.leaves]
             if self.processes is not None:
                 options = {"overwrite": self.overwrite, "compression": self.compression}
-                save_together(self.path, self.tree, self.processes, options)
+                save_together(self.path, self.tree, self.processes, options, self.metadata)
             elif isinstance(self.tree, SavedTree):
                 self._save_alone(self.tree)
+            if self.after is not None:
+                self.after()
 
     def _save_alone(self, tree: SavedTree) -> None:
         # An earlier save may have put something at the path meanwhile.
@@ -201,7 +244,7 @@ class _Job:
                     tree.for_orbax(several=several),
                     ITEM,
                     self.compression,
-                    ANNOUNCED,
+                    self.metadata,
                 )
             item = os.path.join(finished, ITEM)
             # Orbax waits for its data files only. The other files and the folders must be on the disk too.

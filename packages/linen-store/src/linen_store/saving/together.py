@@ -39,7 +39,11 @@ ANNOUNCED = {ANNOUNCEMENT: [ITEM]}
 
 
 def save_together(
-    path: str, tree: SavedTree | Exception, processes: Processes, options: dict[str, bool]
+    path: str,
+    tree: SavedTree | Exception,
+    processes: Processes,
+    options: dict[str, bool],
+    metadata: dict[str, Any],
 ) -> None:
     """Save a tree from several processes. Each of them calls this.
 
@@ -50,6 +54,7 @@ def save_together(
       tree: the tree, or the error that this process found in it.
       processes: the processes.
       options: ``overwrite`` and ``compression``.
+      metadata: the metadata of the checkpoint.
 
     Raises:
       LostProcessError: a process died.
@@ -58,7 +63,7 @@ def save_together(
     """
     with processes.alive(), contextlib.ExitStack() as stack:
         checked = _agree(path, tree, processes, options)
-        save = _Together(path, checked, processes, options)
+        save = _Together(path, checked, processes, options, metadata)
         (save.staging, *_) = processes.together("staged", lambda: save.stage(stack))
         processes.together("seen", save.check_staging)
         if processes.is_first:
@@ -125,13 +130,19 @@ class _Together:
     """The steps of one save, as one of the processes takes them."""
 
     def __init__(
-        self, path: str, tree: SavedTree, processes: Processes, options: dict[str, bool]
+        self,
+        path: str,
+        tree: SavedTree,
+        processes: Processes,
+        options: dict[str, bool],
+        metadata: dict[str, Any],
     ) -> None:
         self.path = path
         self.tree = tree
         self.processes = processes
         self.overwrite = options["overwrite"]
         self.compression = options["compression"]
+        self.metadata = metadata
         self.staging = ""
         self._start = time.time_ns()
 
@@ -226,7 +237,7 @@ class _Together:
             raise failure
         finished = os.path.join(self.staging, "checkpoint")
         with save_failures(self.path, Exception):
-            write_markers(finished, ITEM, ANNOUNCED, self._start)
+            write_markers(finished, ITEM, self.metadata, self._start)
             chunks: dict[str, list[Chunk]] = self.tree.chunks()
             files: dict[str, tuple[int, int]] = {}
             for number in range(1, self.processes.count):

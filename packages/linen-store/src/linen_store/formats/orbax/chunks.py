@@ -53,7 +53,7 @@ def own_chunks(array: Any) -> list[Chunk]:
 
     Example:
       >>> own_chunks(np.zeros((2, 3), np.float32))
-      [Chunk(bounds=((0, 2), (0, 3)), crc=2044180909)]
+      [Chunk(bounds=((0, 2), (0, 3)), crc=2747386400)]
     """
     return [
         Chunk(bounds, crc_of_array(block))
