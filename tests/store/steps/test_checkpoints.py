@@ -53,7 +53,7 @@ def test_restores_into_a_model_and_a_train_state(tmp_path, same):
         restored, _ = checkpoints.restore(train)
         assert same(restored, train.apply_gradients(grads=grads))
         assert same(checkpoints.restore(train, step=0).variables, train)
-        assert int(checkpoints.open(1).get("step")) == 1
+        assert int(checkpoints.open(1).get("step", ())) == 1
 
 
 def test_a_step_that_does_not_exist(tmp_path):
@@ -73,9 +73,9 @@ def test_a_step_that_exists_is_replaced_only_if_told(tmp_path):
     checkpoints.save(3, state(3), wait=True)
     with pytest.raises(CheckpointExistsError):
         checkpoints.save(3, state(4))
-    assert checkpoints.open(3).get("step") == 3
+    assert checkpoints.open(3).get("step", ()) == 3
     checkpoints.save(3, state(4), overwrite=True, wait=True)
-    assert checkpoints.open(3).get("step") == 4
+    assert checkpoints.open(3).get("step", ()) == 4
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_unfinished_and_other_folders_are_skipped(tmp_path):
     checkpoints.save(2, state(2), wait=True)
     assert checkpoints.steps == [1, 2]
     assert not (tmp_path / "3.linen-removed").exists()  # a killed run has not removed all of it
-    assert open_store(tmp_path, step=2).get("step") == 2
+    assert open_store(tmp_path, step=2).get("step", ()) == 2
 
 
 def test_orbax_reads_the_folder_and_its_steps_are_read(tmp_path):
