@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import jax
+
 from linen_core.errors import InvalidCheckpointError
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
@@ -169,7 +171,9 @@ def save_checkpoint_multiprocess(
 
 
 def _remove(folder: str, prefix: str, saved: str, keep: int, every: int | None) -> None:
-    """Remove the steps after a saved one, and the old ones that need not be kept."""
+    """Remove the steps after a saved one, and the old ones that need not be kept; of several processes, in one."""
+    if jax.process_index() != 0:
+        return
     paths = _checkpoints(folder, prefix)
     position = paths.index(saved) + 1
     removed = paths[position:]

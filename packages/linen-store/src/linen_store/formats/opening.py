@@ -41,7 +41,7 @@ def open_store(
     root: Root = None,
     *,
     item: str | None = None,
-    step: int | None = None,
+    step: float | None = None,
     key_map: KeyMap = None,
     layout: Layout = None,
     dtype: Any = None,

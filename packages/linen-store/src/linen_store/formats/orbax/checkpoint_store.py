@@ -112,7 +112,7 @@ class CheckpointStore(LazyStore):
         path: str | os.PathLike[str],
         root: Root = None,
         item: str | None = None,
-        step: int | None = None,
+        step: float | None = None,
         *,
         verify: Verify = True,
         **options: Unpack[ReadOptions],
@@ -343,7 +343,7 @@ class _Opened(NamedTuple):
     checksums: Checksums | None
 
 
-def _open_tree(path: str, item: str | None, step: int | None, verify: Verify) -> _Opened:
+def _open_tree(path: str, item: str | None, step: float | None, verify: Verify) -> _Opened:
     folder = find_tree(path, item=item, step=step)
     # The folder's identity is not enough: a system may give a new folder the number of one just removed.
     names = names_file(folder)
