@@ -24,8 +24,8 @@ _BATCH_BYTES = 1 << 28
 
 _ALL = "every file and every array was compared with its checksum"
 _UNCHECKED_ITEMS = "the files of {} have no checksums and were not compared"
-_ORBAX = "Orbax wrote it: the index of the arrays has checksums, their values have none"
-_READABLE = "the format has no checksums: everything was read"
+_ORBAX_ALONE = "Orbax wrote it: the index of the arrays has checksums, their values have none"
+_NO_CHECKSUMS = "the format has no checksums: everything was read"
 
 Problems = list[tuple[str, str]]
 """Where each problem is, and what it is."""
@@ -49,7 +49,7 @@ def verify(
       leaves: a function that renders a number of leaves.
     """
     problems: Problems = []
-    count, coverage = 0, _Coverage(False, _READABLE)
+    count, coverage = 0, _Coverage(False, _NO_CHECKSUMS)
     try:
         coverage = _verify_files(options, opened, problems)
         if options.require_checksums and not coverage.has_checksums:
@@ -69,7 +69,7 @@ def verify(
     verb = "is" if len(problems) == 1 else "are"
     state = f"{len(problems):,} {verb} damaged" if problems else "all can be read"
     held = "checksums" if coverage.has_checksums else "no checksums"
-    limits = "" if coverage.text in (_ALL, _READABLE) else f"; {coverage.text}"
+    limits = "" if coverage.text in (_ALL, _NO_CHECKSUMS) else f"; {coverage.text}"
     return Outcome(
         data={
             "ok": not problems,
@@ -91,10 +91,10 @@ def _verify_files(
     """Compare files with their recorded sizes and CRC-32s."""
     with opened(options, options.path, verify=False) as store:
         if not isinstance(store, CheckpointStore):
-            return _Coverage(False, _READABLE)
+            return _Coverage(False, _NO_CHECKSUMS)
         checksums = Checksums.load(store.folder)
         if checksums is None:
-            return _Coverage(False, _ORBAX)
+            return _Coverage(False, _ORBAX_ALONE)
         problems += damaged_top_files(store.folder, checksums)
         lock = threading.Lock()
         with in_terminal(sum(size for size, _ in checksums.files.values())) as add:

@@ -141,15 +141,14 @@ def convert(
     if spread is None:
         processes = Processes(target, TIMEOUT)
         with processes.alive():
-            processes.together("converted", write if processes.is_first else _nothing)
+            if processes.is_first:
+                processes.together("converted", write)
+            else:
+                processes.wait_for("converted")
         return
     if chosen != _ORBAX or map is not None:
         raise UnsupportedLeafError(target, spread, "an array that is spread over processes", chosen)
     save(target, source, overwrite, compression=compression)
-
-
-def _nothing() -> None:
-    """Do nothing: process 0 converts."""
 
 
 def _spread_over_processes(source: VariableStore | Mapping[str, Any]) -> Names | None:

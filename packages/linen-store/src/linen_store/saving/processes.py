@@ -56,7 +56,7 @@ class Processes:
         self._client = coordination_client()
         if self._client is None:
             raise SeveralProcessesError(path, self.count)
-        self._save = next(_numbers)
+        self._save = next(_save_numbers)
         self._seen: dict[int, tuple[str | None, float]] = {}
 
     @property
@@ -106,6 +106,10 @@ class Processes:
         if failed:
             raise _rebuilt(failed[0]) from own
         return [one["value"] for one in parts]
+
+    def wait_for(self, question: str) -> None:
+        """Wait until the other processes have run their part of `together`; this one has none."""
+        self.together(question, lambda: None)
 
     def forget_earlier(self) -> None:
         """Remove the entries of the save before this one, which every process has ended."""
@@ -175,7 +179,7 @@ class Processes:
             raise LostProcessError(self._path, lost, self.count, self._timeout)
 
 
-_numbers = itertools.count()
+_save_numbers = itertools.count()
 """The numbers of the saves of this process. Saves of the same number, in several processes, are one save."""
 
 

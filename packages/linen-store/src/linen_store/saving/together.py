@@ -71,11 +71,7 @@ def save_together(
             processes.together("published", lambda: save.publish(failure))
         else:
             processes.together("written", save.write_part)
-            processes.together("published", _nothing)
-
-
-def _nothing() -> None:
-    """Do nothing: another process works."""
+            processes.wait_for("published")
 
 
 def _raise(error: Exception) -> None:
@@ -174,7 +170,7 @@ class _Together:
     def write_part(self) -> None:
         """Write the parts of a process other than the first."""
         if self.tree.is_global:
-            self._write(_nothing)
+            self._write(lambda: None)
         self._record_part()
 
     def write_first(self) -> Exception | None:
@@ -184,7 +180,7 @@ class _Together:
         def others() -> None:
             # An error here would end the writes of this process in the middle: it is raised afterwards.
             try:
-                self.processes.together("written", _nothing)
+                self.processes.wait_for("written")
             except Exception as error:  # noqa: BLE001 - raised below
                 answers.append(error)
             else:

@@ -16,6 +16,7 @@ from linen_core import VariableStore
 from linen_store.errors import CheckpointExistsError, StepNotFoundError
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
+from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
 from linen_store.formats.orbax.layout import is_checkpoint
 from linen_store.restoring.variables import Restored, restore
 from linen_store.saving.checkpoint import TIMEOUT, SaveHandle, start_save
@@ -24,7 +25,6 @@ from linen_store.steps.preemption import Preemption
 
 __all__ = ["Checkpoints"]
 
-_METADATA = "_CHECKPOINT_METADATA"
 _METRICS = "linen_metrics"
 """The entry of a checkpoint's metadata that holds its metrics."""
 _REMOVED = ".linen-removed"
@@ -119,7 +119,9 @@ class Checkpoints:
     def metrics(self, step: int) -> dict[str, float]:
         """Return the metrics that were saved with a step; none for a step that something else wrote."""
         try:
-            with open(os.path.join(self.path(step), _METADATA), encoding="utf-8") as stream:
+            with open(
+                os.path.join(self.path(step), CHECKPOINT_METADATA), encoding="utf-8"
+            ) as stream:
                 found = json.load(stream)["custom_metadata"][_METRICS]
             return {str(name): float(value) for name, value in found.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

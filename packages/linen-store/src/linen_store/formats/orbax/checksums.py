@@ -25,6 +25,7 @@ from linen_store.reading.tree import Kind
 
 __all__ = [
     "ANNOUNCEMENT",
+    "CHECKPOINT_METADATA",
     "FILE_NAME",
     "Checksums",
     "announces_checksums",
@@ -41,7 +42,8 @@ FILE_NAME = "_linen_checksums.json"
 ANNOUNCEMENT = "linen_checksums"
 """The entry of a checkpoint's own metadata that announces the file."""
 
-_CHECKPOINT_METADATA = "_CHECKPOINT_METADATA"
+CHECKPOINT_METADATA = "_CHECKPOINT_METADATA"
+"""The file of a checkpoint's own metadata."""
 _FILE_BLOCK = 1 << 22
 _ARRAY_KINDS = ("array", "numpy")
 # numpy parses names of dtypes; nested JSON exhausts the stack.
@@ -127,7 +129,7 @@ def announces_checksums(folder: str) -> bool:
     """Return whether the checkpoint of an item announces that checksums were written."""
     parent, item = os.path.split(os.path.abspath(folder))
     try:
-        with open(os.path.join(parent, _CHECKPOINT_METADATA), "rb") as stream:
+        with open(os.path.join(parent, CHECKPOINT_METADATA), "rb") as stream:
             return item in json.load(stream)["custom_metadata"][ANNOUNCEMENT]
     except (OSError, *_BAD_FIELDS):
         return False

@@ -19,7 +19,7 @@ from linen_store.reading.specs import Bounds, region_bounds
 __all__ = ["Chunk", "Regions", "chunk_crc", "covers", "own_chunks", "whole"]
 
 _ROW_BLOCKS = 8
-_LARGE_BYTES = 1 << 22
+_DIVIDED_BYTES = 1 << 22
 """Chunks of at least this size are divided into blocks of rows."""
 
 _SCRATCH_BYTES = 1 << 20
@@ -74,7 +74,7 @@ def _own_regions(array: Any) -> Iterator[tuple[Bounds, np.ndarray[Any, Any]]]:
 def _row_blocks(
     region: Bounds, values: np.ndarray[Any, Any]
 ) -> Iterator[tuple[Bounds, np.ndarray[Any, Any]]]:
-    if values.nbytes < _LARGE_BYTES or values.shape[0] % _ROW_BLOCKS:
+    if values.nbytes < _DIVIDED_BYTES or values.shape[0] % _ROW_BLOCKS:
         yield region, values
         return
     rows = values.shape[0] // _ROW_BLOCKS

@@ -20,6 +20,8 @@ from typing import Any
 
 import jax
 
+from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
+
 __all__ = ["write_markers", "write_part", "write_with_orbax"]
 
 
@@ -112,7 +114,7 @@ def write_markers(folder: str, item: str, metadata: dict[str, Any], start: int) 
         "custom_metadata": metadata,
     }
     texts = {
-        "_CHECKPOINT_METADATA": json.dumps(fields),
+        CHECKPOINT_METADATA: json.dumps(fields),
         "orbax.checkpoint": "",
         "commit_success.txt": "All processes have written their parts.",
     }
