@@ -100,10 +100,12 @@ class Processes:
             part = {"error": _described(error, self._path)}
         answer = self._exchange(question, json.dumps(part, default=str))
         if "lost" in answer:
+            self._spread(question, answer["lost"])
             raise LostProcessError(self._path, answer["lost"], self.count, self._timeout)
         parts = [json.loads(text) for text in answer["parts"]]
         failed = [one["error"] for one in parts if "error" in one]
         if failed:
+            self._spread(question, [])
             raise _rebuilt(failed[0]) from own
         return [one["value"] for one in parts]
 
@@ -134,6 +136,19 @@ class Processes:
             answer = {"lost": error.processes}
         self._post(f"{question}/{_ANSWER}", json.dumps(answer))
         return answer
+
+    def _spread(self, question: str, lost: Sequence[int]) -> None:
+        """Wait in process 0 until the others know of a failure: once it ends, JAX ends them without an error."""
+        if not self.is_first:
+            with contextlib.suppress(LostProcessError):
+                self._post(f"{question}/known/{self.number}", "")
+            return
+        deadline = time.monotonic() + self._timeout
+        for number in set(range(1, self.count)) - set(lost):
+            key = _prefix(self._save) + f"{question}/known/{number}"
+            left = max(1, int(1000 * (deadline - time.monotonic())))
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                self._client.blocking_key_value_get(key, left)
 
     def _post(self, name: str, text: str) -> None:
         with self._service():
