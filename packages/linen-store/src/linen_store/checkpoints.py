@@ -86,7 +86,7 @@ def save_checkpoint(
       target: a pytree, for example a train state.
       step: the number of the step, or another number that grows, such as an accuracy.
       prefix: the names of the checkpoints before the number.
-      keep: the number of newest checkpoints to keep.
+      keep: the number of newest checkpoints to keep; 0 for all of them.
       overwrite: replace this step, and remove the later ones.
       keep_every_n_steps: also keep a checkpoint whenever this many steps lie behind the last one kept.
       async_manager: saves in its thread. The values are copied first, so training may go on.
@@ -178,7 +178,7 @@ def _remove(folder: str, prefix: str, saved: str, keep: int, every: int | None) 
     position = paths.index(saved) + 1
     removed = paths[position:]
     last_kept = float("-inf")
-    for path in paths[: max(position - keep, 0)]:
+    for path in paths[: max(position - keep, 0)] if keep else []:
         step = _number(path)
         if every and step and step - last_kept >= every:
             last_kept = step
