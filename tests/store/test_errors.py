@@ -133,6 +133,12 @@ CASES = [
         "Cannot save to '/c': No space left on device. An earlier checkpoint there is unchanged; free space or choose another disk, then save again.",
     ),
     (
+        errors.StepRemovalError("/c/7", "/c/5", "Permission denied", 13),
+        OSError,
+        {"path": "/c/7", "old": "/c/5", "reason": "Permission denied", "errno": 13},
+        "Saved '/c/7', but cannot remove '/c/5': Permission denied. Remove it, or let this user write its folder.",
+    ),
+    (
         errors.UnwritablePathError("/c", "'/': Permission denied", 13),
         OSError,
         {"errno": 13},
@@ -348,7 +354,7 @@ CASES = [
         errors.ProcessesDisagreeError("/c", 1, "overwrite=True", "overwrite=False"),
         ValueError,
         {"path": "/c", "process": 1, "found": "overwrite=True", "expected": "overwrite=False"},
-        "Cannot save to '/c': process 1 passed overwrite=True, and process 0 passed overwrite=False. Nothing was written. Pass the same path, options and tree in every process.",
+        "Cannot save to '/c': process 1 has overwrite=True, and process 0 has overwrite=False. Nothing was written. Pass the same path, options and tree in every process.",
     ),
     (
         errors.StepNotFoundError("/c", 5, [1, 2]),

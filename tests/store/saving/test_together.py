@@ -146,6 +146,11 @@ tell(failure(lambda: save(path + "-new", other)))
 tell(failure(lambda: save(path + "-new", {**tree, **({"c": 1} if number else {})})))
 tell(failure(lambda: save(path + "-new", {**tree, "c": object() if number else 1})))
 tell(failure(lambda: save(path, tree, wait=False).wait()))
+tell(failure(lambda: save(5.0 if number else path + "-new", tree)))
+tell(failure(lambda: save("s3://bucket/model" if number else path + "-new", tree)))
+tell(failure(lambda: linen_store.convert({"b": 1}, path + "-new" + ".h5" * number)))
+tell(failure(lambda: linen_store.convert({"b": 1}, path + "-new" + ".npz" * number)))
+tell(failure(lambda: linen_store.convert(tree if number else {"b": 1}, path + "-new")))
 tell(failure(lambda: save(path + "-after", tree)))
 """
 
@@ -160,25 +165,39 @@ def test_disagreement_is_one_error_in_every_process(tmp_path, workers):
         ["CheckpointExistsError", exists],
         [
             "ProcessesDisagreeError",
-            f"Cannot save to {path!r}: process 1 passed the path {path + '-x'!r}, and process 0 passed the path {path!r}. {written}",
+            f"Cannot save to {path!r}: process 1 has the path {path + '-x'!r}, and process 0 has the path {path!r}. {written}",
         ],
         [
             "ProcessesDisagreeError",
-            f"Cannot save to {path + '-new'!r}: process 1 passed overwrite=True, and process 0 passed overwrite=False. {written}",
+            f"Cannot save to {path + '-new'!r}: process 1 has overwrite=True, and process 0 has overwrite=False. {written}",
         ],
         [
             "ProcessesDisagreeError",
-            f"Cannot save to {path + '-new'!r}: process 1 passed 'b' as float64(3,), and process 0 passed 'b' as float64(2,). {written}",
+            f"Cannot save to {path + '-new'!r}: process 1 has 'b' as float64(3,), and process 0 has 'b' as float64(2,). {written}",
         ],
         [
             "ProcessesDisagreeError",
-            f"Cannot save to {path + '-new'!r}: process 1 passed 'c' as int, and process 0 passed no 'c'. {written}",
+            f"Cannot save to {path + '-new'!r}: process 1 has 'c' as int, and process 0 has no 'c'. {written}",
         ],
         [
             "UnsupportedLeafError",
             f"Cannot save 'c' to {path + '-new'!r}: found a object, expected an array, a number, a string or None. Convert or remove it.",
         ],
         ["CheckpointExistsError", exists],
+        [
+            "SaveFailedError",
+            "Cannot save to '5.0': expected str, bytes or os.PathLike object, not float. An earlier checkpoint there is unchanged; free space or check the disk, then save again.",
+        ],
+        ["RemotePathError", first[8][1]],
+        ["UnknownFormatError", first[9][1]],
+        [
+            "ProcessesDisagreeError",
+            f"Cannot save to {path + '-new'!r}: process 1 has the path {path + '-new.npz'!r}, and process 0 has the path {path + '-new'!r}. {written}",
+        ],
+        [
+            "ProcessesDisagreeError",
+            f"Cannot save to {path + '-new'!r}: process 1 has a call of `save`, and process 0 has a call of `convert`. {written}",
+        ],
         None,
     ]
     assert {name for name in os.listdir(tmp_path) if "told" not in name} == {"c", "c-after"}

@@ -19,7 +19,12 @@ import pytest
 import linen_core as nn
 from linen_core.train_state import TrainState
 from linen_store import Checkpoints, open_store
-from linen_store.errors import CheckpointExistsError, StepNotFoundError, UnwritablePathError
+from linen_store.errors import (
+    CheckpointExistsError,
+    StepNotFoundError,
+    StepRemovalError,
+    UnwritablePathError,
+)
 from linen_store.saving import checkpoint as saving
 
 
@@ -76,6 +81,38 @@ def test_a_step_that_exists_is_replaced_only_if_told(tmp_path):
     assert checkpoints.open(3).get("step", ()) == 3
     checkpoints.save(3, state(4), overwrite=True, wait=True)
     assert checkpoints.open(3).get("step", ()) == 4
+
+
+def test_an_older_step_is_not_removed_by_its_own_save(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    for step, expected in ((30, [30]), (10, [10, 30]), (20, [20, 30]), (40, [40])):
+        checkpoints.save(step, state(step), wait=True)
+        assert checkpoints.steps == expected
+        assert checkpoints.open(step).get("step", ()) == step
+
+
+def test_an_old_step_that_cannot_be_removed_is_named(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(1, state(1), wait=True)
+
+    rename = os.rename
+
+    def refuse(old, new):
+        if new.endswith(".linen-removed"):
+            raise PermissionError(13, "Permission denied")
+        rename(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", refuse)
+        with pytest.raises(StepRemovalError) as error:
+            checkpoints.save(2, state(2), wait=True)
+    assert str(error.value) == (
+        f"Saved {str(tmp_path / '2')!r}, but cannot remove {str(tmp_path / '1')!r}: Permission denied. "
+        "Remove it, or let this user write its folder."
+    )
+    assert checkpoints.steps == [1, 2]
+    checkpoints.save(3, state(3), wait=True)
+    assert checkpoints.steps == [3]
 
 
 @pytest.mark.parametrize(
@@ -208,11 +245,12 @@ def run_training(folder, last, signal_number=None, delay=0.0):
     )
     first = run.stdout.readline()
     assert first == "ready\n"
+    lines = []
     if signal_number is not None:
-        run.stdout.readline()
+        lines.append(run.stdout.readline().rstrip())
         time.sleep(delay)
         run.send_signal(signal_number)
-    lines = run.stdout.read().splitlines()
+    lines += run.stdout.read().splitlines()
     run.stdout.close()
     return run.wait(120), lines
 

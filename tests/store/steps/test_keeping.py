@@ -15,10 +15,11 @@ from linen_store.steps.keeping import best_step, removed_steps
         ({"keep": 2, "keep_every": 10, "best": None}, [5, 15]),
         ({"keep": 2, "keep_every": 10, "best": 15}, [5]),
         ({"keep": 9, "keep_every": None, "best": None}, []),
+        ({"keep": 2, "keep_every": None, "best": None, "saved": 5}, [0, 10, 15]),
     ],
 )
 def test_removed_steps(options, removed):
-    assert removed_steps([25, 0, 5, 10, 15, 20], **options) == removed
+    assert removed_steps([25, 0, 5, 10, 15, 20], **{"saved": 25, **options}) == removed
 
 
 @pytest.mark.parametrize(("largest", "best"), [(True, 3), (False, 4)])

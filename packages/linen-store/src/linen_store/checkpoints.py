@@ -16,11 +16,12 @@ from typing import Any
 import jax
 
 from linen_core.errors import InvalidCheckpointError
+from linen_store.filesystem.failures import removal_failures
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.frozen.frozen_dict import FrozenDict, freeze
 from linen_store.restoring.variables import restore
-from linen_store.saving.checkpoint import save
+from linen_store.saving.checkpoint import save_step
 from linen_store.serialization import to_state_dict
 
 __all__ = [
@@ -111,28 +112,26 @@ def save_checkpoint(
         async_manager.wait_previous_save()
     folder = os.path.abspath(local_path(ckpt_dir))
     path = os.path.join(folder, f"{prefix}{step}")
-    existing = _checkpoints(folder, prefix)
-    is_latest = path not in existing and natural_sort([*existing, path])[-1] == path
-    if not overwrite and not is_latest:
-        raise InvalidCheckpointError(path, step)
+
+    def check() -> None:
+        existing = _checkpoints(folder, prefix)
+        is_latest = path not in existing and natural_sort([*existing, path])[-1] == path
+        if not overwrite and not is_latest:
+            raise InvalidCheckpointError(path, step)
 
     def clean_up() -> None:
         _remove(folder, prefix, path, keep, keep_every_n_steps)
 
     if orbax_checkpointer is not None:
+        check()
         orbax_checkpointer.save(path, target, force=overwrite)
-        clean_up()
-    elif async_manager is None:
-        save(path, target, overwrite)
-        clean_up()
-    else:
-        handle = save(path, target, overwrite, wait=False)
-
-        def finish() -> None:
-            handle.wait()
+        if jax.process_index() == 0:
             clean_up()
-
-        async_manager.save_async(finish)
+        return path
+    wait = async_manager is None
+    handle = save_step(path, target, overwrite=overwrite, wait=wait, before=check, after=clean_up)
+    if async_manager is not None and handle is not None:
+        async_manager.save_async(handle.wait)
     return path
 
 
@@ -171,9 +170,7 @@ def save_checkpoint_multiprocess(
 
 
 def _remove(folder: str, prefix: str, saved: str, keep: int, every: int | None) -> None:
-    """Remove the steps after a saved one, and the old ones that need not be kept; of several processes, in one."""
-    if jax.process_index() != 0:
-        return
+    """Remove the steps after a saved one, and the old ones that need not be kept."""
     paths = _checkpoints(folder, prefix)
     position = paths.index(saved) + 1
     removed = paths[position:]
@@ -185,10 +182,11 @@ def _remove(folder: str, prefix: str, saved: str, keep: int, every: int | None) 
         else:
             removed.append(path)
     for path in removed:
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        else:
-            os.remove(path)
+        with removal_failures(saved, path):
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.remove(path)
 
 
 def _number(path: str) -> float | None:

@@ -121,7 +121,7 @@ class ProcessesDisagreeError(StoreError, ValueError):
         self.found = found
         self.expected = expected
         super().__init__(
-            f"Cannot save to {self.path!r}: process {process} passed {found}, and process 0 passed "
+            f"Cannot save to {self.path!r}: process {process} has {found}, and process 0 has "
             f"{expected}. Nothing was written. Pass the same path, options and tree in every process."
         )
 

@@ -8,7 +8,6 @@ from typing import Any, Literal, overload
 
 import jax
 
-from linen_core.errors import StoreError
 from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
 from linen_store.filesystem.failures import save_failures
 from linen_store.filesystem.paths import local_path, plain_alias
@@ -17,11 +16,11 @@ from linen_store.formats.orbax.writing import write_with_orbax
 from linen_store.saving.handle import SaveHandle
 from linen_store.saving.processes import Processes
 from linen_store.saving.saved_tree import SavedTree
-from linen_store.saving.target import check_target
+from linen_store.saving.target import NO_HOOKS, Hooks, check_target
 from linen_store.saving.together import ANNOUNCED, ITEM, save_together
 from linen_store.saving.turn import Turn
 
-__all__ = ["TIMEOUT", "SaveHandle", "check_target", "save", "save_alone", "start_save"]
+__all__ = ["TIMEOUT", "SaveHandle", "check_target", "save", "save_alone", "save_step"]
 
 TIMEOUT = 60.0
 """Seconds after which a process that gives no sign of life is lost."""
@@ -107,12 +106,7 @@ def save(
       >>> sorted(os.listdir(path))[:2]
       ['_CHECKPOINT_METADATA', 'commit_success.txt']
     """
-    # Every process counts its saves, also one that fails below.
-    processes = Processes(os.fsdecode(path), timeout) if jax.process_count() > 1 else None
-    target = os.path.abspath(local_path(path))
-    if processes is None:
-        check_target(target, overwrite)
-    job = _Job(target, variables, overwrite=overwrite, compression=compression, processes=processes)
+    job = _Job(path, variables, overwrite=overwrite, compression=compression, timeout=timeout)
     if wait:
         job.run()
         return None
@@ -128,40 +122,45 @@ def save_alone(path: str, variables: Any, *, overwrite: bool, compression: bool)
       overwrite: replace a checkpoint that is already at ``path``.
       compression: compress arrays.
     """
-    _Job(path, variables, overwrite=overwrite, compression=compression, processes=None).run()
+    _Job(path, variables, overwrite=overwrite, compression=compression, timeout=None).run()
 
 
-def start_save(
-    path: str,
+def save_step(
+    path: str | os.PathLike[str],
     variables: Any,
     *,
     overwrite: bool,
-    timeout: float,
-    metadata: dict[str, Any],
-    after: Callable[[], None],
-) -> SaveHandle:
-    """Save in the background, as `save` does with ``wait=False``.
+    wait: bool = False,
+    timeout: float = TIMEOUT,
+    metadata: dict[str, Any] | None = None,
+    before: Callable[[], None] | None = None,
+    after: Callable[[], None] | None = None,
+) -> SaveHandle | None:
+    """Save one of several steps in a folder, as `save` does.
 
     Args:
-      path: the absolute path of the checkpoint.
+      path: the path of the checkpoint.
       variables: the variables.
       overwrite: replace a checkpoint at ``path``.
+      wait: return when the checkpoint is complete.
       timeout: the number of seconds after which a process that gives no sign of life is lost.
       metadata: more entries for the metadata of the checkpoint.
-      after: a function that is called once the checkpoint is complete.
+      before: raises if the step must not be saved. Of several processes, process 0 calls it.
+      after: is called once the checkpoint is complete, for example to remove others. Of several processes, process 0
+        calls it, and all wait for it.
     """
-    processes = Processes(path, timeout) if jax.process_count() > 1 else None
-    if processes is None:
-        check_target(path, overwrite)
     job = _Job(
         path,
         variables,
         overwrite=overwrite,
         compression=False,
-        processes=processes,
+        timeout=timeout,
         metadata=metadata,
-        after=after,
+        hooks=Hooks(before, after),
     )
+    if wait:
+        job.run()
+        return None
     return job.start()
 
 
@@ -173,36 +172,47 @@ class _Job:
       variables: the variables.
       overwrite: replace a checkpoint at the path.
       compression: compress the arrays.
-      processes: the processes that save together; None if this one is alone.
+      timeout: the number of seconds after which a silent process is lost; None to save from this process alone.
       metadata: more entries for the metadata of the checkpoint.
-      after: a function that is called once the checkpoint is complete.
+      hooks: what is called before and after.
     """
 
     def __init__(
         self,
-        path: str,
+        path: str | os.PathLike[str],
         variables: Any,
         *,
         overwrite: bool,
         compression: bool,
-        processes: Processes | None,
+        timeout: float | None,
         metadata: dict[str, Any] | None = None,
-        after: Callable[[], None] | None = None,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
-        self.path = path
+        self.path = str(path)
         self.overwrite = overwrite
         self.compression = compression
-        self.processes = processes
+        # Every process counts its saves, also one that fails below.
+        self.processes = None
+        if timeout is not None and jax.process_count() > 1:
+            self.processes = Processes(self.path, timeout)
         self.metadata = {**ANNOUNCED, **(metadata or {})}
-        self.after = after
-        self.tree: SavedTree | StoreError
+        self.hooks = hooks
+        self.tree: SavedTree | Exception
         try:
-            self.tree = SavedTree(path, variables)
-        except StoreError as error:
-            if processes is None:
+            self.tree = self._checked(path, variables)
+        except Exception as error:
+            if self.processes is None:
                 raise
             # The other processes wait for this one, and raise the same.
             self.tree = error
+
+    def _checked(self, path: str | os.PathLike[str], variables: Any) -> SavedTree:
+        self.path = os.path.abspath(local_path(path))
+        if self.processes is None:
+            self.hooks.check(self.path, overwrite=self.overwrite)
+        else:
+            self.processes.path = self.path
+        return SavedTree(self.path, variables)
 
     def start(self) -> SaveHandle:
         """Save the current values in the background."""
@@ -226,11 +236,12 @@ class _Job:
                 self.tree.leaves = [restored_copy(leaf) for leaf in self.tree.leaves]
             if self.processes is not None:
                 options = {"overwrite": self.overwrite, "compression": self.compression}
-                save_together(self.path, self.tree, self.processes, options, self.metadata)
+                save_together(
+                    self.path, self.tree, self.processes, options, self.metadata, self.hooks
+                )
             elif isinstance(self.tree, SavedTree):
                 self._save_alone(self.tree)
-            if self.after is not None:
-                self.after()
+                self.hooks.finish()
 
     def _save_alone(self, tree: SavedTree) -> None:
         # An earlier save may have put something at the path meanwhile.

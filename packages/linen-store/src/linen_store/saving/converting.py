@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,7 @@ from linen_store.reading.specs import nbytes
 from linen_store.reading.stored import Names, arrays_of
 from linen_store.saving.checkpoint import TIMEOUT, check_target, save, save_alone
 from linen_store.saving.processes import Processes
+from linen_store.saving.together import agree_on_call
 from linen_store.views.maps import MapLike, load_map
 
 __all__ = ["Format", "convert", "writable_formats"]
@@ -111,16 +112,59 @@ def convert(
       >>> open_store(os.path.join(folder, "model")).get("params", ("bias",))
       Array([0., 0., 0.], dtype=float32)
     """
-    target = os.path.abspath(local_path(path))
-    writable = writable_formats()
-    chosen = _chosen_format(target, to, writable)
-    compressible = [
-        name for name, found in writable.items() if getattr(found, "compressible", False)
-    ]
-    if compression and chosen != _ORBAX and chosen not in compressible:
-        raise UncompressedFormatError(target, chosen, [_ORBAX, *compressible])
+    found: list[_Conversion] = []
 
-    def write() -> None:
+    def check() -> _Conversion:
+        found.append(_Conversion.checked(path, to, overwrite, compression))
+        return found[0]
+
+    if jax.process_count() == 1:
+        check().write(source, progress, map)
+        return
+    spread = None if isinstance(source, str | os.PathLike) else _spread_over_processes(source)
+    if spread is not None:
+        target, chosen, *_ = check()
+        if chosen != _ORBAX or map is not None:
+            what = "an array that is spread over processes"
+            raise UnsupportedLeafError(target, spread, what, chosen)
+        save(path, source, overwrite, compression=compression)
+        return
+    options = {"to": to, "overwrite": overwrite, "compression": compression}
+    processes = Processes(str(path), TIMEOUT)
+    with processes.alive():
+        agree_on_call("convert", str(path), processes, options, lambda: check().target)
+        if processes.is_first:
+            processes.together("converted", lambda: found[0].write(source, progress, map))
+        else:
+            processes.wait_for("converted")
+
+
+class _Conversion(NamedTuple):
+    """The checked options of `convert`."""
+
+    target: str
+    chosen: str
+    overwrite: bool
+    compression: bool
+
+    @classmethod
+    def checked(
+        cls, path: str | os.PathLike[str], to: str | None, overwrite: bool, compression: bool
+    ) -> _Conversion:
+        """Return the options, or raise if the format is unknown or has no compression."""
+        target = os.path.abspath(local_path(path))
+        writable = writable_formats()
+        chosen = _chosen_format(target, to, writable)
+        compressible = [
+            name for name, found in writable.items() if getattr(found, "compressible", False)
+        ]
+        if compression and chosen != _ORBAX and chosen not in compressible:
+            raise UncompressedFormatError(target, chosen, [_ORBAX, *compressible])
+        return cls(target, chosen, overwrite, compression)
+
+    def write(self, source: Any, progress: Progress, map: MapLike) -> None:  # noqa: A002 - as in `convert`
+        """Write a store, a mapping or what is at a path."""
+        target, chosen, overwrite, compression = self
         with contextlib.ExitStack() as stack:
             if isinstance(source, str | os.PathLike):
                 # Each array is read once: a cache would only keep all of them in memory.
@@ -132,23 +176,8 @@ def convert(
             if chosen == _ORBAX:
                 _write_orbax(store, target, overwrite, compression, report)
             else:
-                _write_file(store, target, overwrite, compression, writable[chosen], report)
-
-    if jax.process_count() == 1:
-        write()
-        return
-    spread = None if isinstance(source, str | os.PathLike) else _spread_over_processes(source)
-    if spread is None:
-        processes = Processes(target, TIMEOUT)
-        with processes.alive():
-            if processes.is_first:
-                processes.together("converted", write)
-            else:
-                processes.wait_for("converted")
-        return
-    if chosen != _ORBAX or map is not None:
-        raise UnsupportedLeafError(target, spread, "an array that is spread over processes", chosen)
-    save(target, source, overwrite, compression=compression)
+                kind = writable_formats()[chosen]
+                _write_file(store, target, overwrite, compression, kind, report)
 
 
 def _spread_over_processes(source: VariableStore | Mapping[str, Any]) -> Names | None:

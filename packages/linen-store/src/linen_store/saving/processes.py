@@ -16,7 +16,8 @@ from typing import Any
 
 import jax
 
-from linen_core.errors import StoreError
+from linen_core import errors as core_errors
+from linen_core.errors import LinenError
 from linen_store import errors
 from linen_store._jax_compat import coordination_client
 from linen_store.errors import LostProcessError, SaveFailedError, SeveralProcessesError
@@ -41,7 +42,7 @@ class Processes:
     Every process creates one object for each of its saves, in the same order.
 
     Args:
-      path: the path of the save.
+      path: the path of the save, for errors.
       timeout: the number of seconds after which a silent process is lost.
 
     Raises:
@@ -51,7 +52,7 @@ class Processes:
     def __init__(self, path: str, timeout: float) -> None:
         self.number = jax.process_index()
         self.count = jax.process_count()
-        self._path = path
+        self.path = path
         self._timeout = timeout
         self._client = coordination_client()
         if self._client is None:
@@ -97,11 +98,11 @@ class Processes:
             part = {"value": work()}
         except Exception as error:  # noqa: BLE001 - every process raises it, below
             own = error
-            part = {"error": _described(error, self._path)}
+            part = {"error": _described(error, self.path)}
         answer = self._exchange(question, json.dumps(part, default=str))
         if "lost" in answer:
             self._spread(question, answer["lost"])
-            raise LostProcessError(self._path, answer["lost"], self.count, self._timeout)
+            raise LostProcessError(self.path, answer["lost"], self.count, self._timeout)
         parts = [json.loads(text) for text in answer["parts"]]
         failed = [one["error"] for one in parts if "error" in one]
         if failed:
@@ -160,7 +161,7 @@ class Processes:
         try:
             yield
         except jax.errors.JaxRuntimeError as error:
-            raise LostProcessError(self._path, [0], self.count, self._timeout) from error
+            raise LostProcessError(self.path, [0], self.count, self._timeout) from error
 
     def _wait(self, name: str, numbers: Sequence[int]) -> str:
         """Wait for an entry as long as some processes live."""
@@ -191,7 +192,7 @@ class Processes:
             if beat == before and now - since > limit and not posted:
                 lost.append(number)
         if lost:
-            raise LostProcessError(self._path, lost, self.count, self._timeout)
+            raise LostProcessError(self.path, lost, self.count, self._timeout)
 
 
 _save_numbers = itertools.count()
@@ -204,7 +205,7 @@ def _prefix(save: int) -> str:
 
 def _described(error: Exception, path: str) -> dict[str, Any]:
     """Describe an error in JSON; errors of other packages as a failed save."""
-    if not isinstance(error, StoreError) or not hasattr(errors, type(error).__name__):
+    if not isinstance(error, LinenError) or _error_class(type(error).__name__) is None:
         error = SaveFailedError(path, str(error) or type(error).__name__)
     return {
         "class": type(error).__name__,
@@ -216,7 +217,7 @@ def _described(error: Exception, path: str) -> dict[str, Any]:
 
 def _rebuilt(found: dict[str, Any]) -> Exception:
     """Return the error that another process described."""
-    kind = getattr(errors, found["class"])
+    kind: Any = _error_class(found["class"])
     error: Exception = kind.__new__(kind)
     error.args = tuple(found["arguments"])
     if found["number"] is not None and isinstance(error, OSError):
@@ -224,3 +225,9 @@ def _rebuilt(found: dict[str, Any]) -> Exception:
     for name, value in found["attributes"].items():
         setattr(error, name, tuple(value) if isinstance(value, list) else value)
     return error
+
+
+def _error_class(name: str) -> type[Exception] | None:
+    """Return the class of an error of linen_store or linen_core, or None."""
+    found: type[Exception] | None = getattr(errors, name, None) or getattr(core_errors, name, None)
+    return found

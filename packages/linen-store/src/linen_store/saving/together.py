@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from linen_store.errors import ProcessesDisagreeError, SaveFailedError
@@ -27,9 +28,9 @@ from linen_store.formats.orbax.chunks import Chunk
 from linen_store.formats.orbax.writing import write_markers, write_part
 from linen_store.saving.processes import Processes
 from linen_store.saving.saved_tree import SavedTree
-from linen_store.saving.target import check_target
+from linen_store.saving.target import Hooks
 
-__all__ = ["ANNOUNCED", "ITEM", "save_together"]
+__all__ = ["ANNOUNCED", "ITEM", "agree_on_call", "save_together"]
 
 ITEM = "state"
 """The name of the item of a checkpoint that holds the variables."""
@@ -44,6 +45,7 @@ def save_together(
     processes: Processes,
     options: dict[str, bool],
     metadata: dict[str, Any],
+    hooks: Hooks,
 ) -> None:
     """Save a tree from several processes. Each of them calls this.
 
@@ -54,28 +56,76 @@ def save_together(
       tree: the tree, or the error that this process found in it.
       processes: the processes.
       options: ``overwrite`` and ``compression``.
-      metadata: the metadata of the checkpoint.
+      metadata: the metadata of the checkpoint, in process 0.
+      hooks: what process 0 calls before and after; all processes have the same kind.
 
     Raises:
       LostProcessError: a process died.
       ProcessesDisagreeError: the processes passed different paths, options or trees.
       StoreError: the save failed in a process.
     """
-    with processes.alive(), contextlib.ExitStack() as stack:
+    with processes.alive():
         checked = _agree(path, tree, processes, options)
-        save = _Together(path, checked, processes, options, metadata)
-        (save.staging, *_) = processes.together("staged", lambda: save.stage(stack))
-        processes.together("seen", save.check_staging)
-        if processes.is_first:
-            failure = save.write_first()
-            processes.together("published", lambda: save.publish(failure))
-        else:
-            processes.together("written", save.write_part)
-            processes.wait_for("published")
+        with contextlib.ExitStack() as stack:
+            save = _Together(path, checked, processes, options, metadata, hooks)
+            (save.staging, *_) = processes.together("staged", lambda: save.stage(stack))
+            processes.together("seen", save.check_staging)
+            if processes.is_first:
+                failure = save.write_first()
+                processes.together("published", lambda: save.publish(failure))
+            else:
+                processes.together("written", save.write_part)
+                processes.wait_for("published")
+        if hooks.after is not None:
+            processes.together("finished", hooks.finish if processes.is_first else _nothing)
+
+
+def _nothing() -> None:
+    """Do nothing, in the processes that only wait for process 0."""
 
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def agree_on_call(
+    name: str,
+    path: str,
+    processes: Processes,
+    options: Mapping[str, object],
+    work: Callable[[], str],
+) -> list[str]:
+    """Check that all processes make the same call.
+
+    Args:
+      name: the name of the function.
+      path: the path that this process passed.
+      processes: the processes.
+      options: the options that this process passed.
+      work: what else this process does; its error is raised in all processes.
+
+    Returns:
+      What ``work`` returned in each process.
+
+    Raises:
+      LostProcessError: a process died.
+      ProcessesDisagreeError: the calls differ.
+      StoreError: ``work`` failed in a process.
+    """
+
+    def describe() -> list[list[str]]:
+        result = work()
+        shown = [f"{option}={value}" for option, value in options.items()]
+        return [[f"a call of `{name}`", f"the path {path!r}", *shown], [path, result]]
+
+    found = processes.together("agreed", describe)
+    processes.forget_earlier()
+    (first, (expected, _)), *others = found
+    for number, (passed, _) in enumerate(others, 1):
+        for one, other in zip(first, passed, strict=False):
+            if one != other:
+                raise ProcessesDisagreeError(expected, number, other, one)
+    return [result for _, (_, result) in found]
 
 
 def _agree(
@@ -83,19 +133,12 @@ def _agree(
 ) -> SavedTree:
     """Return the tree if all processes passed the same path, options and names."""
 
-    def describe() -> list[str]:
+    def describe() -> str:
         if isinstance(tree, Exception):
             raise tree
-        shown = [f"the path {path!r}", *(f"{name}={value}" for name, value in options.items())]
-        return [*shown, hashlib.sha256(json.dumps(tree.describe()).encode()).hexdigest()]
+        return hashlib.sha256(json.dumps(tree.describe()).encode()).hexdigest()
 
-    first, *others = processes.together("agreed", describe)
-    processes.forget_earlier()
-    expected, *_ = first
-    for number, found in enumerate(others, 1):
-        for one, other in zip(first[:-1], found[:-1], strict=True):
-            if one != other:
-                raise ProcessesDisagreeError(_path_of(expected), number, other, one)
+    first, *others = agree_on_call("save", path, processes, options, describe)
     different = [number for number, found in enumerate(others, 1) if found != first]
     assert isinstance(tree, SavedTree)  # noqa: S101 - for the type checker; `describe` raised otherwise
     if different:
@@ -104,10 +147,6 @@ def _agree(
         found, expected = _first_difference(described[different[0]], described[0])
         raise ProcessesDisagreeError(path, different[0], found, expected)
     return tree
-
-
-def _path_of(shown: str) -> str:
-    return str(shown.removeprefix("the path ")[1:-1])
 
 
 def _first_difference(found: dict[str, str], expected: dict[str, str]) -> tuple[str, str]:
@@ -132,6 +171,7 @@ class _Together:
         processes: Processes,
         options: dict[str, bool],
         metadata: dict[str, Any],
+        hooks: Hooks,
     ) -> None:
         self.path = path
         self.tree = tree
@@ -139,6 +179,7 @@ class _Together:
         self.overwrite = options["overwrite"]
         self.compression = options["compression"]
         self.metadata = metadata
+        self.hooks = hooks
         self.staging = ""
         self._start = time.time_ns()
 
@@ -150,7 +191,7 @@ class _Together:
         """Make the folder that all processes write in, in process 0 only, and return its path."""
         if not self.processes.is_first:
             return None
-        check_target(self.path, self.overwrite)
+        self.hooks.check(self.path, overwrite=self.overwrite)
         self.staging = stack.enter_context(staging_directory(self.path))
         os.makedirs(self._item)
         if self.tree.is_global:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -10,16 +11,15 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import jax
-
 from linen_core import VariableStore
 from linen_store.errors import CheckpointExistsError, StepNotFoundError
+from linen_store.filesystem.failures import removal_failures
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
 from linen_store.formats.orbax.layout import is_checkpoint
 from linen_store.restoring.variables import Restored, restore
-from linen_store.saving.checkpoint import TIMEOUT, SaveHandle, start_save
+from linen_store.saving.checkpoint import TIMEOUT, SaveHandle, save_step
 from linen_store.steps.keeping import best_step, removed_steps
 from linen_store.steps.preemption import Preemption
 
@@ -139,30 +139,31 @@ class Checkpoints:
         """Save a step in the background, and remove the steps that need not be kept when it is complete.
 
         First waits for the save before it. The values are copied: they may be changed, deleted or donated afterwards.
+        A step that is older than others is kept until the next save; `latest` remains the newest.
 
         Args:
           step: the number of the step, from 0.
           state: the variables, a train state, or any other pytree that `linen_store.save` takes.
-          metrics: numbers that describe the step.
+          metrics: numbers that describe the step; of several processes, those of process 0 are saved.
           overwrite: replace the step if it exists.
           wait: return when the checkpoint is complete.
 
         Raises:
           CheckpointExistsError: the step exists, and ``overwrite`` is False.
+          StepRemovalError: an old step cannot be removed; this step is saved.
           StoreError: this save, or the one before, failed.
         """
         self.wait()
         found = {name: float(value) for name, value in (metrics or {}).items()}
-        self._running = start_save(
+        self._running = save_step(
             self.path(step),
             state,
             overwrite=overwrite,
+            wait=wait,
             timeout=self._timeout,
             metadata={_METRICS: found} if found else {},
-            after=self._remove_old,
+            after=functools.partial(self._remove_old, step),
         )
-        if wait:
-            self.wait()
 
     def wait(self) -> None:
         """Wait for the running save, if there is one.
@@ -219,13 +220,12 @@ class Checkpoints:
             raise StepNotFoundError(self.folder, step, steps)
         return self.path(chosen)
 
-    def _remove_old(self) -> None:
-        if jax.process_index() != 0:
-            return
+    def _remove_old(self, saved: int) -> None:
         options = {"keep": self._keep, "keep_every": self._keep_every}
-        for step in removed_steps(self.steps, best=self.best, **options):
-            # What is removed only in part must not look like a checkpoint.
-            os.rename(self.path(step), self.path(step) + _REMOVED)
+        for step in removed_steps(self.steps, saved=saved, best=self.best, **options):
+            with removal_failures(self.path(saved), self.path(step)):
+                # What is removed only in part must not look like a checkpoint.
+                os.rename(self.path(step), self.path(step) + _REMOVED)
         for name in os.listdir(self.folder):
             if name.endswith(_REMOVED):
                 shutil.rmtree(os.path.join(self.folder, name), ignore_errors=True)

@@ -33,20 +33,29 @@ def best_step(
 
 
 def removed_steps(
-    steps: Sequence[int], *, keep: int | None, keep_every: int | None, best: int | None
+    steps: Sequence[int],
+    *,
+    saved: int,
+    keep: int | None,
+    keep_every: int | None,
+    best: int | None,
 ) -> list[int]:
     """Return the steps that need not be kept.
 
     Args:
       steps: all steps.
+      saved: the step that was just saved, which is kept also if newer ones exist.
       keep: the number of newest steps to keep; None for all.
       keep_every: also keep the steps that this number divides.
       best: a step to keep, or None.
 
     Example:
-      >>> removed_steps([100, 150, 200, 250, 300], keep=1, keep_every=100, best=150)
+      >>> removed_steps([100, 150, 200, 250, 300], saved=300, keep=1, keep_every=100, best=150)
       [250]
     """
     ordered = sorted(steps)
     old = [] if keep is None else ordered[: max(len(ordered) - keep, 0)]
-    return [step for step in old if step != best and not (keep_every and step % keep_every == 0)]
+    kept = {saved, best}
+    return [
+        step for step in old if step not in kept and not (keep_every and step % keep_every == 0)
+    ]
