@@ -276,6 +276,7 @@ def test_large_median():
     [
         '"""What is imported."""',
         'def f():\n    """Tell whether it holds."""',
+        'advice = {}\n"""What to use instead."""',
         "# there is no stream",
         'raise ValueError("a name inside of a scope")',
         "msg = f'{1} stands here'",

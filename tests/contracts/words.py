@@ -27,15 +27,13 @@ _CODE_BLOCK = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 
 
 def awkward_python(name: str, text: str) -> Iterator[str]:
-    """Check the docstrings, comments and strings of a Python file."""
-    tree = ast.parse(text)
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(tree):
-        if isinstance(node, documented):
-            opening = OPENINGS.match(ast.get_docstring(node) or "")
-            if opening is not None:
-                line = node.body[0].lineno
-                yield f"{name}:{line} a docstring opens with {opening.group()!r}"
+    """Check the docstrings, those of attributes too, the comments and the strings of a Python file."""
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(docstring))):
+                opening = OPENINGS.match(docstring.lstrip())
+                if opening is not None:
+                    yield f"{name}:{node.lineno} a docstring opens with {opening.group()!r}"
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from _awkward(f"{name}:{node.lineno}", node.value)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):

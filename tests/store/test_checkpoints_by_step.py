@@ -28,7 +28,7 @@ def steps_of(folder, prefix="checkpoint_"):
 @hypothesis.settings(max_examples=8, deadline=None)
 @hypothesis.given(
     steps=st.lists(st.integers(0, 30), min_size=1, max_size=6, unique=True).map(sorted),
-    keep=st.integers(1, 3),
+    keep=st.integers(0, 3),
     every=st.sampled_from([None, 2, 5]),
 )
 def test_the_same_steps_are_kept(tmp_path_factory, steps, keep, every):

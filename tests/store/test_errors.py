@@ -133,6 +133,12 @@ CASES = [
         "Cannot save to '/c': No space left on device. An earlier checkpoint there is unchanged; free space or choose another disk, then save again.",
     ),
     (
+        errors.StepRemovalError("/c/7", "/c/5", "Permission denied", 13),
+        OSError,
+        {"path": "/c/7", "old": "/c/5", "reason": "Permission denied", "errno": 13},
+        "Saved '/c/7', but cannot remove '/c/5': Permission denied. Remove it, or let this user write its folder.",
+    ),
+    (
         errors.UnwritablePathError("/c", "'/': Permission denied", 13),
         OSError,
         {"errno": 13},
@@ -336,7 +342,31 @@ CASES = [
         errors.SeveralProcessesError("/c", 2),
         RuntimeError,
         {"path": "/c", "processes": 2},
-        "Cannot save to '/c': expected a single process, found 2 that run together. Call `orbax.checkpoint.v1.save` in each of them; linen-store opens what it writes.",
+        "Cannot save to '/c': 2 processes run together, and expected the coordination service of JAX to let them agree. Call `jax.distributed.initialize` in each of them before the first computation.",
+    ),
+    (
+        errors.LostProcessError("/c", [1, 3], 4, 60.0),
+        RuntimeError,
+        {"path": "/c", "processes": (1, 3), "count": 4, "timeout": 60.0},
+        "Cannot save to '/c': expected signs of life of 4 processes, found none of process 1, 3 for 60 seconds. An earlier checkpoint there is unchanged, unless the new one is complete. Start the processes again; if they were only slow, pass a longer `timeout=`.",
+    ),
+    (
+        errors.ProcessesDisagreeError("/c", 1, "overwrite=True", "overwrite=False"),
+        ValueError,
+        {"path": "/c", "process": 1, "found": "overwrite=True", "expected": "overwrite=False"},
+        "Cannot save to '/c': process 1 has overwrite=True, and process 0 has overwrite=False. Nothing was written. Pass the same path, options and tree in every process.",
+    ),
+    (
+        errors.StepNotFoundError("/c", 5, [1, 2]),
+        LookupError,
+        {"path": "/c", "step": 5, "steps": (1, 2)},
+        "Cannot restore step 5 of '/c': found the steps [1, 2]. Pass one of them.",
+    ),
+    (
+        errors.StepNotFoundError("/c", None, []),
+        LookupError,
+        {"path": "/c", "step": None, "steps": ()},
+        "Cannot restore the newest step of '/c': found no finished step. Save a step first, or check the folder.",
     ),
     (
         errors.UnmappedNameError("/c", "a"),

@@ -266,7 +266,7 @@ PROBLEMS = {
     "hole": (
         rules(("a/l{i}", "p/l", ("stack i",))),
         {"l0": A, "l2": A},
-        ["a/l{i} -> p/l: a hole in the stack: i=1 is missing, but a/l2 exists"],
+        ["a/l{i} -> p/l: a hole in the stack: 1 is missing, but a/l2 exists"],
     ),
     "word": (
         rules(("a/w", "p/w", ("rotate 1",))),
@@ -274,7 +274,37 @@ PROBLEMS = {
         [
             "a/w -> p/w: unknown operation 'rotate 1': expected one of cast, concatenate, reshape, resize, slice, split, "
             "stack, transpose, unstack",
-            "a/w, float64(2, 3, 4): no rule uses it, and it is not in drop",
+        ],
+    ),
+    "one number twice": (
+        rules(("a/l{i}", "p/l", ("stack i",))),
+        {"l0": A, "l00": A},
+        ["a/l{i} -> p/l: a/l0 and a/l00 have the same number 0"],
+    ),
+    "no number": (
+        rules(("a/l{i}", "p/l", ("stack i",))),
+        {"lx": A},
+        ["a/l{i} -> p/l: a/lx: expected a number, found 'x'"],
+    ),
+    "below an array": (
+        rules(("a/w", "p/x"), ("a/v", "p/x/y")),
+        {"w": A, "v": A},
+        ["p/x/y: p/x is an array, so nothing can be below it"],
+    ),
+    "numbers": (
+        rules(("a/w", "p/w", ("slice",))),
+        {"w": A},
+        [
+            "a/w -> p/w: cannot read the operation 'slice': Slice.__init__() missing 3 required positional arguments: 'axis', "
+            "'start', and 'stop'"
+        ],
+    ),
+    "empty": (
+        rules(("a/w", "p/w", ("",))),
+        {"w": A},
+        [
+            "a/w -> p/w: unknown operation '': expected one of cast, concatenate, reshape, resize, slice, split, stack, "
+            "transpose, unstack"
         ],
     ),
     "placeholder": (
@@ -312,6 +342,37 @@ def test_problems_of_a_file_name_the_line():
         Map.from_toml("=", "map.toml")
     with pytest.raises(MapError, match="cannot be read"):
         open_store("model", map="missing.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (
+            '[[rule]]\nsource = 3\ntarget = "b"',
+            ["line 1: 'source': expected a list of strings, found 3"],
+        ),
+        (
+            '\n[[ rule ]]  # a comment\nsource = "a"\ntarget = "b"\ndo = [1]',
+            ["line 2: 'do': expected a list of strings, found (1,)"],
+        ),
+        (
+            '[[rule]]\nsource = "a"\ntarget = "b"\ndo = "transpose"',
+            ["line 1: 'do': expected a list of strings, found 'transpose'"],
+        ),
+        ('drop = "params/w"', ["'drop': expected a list of strings, found 'params/w'"]),
+        ('[rule]\nsource = "a"', ["rule: expected tables that begin with [[rule]]"]),
+        ('rule = "x"', ["rule: expected tables that begin with [[rule]]"]),
+    ],
+)
+def test_values_of_other_types_in_a_file(text, problems):
+    with pytest.raises(MapError) as caught:
+        Map.from_toml(text)
+    assert list(caught.value.problems) == problems
+
+
+def test_an_unknown_dtype_is_a_problem_of_the_rule():
+    with pytest.raises(MapError, match="cannot read the operation 'cast floaty'"):
+        rules(("a/w", "p/w", ("cast floaty",))).apply({"a": {"w": A}})
 
 
 def test_a_map_without_an_inverse():

@@ -89,10 +89,20 @@ def mesh():
         (lambda s: views.transpose(s, "w$"), "w", PartitionSpec("model", "data")),
         (lambda s: views.cast(s, "bfloat16"), "w", PartitionSpec("data")),
         (lambda s: views.average(s, s), "w", PartitionSpec("data")),
+        (lambda s: views.slice_axis(s, "w", 1, 0, 4), "w", PartitionSpec("data", "model")),
+        (
+            lambda s: views.concatenate(s, ["params/w", "params/w"], "params/v", 1),
+            "v",
+            PartitionSpec("data", "model"),
+        ),
     ],
-    ids=["rename", "transpose", "cast", "average"],
+    ids=["rename", "transpose", "cast", "average", "slice", "concatenate"],
 )
-def test_sources_are_read_in_the_place_of_the_result(tmp_path, make, name, spec):
+@pytest.mark.parametrize("small_bytes", [0, 1 << 18])
+def test_sources_are_read_in_the_place_of_the_result(
+    tmp_path, monkeypatch, make, name, spec, small_bytes
+):
+    monkeypatch.setattr("linen_store.views.evaluation._SMALL_BYTES", small_bytes)
     value = np.arange(64, dtype=np.float32).reshape(8, 8)
     save(tmp_path / "model", {"params": {"w": value}})
     store = open_store(tmp_path / "model")
@@ -102,6 +112,29 @@ def test_sources_are_read_in_the_place_of_the_result(tmp_path, make, name, spec)
     assert array.sharding.is_equivalent_to(sharding, 2)
     (whole,) = make({"params": {"w": value}}).read("params", [(name,)])
     np.testing.assert_array_equal(array, whole)
+
+
+@pytest.mark.parametrize("spec", [PartitionSpec("data"), PartitionSpec(None, "model")])
+def test_parts_of_a_stack_are_read_in_place(tmp_path, monkeypatch, spec):
+    monkeypatch.setattr("linen_store.views.evaluation._SMALL_BYTES", 0)
+    save(tmp_path / "model", {"params": {"ws": np.arange(64.0, dtype=np.float32).reshape(4, 8, 2)}})
+    store = open_store(tmp_path / "model")
+    asked = []
+    read = type(store).read_placed
+    monkeypatch.setattr(
+        type(store),
+        "read_placed",
+        lambda self, *args, sharding=None, **options: (
+            asked.append(sharding(("params", "ws"), None).spec),
+            read(self, *args, sharding=sharding, **options),
+        )[1],
+    )
+    sharding = NamedSharding(mesh(), spec)
+    view = views.unstack(store, "ws", "w{}")
+    (array,) = view.read_placed("params", [("w2",)], sharding=lambda *_: sharding)
+    assert asked == [PartitionSpec(None, *spec, *[None] * (2 - len(spec)))]
+    assert array.sharding.is_equivalent_to(sharding, 2)
+    np.testing.assert_array_equal(array, np.arange(64.0).reshape(4, 8, 2)[2])
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
@@ -122,7 +155,7 @@ def test_a_stack_is_placed(tmp_path, axis):
 @pytest.mark.parametrize("axis", [0, -1])
 @pytest.mark.parametrize("is_placed", [True, False])
 def test_a_large_stack_is_joined_layer_by_layer(tmp_path, monkeypatch, axis, is_placed):
-    monkeypatch.setattr("linen_store.views.view._JOINED_BYTES", 1)
+    monkeypatch.setattr("linen_store.views.evaluation._JOINED_BYTES", 1)
     save(tmp_path / "model", layers(4))
     stacked = views.stack(open_store(tmp_path / "model"), r"block_(\d+)", "blocks", axis)
     sharding = NamedSharding(mesh(), PartitionSpec(None, "model")) if is_placed else None
@@ -212,6 +245,21 @@ def test_arrays_inside_a_value_are_placed_and_cast(tmp_path, is_file):
     assert first.dtype == second["m"].dtype == jnp.bfloat16
     np.testing.assert_array_equal(second["n"], [0, 1, 2])
     assert first.tolist() == list(range(8))
+
+
+def test_results_are_as_free_as_what_the_store_returns(tmp_path):
+    """An array that is bound to a device could not be mixed with those of a mesh."""
+    save(tmp_path / "model", {"params": {"w": jnp.ones((8, 8)), "k": jax.random.key(0)}})
+    store = open_store(tmp_path / "model")
+    free = views.transpose(store, "w").get("params", ("w",))
+    assert isinstance(free, jax.Array)
+    assert free.committed is store.get("params", ("w",)).committed is False
+    bound = open_store(
+        tmp_path / "model", sharding=jax.sharding.SingleDeviceSharding(jax.devices()[3])
+    )
+    assert views.transpose(bound, "w").get("params", ("w",)).devices() == {jax.devices()[3]}
+    keys = views.reshape(store, "k", (1,)).get("params", ("k",))
+    assert (jax.random.key_data(keys)[0] == jax.random.key_data(jax.random.key(0))).all()
 
 
 def test_apply_takes_a_view(tmp_path):

@@ -32,7 +32,7 @@ class Context(NamedTuple):
     """Selects the methods whose outputs go to the collection 'intermediates'."""
 
     named_calls: bool = True
-    """Whether methods run under `jax.named_scope`."""
+    """True if methods run under `jax.named_scope`."""
 
     store_factory: Callable[[dict[str, Any]], Any] | None = None
     """Converts the collections that `init` and `apply` return; None for plain dicts."""
@@ -44,7 +44,7 @@ class Context(NamedTuple):
     """The module whose name is already the innermost `jax.named_scope`."""
 
     only_shapes: bool = False
-    """Whether only shapes and dtypes of the results are used. `init` then need not find out how to draw variables."""
+    """True if only shapes and dtypes of the results are used. `init` then need not find out how to draw variables."""
 
     def inside(self, module: object) -> Context:
         """Return the context for the code of a method: the same, with another module."""

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import jax
+
 from linen_core.errors import InvalidCheckpointError
+from linen_store.filesystem.failures import removal_failures
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.frozen.frozen_dict import FrozenDict, freeze
 from linen_store.restoring.variables import restore
-from linen_store.saving.checkpoint import save
+from linen_store.saving.checkpoint import save_step
 from linen_store.serialization import to_state_dict
 
 __all__ = [
@@ -84,7 +87,7 @@ def save_checkpoint(
       target: a pytree, for example a train state.
       step: the number of the step, or another number that grows, such as an accuracy.
       prefix: the names of the checkpoints before the number.
-      keep: the number of newest checkpoints to keep.
+      keep: the number of newest checkpoints to keep; 0 for all of them.
       overwrite: replace this step, and remove the later ones.
       keep_every_n_steps: also keep a checkpoint whenever this many steps lie behind the last one kept.
       async_manager: saves in its thread. The values are copied first, so training may go on.
@@ -109,28 +112,26 @@ def save_checkpoint(
         async_manager.wait_previous_save()
     folder = os.path.abspath(local_path(ckpt_dir))
     path = os.path.join(folder, f"{prefix}{step}")
-    existing = _checkpoints(folder, prefix)
-    is_latest = path not in existing and natural_sort([*existing, path])[-1] == path
-    if not overwrite and not is_latest:
-        raise InvalidCheckpointError(path, step)
+
+    def check() -> None:
+        existing = _checkpoints(folder, prefix)
+        is_latest = path not in existing and natural_sort([*existing, path])[-1] == path
+        if not overwrite and not is_latest:
+            raise InvalidCheckpointError(path, step)
 
     def clean_up() -> None:
         _remove(folder, prefix, path, keep, keep_every_n_steps)
 
     if orbax_checkpointer is not None:
+        check()
         orbax_checkpointer.save(path, target, force=overwrite)
-        clean_up()
-    elif async_manager is None:
-        save(path, target, overwrite)
-        clean_up()
-    else:
-        handle = save(path, target, overwrite, wait=False)
-
-        def finish() -> None:
-            handle.wait()
+        if jax.process_index() == 0:
             clean_up()
-
-        async_manager.save_async(finish)
+        return path
+    wait = async_manager is None
+    handle = save_step(path, target, overwrite=overwrite, wait=wait, before=check, after=clean_up)
+    if async_manager is not None and handle is not None:
+        async_manager.save_async(handle.wait)
     return path
 
 
@@ -174,17 +175,18 @@ def _remove(folder: str, prefix: str, saved: str, keep: int, every: int | None) 
     position = paths.index(saved) + 1
     removed = paths[position:]
     last_kept = float("-inf")
-    for path in paths[: max(position - keep, 0)]:
+    for path in paths[: max(position - keep, 0)] if keep else []:
         step = _number(path)
         if every and step and step - last_kept >= every:
             last_kept = step
         else:
             removed.append(path)
     for path in removed:
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        else:
-            os.remove(path)
+        with removal_failures(saved, path):
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.remove(path)
 
 
 def _number(path: str) -> float | None:

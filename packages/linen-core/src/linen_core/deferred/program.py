@@ -37,7 +37,7 @@ class Step(NamedTuple):
     outputs: tuple[int, ...]
     is_full: bool
     is_rounded: bool
-    """Whether eager JAX rounds the result to memory: it is the result of an operation that the user's code called."""
+    """True if eager JAX rounds the result to memory: it is the result of an operation that the user's code called."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -80,7 +80,7 @@ ADVICE: Mapping[str, str] = {
     "flax.core.nn": "Use the layers of linen_core.",
     "flax.core": "Use the counterpart in linen_core.scope, linen_core.meta or linen_core.transforms.",
 }
-"""What to use in place of a module or a name that has no counterpart, by the longest prefix."""
+"""Advice for modules and names without a counterpart, by the longest prefix."""
 
 
 class Counterpart(NamedTuple):

@@ -29,7 +29,7 @@ class DynamicScaleResult(NamedTuple):
     dynamic_scale: DynamicScale
     """The scale of the next step."""
     finite: Array
-    """Whether all gradients are finite, a boolean scalar."""
+    """True if all gradients are finite, a boolean scalar."""
     aux: Any
     """The value of the function, or with ``has_aux`` the pair that it returned."""
     grad: Any

@@ -32,9 +32,9 @@ class EarlyStopping(struct.PyTreeNode):
     patience_count: int = 0
     """Updates since the last improvement."""
     should_stop: bool = False
-    """Whether ``patience`` is used up. It stays true until `reset`."""
+    """True if ``patience`` is used up. It stays true until `reset`."""
     has_improved: bool = False
-    """Whether the last update was an improvement."""
+    """True if the last update was an improvement."""
 
     def reset(self) -> Self:
         """Return the state before the first update."""

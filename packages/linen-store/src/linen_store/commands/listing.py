@@ -57,9 +57,9 @@ def _step_entries(folder: str, names: list[str]) -> list[tuple[float, str]]:
         stem = name.partition(UNFINISHED)[0]
         if is_staging(name):
             stem = name[1:].split("-", 2)[2].rpartition("-")[0]
-        match = FLAX_STEP.fullmatch(stem) or STEP.fullmatch(stem)
+        match = STEP.fullmatch(stem)
         if match and (FLAX_STEP.fullmatch(stem) or os.path.isdir(os.path.join(folder, name))):
-            found.append((float(match[1]), name))
+            found.append((float(match[2]), name))
     return sorted(found)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "NotACheckpointError",
     "RemotePathError",
     "RootNotFoundError",
+    "StepNotFoundError",
     "StoreDtypeError",
     "TorchLayoutError",
     "TorchNamesError",
@@ -41,6 +42,25 @@ class CheckpointNotFoundError(StoreError, FileNotFoundError):
     def __init__(self, path: StrPath, hint: str = "Check the path.") -> None:
         self.path = os.fspath(path)
         super().__init__(f"Cannot open {self.path!r}: nothing is there. {hint}")
+
+
+class StepNotFoundError(StoreError, LookupError):
+    """A folder of checkpoints does not have a step.
+
+    Attributes:
+      path: the folder.
+      step: the step; None for the newest.
+      steps: the finished steps.
+    """
+
+    def __init__(self, path: StrPath, step: int | None, steps: Sequence[int]) -> None:
+        self.path = os.fspath(path)
+        self.step = step
+        self.steps = tuple(steps)
+        wanted = "the newest step" if step is None else f"step {step}"
+        found = f"the steps {list(steps)}" if steps else "no finished step"
+        advice = "Pass one of them" if steps else "Save a step first, or check the folder"
+        super().__init__(f"Cannot restore {wanted} of {self.path!r}: found {found}. {advice}.")
 
 
 class NotACheckpointError(StoreError, ValueError):

@@ -14,6 +14,7 @@ __all__ = [
     "ReadFailedError",
     "ReadPermissionError",
     "SaveFailedError",
+    "StepRemovalError",
     "UnwritablePathError",
 ]
 
@@ -100,6 +101,27 @@ class UnwritablePathError(_NumberedError):
         self.reason = reason
         advice = _SAVE_ADVICE.get(number or 0, "choose a folder that can be written")
         super().__init__(f"Cannot save to {self.path!r}: {reason}. Nothing was written; {advice}.")
+        self.errno = number
+
+
+class StepRemovalError(_NumberedError):
+    """A step was saved, and an old one that need not be kept cannot be removed.
+
+    Attributes:
+      path: the path of the saved step.
+      old: the path of the old one.
+      reason: the reason.
+      errno: the system's number of the error, as in `OSError`.
+    """
+
+    def __init__(self, path: StrPath, old: StrPath, reason: str, number: int | None = None) -> None:
+        self.path = os.fspath(path)
+        self.old = os.fspath(old)
+        self.reason = reason
+        super().__init__(
+            f"Saved {self.path!r}, but cannot remove {self.old!r}: {reason}. Remove it, or let this user write its "
+            "folder."
+        )
         self.errno = number
 
 

@@ -9,12 +9,16 @@ from typing import Any, ClassVar
 
 from linen_core import VariableStore
 from linen_core.store.registry import format_suffixes, registered_formats
-from linen_store.errors import AmbiguousCheckpointError
+from linen_store.errors import (
+    AmbiguousCheckpointError,
+    NotACheckpointError,
+    UnfinishedCheckpointError,
+)
 from linen_store.filesystem.failures import listed
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.foreign import FOREIGN_SUFFIXES
 from linen_store.formats.opening import open_store
-from linen_store.formats.orbax.layout import holds_orbax, holds_steps
+from linen_store.formats.orbax.layout import STEP, holds_orbax, holds_steps, step_number
 from linen_store.reading.options import Root
 
 __all__ = ["FLAX_STEP", "FolderFormat", "file_folder", "item_files"]
@@ -60,7 +64,7 @@ class FolderFormat:
         root: Root = None,
         *,
         item: str | None = None,
-        step: int | None = None,
+        step: float | None = None,
         **options: Any,
     ) -> VariableStore:
         """Open the file.
@@ -71,13 +75,9 @@ class FolderFormat:
         """
         where = local_path(path)
         names = listed(where)
-        steps = {float(match[1]): name for name in names if (match := FLAX_STEP.fullmatch(name))}
+        steps = _steps(names)
         if steps:
-            if step is not None and step not in steps:
-                choices = [f"{one:g}" for one in sorted(steps)]
-                raise AmbiguousCheckpointError(where, "step", choices, step)
-            name = steps[max(steps) if step is None else step]
-            return open_store(os.path.join(where, name), root, item=item, **options)
+            return _open_step(where, steps, step, root, {**options, "item": item})
         candidates = _candidates(names)
         if step is not None:
             raise AmbiguousCheckpointError(where, "step", (), step)
@@ -86,6 +86,37 @@ class FolderFormat:
         if item is None and len(candidates) > 1:
             raise AmbiguousCheckpointError(where, "item", candidates)
         return open_store(os.path.join(where, item or candidates[0]), root, **options)
+
+
+def _steps(names: Sequence[str]) -> dict[float, str]:
+    """Return the names of steps by number: those of flax, else files that differ in a number only."""
+    steps = {step_number(match[1]): name for name in names if (match := FLAX_STEP.fullmatch(name))}
+    if steps:
+        return steps
+    files = item_files(names)
+    matches = [STEP.fullmatch(os.path.splitext(name)[0]) for name in files]
+    prefixes = {match[1] if match else None for match in matches}
+    if len(prefixes) != 1 or not all(matches):
+        return {}
+    return {
+        step_number(match[2]): name for name, match in zip(files, matches, strict=True) if match
+    }
+
+
+def _open_step(
+    where: str, steps: dict[float, str], step: float | None, root: Root, options: dict[str, Any]
+) -> VariableStore:
+    """Open a step, by default the newest finished one."""
+    if step is not None and step not in steps:
+        choices = [f"{one:g}" for one in sorted(steps)]
+        raise AmbiguousCheckpointError(where, "step", choices, step)
+    failures: list[Exception] = []
+    for number in sorted(steps, reverse=True) if step is None else [step]:
+        try:
+            return open_store(os.path.join(where, steps[number]), root, **options)
+        except (UnfinishedCheckpointError, NotACheckpointError) as error:
+            failures.append(error)
+    raise failures[0]
 
 
 def item_files(names: Sequence[str]) -> list[str]:

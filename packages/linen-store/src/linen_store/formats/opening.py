@@ -41,7 +41,7 @@ def open_store(
     root: Root = None,
     *,
     item: str | None = None,
-    step: int | None = None,
+    step: float | None = None,
     key_map: KeyMap = None,
     layout: Layout = None,
     dtype: Any = None,
@@ -72,7 +72,7 @@ def open_store(
       unbox: take variables out of their boxes (see `CheckpointStore`).
       cache_bytes: the most memory that the cache holds.
       map: a `linen_store.views.Map`, or the path of a TOML file with one: the store then has the names and shapes that
-        the map describes.
+        the map describes. Unless ``cache_bytes`` is given, nothing is kept in a cache.
 
     Raises:
       MapError: the map does not suit the checkpoint.
@@ -109,7 +109,8 @@ def open_store(
                 sharding=sharding,
                 verify=verify,
                 unbox=unbox,
-                cache_bytes=cache_bytes,
+                # A cache would keep the arrays of the file beside those that the map forms from them.
+                cache_bytes=0 if cache_bytes == CACHE_BYTES else cache_bytes,
             )
         )
     where = local_path(path)

@@ -118,7 +118,7 @@ def restore(
     strict: bool = True,
     root: Root = None,
     item: str | None = None,
-    step: int | None = None,
+    step: float | None = None,
     key_map: KeyMap = None,
     layout: Layout = None,
     verify: Verify = True,

@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from linen_core import as_store
-from linen_store.errors import PatternUnmatchedError, RenameCollisionError, ViewError
+from linen_store.errors import RenamePatternError, ViewError
 from linen_store.reading.specs import is_array_spec
 from linen_store.reading.stored import Names
+from linen_store.views.entry import Entry, StoreLike
+from linen_store.views.naming import matching, split_name
+from linen_store.views.numbering import in_order
 from linen_store.views.operations import Compute, Concatenate, Mean, Operation, Slice, Stack, Take
-from linen_store.views.view import Entry, Source, StoreLike, View, find_entries, source_of
+from linen_store.views.view import View, find_entries, source_of
 
 __all__ = ["average", "compute", "concatenate", "overlay", "split", "stack", "unstack"]
-
-
-def _names(joined: str) -> Names:
-    return tuple(joined.split("/"))
 
 
 def stack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
@@ -31,7 +30,8 @@ def stack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
 
     Raises:
       PatternUnmatchedError: the pattern does not match any name.
-      ViewError: a number is missing, or shapes differ.
+      RenamePatternError: the pattern is not a regular expression, or has no group.
+      ViewError: a number is missing or occurs twice, shapes differ, or another array has the new name.
 
     Example:
       >>> import numpy as np
@@ -41,30 +41,50 @@ def stack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
     """
     opened = as_store(store)
     title = f"stack of {opened!r}"
-    groups: dict[Names, dict[int, Source]] = {}
-    found: dict[Names, Any] = {}
-    for names, entry in find_entries(opened).items():
-        match = re.search(pattern, joined := "/".join(names))
+    entries = find_entries(opened)
+    search = _search("stack", pattern, into, entries)
+    if search.groups < 1:
+        raise RenamePatternError(pattern, into, "expected a group, in parentheses, for the number")
+    groups: dict[Names, list[tuple[str, str]]] = {}
+    found: list[tuple[Names, Any]] = []
+    for names, entry in entries.items():
+        match = search.search("/".join(names))
         if match is None or not isinstance(entry, Entry):
-            found[names] = entry
+            found.append((names, entry))
             continue
-        target = _names(joined[: match.start()] + into + joined[match.end() :])
-        groups.setdefault(target, {})[int(match[1])] = source_of(opened, names, entry)
-        found.setdefault(target, None)
-    if not groups:
-        raise PatternUnmatchedError("stack", pattern, None)
-    problems = []
+        target = _replaced_part(match, into)
+        if target not in groups:
+            found.append((target, None))  # the stack is where its first layer is
+        groups.setdefault(target, []).append((match[1] or "", match.string))
+    stacks, problems = {}, []
     for target, members in groups.items():
-        if missing := sorted(set(range(max(members) + 1)) - set(members)):
-            numbers = ", ".join(map(str, missing))
-            problems.append(
-                f"{'/'.join(target)}: the numbers go to {max(members)}, but {numbers} is missing"
-            )
-        sources = tuple(members[number] for number in sorted(members))
-        found[target] = Entry(sources, Stack(axis))
+        try:
+            layers = [split_name(name) for name in in_order(members)]
+        except ValueError as error:
+            problems.append(f"{'/'.join(target)}: {error}")
+            continue
+        sources = tuple(source_of(opened, one, cast("Entry", entries[one])) for one in layers)
+        stacks[target] = Entry(sources, Stack(axis))
     if problems:
         raise ViewError(title, problems)
-    return View(found, title)
+    return View(((names, stacks[names] if one is None else one) for names, one in found), title)
+
+
+def _search(
+    argument: str, pattern: str, into: str, entries: Mapping[Names, Any]
+) -> re.Pattern[str]:
+    """Compile a pattern that matches at least one name.
+
+    Raises:
+      RenamePatternError: the pattern is not a regular expression.
+      PatternUnmatchedError: it matches nothing.
+    """
+    matching(argument, [pattern], ["/".join(names) for names in entries], into)
+    return re.compile(pattern)
+
+
+def _replaced_part(match: re.Match[str], into: str) -> Names:
+    return split_name(match.string[: match.start()] + into + match.string[match.end() :])
 
 
 def unstack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
@@ -78,7 +98,8 @@ def unstack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
 
     Raises:
       PatternUnmatchedError: the pattern does not match any name.
-      ViewError: an array does not have the axis.
+      RenamePatternError: the pattern is not a regular expression.
+      ViewError: an array does not have the axis, or another array has the new name.
 
     Example:
       >>> import numpy as np
@@ -87,25 +108,25 @@ def unstack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
     """
     opened = as_store(store)
     title = f"unstack of {opened!r}"
-    found: dict[Names, Any] = {}
+    entries = find_entries(opened)
+    search = _search("unstack", pattern, into, entries)
+    if "{}" not in into:
+        raise ViewError(title, [f"{into!r}: expected {{}} in the place of the number"])
+    found: list[tuple[Names, Any]] = []
     problems = []
-    is_matched = False
-    for names, entry in find_entries(opened).items():
-        match = re.search(pattern, joined := "/".join(names))
+    for names, entry in entries.items():
+        match = search.search("/".join(names))
         if match is None or not isinstance(entry, Entry):
-            found[names] = entry
+            found.append((names, entry))
             continue
-        is_matched = True
         source = source_of(opened, names, entry)
         spec = source.spec
         if not is_array_spec(spec) or not -len(spec.shape) <= axis < len(spec.shape):
-            problems.append(f"{joined}: cannot take axis {axis} of {spec} apart")
+            problems.append(f"{match.string}: cannot take axis {axis} of {spec} apart")
             continue
         for index in range(spec.shape[axis]):
-            target = _names(joined[: match.start()] + into.format(index) + joined[match.end() :])
-            found[target] = Entry((source,), Take(axis, index))
-    if not is_matched:
-        raise PatternUnmatchedError("unstack", pattern, None)
+            target = _replaced_part(match, into.replace("{}", str(index)))
+            found.append((target, Entry((source,), Take(axis, index))))
     if problems:
         raise ViewError(title, problems)
     return View(found, title)
@@ -121,19 +142,17 @@ def _replaced(
     problems = [
         f"{name}: the store does not have this array"
         for name in sources
-        if not isinstance(entries.get(_names(name)), Entry)
+        if not isinstance(entries.get(split_name(name)), Entry)
     ]
     if problems:
         raise ViewError(title, problems)
     taken = tuple(
-        source_of(opened, _names(name), cast("Entry", entries[_names(name)])) for name in sources
+        source_of(opened, split_name(name), cast("Entry", entries[split_name(name)]))
+        for name in sources
     )
-    rest = {names: entry for names, entry in entries.items() if "/".join(names) not in sources}
-    for name, operation in targets.items():
-        if _names(name) in rest:
-            raise RenameCollisionError(_names(name), _names(name), _names(sources[0]))
-        rest[_names(name)] = Entry(taken, operation)
-    return View(rest, title)
+    rest = [(names, one) for names, one in entries.items() if "/".join(names) not in sources]
+    made = [(split_name(name), Entry(taken, operation)) for name, operation in targets.items()]
+    return View([*rest, *made], title)
 
 
 def concatenate(store: StoreLike, names: Sequence[str], into: str, axis: int = 0) -> View:
@@ -146,8 +165,7 @@ def concatenate(store: StoreLike, names: Sequence[str], into: str, axis: int = 0
       axis: the axis.
 
     Raises:
-      ViewError: an array is missing, or shapes do not fit.
-      RenameCollisionError: another array has the name already.
+      ViewError: an array is missing, shapes do not fit, or another array has the new name.
 
     Example:
       >>> import numpy as np
@@ -183,7 +201,7 @@ def split(store: StoreLike, name: str, into: Mapping[str, int], axis: int = 0) -
         parts[part] = Slice(axis, start, start + size)
         start += size
     view = _replaced(store, [name], parts, "split")
-    whole = as_store(store).spec(_names(name)[0], _names(name)[1:]).shape[axis]
+    whole = as_store(store).spec(split_name(name)[0], split_name(name)[1:]).shape[axis]
     if start != whole:
         problem = f"{name}: the parts have {start} of {whole} indices of axis {axis}"
         raise ViewError("split", [problem])
@@ -226,20 +244,10 @@ def overlay(*stores: StoreLike) -> View:
     """
     found: dict[Names, Any] = {}
     opened = [as_store(store) for store in stores]
-    title = f"overlay of {opened!r}"
     for store in opened:
         for names, entry in find_entries(store).items():
             found.setdefault(names, entry)
-    nodes = {names[:depth] for names in found for depth in range(1, len(names))}
-    found = {names: one for names, one in found.items() if one != {} or names not in nodes}
-    problems = [
-        f"{'/'.join(names)}: a leaf in one store, a node in another"
-        for names in found
-        if names in nodes
-    ]
-    if problems:
-        raise ViewError(title, problems)
-    return View(found, title)
+    return View(found.items(), f"overlay of {opened!r}")
 
 
 def average(*stores: StoreLike) -> View:
@@ -256,6 +264,8 @@ def average(*stores: StoreLike) -> View:
     """
     opened = [as_store(store) for store in stores]
     title = f"average of {opened!r}"
+    if not opened:
+        raise ViewError(title, ["expected at least one store"])
     tables = [find_entries(store) for store in opened]
     problems = [
         f"{'/'.join(names)}: only some of the stores have it"
@@ -276,4 +286,4 @@ def average(*stores: StoreLike) -> View:
             )
         else:
             found[names] = entry
-    return View(found, title)
+    return View(found.items(), title)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from linen_core import as_store
-from linen_store.errors import MapError
+from linen_store.errors import MapError, ViewError
 from linen_store.reading.specs import render_spec
 from linen_store.reading.stored import Names
+from linen_store.views.entry import Entry, StoreLike
+from linen_store.views.naming import split_name
+from linen_store.views.numbering import in_order
 from linen_store.views.operations import Operation, Pipeline, Same, Slice, Take
-from linen_store.views.rules import Rule, Step, parse_step, pattern_of
-from linen_store.views.view import Entry, StoreLike, View, find_entries, source_of
+from linen_store.views.rules import Rule, Step, check_texts, filled_in, parse_step, pattern_of
+from linen_store.views.view import View, find_entries, source_of
 
 __all__ = ["Map", "MapLike", "load_map"]
 
+_START = re.compile(r"\s*\[\[\s*rule\s*\]\]")
 _Bindings = tuple[tuple[str, str], ...]
 
 
@@ -69,29 +73,32 @@ class Map:
             found = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise MapError(file, [f"not TOML: {error}"]) from error
-        lines = [
-            number for number, line in enumerate(text.splitlines(), 1) if line.strip() == "[[rule]]"
-        ]
         problems = [f"unknown word {word!r}" for word in found if word not in ("rule", "drop")]
+        tables = found.get("rule", [])
+        if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+            raise MapError(file, [*problems, "rule: expected tables that begin with [[rule]]"])
+        starts = [number for number, line in enumerate(text.splitlines(), 1) if _START.match(line)]
         rules = []
-        for number, table in enumerate(found.get("rule", [])):
-            line = lines[number] if number < len(lines) else 0
-            unknown = sorted(set(table) - {"source", "target", "do"})
+        for table, line in zip(tables, starts, strict=False):
             missing = sorted({"source", "target"} - set(table))
+            unknown = sorted(set(table) - {"source", "target", "do"})
             problems += [f"line {line}: unknown word {word!r}" for word in unknown]
             problems += [f"line {line}: {word!r} is missing" for word in missing]
-            if not unknown and not missing:
-                rules.append(
-                    Rule(
-                        _tuple(table["source"]),
-                        _tuple(table["target"]),
-                        tuple(table.get("do", ())),
-                        line,
+            if not missing and not unknown:
+                try:
+                    rules.append(
+                        Rule(**{word: _tuple(one) for word, one in table.items()}, line=line)
                     )
-                )
+                except TypeError as error:
+                    problems.append(f"line {line}: {error}")
+        drop = _tuple(found.get("drop", ()))
+        try:
+            check_texts("drop", drop)
+        except TypeError as error:
+            problems.append(str(error))
         if problems:
             raise MapError(file, problems)
-        return cls(tuple(rules), tuple(found.get("drop", ())), file)
+        return cls(tuple(rules), drop, file)
 
     def inverse(self) -> Map:
         """Return the map from the targets to the sources.
@@ -179,7 +186,10 @@ class _Application:
                 self._problems.append(f"{name}, {spec}: no rule uses it, and it is not in drop")
         if self._problems:
             raise MapError(self._map.file, self._problems)
-        return View(self._entries, f"map of {self._store!r}")
+        try:
+            return View(self._entries.items(), f"map of {self._store!r}")
+        except ViewError as error:
+            raise MapError(self._map.file, error.problems) from None
 
     def _dropped(self) -> set[str]:
         dropped: set[str] = set()
@@ -195,22 +205,24 @@ class _Application:
         return f"; the closest name is {close[0]!r}" if close else ""
 
     def _add(self, rule: Rule, target: str, entry: Entry) -> None:
-        names = tuple(target.split("/"))
         if target in self._makers:
             self._problems.append(
                 f"{target}: two rules make it, {_label(self._makers[target])} and {_label(rule)}"
             )
             return
         try:
-            entry.operation.spec([source.spec for source in entry.sources])
+            entry.spec()
         except ValueError as error:
             self._problems.append(f"{_label(rule)}: {target}: {error}")
             return
         self._makers[target] = rule
-        self._entries[names] = entry
+        self._entries[split_name(target)] = entry
 
     def _entries_of(self, rule: Rule) -> Iterator[tuple[str, Entry]]:
         """Find the arrays of a rule, and what they become."""
+        matches = self._matches(
+            rule
+        )  # first: the arrays of a rule with another problem are not unused
         steps = [parse_step(text) for text in rule.do]
         kinds = [step.kind for step in steps]
         if len([kind for kind in kinds if kind != "each"]) > 1:
@@ -219,7 +231,6 @@ class _Application:
         middle = next((i for i, kind in enumerate(kinds) if kind != "each"), len(steps))
         special = steps[middle] if middle < len(steps) else None
         before, after = _operations(steps[:middle]), _operations(steps[middle + 1 :])
-        matches = self._matches(rule)
         if special is not None and special.kind == "stack":
             matches = _stacked(matches, special)
         for bindings, sources in matches.items():
@@ -268,13 +279,13 @@ class _Application:
             raise ValueError(msg)
         if special is None or special.kind in ("stack", "concatenate"):
             combine = Same() if special is None or special.operation is None else special.operation
-            yield _filled_in(rule.targets[0], bindings), combine
+            yield filled_in(rule.targets[0], bindings), combine
             return
         shape = Pipeline(tuple(before)).spec([taken[0].spec]).shape
         size = shape[special.axis]
         if special.kind == "unstack":
             for index in range(size):
-                target = _filled_in(rule.targets[0], {**bindings, special.name: str(index)})
+                target = filled_in(rule.targets[0], {**bindings, special.name: str(index)})
                 yield target, Take(special.axis, index)
             return
         if sum(special.sizes) != size:
@@ -282,7 +293,7 @@ class _Application:
             raise ValueError(msg)
         start = 0
         for target, part in zip(rule.targets, special.sizes, strict=True):
-            yield _filled_in(target, bindings), Slice(special.axis, start, start + part)
+            yield filled_in(target, bindings), Slice(special.axis, start, start + part)
             start += part
 
 
@@ -290,30 +301,10 @@ def _operations(steps: Sequence[Step]) -> tuple[Operation, ...]:
     return tuple(step.operation for step in steps if step.operation is not None)
 
 
-def _filled_in(target: str, bindings: Mapping[str, str]) -> str:
-    try:
-        return target.format(**bindings)
-    except (KeyError, IndexError) as error:
-        msg = f"the target has a placeholder {error} that the source lacks"
-        raise ValueError(msg) from None
-
-
 def _stacked(matches: Mapping[_Bindings, list[str]], step: Step) -> dict[_Bindings, list[str]]:
     """Group the arrays that differ in the number of a stack, in the order of the numbers."""
-    groups: dict[_Bindings, dict[int, str]] = collections.defaultdict(dict)
+    groups: dict[_Bindings, list[tuple[str, str]]] = {}
     for bindings, (name, *_) in matches.items():
-        number = dict(bindings).get(step.name)
-        if number is None or not number.isdecimal():
-            msg = f"{name}: expected a number in place of {{{step.name}}}"
-            raise ValueError(msg)
         rest = tuple(one for one in bindings if one[0] != step.name)
-        groups[rest][int(number)] = name
-    for members in groups.values():
-        missing = sorted(set(range(max(members) + 1)) - set(members))
-        if missing:
-            example = members[max(members)]
-            msg = f"a hole in the stack: {step.name}={', '.join(map(str, missing))} is missing, but {example} exists"
-            raise ValueError(msg)
-    return {
-        rest: [members[number] for number in sorted(members)] for rest, members in groups.items()
-    }
+        groups.setdefault(rest, []).append((dict(bindings).get(step.name, ""), name))
+    return {rest: in_order(members) for rest, members in groups.items()}

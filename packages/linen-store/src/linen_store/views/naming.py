@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from linen_core import VariableStore, as_store
-from linen_store.errors import PatternUnmatchedError, RenameCollisionError, RenamePatternError
+from linen_store.errors import PatternUnmatchedError, RenamePatternError
 from linen_store.reading.stored import Names
-from linen_store.views.view import Entry, StoreLike, View, find_entries
+from linen_store.views.entry import Leaf, StoreLike
+from linen_store.views.view import View, find_entries
 
-__all__ = ["drop", "matching", "mount", "rename", "select"]
+__all__ = ["drop", "matching", "mount", "rename", "select", "split_name"]
 
 
-def matching(argument: str, patterns: Sequence[str], names: Sequence[str]) -> Callable[[str], bool]:
+def split_name(joined: str) -> Names:
+    """Return the parts of a name that is written with "/"."""
+    return tuple(joined.split("/"))
+
+
+def matching(
+    argument: str, patterns: Sequence[str], names: Sequence[str], into: str | None = None
+) -> Callable[[str], bool]:
     """Return a function that says whether a name matches one of several patterns.
 
     Raises:
@@ -25,13 +32,13 @@ def matching(argument: str, patterns: Sequence[str], names: Sequence[str]) -> Ca
         try:
             is_matched = any(re.search(pattern, name) for name in names)
         except re.error as error:
-            raise RenamePatternError(pattern, None, str(error)) from error
+            raise RenamePatternError(pattern, into, str(error)) from error
         if not is_matched:
             raise PatternUnmatchedError(argument, pattern, None)
     return lambda name: any(re.search(pattern, name) for pattern in patterns)
 
 
-def _of(store: StoreLike) -> tuple[VariableStore, dict[Names, Entry | dict[str, Any]]]:
+def _of(store: StoreLike) -> tuple[VariableStore, dict[Names, Leaf]]:
     opened = as_store(store)
     return opened, find_entries(opened)
 
@@ -44,7 +51,7 @@ def rename(store: StoreLike, patterns: Mapping[str, str]) -> View:
       patterns: regular expressions and their replacements, applied in order to each name.
 
     Raises:
-      RenameCollisionError: two arrays get the same name.
+      ViewError: two arrays get the same name, or one gets a name below another.
       RenamePatternError: a pattern is not a regular expression, or the replacement does not suit it.
       PatternUnmatchedError: a pattern does not match any name.
 
@@ -55,8 +62,7 @@ def rename(store: StoreLike, patterns: Mapping[str, str]) -> View:
     """
     opened, entries = _of(store)
     matching("rename", list(patterns), ["/".join(names) for names in entries])
-    found: dict[Names, Entry | dict[str, Any]] = {}
-    origins: dict[Names, Names] = {}
+    found = []
     for names, entry in entries.items():
         joined = "/".join(names)
         for pattern, replacement in patterns.items():
@@ -64,10 +70,8 @@ def rename(store: StoreLike, patterns: Mapping[str, str]) -> View:
                 joined = re.sub(pattern, replacement, joined)
             except (re.error, IndexError) as error:
                 raise RenamePatternError(pattern, replacement, str(error)) from error
-        renamed = names if joined == "/".join(names) else tuple(joined.split("/"))
-        if renamed in found:
-            raise RenameCollisionError(renamed, origins[renamed], names)
-        found[renamed], origins[renamed] = entry, names
+        # A part of a name that is not changed may contain a slash.
+        found.append((names if joined == "/".join(names) else split_name(joined), entry))
     return View(found, f"rename of {opened!r}")
 
 
@@ -84,7 +88,7 @@ def select(store: StoreLike, *patterns: str) -> View:
     opened, entries = _of(store)
     is_kept = matching("select", patterns, ["/".join(names) for names in entries])
     kept = {names: entry for names, entry in entries.items() if is_kept("/".join(names))}
-    return View(kept, f"select of {opened!r}")
+    return View(kept.items(), f"select of {opened!r}")
 
 
 def drop(store: StoreLike, *patterns: str) -> View:
@@ -100,7 +104,7 @@ def drop(store: StoreLike, *patterns: str) -> View:
     opened, entries = _of(store)
     is_dropped = matching("drop", patterns, ["/".join(names) for names in entries])
     kept = {names: entry for names, entry in entries.items() if not is_dropped("/".join(names))}
-    return View(kept, f"drop of {opened!r}")
+    return View(kept.items(), f"drop of {opened!r}")
 
 
 def mount(store: StoreLike, at: str, of: str = "") -> View:
@@ -128,4 +132,4 @@ def mount(store: StoreLike, at: str, of: str = "") -> View:
     }
     if not moved:
         raise PatternUnmatchedError("mount", of, None)
-    return View(moved, f"mount of {opened!r}")
+    return View(moved.items(), f"mount of {opened!r}")

@@ -36,6 +36,15 @@ def _library(values: Sequence[Any]) -> Any:
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
 
 
+def _without_axis(
+    spec: jax.sharding.PartitionSpec, axis: int, rank: int
+) -> jax.sharding.PartitionSpec:
+    """Return the sharding of arrays whose axis has another size than that of the result: it is not split."""
+    padded = [*spec, *[None] * (rank - len(spec))]
+    padded[axis] = None
+    return jax.sharding.PartitionSpec(*padded)
+
+
 class Operation(abc.ABC):
     """A pure function of one or several arrays, whose result has a known shape."""
 
@@ -185,6 +194,11 @@ class Take(Operation):
     def compute(self, values: Sequence[Any]) -> Any:
         return _library(values).take(values[0], self.index, self.axis)
 
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        padded = [*spec, *[None] * (rank - 1 - len(spec))]
+        padded.insert(self.axis % rank, None)
+        return jax.sharding.PartitionSpec(*padded)
+
 
 @dataclasses.dataclass(frozen=True)
 class Concatenate(Operation):
@@ -216,6 +230,9 @@ class Concatenate(Operation):
     def compute(self, values: Sequence[Any]) -> Any:
         return _library(values).concatenate(values, self.axis)
 
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        return _without_axis(spec, self.axis, rank)
+
 
 @dataclasses.dataclass(frozen=True)
 class Slice(Operation):
@@ -239,6 +256,9 @@ class Slice(Operation):
         index = [slice(None)] * values[0].ndim
         index[self.axis] = slice(self.start, self.stop)
         return values[0][tuple(index)]
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        return _without_axis(spec, self.axis, rank)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,7 +312,11 @@ class Compute(Operation):
 
     def spec(self, specs: Sequence[Any]) -> Any:
         plain = [array_spec(one.shape, one.dtype) for one in specs]
-        found: Any = jax.eval_shape(self.function, *plain)
+        try:
+            found: Any = jax.eval_shape(self.function, *plain)
+        except Exception as error:
+            msg = f"the function raises {type(error).__name__}: {error}"
+            raise ValueError(msg) from error
         if not isinstance(found, jax.ShapeDtypeStruct):
             msg = f"expected a function that returns one array, found {type(found).__name__}"
             raise ValueError(msg)
@@ -322,7 +346,7 @@ class Pipeline(Operation):
         ranks = []
         for operation in (*self.before, self.combine, *self.after):
             ranks.append(rank)
-            rank += isinstance(operation, Stack)
+            rank += isinstance(operation, Stack) - isinstance(operation, Take)
         found: Any = spec
         steps = zip((*self.before, self.combine, *self.after), ranks, strict=True)
         for operation, before in reversed(list(steps)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from linen_store.reading.specs import floating_dtype
@@ -19,7 +19,7 @@ from linen_store.views.operations import (
     Transpose,
 )
 
-__all__ = ["Rule", "Step", "parse_step", "pattern_of"]
+__all__ = ["Rule", "Step", "check_texts", "filled_in", "parse_step", "pattern_of"]
 
 Kind = Literal["each", "stack", "unstack", "concatenate", "split"]
 
@@ -67,15 +67,20 @@ class Rule:
     do: tuple[str, ...] = ()
     line: int = 0
 
+    def __post_init__(self) -> None:
+        check_texts("source", self.sources)
+        check_texts("target", self.targets)
+        check_texts("do", self.do)
+
     @property
     def sources(self) -> tuple[str, ...]:
         """The names of the sources."""
-        return (self.source,) if isinstance(self.source, str) else tuple(self.source)
+        return _several(self.source)
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The names of the targets."""
-        return (self.target,) if isinstance(self.target, str) else tuple(self.target)
+        return _several(self.target)
 
     def inverse(self) -> Rule:
         """Return the rule from the targets to the sources.
@@ -88,18 +93,33 @@ class Rule:
         return Rule(source, _with_choices(self.sources, ()), steps, self.line)
 
 
+def _several(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def check_texts(word: str, found: object) -> None:
+    """Raise if a value is not a tuple of strings.
+
+    Raises:
+      TypeError: it is not.
+    """
+    if not isinstance(found, tuple) or not all(isinstance(one, str) for one in found):
+        msg = f"{word!r}: expected a list of strings, found {found!r}"
+        raise TypeError(msg)
+
+
 def parse_step(text: str) -> Step:
     """Parse one operation of a rule.
 
     Raises:
       ValueError: a word is unknown, or its numbers are missing.
     """
-    word, *rest = text.split()
+    word, *rest = text.split() or [""]
     try:
         step: Step = _PARSERS[word](rest)
     except KeyError:
         msg = f"unknown operation {text!r}: expected one of {', '.join(sorted(_PARSERS))}"
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError) as error:
         msg = f"cannot read the operation {text!r}: {error}"
     else:
         return step
@@ -176,6 +196,22 @@ def _pattern_parts(name: str) -> Iterator[str]:
         allowed = "|".join(map(re.escape, choices.split("|"))) if choices else "[^/]+?"
         yield f"(?P<{placeholder}>{allowed})"
     yield re.escape(name[start:])
+
+
+def filled_in(name: str, bindings: Mapping[str, str]) -> str:
+    """Replace the placeholders of a name by texts.
+
+    Raises:
+      ValueError: a placeholder has no text.
+    """
+
+    def text(match: re.Match[str]) -> str:
+        if match[1] not in bindings:
+            msg = f"the target has a placeholder {match[1]!r} that the source lacks"
+            raise ValueError(msg)
+        return bindings[match[1]]
+
+    return _NAMED_PART.sub(text, name)
 
 
 def _with_choices(names: Sequence[str], others: Sequence[str]) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 
 from linen_core import as_store
 from linen_store.reading.specs import floating_dtype
+from linen_store.views.entry import Entry, StoreLike
 from linen_store.views.naming import matching
 from linen_store.views.operations import Cast, Operation, Reshape, Resize, Slice, Transpose
-from linen_store.views.view import Entry, StoreLike, View, find_entries, source_of
+from linen_store.views.view import View, find_entries, source_of
 
 __all__ = ["cast", "reshape", "resize", "slice_axis", "transpose"]
 
@@ -25,7 +26,7 @@ def _applied(store: StoreLike, pattern: str, operation: Operation, name: str) ->
         else entry
         for names, entry in entries.items()
     }
-    return View(changed, f"{name} of {opened!r}")
+    return View(changed.items(), f"{name} of {opened!r}")
 
 
 def cast(store: StoreLike, dtype: Any, pattern: str = "") -> View:

@@ -2,73 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
-
-import jax
-import jax.numpy as jnp
+from typing import Any
 
 from linen_core import StoreCapabilities, VariableStore
 from linen_core.errors import StorePathError
 from linen_store._texts import counted
 from linen_store.errors import ViewError
-from linen_store.reading.file_store import ReadsPlaced, VariableSharding
-from linen_store.reading.specs import (
-    array_spec,
-    cast_spec,
-    floating_dtype,
-    is_array_spec,
-    key_name,
-    nbytes,
-)
+from linen_store.reading.file_store import VariableSharding
+from linen_store.reading.specs import cast_spec, floating_dtype, is_array_spec
 from linen_store.reading.stored import Names
-from linen_store.reading.tree import insert
-from linen_store.views.operations import Operation, Pipeline, Same, Stack
+from linen_store.views.entry import Entry, Leaf, Source
+from linen_store.views.evaluation import evaluate
+from linen_store.views.operations import Same
 
-__all__ = ["Entry", "Source", "StoreLike", "View", "entries_of", "find_entries", "source_of"]
-
-
-_JOINED_BYTES = 1 << 26
-"""The size of a stack from which on its layers are read one after the other."""
-
-StoreLike: TypeAlias = VariableStore | Mapping[str, Any]
-"""A store, or nested mappings of variables by collection."""
-
-
-class Source:
-    """A leaf of a store, with its spec.
-
-    Attributes:
-      store: the store.
-      collection: the collection.
-      path: the names that lead to the leaf.
-      spec: the spec that the store gives.
-    """
-
-    __slots__ = ("collection", "path", "spec", "store")
-
-    def __init__(self, store: VariableStore, collection: str, path: Names, spec: Any) -> None:
-        self.store = store
-        self.collection = collection
-        self.path = path
-        self.spec = spec
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Source):
-            return NotImplemented
-        here, there = (self.collection, self.path), (other.collection, other.path)
-        return self.store is other.store and here == there
-
-    def __hash__(self) -> int:
-        return hash((id(self.store), self.collection, self.path))
-
-
-class Entry(NamedTuple):
-    """A leaf of a view: an operation on leaves of other stores."""
-
-    sources: tuple[Source, ...]
-    operation: Operation = Same()
+__all__ = ["View", "entries_of", "find_entries", "source_of"]
 
 
 class View(VariableStore):
@@ -78,36 +26,35 @@ class View(VariableStore):
     collection, and computes. The functions of `linen_store.views` make views.
 
     Args:
-      entries: the leaves by collection and path, in order; an empty dict is an empty node.
+      entries: pairs of the names that lead to a leaf, collection first, and the leaf; an empty dict is an empty node.
       title: a text for `repr`, and for errors.
 
     Raises:
-      ViewError: an operation does not fit its sources.
+      ViewError: two leaves have one name, a leaf is below another, or an operation does not fit its sources.
 
     Example:
       >>> import linen_core as nn, numpy as np
       >>> store = nn.MemoryStore({"params": {"w": np.arange(6).reshape(2, 3)}})
       >>> source = Source(store, "params", ("w",), store.spec("params", ("w",)))
-      >>> view = View({("params", "kernel"): Entry((source,), Same())}, "an example")
+      >>> view = View([(("params", "kernel"), Entry((source,)))], "an example")
       >>> view.get("params", ("kernel",)).shape
       (2, 3)
     """
 
-    def __init__(self, entries: Mapping[Names, Entry | dict[str, Any]], title: str) -> None:
+    def __init__(self, entries: Iterable[tuple[Names, Leaf]], title: str) -> None:
         self._title = title
         self._tree: dict[str, Any] = {}
+        self._specs: dict[Names, Any] = {}
         problems = []
-        specs: dict[Names, Any] = {}
-        for names, entry in entries.items():
-            insert(self._tree, names, entry)
-            if isinstance(entry, Entry):
-                try:
-                    specs[names] = entry.operation.spec([source.spec for source in entry.sources])
-                except ValueError as error:
-                    problems.append(f"{'/'.join(names)}: {error}")
+        for names, entry in entries:
+            try:
+                _insert_once(self._tree, names, entry)
+                if isinstance(entry, Entry):
+                    self._specs[names] = entry.spec()
+            except ValueError as error:
+                problems.append(f"{'/'.join(names)}: {error}")
         if problems:
             raise ViewError(title, problems)
-        self._specs = specs
 
     @property
     def capabilities(self) -> StoreCapabilities:
@@ -169,22 +116,11 @@ class View(VariableStore):
         dtype = floating_dtype(dtype)
         names = [(collection, *path) for path in paths]
         where = [self._placement(one, dtype, sharding) for one in names]
-        joined = [
-            _is_large_stack(entry, self._specs[one])
-            for entry, one in zip(entries, names, strict=True)
+        specs = [
+            cast_spec(spec, dtype) if is_array_spec(spec) else spec
+            for spec in (self._specs[one] for one in names)
         ]
-        rest = [
-            (entry, place)
-            for entry, place, is_joined in zip(entries, where, joined, strict=True)
-            if not is_joined
-        ]
-        values = _read_sources([entry for entry, _ in rest], [place for _, place in rest])
-        return [
-            _join_stack(entry, cast_spec(self._specs[one], dtype), place)
-            if is_joined
-            else self._finish(entry, [values[source] for source in entry.sources], dtype, place)
-            for entry, one, place, is_joined in zip(entries, names, where, joined, strict=True)
-        ]
+        return evaluate(entries, specs, where, dtype)
 
     def _placement(self, names: Names, dtype: Any, sharding: VariableSharding | None) -> Any:
         """Return where a leaf is put: a sharding; a function, if the leaf is a pytree; None for anywhere."""
@@ -193,20 +129,6 @@ class View(VariableStore):
         if is_array_spec(self._specs[names]):
             return sharding(names, cast_spec(self._specs[names], dtype))
         return lambda inner, spec: sharding((*names, *inner), cast_spec(spec, dtype))
-
-    @staticmethod
-    def _finish(entry: Entry, values: list[Any], dtype: Any, place: Any) -> Any:
-        def finish(keys: Any, array: Any) -> Any:
-            if not hasattr(array, "dtype"):
-                return array
-            if dtype is not None and jnp.issubdtype(array.dtype, jnp.floating):
-                array = array.astype(dtype)
-            where = place
-            if callable(place):
-                where = place(tuple(map(key_name, keys)), array_spec(array.shape, array.dtype))
-            return array if where is None else jax.device_put(array, where)
-
-        return jax.tree_util.tree_map_with_path(finish, entry.operation.compute(values))
 
     def close(self) -> None:
         """Close the stores below."""
@@ -218,84 +140,6 @@ class View(VariableStore):
         return f"View({self._title}, collections={list(self._tree)}, {count})"
 
 
-def _read_sources(entries: Sequence[Entry], where: Sequence[Any]) -> dict[Source, Any]:
-    """Read the sources of entries, each once, in one batch for each collection of a store."""
-    places: dict[Source, Any] = {}
-    for entry, place in zip(entries, where, strict=True):
-        for source in entry.sources:
-            found = _source_place(entry.operation, source, place)
-            # An array that two entries need in different places is read whole.
-            places[source] = found if places.setdefault(source, found) == found else None
-    batches: dict[tuple[int, str], list[Source]] = {}
-    for source in places:
-        batches.setdefault((id(source.store), source.collection), []).append(source)
-    values: dict[Source, Any] = {}
-    for batch in batches.values():
-        values.update(zip(batch, _read_batch(batch, places), strict=True))
-    return values
-
-
-def _is_large_stack(entry: Entry, spec: Any) -> bool:
-    """Return whether an entry is a stack that must not be in memory twice, once in layers and once as a whole."""
-    operation = entry.operation
-    is_stack = (
-        isinstance(operation, Pipeline)
-        and isinstance(operation.combine, Stack)
-        and not operation.after
-    )
-    return (is_stack or isinstance(operation, Stack)) and nbytes(spec) >= _JOINED_BYTES
-
-
-def _join_stack(entry: Entry, spec: Any, place: Any) -> Any:
-    """Read the layers of a stack one after the other into the result."""
-    operation = entry.operation
-    pipeline = operation if isinstance(operation, Pipeline) else Pipeline((), operation)
-    each = Pipeline(pipeline.before)
-    axis = pipeline.combine.axis % len(spec.shape)  # type: ignore[attr-defined]
-    result = jnp.zeros(spec.shape, spec.dtype, device=place)
-    for number, source in enumerate(entry.sources):
-        (layer,) = _read_batch([source], {source: _source_place(operation, source, place)})
-        layer = jnp.asarray(each.compute([layer])).astype(spec.dtype)
-        # Otherwise the next layers would be read before this one is released.
-        result = jax.block_until_ready(_insert(result, layer, number, axis))
-    return result
-
-
-@functools.partial(jax.jit, donate_argnums=0, static_argnums=3)
-def _insert(whole: Any, layer: Any, number: int, axis: int) -> Any:
-    return jax.lax.dynamic_update_index_in_dim(whole, layer, number, axis)
-
-
-def _read_batch(batch: Sequence[Source], places: Mapping[Source, Any]) -> list[Any]:
-    store, collection = batch[0].store, batch[0].collection
-    paths = [source.path for source in batch]
-    if not isinstance(store, ReadsPlaced) or all(places[source] is None for source in batch):
-        return store.read(collection, paths)
-    by_names = {(source.collection, *source.path): places[source] for source in batch}
-
-    def where(names: Names, spec: Any) -> Any:
-        if names in by_names:
-            return by_names[names]
-        # The array is inside a leaf that is a pytree.
-        for depth in range(len(names) - 1, 0, -1):
-            if place := by_names.get(names[:depth]):
-                return place(names[depth:], spec)
-        return None
-
-    return store.read_placed(collection, paths, sharding=where)
-
-
-def _source_place(operation: Operation, source: Source, place: Any) -> Any:
-    """Return where a source is read so that the result needs no further move; None if that is not known."""
-    if place is None:
-        return None
-    spec = source.spec
-    if not isinstance(place, jax.sharding.NamedSharding) or not is_array_spec(spec):
-        return place if isinstance(operation, Same) else None
-    found = operation.source_spec(place.spec, len(spec.shape))
-    return None if found is None else jax.sharding.NamedSharding(place.mesh, found)
-
-
 def entries_of(tree: Mapping[str, Any], names: Names = ()) -> Iterable[tuple[Names, Any]]:
     """Walk the leaves and empty nodes of nested dicts."""
     for name, child in tree.items():
@@ -305,7 +149,25 @@ def entries_of(tree: Mapping[str, Any], names: Names = ()) -> Iterable[tuple[Nam
             yield (*names, name), child
 
 
-def find_entries(store: VariableStore) -> dict[Names, Entry | dict[str, Any]]:
+def _insert_once(tree: dict[str, Any], names: Names, entry: Leaf) -> None:
+    """Insert a leaf into nested dicts, unless its place is taken."""
+    for depth, name in enumerate(names[:-1], 1):
+        tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            msg = f"{'/'.join(names[:depth])} is an array, so nothing can be below it"
+            raise ValueError(msg)
+    found = tree.get(names[-1])
+    if entry == {} and isinstance(found, dict):
+        return  # another store has something in this node
+    if found is not None and found != {}:
+        msg = (
+            "two arrays get this name" if isinstance(found, Entry) else "other arrays are below it"
+        )
+        raise ValueError(msg)
+    tree[names[-1]] = entry if isinstance(entry, Entry) else {}  # not the dict of another view
+
+
+def find_entries(store: VariableStore) -> dict[Names, Leaf]:
     """Return the leaves and empty nodes of a store as entries of a view of the same layout."""
     if isinstance(store, View):
         return dict(entries_of(store._tree))

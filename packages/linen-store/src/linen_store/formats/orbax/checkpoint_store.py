@@ -20,7 +20,7 @@ from linen_store.errors import (
     DamagedCheckpointError,
     ReadFailedError,
 )
-from linen_store.filesystem.failures import exists, first_bytes, read_failure
+from linen_store.filesystem.failures import exists, first_bytes, listed, read_failure
 from linen_store.filesystem.paths import file_identity, local_path, opened_whole
 from linen_store.formats.msgpack_tree import is_msgpack
 from linen_store.formats.orbax.aggregate import AGGREGATE
@@ -30,8 +30,17 @@ from linen_store.formats.orbax.checksums import (
     announces_checksums,
     crc32,
     damaged_files,
+    damaged_top_files,
 )
-from linen_store.formats.orbax.layout import OrbaxTree, find_tree, load_tree, names_file
+from linen_store.formats.orbax.chunks import Chunk, whole
+from linen_store.formats.orbax.layout import (
+    OrbaxTree,
+    find_tree,
+    is_checkpoint,
+    is_tree,
+    load_tree,
+    names_file,
+)
 from linen_store.reading.device import place, value_spec
 from linen_store.reading.file_store import LazyStore
 from linen_store.reading.options import ReadOptions, Root, Verify, check_choice
@@ -44,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["CheckpointStore"]
 
 _STRINGS = "_strings.json"
-_SMALL_FILES = ("_METADATA", "array_metadatas")
+_SMALL_FILES = ("_METADATA", "array_metadatas", "_sharding")
 """Files, or folders of files, that describe arrays: they are checked whenever they are read."""
 
 
@@ -103,7 +112,7 @@ class CheckpointStore(LazyStore):
         path: str | os.PathLike[str],
         root: Root = None,
         item: str | None = None,
-        step: int | None = None,
+        step: float | None = None,
         *,
         verify: Verify = True,
         **options: Unpack[ReadOptions],
@@ -123,7 +132,8 @@ class CheckpointStore(LazyStore):
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
         self._strings: dict[str, str] | None = None
         tree = mark_integers(found.tree, () if recorded is None else set(recorded.integers))
-        if any(0 in shape for shape, _, _ in self._recorded.values()):
+        self._hosted = set(() if recorded is None else recorded.hosted)
+        if self._hosted or any(0 in shape for shape, _, _ in self._recorded.values()):
             tree = change_leaves(self._restored_kind, tree)
         super().__init__(where, tree, watched=watched, root=root, **options)
 
@@ -141,13 +151,23 @@ class CheckpointStore(LazyStore):
         """The folder of the tree: ``path``, or the chosen step and item in it."""
         return self._folder
 
+    def other_items(self) -> list[str]:
+        """List the other items of the checkpoint."""
+        parent, own = os.path.split(os.path.abspath(self._folder))
+        if not is_checkpoint(parent):
+            return []
+        return [
+            name for name in listed(parent) if name != own and is_tree(os.path.join(parent, name))
+        ]
+
     def _is_empty_leaf(self, joined: str) -> bool:
         """Return whether a leaf is an array without elements, which Orbax stores as None."""
         return joined in self._recorded and 0 in self._recorded[joined][0]
 
     def _restored_kind(self, leaf: Leaf) -> Leaf:
-        empty = self._is_empty_leaf(leaf.joined)
-        return Leaf(leaf.names, self._recorded[leaf.joined][2]) if empty else leaf
+        if leaf.joined in self._hosted or self._is_empty_leaf(leaf.joined):
+            return Leaf(leaf.names, self._recorded[leaf.joined][2])
+        return leaf
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
         stored = [leaf for leaf in leaves if self._is_stored_array(leaf)]
@@ -273,7 +293,7 @@ class CheckpointStore(LazyStore):
                 metadata=self._metadata[leaf.names],
                 spec=spec,
                 key_impl=self._key_impls.get(leaf.joined),
-                crc=None if self._checksums is None else self._checksums.leaves.get(leaf.joined),
+                chunks=self._chunks(leaf),
             )
             for leaf, spec in wanted
         ]
@@ -281,6 +301,14 @@ class CheckpointStore(LazyStore):
             return read_batch(self._opened_arrays(), requests)
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
+
+    def _chunks(self, leaf: Leaf) -> list[Chunk]:
+        if self._checksums is None:
+            return []
+        crc = self._checksums.leaves.get(leaf.joined)
+        if crc is not None:
+            return [Chunk(whole(self._metadata[leaf.names].shape), crc)]
+        return [Chunk(*chunk) for chunk in self._checksums.chunks.get(leaf.joined, ())]
 
     def _check_metadata(self, leaf: Leaf) -> None:
         found, saved = self._metadata[leaf.names].spec, self._array_spec_of(leaf)
@@ -315,7 +343,7 @@ class _Opened(NamedTuple):
     checksums: Checksums | None
 
 
-def _open_tree(path: str, item: str | None, step: int | None, verify: Verify) -> _Opened:
+def _open_tree(path: str, item: str | None, step: float | None, verify: Verify) -> _Opened:
     folder = find_tree(path, item=item, step=step)
     # The folder's identity is not enough: a system may give a new folder the number of one just removed.
     names = names_file(folder)
@@ -357,6 +385,7 @@ def _check_files(folder: str, checksums: Checksums | None, *, sizes_only: bool) 
         return
     small = [name for name in checksums.files if name.split(os.sep)[0] in _SMALL_FILES]
     for found in (
+        damaged_top_files(folder, checksums),
         damaged_files(folder, checksums, sizes_only=sizes_only),
         damaged_files(folder, checksums, names=small),
     ):

@@ -1,0 +1,67 @@
+"""Leaves of views: operations on the leaves of other stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from linen_core import VariableStore
+from linen_store.reading.specs import is_array_spec
+from linen_store.reading.stored import Names
+from linen_store.views.operations import Operation, Same
+
+__all__ = ["Entry", "Leaf", "Source", "StoreLike"]
+
+StoreLike: TypeAlias = VariableStore | Mapping[str, Any]
+"""A store, or nested mappings of variables by collection."""
+
+
+class Source:
+    """A leaf of a store, with its spec.
+
+    Attributes:
+      store: the store.
+      collection: the collection.
+      path: the names that lead to the leaf.
+      spec: the spec that the store gives.
+    """
+
+    __slots__ = ("collection", "path", "spec", "store")
+
+    def __init__(self, store: VariableStore, collection: str, path: Names, spec: Any) -> None:
+        self.store = store
+        self.collection = collection
+        self.path = path
+        self.spec = spec
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Source):
+            return NotImplemented
+        here, there = (self.collection, self.path), (other.collection, other.path)
+        return self.store is other.store and here == there
+
+    def __hash__(self) -> int:
+        return hash((id(self.store), self.collection, self.path))
+
+
+class Entry(NamedTuple):
+    """A leaf of a view: an operation on leaves of other stores."""
+
+    sources: tuple[Source, ...]
+    operation: Operation = Same()
+
+    def spec(self) -> Any:
+        """Describe the leaf.
+
+        Raises:
+          ValueError: the operation does not fit the sources.
+        """
+        for source in self.sources:
+            if self.operation != Same() and not is_array_spec(source.spec):
+                msg = f"{'/'.join((source.collection, *source.path))} is not one array"
+                raise ValueError(msg)
+        return self.operation.spec([source.spec for source in self.sources])
+
+
+Leaf: TypeAlias = Entry | dict[str, Any]
+"""A leaf of a view, or an empty node."""
