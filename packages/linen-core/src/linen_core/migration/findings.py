@@ -18,7 +18,7 @@ class Finding(NamedTuple):
     text: str
     """The reason, and what to do."""
     needs_person: bool = True
-    """Whether the program may break until somebody looks at the line."""
+    """True if the program may break until somebody looks at the line."""
     cell: int | None = None
     """The cell of a notebook, from 1."""
 
