@@ -78,17 +78,17 @@ class NotACheckpointError(StoreError, ValueError):
 
 
 class RemotePathError(StoreError, ValueError):
-    """A path is the address of an object store, and only local files are read and written.
+    """A path is an address of a kind that is not read, or one where only a path of this machine is possible.
 
     Attributes:
-      path: the path.
+      path: the path, without credentials.
     """
 
     def __init__(self, path: StrPath) -> None:
         self.path = os.fspath(path)
         super().__init__(
-            f"Cannot use {self.path!r}: expected a path of this machine, found the address of an "
-            "object store. Copy the checkpoint to a disk, or mount the bucket and pass the path there."
+            f"Cannot use {self.path!r}: expected a path of this machine, or where checkpoints are opened and saved "
+            "an address that starts with s3://, gs://, http:// or https://. Copy the file to a disk and pass its path."
         )
 
 
