@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from linen_core.errors import StoreError
@@ -151,6 +151,18 @@ class RemoteFolder:
         with remote_errors(self.address):
             return sorted(name.decode() for name in self._objects.list().result(timeout=_SECONDS))
 
+    def holds(self, name: str) -> bool:
+        """Return whether an object exists in a bucket.
+
+        Raises:
+          RemoteFailedError: the request failed.
+        """
+        import tensorstore as ts
+
+        only = ts.KvStore.KeyRange(name, name + "\0")
+        with remote_errors(self.of(name)):
+            return bool(self._objects.list(only).result(timeout=_SECONDS))
+
     def read(self, names: Sequence[str]) -> dict[str, bytes]:
         """Read several objects at once; those that do not exist are left out.
 
@@ -180,21 +192,19 @@ class RemoteFolder:
             raise FileNotFoundError(2, "No such object", self.of(name))
         return bytes(result.value)
 
-    def upload(self, folder: str, names: Iterable[str]) -> None:
+    def upload(self, files: Mapping[str, str]) -> None:
         """Write objects with the contents of files, several at once.
 
         Args:
-          folder: the folder of the files.
-          names: their paths in it, which become the names of the objects.
+          files: the file for each name of an object.
 
         Raises:
           RemoteFailedError: a request failed.
         """
         waiting: list[tuple[str, int, Any]] = []
-        for name in names:
-            with open(os.path.join(folder, name), "rb") as stream:
+        for key, file in files.items():
+            with open(file, "rb") as stream:
                 data = stream.read()
-            key = name.replace(os.sep, "/")
             while waiting and sum(size for _, size, _ in waiting) + len(data) > _SENT_AT_ONCE:
                 self._finish(waiting.pop(0))
             with remote_errors(self.of(key), "write"):
