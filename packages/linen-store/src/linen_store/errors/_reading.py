@@ -78,7 +78,7 @@ class NotACheckpointError(StoreError, ValueError):
 
 
 class RemotePathError(StoreError, ValueError):
-    """A path is an address of a kind that is not read, or one where only a path of this machine is possible.
+    """A path is an address of a kind that is not read, or it was passed where only a path of this machine is taken.
 
     Attributes:
       path: the path, without credentials.
@@ -87,8 +87,8 @@ class RemotePathError(StoreError, ValueError):
     def __init__(self, path: StrPath) -> None:
         self.path = os.fspath(path)
         super().__init__(
-            f"Cannot use {self.path!r}: expected a path of this machine, or where checkpoints are opened and saved "
-            "an address that starts with s3://, gs://, http:// or https://. Copy the file to a disk and pass its path."
+            f"Cannot use {self.path!r}: expected a path of this machine. `open_store`, `restore`, `save` and `convert` "
+            "also take addresses that start with s3://, gs://, http:// or https://; copy anything else to a disk."
         )
 
 
