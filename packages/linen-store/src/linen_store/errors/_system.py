@@ -150,6 +150,7 @@ _REMOTE_ADVICE = {
     "PERMISSION_DENIED": "Check the credentials, and their rights for this bucket.",
     "UNAUTHENTICATED": "Check the credentials.",
     "NOT_FOUND": "Check the name of the bucket.",
+    "FAILED_PRECONDITION": "The web server must serve ranges of bytes; or copy the checkpoint to a disk.",
     "OUT_OF_RANGE": "The object is shorter than when it was written; restore it from a copy.",
 }
 

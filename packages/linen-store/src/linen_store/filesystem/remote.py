@@ -38,6 +38,8 @@ _BYTES_PER_SECOND = 1 << 20
 _SENT_AT_ONCE = 1 << 26
 """Bytes that are uploaded at the same time."""
 
+_DETAILS = re.compile(r" \[(?=[\w -]+=|HTTP code)")
+"""Where tensorstore begins to list details, such as the whole answer of the server."""
 _CODE = re.compile(r"([A-Z_]+): (.*)", re.DOTALL)
 _SECRETS = re.compile(r"(?<=://)[^/@\s]*@|\?[^\s\"'\]]*")
 
@@ -178,14 +180,16 @@ class RemoteFolder:
                 found[name] = result.value
         return found
 
-    def read_range(self, name: str, start: int, stop: int) -> bytes:
-        """Read some bytes of an object.
+    def read_range(
+        self, name: str, start: int, stop: int, leaf: Sequence[str] | None = None
+    ) -> bytes:
+        """Read some bytes of an object; ``leaf`` is named in errors.
 
         Raises:
           FileNotFoundError: the object does not exist.
           RemoteFailedError: the request failed.
         """
-        with remote_errors(self.of(name)):
+        with remote_errors(self.of(name), leaf=leaf):
             future = self._objects.read(name, byte_range=slice(start, stop))
             result = future.result(timeout=seconds_for(stop - start))
         if result.state != "value":
@@ -202,6 +206,17 @@ class RemoteFolder:
           RemoteFailedError: a request failed.
         """
         waiting: list[tuple[str, int, Any]] = []
+        try:
+            self._start_uploads(files, waiting)
+            while waiting:
+                self._finish(waiting.pop(0))
+        finally:
+            # After a failure, no other request may still write.
+            for _, size, future in waiting:
+                with contextlib.suppress(Exception):
+                    future.result(timeout=seconds_for(size))
+
+    def _start_uploads(self, files: Mapping[str, str], waiting: list[tuple[str, int, Any]]) -> None:
         for key, file in files.items():
             with open(file, "rb") as stream:
                 data = stream.read()
@@ -209,8 +224,6 @@ class RemoteFolder:
                 self._finish(waiting.pop(0))
             with remote_errors(self.of(key), "write"):
                 waiting.append((key, len(data), self._objects.write(key, data)))
-        for one in waiting:
-            self._finish(one)
 
     def _finish(self, one: tuple[str, int, Any]) -> None:
         name, size, future = one
@@ -292,4 +305,4 @@ def failure_of(error: BaseException) -> tuple[str, str]:
     text = _without_secrets(str(error))
     match = _CODE.match(text)
     code, reason = (match[1], match[2]) if match else ("UNKNOWN", text)
-    return code, " ".join(reason.split(" [")[0].split())[:300]
+    return code, " ".join(_DETAILS.split(reason)[0].split())[:300]

@@ -20,6 +20,8 @@ class RemoteArray(FileArray):
     """One array in a remote file; ``file`` is the name of the object."""
 
     folder: RemoteFolder
+    leaf: tuple[str, ...]
+    """Its names, for errors."""
 
     def read_into(self, buffer: np.ndarray[Any, Any]) -> None:
         """Read the whole array into a buffer of its shape, and cast it.
@@ -42,5 +44,6 @@ class RemoteArray(FileArray):
         shape = (stop - start, *rest) if self.shape else ()
         if row * (stop - start) == 0:
             return np.empty(shape, self.dtype)
-        raw = self.folder.read_range(self.file, self.offset + start * row, self.offset + stop * row)
+        first, last = self.offset + start * row, self.offset + stop * row
+        raw = self.folder.read_range(self.file, first, last, self.leaf)
         return np.frombuffer(raw, self.dtype).reshape(shape)

@@ -19,7 +19,7 @@ from linen_store.filesystem.atomic_replace import staging_directory
 from linen_store.filesystem.failures import listed
 from linen_store.filesystem.paths import local_path
 from linen_store.filesystem.remote import RemoteFolder, is_remote, split_address
-from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
+from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA, FILE_NAME
 from linen_store.formats.orbax.layout import is_checkpoint
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _MARKERS = ("orbax.checkpoint", "commit_success.txt", CHECKPOINT_METADATA)
-"""Files that are uploaded when all others are there, in this order. Without the last, a checkpoint is unfinished."""
+"""Files that are uploaded when all others are there, in this order."""
 
 _ONLY_READ = "web servers are only read"
 
@@ -146,9 +146,11 @@ def publish(finished: str, target: str, *, overwrite: bool) -> None:
         for parent, _, names in os.walk(finished)
         for file in (os.path.join(parent, name) for name in names)
     }
-    remote.upload({name: file for name, file in files.items() if name not in _MARKERS})
-    for name in filter(files.__contains__, _MARKERS):
-        remote.upload({name: files[name]})
+    # The record of checksums comes first: with it, and without the last marker, a checkpoint is unfinished.
+    first = [name for name in files if name.endswith(f"/{FILE_NAME}")]
+    others = [name for name in files if name not in {*first, *_MARKERS}]
+    for batch in (first, others, *([name] for name in _MARKERS if name in files)):
+        remote.upload({name: files[name] for name in batch})
 
 
 class Hooks(NamedTuple):

@@ -9,7 +9,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from linen_core import VariableStore
-from linen_store.errors import CheckpointNotFoundError, UnfinishedCheckpointError
+from linen_store.errors import (
+    CheckpointNotFoundError,
+    RemoteFailedError,
+    UnfinishedCheckpointError,
+)
 from linen_store.filesystem.failures import listed
 from linen_store.filesystem.outline import Outline
 from linen_store.filesystem.remote import RemoteFolder, split_address
@@ -28,6 +32,9 @@ __all__ = ["open_remote", "outline_of"]
 
 _USUAL_ITEMS = ("state", "default", "pytree", "params")
 """Names of items that are looked for on a web server, which cannot list names."""
+
+_LAZY_SUFFIXES = (".safetensors", ".safetensors.index.json")
+"""The endings of files whose arrays are requested one by one. Other files are copied to this machine."""
 
 _AGGREGATES = 8
 """At most so many files ``checkpoint`` are requested to find out what wrote them."""
@@ -138,14 +145,24 @@ def _open_one(outline: Outline, options: Mapping[str, Any]) -> VariableStore:
 def _open_file(outline: Outline, name: str, options: Mapping[str, Any]) -> VariableStore:
     file = os.path.join(outline.folder, name)
     with outline.errors_with_addresses():
-        if name.endswith((".safetensors", ".safetensors.index.json")):
-            fetch_headers(outline, name)
+        if name.endswith(_LAZY_SUFFIXES) and _has_headers(outline, name):
             found = supported_options(RemoteSafetensorsStore, file, options)
             return _kept(RemoteSafetensorsStore(file, outline=outline, **found), outline, name)
         outline.fetch([name])
         if not os.path.exists(file):
             raise CheckpointNotFoundError(outline.remote.of(name))
         return _kept(open_store(file, **options), outline, name)
+
+
+def _has_headers(outline: Outline, name: str) -> bool:
+    """Fetch the headers of a file; return False if the server does not serve parts of files."""
+    try:
+        fetch_headers(outline, name)
+    except RemoteFailedError as error:
+        if error.code == "FAILED_PRECONDITION" and name.endswith(_LAZY_SUFFIXES[0]):
+            return False
+        raise
+    return True
 
 
 def _kept(store: VariableStore, outline: Outline, name: str = "") -> VariableStore:

@@ -25,7 +25,7 @@ from linen_store.reading.tree import Leaf
 __all__ = ["RemoteCheckpointStore", "RemoteSafetensorsStore", "fetch_headers"]
 
 _SMALL_FILES = (METADATA, FILE_NAME, AGGREGATE, "_strings.json", "_sharding")
-_DAMAGE = {"DATA_LOSS", "FAILED_PRECONDITION", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE"}
+_DAMAGE = {"DATA_LOSS", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE"}
 """Codes of tensorstore that mean that the checkpoint is damaged; others may pass."""
 
 _REQUESTS = 16
@@ -126,7 +126,7 @@ class RemoteSafetensorsStore(SafetensorsStore):
         entry = super()._array(name, names)
         outline = self._own_outline
         file = outline.name_of(entry.file)
-        return RemoteArray(file, entry.dtype, entry.shape, entry.offset, outline.remote)
+        return RemoteArray(file, entry.dtype, entry.shape, entry.offset, outline.remote, names)
 
 
 def fetch_headers(outline: Outline, name: str) -> None:
