@@ -19,7 +19,7 @@ TREE = {"params": {"w": WEIGHTS}}
 @pytest.fixture
 def impatient(monkeypatch):
     """Wait for half a second, not for a minute."""
-    monkeypatch.setattr(remote, "_SECONDS", 0.5)
+    monkeypatch.setattr(remote, "_PATIENCE", 0.5)
 
 
 def once_each(fault):

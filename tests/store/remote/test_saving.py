@@ -14,6 +14,7 @@ from linen_store.errors import (
     StepNotFoundError,
     UnwritablePathError,
 )
+from linen_summary import tabulate_store
 
 TREE = {"params": {"w": np.arange(6.0, dtype=np.float32).reshape(2, 3)}}
 
@@ -106,7 +107,10 @@ def test_the_command(address, capsys):
     assert cli.main(["ls", f"{address}/run"]) == 0
     assert "params/w" in capsys.readouterr().out
     assert cli.main(["items", f"{address}/run", "--json"]) == 0
-    assert [entry["step"] for entry in json.loads(capsys.readouterr().out)["entries"]] == ["1", "2"]
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["step"] for entry in found["items"]] == ["1", "2"], found
+    assert "32 B" in str(tabulate_store(f"{address}/run"))
+    assert cli.main(["plan", f"{address}/run", "--mesh", "data=4", "--split", "w=data"]) == 0
     assert cli.main(["verify", f"{address}/run"]) == 0
     assert cli.main(["diff", f"{address}/run/1", f"{address}/run/2"]) == 1
     assert cli.main(["convert", f"{address}/run/1", f"{address}/one.npz"]) == 0

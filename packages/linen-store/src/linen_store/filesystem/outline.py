@@ -1,4 +1,4 @@
-"""A folder of this machine that stands in for a remote one: it has the names, and the contents of a few small files.
+"""A folder of this machine with the names of a remote one, and the contents of a few small files.
 
 The code that finds steps, items and names reads this folder. Arrays are read from the remote folder itself.
 """
@@ -38,7 +38,7 @@ class Outline:
     def __init__(self, remote: RemoteFolder, names: Iterable[str]) -> None:
         self.remote = remote
         self.folder = tempfile.mkdtemp(prefix="linen-remote-")
-        self.close = weakref.finalize(self, _remove, self.folder, os.getpid())
+        self.close = weakref.finalize(self, _remove_folder, self.folder, os.getpid())
         self._fetched: set[str] = set()
         for name in filter(_is_safe, names):
             with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
@@ -72,7 +72,7 @@ class Outline:
                 stream.truncate(size)
 
     def name_of(self, path: str) -> str:
-        """Return the name of the object, or folder of objects, that a path in this folder stands for."""
+        """Return the name of the object, or folder of objects, that a path in this folder has the name of."""
         name = os.path.relpath(path, self.folder).replace(os.sep, "/")
         return "" if name == "." else name
 
@@ -108,7 +108,7 @@ def _is_safe(name: str) -> bool:
     return "\0" not in name and not any(part in ("", ".", "..") for part in name.split("/"))
 
 
-def _remove(folder: str, process: int) -> None:
+def _remove_folder(folder: str, process: int) -> None:
     # A forked child must leave the files of its parent.
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)

@@ -33,7 +33,7 @@ _ADDRESS = re.compile(r"(s3|gs|https?):/{1,2}(?=[^/])", re.IGNORECASE)
 _RETRIES = {"max_retries": 4, "initial_delay": "100ms", "max_delay": "2s"}
 """Requests that fail for a reason that may pass, such as status 503, are repeated."""
 
-_SECONDS = 60.0
+_PATIENCE = 60.0
 _BYTES_PER_SECOND = 1 << 20
 _SENT_AT_ONCE = 1 << 26
 """Bytes that are uploaded at the same time."""
@@ -65,7 +65,7 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
     return isinstance(path, str | os.PathLike) and bool(_ADDRESS.match(os.fsdecode(path)))
 
 
-def _parts(address: str | os.PathLike[str]) -> _Parts:
+def _parts_of(address: str | os.PathLike[str]) -> _Parts:
     text = os.fsdecode(address)
     match = _ADDRESS.match(text)
     if match is None:
@@ -86,7 +86,7 @@ def split_address(address: str | os.PathLike[str]) -> tuple[str, str]:
       >>> split_address("s3://bucket/run/model.npz")
       ('s3://bucket/run', 'model.npz')
     """
-    scheme, place, key, query = _parts(address)
+    scheme, place, key, query = _parts_of(address)
     above, _, name = key.rpartition("/")
     return f"{scheme}://{place}/{above}".rstrip("/") + query, name
 
@@ -107,12 +107,12 @@ class RemoteFolder:
     """
 
     def __init__(self, address: str | os.PathLike[str]) -> None:
-        self._parts = _parts(address)
+        self._parts = _parts_of(address)
         scheme, place, key, query = self._parts
         self.address = _without_secrets(f"{scheme}://{place}/{key}").rstrip("/")
         self.can_list = not scheme.startswith("http")
         self.retries = {f"{name}_request_retries": _RETRIES for name in ("s3", "gcs", "http")}
-        """What a context of tensorstore needs to repeat requests."""
+        """The entries of a context of tensorstore with which it repeats requests."""
         path = f"{key}/" if key else ""
         self.spec: dict[str, Any]
         if scheme == "s3":
@@ -151,7 +151,7 @@ class RemoteFolder:
           RemoteFailedError: the request failed.
         """
         with remote_errors(self.address):
-            return sorted(name.decode() for name in self._objects.list().result(timeout=_SECONDS))
+            return sorted(name.decode() for name in self._objects.list().result(timeout=_PATIENCE))
 
     def holds(self, name: str) -> bool:
         """Return whether an object exists in a bucket.
@@ -163,7 +163,7 @@ class RemoteFolder:
 
         only = ts.KvStore.KeyRange(name, name + "\0")
         with remote_errors(self.of(name)):
-            return bool(self._objects.list(only).result(timeout=_SECONDS))
+            return bool(self._objects.list(only).result(timeout=_PATIENCE))
 
     def read(self, names: Sequence[str]) -> dict[str, bytes]:
         """Read several objects at once; those that do not exist are left out.
@@ -175,7 +175,7 @@ class RemoteFolder:
         found = {}
         for name, future in zip(names, futures, strict=True):
             with remote_errors(self.of(name)):
-                result = future.result(timeout=_SECONDS)
+                result = future.result(timeout=_PATIENCE)
             if result.state == "value":
                 found[name] = result.value
         return found
@@ -238,11 +238,11 @@ class RemoteFolder:
         """
         with remote_errors(self.address, "delete"):
             for future in [self._objects.write(name, None) for name in names]:
-                future.result(timeout=_SECONDS)
+                future.result(timeout=_PATIENCE)
 
 
 def _s3_options() -> dict[str, Any]:
-    """Return what tensorstore does not read from the variables of the environment that AWS's own programs read."""
+    """Return the options that AWS's own programs take from the environment, and tensorstore does not."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     options: dict[str, Any] = {}
@@ -262,7 +262,7 @@ def seconds_for(size: int) -> float:
       >>> seconds_for(1 << 21)
       62.0
     """
-    return _SECONDS + size / _BYTES_PER_SECOND
+    return _PATIENCE + size / _BYTES_PER_SECOND
 
 
 def _without_secrets(text: str) -> str:

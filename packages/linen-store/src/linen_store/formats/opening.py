@@ -130,11 +130,7 @@ def open_store(
         "unbox": unbox,
         "cache_bytes": cache_bytes,
     }
-    if is_remote(path):
-        from linen_store.formats.remote.opening import open_remote
-
-        return open_remote(os.fsdecode(path), _changed(options))
-    where = local_path(path)
+    where = os.fsdecode(path) if is_remote(path) else local_path(path)
     if item is not None and os.path.isfile(os.path.join(where, item)):
         return open_store(os.path.join(where, item), **{**options, "item": None})
     return opened_whole(where, lambda: _open_recognised(where, _changed(options)))

@@ -32,7 +32,7 @@ __all__ = [
     "staging",
 ]
 
-_MARKERS = ("orbax.checkpoint", "commit_success.txt", CHECKPOINT_METADATA)
+_LAST_FILES = ("orbax.checkpoint", "commit_success.txt", CHECKPOINT_METADATA)
 """Files that are uploaded when all others are there, in this order."""
 
 _ONLY_READ = "web servers are only read"
@@ -111,7 +111,7 @@ def _check_remote(address: str) -> None:
 def _is_interrupted(names: list[str]) -> bool:
     """Return whether an upload of a checkpoint ended before its last file."""
     tops = {name for name in names if "/" not in name}
-    return bool(names) and tops <= set(_MARKERS[:-1])
+    return bool(names) and tops <= set(_LAST_FILES[:-1])
 
 
 @contextlib.contextmanager
@@ -148,8 +148,8 @@ def publish(finished: str, target: str, *, overwrite: bool) -> None:
     }
     # The record of checksums comes first: with it, and without the last marker, a checkpoint is unfinished.
     first = [name for name in files if name.endswith(f"/{FILE_NAME}")]
-    others = [name for name in files if name not in {*first, *_MARKERS}]
-    for batch in (first, others, *([name] for name in _MARKERS if name in files)):
+    others = [name for name in files if name not in {*first, *_LAST_FILES}]
+    for batch in (first, others, *([name] for name in _LAST_FILES if name in files)):
         remote.upload({name: files[name] for name in batch})
 
 

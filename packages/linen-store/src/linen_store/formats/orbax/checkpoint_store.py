@@ -159,6 +159,13 @@ class CheckpointStore(LazyStore):
         """The folder of the tree: ``path``, or the chosen step and item in it."""
         return self._folder
 
+    def fetch_files(self) -> None:
+        """Copy all files to `folder`, if they are not on this machine."""
+
+    def shown(self, file: str) -> str:
+        """Return the path or address that a file in `folder` has for users."""
+        return file
+
     def other_items(self) -> list[str]:
         """List the other items of the checkpoint."""
         parent, own = os.path.split(os.path.abspath(self._folder))
@@ -347,7 +354,7 @@ class CheckpointStore(LazyStore):
 
 
 CheckedFiles: TypeAlias = Literal["all", "sizes", "names", "none"]
-"""What is checked of the files at opening. Except for "none", those that describe arrays are checked completely."""
+"""The files that are checked at opening. Except for "none", those that describe arrays are checked completely."""
 
 
 class _Opened(NamedTuple):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import weakref
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from linen_core import VariableStore
 from linen_store.errors import (
@@ -16,7 +17,7 @@ from linen_store.errors import (
 )
 from linen_store.filesystem.failures import listed
 from linen_store.filesystem.outline import Outline
-from linen_store.filesystem.remote import RemoteFolder, split_address
+from linen_store.filesystem.remote import RemoteFolder, is_remote, split_address
 from linen_store.formats.folder import files_to_open, is_file_name
 from linen_store.formats.opening import open_store, supported_options
 from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA, FILE_NAME
@@ -28,7 +29,7 @@ from linen_store.formats.remote.stores import (
 )
 from linen_store.reading.file_store import FileStore
 
-__all__ = ["open_remote", "outline_of"]
+__all__ = ["RemoteFormat", "open_remote", "outline_of", "remote_addresses"]
 
 _USUAL_ITEMS = ("state", "default", "pytree", "params")
 """Names of items that are looked for on a web server, which cannot list names."""
@@ -38,6 +39,25 @@ _LAZY_SUFFIXES = (".safetensors", ".safetensors.index.json")
 
 _AGGREGATES = 8
 """At most so many files ``checkpoint`` are requested to find out what wrote them."""
+
+
+class RemoteFormat:
+    """Opens addresses of buckets and web servers; `open_store` finds it in the registry."""
+
+    suffixes: ClassVar = ()
+    option_names: ClassVar = frozenset(inspect.signature(open_store).parameters) - {"path", "map"}
+
+    def recognizes(self, path: str) -> bool:
+        """Return whether a path is such an address."""
+        return is_remote(path)
+
+    def __call__(self, path: str | os.PathLike[str], **options: Any) -> VariableStore:
+        """Open an address; see `open_remote`."""
+        return open_remote(os.fsdecode(path), options)
+
+
+remote_addresses = RemoteFormat()
+"""The format that is registered."""
 
 
 def open_remote(address: str, options: Mapping[str, Any]) -> VariableStore:

@@ -24,11 +24,11 @@ from linen_store.reading.tree import Leaf
 
 __all__ = ["RemoteCheckpointStore", "RemoteSafetensorsStore", "fetch_headers"]
 
-_SMALL_FILES = (METADATA, FILE_NAME, AGGREGATE, "_strings.json", "_sharding")
-_DAMAGE = {"DATA_LOSS", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE"}
+_FETCHED_FILES = (METADATA, FILE_NAME, AGGREGATE, "_strings.json", "_sharding")
+_DAMAGE_CODES = {"DATA_LOSS", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE"}
 """Codes of tensorstore that mean that the checkpoint is damaged; others may pass."""
 
-_REQUESTS = 16
+_HEADER_REQUESTS = 16
 """Headers of files that are requested at the same time."""
 
 
@@ -68,19 +68,26 @@ class RemoteCheckpointStore(CheckpointStore):
     def _wanted(self, folder: str) -> list[str]:
         """Return the objects whose contents are needed on this machine."""
         outline = self._own_outline
-        names = outline.names_below(folder)
-        inner = outline.name_of(folder)
+        names, inner = outline.names_below(folder), outline.name_of(folder)
         start = f"{inner}/" if inner else ""
-        above = os.path.join(os.path.dirname(folder), CHECKPOINT_METADATA)
-        wanted = [outline.name_of(above)] if inner and os.path.lexists(above) else []
-        if self._is_complete:
-            return names + [
-                outline.name_of(os.path.join(os.path.dirname(folder), name))
-                for name in (os.listdir(os.path.dirname(folder)) if inner else ())
-                if os.path.isfile(os.path.join(os.path.dirname(folder), name))
-            ]
-        small = (*(start + name for name in _SMALL_FILES), f"{start}array_metadatas/")
-        return wanted + [name for name in names if name in small or name.startswith(small[-1])]
+        small = {start + name for name in _FETCHED_FILES}
+        if not self._is_complete:
+            described = f"{start}array_metadatas/"
+            names = [name for name in names if name in small or name.startswith(described)]
+        above = os.path.dirname(folder)
+        top = (os.path.join(above, name) for name in (os.listdir(above) if inner else ()))
+        return names + [
+            outline.name_of(file)
+            for file in filter(os.path.isfile, top)
+            if self._is_complete or os.path.basename(file) == CHECKPOINT_METADATA
+        ]
+
+    def fetch_files(self) -> None:
+        self._is_complete = True
+        self._own_outline.fetch(self._wanted(self.folder))
+
+    def shown(self, file: str) -> str:
+        return file.replace(self._own_outline.folder, self._own_outline.remote.address)
 
     def _checked_files(self, verify: Verify) -> CheckedFiles:
         return "all" if self._is_complete else "names" if verify else "none"
@@ -94,7 +101,7 @@ class RemoteCheckpointStore(CheckpointStore):
 
     def _damaged(self, leaf: Leaf, error: Any) -> StoreError:
         code, reason = failure_of(error.__cause__ or error)
-        if self._is_complete or code in _DAMAGE or code == "UNKNOWN":
+        if self._is_complete or code in _DAMAGE_CODES or code == "UNKNOWN":
             return super()._damaged(leaf, error)
         return RemoteFailedError(self.path, "read", code, reason, leaf.names)
 
@@ -144,7 +151,7 @@ def fetch_headers(outline: Outline, name: str) -> None:
     if not os.path.exists(index):
         raise CheckpointNotFoundError(outline.remote.of(name))
     parts = sorted({outline.name_of(file) for file in read_index(index).values()})
-    with concurrent.futures.ThreadPoolExecutor(_REQUESTS) as pool:
+    with concurrent.futures.ThreadPoolExecutor(_HEADER_REQUESTS) as pool:
         list(pool.map(lambda part: _fetch_header(outline, part), parts))
 
 
