@@ -110,7 +110,7 @@ def test_the_command(address, capsys):
     found = json.loads(capsys.readouterr().out)
     assert [entry["step"] for entry in found["items"]] == ["1", "2"], found
     assert "32 B" in str(tabulate_store(f"{address}/run"))
-    assert cli.main(["plan", f"{address}/run", "--mesh", "data=4", "--split", "w=data"]) == 0
+    assert cli.main(["plan", f"{address}/run", "--mesh", "data=3", "--split", "w=data"]) == 0
     assert cli.main(["verify", f"{address}/run"]) == 0
     assert cli.main(["diff", f"{address}/run/1", f"{address}/run/2"]) == 1
     assert cli.main(["convert", f"{address}/run/1", f"{address}/one.npz"]) == 0
