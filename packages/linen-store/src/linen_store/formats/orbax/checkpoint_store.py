@@ -41,6 +41,7 @@ from linen_store.formats.orbax.layout import (
     find_tree,
     is_checkpoint,
     is_tree,
+    load_partitions,
     load_tree,
     names_file,
 )
@@ -135,6 +136,7 @@ class CheckpointStore(LazyStore):
         self._array_specs: dict[tuple[tuple[int, ...], str], jax.ShapeDtypeStruct] = {}
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
         self._strings: dict[str, str] | None = None
+        self._partitions: dict[str, list[Any]] | None = None
         tree = mark_integers(found.tree, () if recorded is None else set(recorded.integers))
         self._hosted = set(() if recorded is None else recorded.hosted)
         if self._hosted or any(0 in shape for shape, _, _ in self._recorded.values()):
@@ -158,6 +160,20 @@ class CheckpointStore(LazyStore):
     def folder(self) -> str:
         """The folder of the tree: ``path``, or the chosen step and item in it."""
         return self._folder
+
+    def saved_partition(self, collection: str, path: tuple[str, ...]) -> Sequence[Any] | None:
+        """Return the mesh axes that an array was split over when it was saved; None if it was on one device.
+
+        Args:
+          collection: the collection.
+          path: the path of the array.
+        """
+        node = self._find(collection, path)
+        if not isinstance(node, Leaf):
+            return None
+        if self._partitions is None:
+            self._partitions = load_partitions(self._folder)
+        return self._partitions.get(node.joined)
 
     def fetch_files(self) -> None:
         """Copy all files to `folder`, if they are not on this machine."""
