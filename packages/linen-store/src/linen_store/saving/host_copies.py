@@ -58,7 +58,7 @@ def host_copies(leaves: Sequence[Any]) -> list[Any]:
         if leaf.sharding not in places:
             places[leaf.sharding] = _place(leaf.sharding)
         place = places[leaf.sharding]
-        if place.is_cpu and _is_ready(leaf) and not is_key(leaf):
+        if place.is_cpu and not is_key(leaf) and _is_ready(leaf):
             copies[index] = _cpu_copy(leaf)
         elif place.has_host_memory and leaf.sharding.memory_kind != _HOST:
             moved.append(index)
