@@ -17,7 +17,7 @@ from linen_store.reading.specs import is_key
 __all__ = ["host_copies", "restored_copy"]
 
 _HOST = "pinned_host"
-_SMALL_BYTES = 1 << 16
+_UNALIGNED_BYTES = 1 << 16
 """Smaller arrays are copied without regard to alignment: to copy them once more takes no time."""
 
 
@@ -136,7 +136,7 @@ def _restored_global(copy: _GlobalCopy) -> jax.Array:
 
 
 def _cpu_copy(leaf: jax.Array) -> _HostCopy:
-    if leaf.size and leaf.nbytes < _SMALL_BYTES and len(leaf.sharding.device_set) == 1:
+    if leaf.size and leaf.nbytes < _UNALIGNED_BYTES and len(leaf.sharding.device_set) == 1:
         return _HostCopy(leaf.shape, leaf.sharding, [(np.array(leaf), leaf.device)])
     shards = []
     for shard in leaf.addressable_shards:
