@@ -6,9 +6,12 @@ here.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
+import inspect
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,9 +23,6 @@ from jax._src.array import ArrayImpl
 from jax._src.interpreters import partial_eval as internal_partial_eval
 from jax._src.interpreters import pxla
 from jax._src.interpreters.partial_eval import DynamicJaxprTrace
-from jax._src.random import core as random_core
-from jax._src.random import prng
-from jax._src.random.threefry2x32 import threefry2x32_p, threefry_prng_impl
 from jax.interpreters import partial_eval
 
 from linen_core.typing import Array, PyTree
@@ -32,11 +32,13 @@ __all__ = [
     "ArrayImpl",
     "ExtendedDType",
     "Literal",
+    "ShapedTracer",
     "Trace",
     "Tracer",
     "Var",
     "api_boundary",
     "bits_at",
+    "call_again",
     "config_value",
     "fold_in",
     "has_legacy_mesh",
@@ -54,10 +56,37 @@ __all__ = [
     "trace_context",
     "tracing",
     "unknown_like",
+    "without_mesh",
     "wrap_physical_arrays",
 ]
 
+prng: Any
+threefry: Any
+random_core: Any
+try:
+    prng = importlib.import_module("jax._src.random.prng")
+    threefry = importlib.import_module("jax._src.random.threefry2x32")
+    random_core = importlib.import_module("jax._src.random.core")
+except ImportError:  # before JAX 0.10.1
+    prng = threefry = importlib.import_module("jax._src.prng")
+    random_core = importlib.import_module("jax._src.random")
+
 Tracer = jax.core.Tracer
+
+
+class _TracerWithShape(core.Tracer):  # type: ignore[type-arg]
+    __slots__ = ("aval",)
+
+    def __init__(self, trace: Any, aval: Any) -> None:
+        super().__init__(trace)  # type: ignore[call-arg]
+        self.aval = aval
+
+
+_HAS_SHAPE = "aval" in inspect.signature(core.Tracer.__init__).parameters
+ShapedTracer: Any = (
+    core.Tracer if _HAS_SHAPE else _TracerWithShape
+)  # before JAX 0.10, a subclass added the shape
+"""A tracer that is created with its trace and its shape."""
 
 Trace: Any = core.Trace
 """Base of the objects that JAX calls for each operation."""
@@ -139,6 +168,15 @@ def new_equation(
     return core.new_jaxpr_eqn(inputs, outputs, primitive, params, core.no_effects)
 
 
+def call_again(equation: Any, inputs: Sequence[Any]) -> Any:
+    """Run the operation of an equation on other inputs."""
+    params = equation.primitive.get_bind_params(equation.params)
+    if isinstance(params, dict):
+        return equation.primitive.bind(*inputs, **params)
+    functions, params = params  # before JAX 0.10
+    return equation.primitive.bind(*functions, *inputs, **params)
+
+
 def remove_unused(used_outputs: list[bool], equation: Any) -> tuple[list[bool], Any]:
     """Return which inputs the used outputs of an equation need, and the equation without the unused outputs."""
     everything = [True] * len(equation.invars), equation
@@ -158,7 +196,7 @@ def config_value(name: str) -> Any:
 
 def is_threefry_key(dtype: Any) -> bool:
     """Return whether a dtype is that of JAX's default keys, with bits that depend on the key and the index only."""
-    is_default = dtype == prng.KeyTy(threefry_prng_impl)
+    is_default = dtype == prng.KeyTy(threefry.threefry_prng_impl)
     return bool(is_default and config_value("jax_threefry_partitionable"))
 
 
@@ -172,7 +210,7 @@ def bits_at(key: jax.Array, bit_width: int, high: Array, low: Array) -> Array:
       low: lower 32 bits of the flat indices.
     """
     words = [jnp.broadcast_to(word, low.shape) for word in prng.random_unwrap(key)]
-    first, second = threefry2x32_p.bind(*words, high, low)
+    first, second = threefry.threefry2x32_p.bind(*words, high, low)
     dtype = prng.UINT_DTYPES[bit_width]
     if bit_width == 64:
         return jax.lax.shift_left(first.astype(dtype), np.asarray(32, dtype)) | second.astype(dtype)
@@ -182,6 +220,12 @@ def bits_at(key: jax.Array, bit_width: int, high: Array, low: Array) -> Array:
 def is_eager(trace: object) -> bool:
     """Return whether a trace runs operations immediately, outside JAX transforms."""
     return isinstance(trace, core.EvalTrace)
+
+
+def without_mesh() -> contextlib.AbstractContextManager[object]:
+    """Return a context in which no mesh is set."""
+    # Before JAX 0.10, `jax.set_mesh` did not take None.
+    return jax.set_mesh(jax.sharding.Mesh(np.empty((), object), ()))
 
 
 def has_legacy_mesh() -> bool:

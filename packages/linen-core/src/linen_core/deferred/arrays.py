@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from linen_core._jax_compat import Tracer, set_current_trace
+from linen_core._jax_compat import ShapedTracer, Tracer, set_current_trace
 from linen_core.deferred.recording import AbsentValueError
 
 __all__ = ["DeferredArray"]
 
 
-class DeferredArray(Tracer):  # type: ignore[type-arg]
+class DeferredArray(ShapedTracer):  # type: ignore[misc]
     """The result of a recorded operation. Whatever needs its value computes it.
 
     A reference that outlives the run stays usable: JAX asks `full_lower` for the value when it is used later.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from linen_core._jax_compat import remove_unused, set_current_trace
+from linen_core._jax_compat import call_again, remove_unused, set_current_trace
 
 __all__ = ["AbsentValueError", "Call", "Recording"]
 
@@ -122,9 +122,8 @@ def _run(equation: Any, values: dict[Any, Any]) -> None:
     if isinstance(equation, Call):
         values[equation.outvars[0]] = equation.function(*inputs)
         return
-    params = equation.primitive.get_bind_params(equation.params)
     with equation.ctx.manager:
-        results = equation.primitive.bind(*inputs, **params)
+        results = call_again(equation, inputs)
     outputs = results if equation.primitive.multiple_results else [results]
     values.update(zip(equation.outvars, outputs, strict=True))
 

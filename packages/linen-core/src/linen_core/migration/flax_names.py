@@ -69,6 +69,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 
 ADVICE: Mapping[str, str] = {
     "flax.nnx": "Linen has the API of flax.linen. Keep flax for flax.nnx, or write the modules with linen_core.",
+    "flax.__version__": "Use importlib.metadata.version('linen-core').",
     "flax.optim": "flax removed it in 2022. Use optax.",
     "flax.deprecated": "flax removed it. Write the model as a linen_core module.",
     "flax.nn": "flax removed it in 2021. Write the model as a linen_core module.",

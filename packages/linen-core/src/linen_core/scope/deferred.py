@@ -15,7 +15,13 @@ import jax
 
 from linen_core import meta
 from linen_core._context import current_context
-from linen_core._jax_compat import config_value, is_eager, is_staging, trace_context
+from linen_core._jax_compat import (
+    config_value,
+    is_eager,
+    is_staging,
+    trace_context,
+    without_mesh,
+)
 from linen_core.deferred.arrays import DeferredArray
 from linen_core.deferred.drawing import EagerDrawing
 from linen_core.deferred.elementwise import elementwise_program
@@ -158,7 +164,7 @@ def _draw_all_eagerly(drawn: Mapping[Any, _Drawn]) -> dict[Any, Any]:
         for variable, one in drawn.items()
     }
     drawing = EagerDrawing()
-    with jax.set_mesh(None):  # each device of a mesh would draw each block
+    with without_mesh():  # each device of a mesh would draw each block
         return {variable: _draw_eagerly(drawing, one) for variable, one in placed.items()}
 
 
