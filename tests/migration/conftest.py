@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-CODE_BASES = ["vision"]
+CODE_BASES = ["vision", "language"]
 collect_ignore = [str(Path(__file__).parent / name) for name in CODE_BASES]

@@ -19,9 +19,9 @@ import pytest
 from linen_core.migrate import main as migrate
 
 HERE = Path(__file__).parent
-PROGRAMS = {"vision": "main.py"}
+PROGRAMS = {"vision": "main.py", "language": "train.py"}
 # Each line that changes has one of these words.
-CHANGED = {"vision": r"\bflax\b"}
+CHANGED = {"vision": r"\bflax\b", "language": r"\b(flax|core)\b"}
 
 
 def files_of(folder):
