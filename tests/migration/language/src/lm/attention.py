@@ -35,5 +35,5 @@ class SelfAttention(nn.Module):
             deterministic=deterministic,
             dtype=config.dtype,
         )
-        out = layers.dense(config.emb, ("heads", "kv", "embed"), config, axis=(-2, -1), name="out")
+        out = layers.dense(config.emb, ("heads", "kv", "embed"), config, contracted=2, name="out")
         return jnp.asarray(out(y), x.dtype)

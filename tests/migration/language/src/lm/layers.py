@@ -1,15 +1,15 @@
 """Layers with logically named axes."""
-from typing import Any, Callable, Tuple
+from typing import Any, Tuple
 
 import jax.numpy as jnp
 from flax.linen import (
     Module,  # the base
     compact,
-    DenseGeneral as _DenseGeneral,
     with_logical_constraint,  # of activations
     with_logical_partitioning,  # of parameters
 )
 import flax.linen
+from flax.linen.dtypes import promote_dtype as promote_dtype
 
 from .config import Config
 from .registry import activation, initializer
@@ -17,17 +17,29 @@ from .registry import activation, initializer
 Axes = Tuple[str, ...]
 
 
-def dense(features, axes: Axes, config: Config, *, axis=-1, name=None, init: Callable = None):
-    """A dense layer whose kernel has named axes."""
-    init = init or initializer("variance_scaling", 1.0, "fan_in", "truncated_normal")
-    return _DenseGeneral(
-        features,
-        axis=axis,
-        use_bias=False,
-        dtype=config.dtype,
-        kernel_init=with_logical_partitioning(init, axes),
-        name=name,
-    )
+class DenseGeneral(Module):
+    """A linear map between several axes. The kernel keeps all of them, each with its name."""
+
+    features: Tuple[int, ...]
+    axes: Axes
+    contracted: int = 1
+    dtype: Any = jnp.float32
+
+    @compact
+    def __call__(self, x):
+        n = self.contracted
+        shape = x.shape[-n:] + tuple(self.features)
+        init = initializer(
+            "variance_scaling", 1.0, "fan_in", "truncated_normal", range(n), range(n, len(shape))
+        )
+        kernel = self.param("kernel", with_logical_partitioning(init, self.axes), shape, jnp.float32)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
+        return jnp.tensordot(x, kernel, n)
+
+
+def dense(features, axes: Axes, config: Config, **kwargs):
+    features = features if isinstance(features, tuple) else (features,)
+    return DenseGeneral(features, axes, dtype=config.dtype, **kwargs)
 
 
 class RMSNorm(Module):

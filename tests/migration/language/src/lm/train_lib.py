@@ -73,7 +73,7 @@ class Trainer:
 
     def run(self):
         losses, scales = [], []
-        with self.mesh, nn.logical_axis_rules(self.config.rules):
+        with jax.set_mesh(self.mesh), nn.logical_axis_rules(self.config.rules):
             state, step = self.setup()
             stream = data.batches(self.config)
             for i in range(self.config.steps):
