@@ -168,12 +168,26 @@ CASES = {
         [],
     ),
     "annotations that are strings": (
-        "import flax\nx: 'flax.linen.Module'\ndef f(x: 'int', y: list['flax.core.Scope']): ...",
-        "import linen_core\nx: 'flax.linen.Module'\ndef f(x: 'int', y: list['flax.core.Scope']): ...",
+        "import flax\nx: 'flax.linen.Module'\ndef f(x: 'int', é: list[\"flax.core.Scope | None\"]) -> 'flax.core': ...",
+        "import linen_core\nimport linen_core.scope\nimport flax\nx: 'linen_core.Module'\n"
+        "def f(x: 'int', é: list[\"linen_core.scope.Scope | None\"]) -> 'flax.core': ...",
+        [
+            "3: Linen has no counterpart of flax.core. Use the counterpart in linen_core.scope, "
+            "linen_core.meta or linen_core.transforms."
+        ],
+    ),
+    "annotations that are strings with escapes": (
+        "import flax\nx: 'flax.\\x6cinen.Module'\ny: (\n    'flax.linen'\n    '.Module')",
+        "import linen_core\nx: 'flax.\\x6cinen.Module'\ny: (\n    'flax.linen'\n    '.Module')",
         [
             '2: The annotation "flax.linen.Module" is a string and is left. Change it to the name in Linen.',
-            '3: The annotation "flax.core.Scope" is a string and is left. Change it to the name in Linen.',
+            '4: The annotation "flax.linen.Module" is a string and is left. Change it to the name in Linen.',
         ],
+    ),
+    "strings in annotations that are values": (
+        "import flax\nx: Literal['flax', 'jax']\ny: Annotated['flax.linen.Module', 'flax']\nz: ''",
+        "import linen_core\nx: Literal['flax', 'jax']\ny: Annotated['linen_core.Module', 'flax']\nz: ''",
+        [],
     ),
     "annotations with a name that stays": (
         "import flax.linen as nn\nx: 'nn.Module'",

@@ -6,9 +6,11 @@ import ast
 from collections.abc import Iterator
 
 from linen_core.migration.scopes import Binding, NameUse, Scope
+from linen_core.migration.source_text import SourceText
 
 __all__ = ["ScopeVisitor"]
 
+_QUOTES = ("'", '"')
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -16,18 +18,24 @@ _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 class ScopeVisitor(ast.NodeVisitor):
     """Collects the scopes, uses and string annotations of a file.
 
+    Args:
+      source: the source.
+
     Example:
-      >>> visitor = ScopeVisitor()
-      >>> visitor.visit(ast.parse("import flax; f = lambda flax: flax.linen"))
+      >>> text = "import flax; f = lambda flax: flax.linen"
+      >>> visitor = ScopeVisitor(SourceText(text))
+      >>> visitor.visit(ast.parse(text))
       >>> [use.scope.find("flax").kind for use in visitor.uses]
       ['function']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: SourceText) -> None:
+        self.source = source  #: The source.
         self.scope = Scope("module", None)  #: The scope that is visited.
         self.scopes = [self.scope]  #: All scopes.
         self.uses: list[NameUse] = []  #: All uses.
-        self.annotations: list[tuple[ast.Constant, Scope]] = []  #: Annotations that are strings.
+        self.annotations: list[ast.Constant] = []  #: Annotations that are strings.
+        self.unread: list[tuple[ast.Constant, Scope]] = []  #: Those whose names have no position.
 
     def bind(self, name: str, binding: Binding) -> None:
         """Record a binding in the current scope, or where `global` says."""
@@ -147,10 +155,42 @@ class ScopeVisitor(ast.NodeVisitor):
         self.scope = self.scope.parent or self.scope
 
     def _annotate(self, annotation: ast.expr | None) -> None:
-        self.annotations += [(node, self.scope) for node in _strings_of(annotation)]
+        for node in _strings_of(annotation):
+            self.annotations.append(node)
+            tree = _parse_string(node, self.source)
+            if tree is None:
+                self.unread.append((node, self.scope))
+            else:
+                self.visit(tree)
 
 
-def _strings_of(annotation: ast.expr | None) -> Iterator[ast.Constant]:
-    for node in ast.walk(annotation) if annotation is not None else ():
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node
+def _strings_of(annotation: ast.AST | None) -> Iterator[ast.Constant]:
+    """Yield the strings that are annotations: not those in `Literal["a"]` and `Annotated[x, "a"]`."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        yield annotation
+    elif isinstance(annotation, ast.Subscript):
+        name = ast.unparse(annotation.value).rpartition(".")[2]
+        if name == "Annotated" and isinstance(annotation.slice, ast.Tuple):
+            yield from _strings_of(annotation.slice.elts[0])
+        elif name != "Literal":
+            yield from _strings_of(annotation.slice)
+    elif annotation is not None:
+        for child in ast.iter_child_nodes(annotation):
+            yield from _strings_of(child)
+
+
+def _parse_string(node: ast.Constant, source: SourceText) -> ast.expr | None:
+    """Return the expression in a string, with its position in the file; None if it has escapes or lines."""
+    text = str(node.value)
+    if "\n" in text or source.text_of(node) not in [quote + text + quote for quote in _QUOTES]:
+        return None
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return None
+    for part in ast.walk(tree):
+        if isinstance(part, ast.expr):
+            part.lineno = part.end_lineno = node.lineno
+            part.col_offset += node.col_offset + 1
+            part.end_col_offset = (part.end_col_offset or 0) + node.col_offset + 1
+    return tree.body

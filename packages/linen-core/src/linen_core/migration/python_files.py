@@ -74,7 +74,8 @@ def find_edits(text: str) -> SourceEdits:
       >>> edits
       [Edit(start=7, end=23, text='linen_core as nn')]
     """
-    tree, source, visitor = parse(text), SourceText(text), ScopeVisitor()
+    tree, source = parse(text), SourceText(text)
+    visitor = ScopeVisitor(source)
     visitor.visit(tree)
     taken = _taken_names(visitor)
     findings = [

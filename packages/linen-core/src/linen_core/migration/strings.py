@@ -40,9 +40,8 @@ def find_in_strings(
     """
     found = StringEdits([], [])
     names = {"flax", *edited}
-    seen = set()
-    for annotation, scope in visitor.annotations:
-        seen.add(id(annotation))
+    seen = set(map(id, visitor.annotations))
+    for annotation, scope in visitor.unread:
         is_other = any(scope.find(name) is None and name != "flax" for name in names)
         if not is_other and names & set(_names_in(str(annotation.value))):
             text = f'The annotation "{annotation.value!s}" is a string and is left. Change it to the name in Linen.'
