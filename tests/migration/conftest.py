@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-CODE_BASES = ["vision", "language"]
+CODE_BASES = ["vision", "language", "agent"]
 collect_ignore = [str(Path(__file__).parent / name) for name in CODE_BASES]

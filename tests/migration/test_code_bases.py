@@ -19,9 +19,9 @@ import pytest
 from linen_core.migrate import main as migrate
 
 HERE = Path(__file__).parent
-PROGRAMS = {"vision": "main.py", "language": "train.py"}
+PROGRAMS = {"vision": "main.py", "language": "train.py", "agent": "train.py"}
 # Each line that changes has one of these words.
-CHANGED = {"vision": r"\bflax\b", "language": r"\b(flax|core)\b"}
+CHANGED = {"vision": r"\bflax\b", "language": r"\b(flax|core)\b", "agent": r"\bflax\b"}
 
 
 def files_of(folder):
@@ -62,9 +62,10 @@ class Project:
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def train(self, folder, *runner, blocked):
+    def train(self, folder, *runner, blocked, options=()):
         """Run the program of the code base, and return the losses and digests that it prints."""
-        output = self.run(folder, *runner, PROGRAMS[self.name], blocked=blocked).stdout
+        command = (*runner, PROGRAMS[self.name], *options)
+        output = self.run(folder, *command, blocked=blocked).stdout
         return json.loads(output.splitlines()[-1])
 
 
@@ -93,6 +94,15 @@ def test_unchanged_code_computes_the_same_bits(project, with_flax):
     copy = shutil.copytree(HERE / project.name, project.folder / "unchanged")
     run = ("-m", "linen_core.flax_compat", "run")
     assert project.train(copy, *run, blocked=True) == with_flax
+
+
+@pytest.mark.parametrize("project", ["vision"], indirect=True)
+def test_moved_code_goes_on_with_the_checkpoints_of_flax(project, with_flax):
+    shutil.copytree(project.before / "runs", project.after / "runs_of_flax")
+    goes_on = project.train(project.before, blocked=False)
+    assert goes_on["losses"] != with_flax["losses"]
+    options = ("--workdir", "runs_of_flax")
+    assert project.train(project.after, blocked=True, options=options) == goes_on
 
 
 def test_moved_tests_pass(project):
