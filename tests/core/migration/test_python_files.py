@@ -230,6 +230,42 @@ CASES = {
             "4: The module that is imported is computed from `flax`. Write the names of Linen's modules.",
         ],
     ),
+    "imports by a string in other forms": (
+        "il.import_module(name='flax.linen')\nimport_module('.linen', 'flax')\n"
+        "import_module('.linen', package=__package__)\n__import__('os', {'flax': 1})",
+        "il.import_module(name='linen_core')\nimport_module('.linen', 'flax')\n"
+        "import_module('.linen', package=__package__)\n__import__('os', {'flax': 1})",
+        [
+            "2: `import_module('.linen', 'flax')` is relative to flax. Write the whole name of the module."
+        ],
+    ),
+    "code in strings": (
+        "exec('import flax.linen as nn')\nx = '\\nfrom flax import linen'\ny = 'from flax to us'\n"
+        "def f():\n    'Do.\\n\\n>>> import flax'\ndef g():\n    '\\nimport flax'",
+        "exec('import flax.linen as nn')\nx = '\\nfrom flax import linen'\ny = 'from flax to us'\n"
+        "def f():\n    'Do.\\n\\n>>> import flax'\ndef g():\n    '\\nimport flax'",
+        [
+            "1: The string has the code `import flax.linen` and is left. Change it to Linen.",
+            "2: The string has the code `from flax import linen` and is left. Change it to Linen.",
+            "5: The string has the code `>>> import flax` and is left. Change it to Linen.",
+        ],
+    ),
+    "a name from another file": (
+        "from .common import flax\nflax.linen.Dense",
+        "from .common import flax\nflax.linen.Dense",
+        [
+            "1: `flax` comes from another file, whose import of it may change. "
+            "Import flax here, and run this again."
+        ],
+    ),
+    "a name from a star": (
+        "from common import *\nflax.linen.Dense",
+        "from common import *\nflax.linen.Dense",
+        [
+            "2: `flax` comes from another file, whose import of it may change. "
+            "Import flax here, and run this again."
+        ],
+    ),
     "lookups": (
         "pytest.importorskip('flax')\nx = 'flax'",
         "pytest.importorskip('flax')\nx = 'flax'",

@@ -155,7 +155,7 @@ class ScopeVisitor(ast.NodeVisitor):
         self.scope = self.scope.parent or self.scope
 
     def _annotate(self, annotation: ast.expr | None) -> None:
-        for node in _strings_of(annotation):
+        for node in _string_annotations(annotation):
             self.annotations.append(node)
             tree = _parse_string(node, self.source)
             if tree is None:
@@ -164,19 +164,19 @@ class ScopeVisitor(ast.NodeVisitor):
                 self.visit(tree)
 
 
-def _strings_of(annotation: ast.AST | None) -> Iterator[ast.Constant]:
+def _string_annotations(annotation: ast.AST | None) -> Iterator[ast.Constant]:
     """Yield the strings that are annotations: not those in `Literal["a"]` and `Annotated[x, "a"]`."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         yield annotation
     elif isinstance(annotation, ast.Subscript):
         name = ast.unparse(annotation.value).rpartition(".")[2]
         if name == "Annotated" and isinstance(annotation.slice, ast.Tuple):
-            yield from _strings_of(annotation.slice.elts[0])
+            yield from _string_annotations(annotation.slice.elts[0])
         elif name != "Literal":
-            yield from _strings_of(annotation.slice)
+            yield from _string_annotations(annotation.slice)
     elif annotation is not None:
         for child in ast.iter_child_nodes(annotation):
-            yield from _strings_of(child)
+            yield from _string_annotations(child)
 
 
 def _parse_string(node: ast.Constant, source: SourceText) -> ast.expr | None:
