@@ -10,7 +10,7 @@ from linen_core.migration.source_text import SourceText
 
 __all__ = ["ScopeVisitor"]
 
-_QUOTES = ("'", '"')
+_STRING_QUOTES = ("'", '"')
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -182,7 +182,9 @@ def _string_annotations(annotation: ast.AST | None) -> Iterator[ast.Constant]:
 def _parse_string(node: ast.Constant, source: SourceText) -> ast.expr | None:
     """Return the expression in a string, with its position in the file; None if it has escapes or lines."""
     text = str(node.value)
-    if "\n" in text or source.text_of(node) not in [quote + text + quote for quote in _QUOTES]:
+    if "\n" in text or source.text_of(node) not in [
+        quote + text + quote for quote in _STRING_QUOTES
+    ]:
         return None
     try:
         tree = ast.parse(text, mode="eval")
