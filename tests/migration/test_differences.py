@@ -3,12 +3,15 @@
 import os
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import flax
 import flax.linen
 import flax.serialization
 import flax.training.checkpoints
+import flax.training.train_state
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -215,6 +218,20 @@ def classes(_):
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_difference(check, tmp_path):
     check(tmp_path)
+
+
+def test_pickles_of_flax_can_be_loaded(tmp_path):
+    state = flax.training.train_state.TrainState(0, None, {"w": np.ones(2)}, None, ())
+    tmp_path.joinpath("a.pkl").write_bytes(pickle.dumps((flax.core.freeze({"a": 1}), state)))
+    program = tmp_path / "load.py"
+    program.write_text(
+        "import pickle\nfor x in pickle.load(open('a.pkl', 'rb')): print(type(x).__module__, x)"
+    )
+    command = [sys.executable, "-m", "linen_core.flax_compat", "run", str(program)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("linen_store"), done.stderr
+    assert lines[-1] == f"linen_core.train_state {state}"
 
 
 def test_page_lists_these_differences():
