@@ -31,6 +31,7 @@ PROGRAMS = {
     "a coroutine": "async def f():\n    import flax.linen as nn\n    return nn.Dense(3)\ntry:\n    f().send(None)\nexcept StopIteration as stop:\n    result = stop.value",
     "try": "try:\n    import flax.linen as nn\nexcept ImportError:\n    nn = None\nresult = nn.Dense(3)",
     "try with a flag": "try:\n    import flax\n    has = True\nexcept ImportError:\n    has = False\nresult = has and flax.linen.Dense(3)",
+    "try with None": "try:\n    import flax\n    from flax import core, linen as nn\nexcept ImportError:\n    flax = core = nn = None\nresult = flax.linen.Dense(3), nn.Dense(2), core.freeze({})",
     "try with two places": "try:\n    from flax.core import FrozenDict\nexcept ImportError:\n    from flax.core.frozen_dict import FrozenDict\nresult = FrozenDict({})",
     "finally": "try:\n    pass\nfinally:\n    import flax\nresult = flax.linen.Dense(3)",
     "with": "import contextlib\nwith contextlib.suppress(ImportError):\n    import flax.linen as nn\nresult = nn.Dense(3)",

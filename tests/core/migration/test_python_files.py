@@ -152,10 +152,20 @@ CASES = {
         "try:\n    import linen_core as nn\nexcept ImportError:\n    nn = None",
         [],
     ),
-    "try, with the package": (
-        "try:\n    import flax\nexcept ImportError:\n    flax = None\nflax.linen",
-        "try:\n    import flax\nexcept ImportError:\n    flax = None\nflax.linen",
-        ["4: `flax` is flax or something else in the same scope. Give them different names."],
+    "try, with None for what is missing": (
+        "try:\n    import flax\n    from flax import core\nexcept ImportError:\n    flax = core = None\n"
+        "flax.linen.Dense, core.freeze",
+        "try:\n    import linen_core\n    import linen_store\nexcept ImportError:\n    flax = core = None\n"
+        "linen_core.Dense, linen_store.freeze",
+        [],
+    ),
+    "try, with a check for None": (
+        "try:\n    import flax\nexcept ImportError:\n    flax = None\nif flax: flax.linen",
+        "try:\n    import flax\nexcept ImportError:\n    flax = None\nif flax: flax.linen",
+        [
+            "4: `flax` is flax or something else in the same scope. Give them different names.",
+            "5: `flax` is used as a value, and Linen has several modules for flax. Name the module.",
+        ],
     ),
     "type checking": (
         "if TYPE_CHECKING:\n    from flax.core import FrozenDict\ndef f(x: FrozenDict): ...",

@@ -96,6 +96,16 @@ class ScopeVisitor(ast.NodeVisitor):
         else:
             self.visit(value)
 
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """Record which names are set to None, as where an import fails."""
+        is_none = isinstance(node.value, ast.Constant) and node.value.value is None
+        for target in node.targets:
+            if is_none and isinstance(target, ast.Name):
+                self.bind(target.id, Binding(node.lineno, is_none=True))
+            else:
+                self.visit(target)
+        self.visit(node.value)
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         """Record string annotations."""
         self._annotate(node.annotation)

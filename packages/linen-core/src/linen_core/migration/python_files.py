@@ -123,7 +123,7 @@ def _taken_names(visitor: ScopeVisitor) -> dict[str, int]:
     for scope in visitor.scopes:
         for name in _PACKAGES & scope.bindings.keys():
             for binding in scope.bindings[name]:
-                if not _imports_package(binding, name):
+                if not binding.is_none and not _imports_package(binding, name):
                     taken.setdefault(name, binding.line)
     return taken
 
