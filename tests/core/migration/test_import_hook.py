@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from linen_core import migration
+
 PROGRAM = """
     import sys
 
@@ -204,6 +206,18 @@ def test_other_sitecustomize_is_imported_too(run, tmp_path):
         ["run", "train.py"], train=train, sitecustomize="value = 7", pythonpath=str(tmp_path)
     )
     assert done.stdout == "7 False\n", done.stderr
+
+
+def test_environment_without_linen_has_its_own_flax(run):
+    folder = os.path.join(os.path.dirname(migration.__file__), "site_folder")
+    train = """
+        import importlib.metadata, flax, sys
+        print(flax.value, "linen_core" in sys.modules)
+        print(importlib.metadata.version("flax"))
+    """
+    files = {"linen_core": "raise ImportError", "flax": "value = 7", "train": train}
+    done = run(["train.py"], module=(), pythonpath=folder, **files)
+    assert done.stdout == "7 False\n0.12.8\n", done.stderr
 
 
 def test_options_of_python(run):

@@ -29,9 +29,14 @@ class FirstImport(MetaPathFinder):
 
     answers_flax = True  #: Tells `linen_core.flax_compat.uninstall` to remove this finder.
 
+    def __init__(self) -> None:
+        self._waits = True
+
     def _install(self) -> Any:
         """Return the finder of Linen; None in an environment without Linen, whose flax is used."""
-        sys.meta_path.remove(self)
+        if not self._waits:
+            return None
+        self._waits = False
         try:
             import_hook = importlib.import_module("linen_core.migration.import_hook")
         except ImportError:
