@@ -22,6 +22,7 @@ PROGRAMS = {
     "files of flax.linen": "from flax.linen.linear import Dense\nfrom flax.linen import linear\nresult = Dense(3), linear.Dense(2)",
     "training": "import flax\nfrom flax.training import train_state\nresult = flax.training.train_state.TrainState.__name__",
     "a star": "from flax.linen import *\nresult = Dense(3), float(relu(-1.0))",
+    "a star beside a module of the same name": "import struct, typing\nfrom flax.linen import *\nresult = Dense(3), struct.calcsize('i'), typing.Any, FrozenDict({}), tabulate.__name__, module.Module.__name__",
     "a star of frozen_dict": "from flax.core.frozen_dict import *\nresult = freeze({'a': {}})",
     "a function": "def f():\n    import flax\n    return flax.linen.Dense(3)\nresult = f()",
     "a function with tabs": "def f():\n\tfrom flax import linen as nn, struct\n\treturn nn.Dense(3)\nresult = f()",

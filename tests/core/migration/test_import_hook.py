@@ -144,14 +144,14 @@ def test_libraries_find_a_version_and_can_probe(run):
         except ImportError as error:
             print(error.name)
         from flax.linen import *
-        print(Dense, "store" in globals(), "linear" in globals())
+        print(Dense, "store" in globals(), "linear" in globals(), "typing" in globals(), tabulate.__name__)
     """
     done = run(["run", "train.py"], train=train)
     assert done.stdout.splitlines() == [
         "0.12.8 0.12.8 True",
         "False None",
         "flax.nnx",
-        "<class 'linen_core.layers.dense.Dense'> False True",
+        "<class 'linen_core.layers.dense.Dense'> False True False tabulate",
     ], done.stderr
 
 

@@ -127,6 +127,12 @@ CASES = {
         ["1: `core` is not used here, and Linen has several modules for flax.core. Remove it."],
     ),
     "everything": ("from flax.linen import *", "from linen_core import *", []),
+    "everything, and names that the star of Linen does not bring": (
+        "from flax.linen import *  # all\nDense, tabulate, spmd, FrozenDict, other",
+        "from linen_core import *\nfrom linen_core import FrozenDict, spmd, tabulate  # all\n"
+        "Dense, tabulate, spmd, FrozenDict, other",
+        [],
+    ),
     "everything of several modules": (
         "from flax.core import *",
         "from flax.core import *",

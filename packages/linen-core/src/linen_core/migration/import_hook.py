@@ -142,6 +142,10 @@ def _public_names(module: str) -> list[str]:
             name for name in dir(target) if name[0] != "_"
         ]
         names.update(name for name in public if not isinstance(getattr(target, name), ModuleType))
+    if module == "flax.linen":
+        # Names of the sister packages, which need not be installed.
+        linen = importlib.import_module(MODULES[module][0])
+        names.update(name for name in ("FrozenDict", "tabulate") if hasattr(linen, name))
     return sorted(names)
 
 

@@ -88,7 +88,8 @@ def find_edits(text: str) -> SourceEdits:
         return SourceEdits([], findings)
     names = list(_module_names(visitor, source, free="flax" not in taken))
     by_alias = {id(binding.alias): (name, binding) for name in names for binding in name.bindings}
-    editor = ImportEditor(source, tree, by_alias)
+    unbound = {use.root.id for use in visitor.uses if use.scope.find(use.root.id) is None}
+    editor = ImportEditor(source, tree, by_alias, unbound)
     strings = find_in_strings(tree, source, visitor, {n.name for n in names if not n.is_kept})
     findings = [*editor.findings, *strings.findings]
     elsewhere = list(_imports_from_other_files(visitor))
