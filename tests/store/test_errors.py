@@ -115,6 +115,25 @@ CASES = [
         "Cannot save to '/c': it exists already. Pass overwrite=True to replace it, or choose another path.",
     ),
     (
+        errors.RemoteExistsError("s3://b/c"),
+        FileExistsError,
+        {"path": "s3://b/c"},
+        "Cannot save to 's3://b/c': it exists already, and a bucket cannot replace it in one step. Save to another address, for example that of a new step, then delete the old checkpoint.",
+    ),
+    (
+        errors.RemoteFailedError(
+            "s3://b/c", "read", "PERMISSION_DENIED", "Access denied", ["params", "w"]
+        ),
+        OSError,
+        {
+            "path": "s3://b/c",
+            "action": "read",
+            "code": "PERMISSION_DENIED",
+            "leaf": ("params", "w"),
+        },
+        "Cannot read 'params/w' of 's3://b/c': Access denied (PERMISSION_DENIED). Check the credentials, and their rights for this bucket.",
+    ),
+    (
         errors.UnwritablePathError("/c", "'/': Permission denied"),
         OSError,
         {"path": "/c", "reason": "'/': Permission denied"},
@@ -271,10 +290,10 @@ CASES = [
         "Cannot restore into the class Dense at '.': expected a value with the structure that was saved. Pass an instance of Dense, or None for the bare state dict.",
     ),
     (
-        errors.RemotePathError("gs://bucket/c"),
+        errors.RemotePathError("hdfs://bucket/c"),
         ValueError,
-        {"path": "gs://bucket/c"},
-        "Cannot use 'gs://bucket/c': expected a path of this machine, found the address of an object store. Copy the checkpoint to a disk, or mount the bucket and pass the path there.",
+        {"path": "hdfs://bucket/c"},
+        "Cannot use 'hdfs://bucket/c': expected a path of this machine. `open_store`, `restore`, `save` and `convert` also take addresses that start with s3://, gs://, http:// or https://; copy anything else to a disk.",
     ),
     (
         errors.FormatOptionsError("/c.tiny", "dtype", ["path", "root"]),

@@ -7,6 +7,7 @@ from linen_store import checkpoints
 STEPS = """
 from linen_store import checkpoints
 from linen_store.checkpoints import save_checkpoint
+from linen_store.saving.step_folder import StepFolder
 
 def state(step):
     return {"params": {"w": put(VALUES + step, "x", "y")}, "step": step}
@@ -22,16 +23,14 @@ save_checkpoint(path, state(5), 5, async_manager=manager)
 manager.wait_previous_save()
 tell(sorted(os.listdir(path)))
 tell(failure(lambda: save_checkpoint(path, state(6 + number), 6 + number)))
-remove = checkpoints.shutil.rmtree
+remove = StepFolder.remove
 
-def refuse(path, *arguments, **options):
-    if path.endswith("checkpoint_5"):
-        os.rmdir("/nowhere")
-    remove(path, *arguments, **options)
+def refuse(folder, name):
+    os.rmdir("/nowhere")
 
-checkpoints.shutil.rmtree = refuse
+StepFolder.remove = refuse
 tell(failure(lambda: save_checkpoint(path, state(7), 7)))
-checkpoints.shutil.rmtree = remove
+StepFolder.remove = remove
 save_checkpoint(path, state(8), 8)
 restored = checkpoints.restore_checkpoint(path, state(0))
 tell([restored["step"], len(restored["params"]["w"].addressable_shards)])

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from linen_core import meta
 from linen_core.errors import LayerArgumentError, LayerRankError, LayerShapeError
@@ -27,6 +28,8 @@ from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionL
 
 __all__ = ["Dense", "DenseGeneral", "Einsum"]
 
+OutSharding = NamedSharding | PartitionSpec | None
+
 Dimensions = tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...]]]
 
 
@@ -38,13 +41,14 @@ def _affine(
     bias_shape: tuple[int, ...],
     dtype: Dtype | None,
     precision: PrecisionLike,
+    out_sharding: OutSharding,
 ) -> Array:
     inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=dtype)
-    y = lax.dot_general(inputs, kernel, dimensions, precision=precision)
+    y = lax.dot_general(inputs, kernel, dimensions, precision=precision, out_sharding=out_sharding)
     return y if bias is None else add_bias(y, bias, bias_shape)
 
 
-_STATIC = ("dimensions", "bias_shape", "dtype", "precision")
+_STATIC = ("dimensions", "bias_shape", "dtype", "precision", "out_sharding")
 _affine_staged = staged(*_STATIC)(_affine)
 _affine_compiled = staged(*_STATIC, eager=True)(_affine)
 
@@ -87,11 +91,12 @@ class Dense(Module):
     dot_general_cls: Any = None
 
     @compact
-    def __call__(self, inputs: Array) -> Array:
+    def __call__(self, inputs: Array, *, out_sharding: OutSharding = None) -> Array:
         """Apply the map.
 
         Args:
           inputs: an array of shape (..., n).
+          out_sharding: the sharding of the output on a mesh with explicit axes, as of `jax.numpy.dot`.
 
         Returns:
           An array of shape (..., features).
@@ -111,7 +116,7 @@ class Dense(Module):
             bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
         dimensions = (((ndim - 1,), (0,)), ((), ()))
         bias_shape = (1,) * (ndim - 1) + (self.features,)
-        return _apply_affine(self, inputs, kernel, bias, dimensions, bias_shape)
+        return _apply_affine(self, inputs, kernel, bias, dimensions, bias_shape, out_sharding)
 
 
 def _apply_affine(
@@ -121,6 +126,7 @@ def _apply_affine(
     bias: Array | None,
     dimensions: Dimensions,
     bias_shape: tuple[int, ...],
+    out_sharding: OutSharding,
 ) -> Array:
     """Compute product and sum with the dtype, precision and replacements of a layer."""
     dot_general = layer.dot_general_cls() if layer.dot_general_cls else layer.dot_general
@@ -132,9 +138,21 @@ def _apply_affine(
         # product and sum one after the other.
         same_bits = rounds_as_one(contracted, layer.dtype, inputs, kernel, bias)
         affine = _affine_compiled if same_bits else _affine_staged
-        return affine(inputs, kernel, bias, dimensions, bias_shape, layer.dtype, layer.precision)
+        return affine(
+            inputs,
+            kernel,
+            bias,
+            dimensions,
+            bias_shape,
+            layer.dtype,
+            layer.precision,
+            out_sharding,
+        )
     inputs, kernel, bias = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
-    y = (dot_general or lax.dot_general)(inputs, kernel, dimensions, precision=layer.precision)
+    # A replacement need not know the argument.
+    options: dict[str, Any] = {} if out_sharding is None else {"out_sharding": out_sharding}
+    dot_general = dot_general or lax.dot_general
+    y = dot_general(inputs, kernel, dimensions, precision=layer.precision, **options)
     return y if bias is None else y + jnp.reshape(bias, bias_shape)
 
 
@@ -223,11 +241,12 @@ class DenseGeneral(Module):
     dot_general_cls: Any = None
 
     @compact
-    def __call__(self, inputs: Array) -> Array:
+    def __call__(self, inputs: Array, *, out_sharding: OutSharding = None) -> Array:
         """Apply the map.
 
         Args:
           inputs: an array that has the axes `axis` and `batch_dims`.
+          out_sharding: the sharding of the output on a mesh with explicit axes, as of `jax.numpy.dot`.
 
         Returns:
           An array with the batch axes, the axes that were not contracted, and `features`.
@@ -258,7 +277,8 @@ class DenseGeneral(Module):
             bias = self.param("bias", init, batch + features, self.param_dtype)
         kernel_axis = tuple(range(n_batch, n_batch + len(axis)))
         dimensions = ((axis, kernel_axis), (batch_dims, tuple(range(n_batch))))
-        return _apply_affine(self, inputs, kernel, bias, dimensions, outer + features)
+        bias_shape = outer + features
+        return _apply_affine(self, inputs, kernel, bias, dimensions, bias_shape, out_sharding)
 
     @nowrap
     def _axes(self, inputs: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -286,7 +306,7 @@ def _einsum(
     equation: str,
     bias_shape: tuple[int, ...],
     dtype: Dtype | None,
-    options: tuple[Any, Any],
+    options: tuple[Any, Any, OutSharding],
 ) -> Array:
     inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=dtype)
     return _einsum_promoted(inputs, kernel, bias, equation, bias_shape, options)
@@ -298,10 +318,17 @@ def _einsum_promoted(
     bias: Array | None,
     equation: str,
     bias_shape: tuple[int, ...],
-    options: tuple[Any, Any],
+    options: tuple[Any, Any, OutSharding],
 ) -> Array:
-    precision, preferred = options
-    y = jnp.einsum(equation, inputs, kernel, precision=precision, preferred_element_type=preferred)
+    precision, preferred, out_sharding = options
+    y = jnp.einsum(
+        equation,
+        inputs,
+        kernel,
+        precision=precision,
+        preferred_element_type=preferred,
+        out_sharding=out_sharding,
+    )
     return y if bias is None else y + jnp.reshape(bias, bias_shape)
 
 
@@ -342,12 +369,15 @@ class Einsum(Module):
     preferred_element_type: Dtype | None = None
 
     @compact
-    def __call__(self, inputs: Array, einsum_str: str | None = None) -> Array:
+    def __call__(
+        self, inputs: Array, einsum_str: str | None = None, *, out_sharding: OutSharding = None
+    ) -> Array:
         """Apply the equation.
 
         Args:
           inputs: the first operand.
           einsum_str: the equation; needed if the field is None.
+          out_sharding: the sharding of the output on a mesh with explicit axes, as of `jax.numpy.einsum`.
 
         Returns:
           The result of the equation plus the bias.
@@ -363,7 +393,7 @@ class Einsum(Module):
         if self.use_bias:
             small, bias_shape = self._get_bias_shape(equation, inputs, kernel)
             bias = self.param("bias", self.bias_init, small, self.param_dtype)
-        options = (self.precision, self.preferred_element_type)
+        options = (self.precision, self.preferred_element_type, out_sharding)
         if self.promote_dtype is promote_dtype:
             return _einsum(inputs, kernel, bias, equation, bias_shape, self.dtype, options)
         inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)

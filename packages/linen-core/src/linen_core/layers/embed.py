@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from linen_core._jax_compat import Tracer
@@ -51,11 +53,13 @@ class Embed(Module):
             self.param_dtype,
         )
 
-    def __call__(self, inputs: Array) -> Array:
+    def __call__(self, inputs: Array, *, out_sharding: Any = None) -> Array:
         """Look up vectors.
 
         Args:
           inputs: integers, of any shape.
+          out_sharding: the sharding of the output on a mesh with explicit axes, a `jax.sharding.NamedSharding` or
+            `PartitionSpec`.
 
         Returns:
           An array of shape (input shape..., features).
@@ -67,6 +71,9 @@ class Embed(Module):
             raise LayerArgumentError(
                 where(self), "inputs", f"an array of dtype {inputs.dtype}", "integers"
             )
+        if out_sharding is not None:
+            (embedding,) = self.promote_dtype(self.embedding, dtype=self.dtype, inexact=False)
+            return embedding.at[inputs].get(mode="fill", out_sharding=out_sharding)
         is_eager = not isinstance(self.embedding, Tracer) and self.promote_dtype is promote_dtype
         if self.num_embeddings > 1 and is_eager:
             # To cast only the selected vectors costs less than to cast the table, with the same bits. Under a transform
@@ -78,11 +85,12 @@ class Embed(Module):
             return jnp.broadcast_to(embedding, (*inputs.shape, self.features))
         return jnp.take(embedding, inputs, axis=0)
 
-    def attend(self, query: Array) -> Array:
+    def attend(self, query: Array, *, out_sharding: Any = None) -> Array:
         """Compute the dot products of vectors with all embeddings, for example the logits of a language model.
 
         Args:
           query: an array of shape (..., features).
+          out_sharding: the sharding of the output, as in the call.
 
         Returns:
           An array of shape (..., num_embeddings).
@@ -94,4 +102,4 @@ class Embed(Module):
         (2, 5)
         """
         query, embedding = self.promote_dtype(query, self.embedding, dtype=self.dtype)
-        return jnp.dot(query, embedding.T)
+        return jnp.dot(query, embedding.T, out_sharding=out_sharding)

@@ -95,7 +95,8 @@ def _verify_files(
         checksums = Checksums.load(store.folder)
         if checksums is None:
             return _Coverage(False, _ORBAX_ALONE)
-        problems += damaged_top_files(store.folder, checksums)
+        store.fetch_files()
+        found_files = list(damaged_top_files(store.folder, checksums))
         lock = threading.Lock()
         with in_terminal(sum(size for size, _ in checksums.files.values())) as add:
 
@@ -107,7 +108,8 @@ def _verify_files(
                 return list(damaged_files(store.folder, checksums, names=[name], report=report))
 
             for found in map_threads(damage, list(checksums.files)):
-                problems += found
+                found_files += found
+        problems += [(store.shown(file), what) for file, what in found_files]
         others = store.other_items()
         text = _UNCHECKED_ITEMS.format(", ".join(map(repr, others))) if others else _ALL
         return _Coverage(True, text)

@@ -78,17 +78,17 @@ class NotACheckpointError(StoreError, ValueError):
 
 
 class RemotePathError(StoreError, ValueError):
-    """A path is the address of an object store, and only local files are read and written.
+    """A path is an address of a kind that is not read, or it was passed where only a path of this machine is taken.
 
     Attributes:
-      path: the path.
+      path: the path, without credentials.
     """
 
     def __init__(self, path: StrPath) -> None:
         self.path = os.fspath(path)
         super().__init__(
-            f"Cannot use {self.path!r}: expected a path of this machine, found the address of an "
-            "object store. Copy the checkpoint to a disk, or mount the bucket and pass the path there."
+            f"Cannot use {self.path!r}: expected a path of this machine. `open_store`, `restore`, `save` and `convert` "
+            "also take addresses that start with s3://, gs://, http:// or https://; copy anything else to a disk."
         )
 
 

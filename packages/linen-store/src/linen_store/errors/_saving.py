@@ -15,6 +15,7 @@ __all__ = [
     "NameCollisionError",
     "NestedSaveError",
     "ProcessesDisagreeError",
+    "RemoteExistsError",
     "SaveTimeoutError",
     "SeveralProcessesError",
     "UncompressedFormatError",
@@ -30,6 +31,22 @@ class CheckpointExistsError(StoreError, AlreadyExistsError):
     Attributes:
       path: the path.
     """
+
+
+class RemoteExistsError(CheckpointExistsError):
+    """A checkpoint is already at the address of a save, and a bucket cannot replace it in one step.
+
+    Attributes:
+      path: the address.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        super().__init__(path)
+        text = (
+            f"Cannot save to {self.path!r}: it exists already, and a bucket cannot replace it in one step. Save to "
+            "another address, for example that of a new step, then delete the old checkpoint."
+        )
+        self.args = (text,)
 
 
 class NestedSaveError(StoreError, RuntimeError):

@@ -21,7 +21,14 @@ from linen_store.formats.opening import open_store
 from linen_store.formats.orbax.layout import STEP, holds_orbax, holds_steps, step_number
 from linen_store.reading.options import Root
 
-__all__ = ["FLAX_STEP", "FolderFormat", "file_folder", "item_files"]
+__all__ = [
+    "FLAX_STEP",
+    "FolderFormat",
+    "file_folder",
+    "files_to_open",
+    "is_file_name",
+    "item_files",
+]
 
 FLAX_STEP = re.compile(r"checkpoint_(\d+(?:\.\d+)?)")
 """The name of the file, or folder, of a step of flax."""
@@ -74,18 +81,16 @@ class FolderFormat:
           StoreError: the file cannot be opened.
         """
         where = local_path(path)
-        names = listed(where)
-        steps = _steps(names)
-        if steps:
-            return _open_step(where, steps, step, root, {**options, "item": item})
-        candidates = _candidates(names)
-        if step is not None:
-            raise AmbiguousCheckpointError(where, "step", (), step)
-        if item is not None and item not in names:
-            raise AmbiguousCheckpointError(where, "item", candidates, item)
-        if item is None and len(candidates) > 1:
-            raise AmbiguousCheckpointError(where, "item", candidates)
-        return open_store(os.path.join(where, item or candidates[0]), root, **options)
+        names = files_to_open(where, item, step)
+        if _steps(listed(where)):
+            options["item"] = item
+        failures: list[Exception] = []
+        for name in names:
+            try:
+                return open_store(os.path.join(where, name), root, **options)
+            except (UnfinishedCheckpointError, NotACheckpointError) as error:
+                failures.append(error)
+        raise failures[0]
 
 
 def _steps(names: Sequence[str]) -> dict[float, str]:
@@ -103,20 +108,37 @@ def _steps(names: Sequence[str]) -> dict[float, str]:
     }
 
 
-def _open_step(
-    where: str, steps: dict[float, str], step: float | None, root: Root, options: dict[str, Any]
-) -> VariableStore:
-    """Open a step, by default the newest finished one."""
-    if step is not None and step not in steps:
-        choices = [f"{one:g}" for one in sorted(steps)]
-        raise AmbiguousCheckpointError(where, "step", choices, step)
-    failures: list[Exception] = []
-    for number in sorted(steps, reverse=True) if step is None else [step]:
-        try:
-            return open_store(os.path.join(where, steps[number]), root, **options)
-        except (UnfinishedCheckpointError, NotACheckpointError) as error:
-            failures.append(error)
-    raise failures[0]
+def files_to_open(where: str, item: str | None, step: float | None) -> list[str]:
+    """Return the names of the file that ``item`` or ``step`` names, the only one, or all steps, the newest first.
+
+    Raises:
+      AmbiguousCheckpointError: ``item`` or ``step`` is needed, or does not exist.
+    """
+    names = listed(where)
+    steps = _steps(names)
+    if steps:
+        if step is not None and step not in steps:
+            choices = [f"{one:g}" for one in sorted(steps)]
+            raise AmbiguousCheckpointError(where, "step", choices, step)
+        return [steps[number] for number in sorted(steps, reverse=True) if step in (None, number)]
+    candidates = _candidates(names)
+    if step is not None:
+        raise AmbiguousCheckpointError(where, "step", (), step)
+    if item is not None and item not in names:
+        raise AmbiguousCheckpointError(where, "item", candidates, item)
+    if item is None and len(candidates) != 1:
+        raise AmbiguousCheckpointError(where, "item", candidates)
+    return [item or candidates[0]]
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a name ends as those of files of a registered format, or of one that is not read.
+
+    Example:
+      >>> is_file_name("model.safetensors"), is_file_name("model")
+      (True, False)
+    """
+    return bool(_candidates([name]))
 
 
 def item_files(names: Sequence[str]) -> list[str]:

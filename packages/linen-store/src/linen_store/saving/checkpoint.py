@@ -8,15 +8,22 @@ from typing import Any, Literal, overload
 
 import jax
 
-from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
+from linen_store.filesystem.atomic_replace import sync_files
 from linen_store.filesystem.failures import save_failures
-from linen_store.filesystem.paths import local_path, plain_alias
+from linen_store.filesystem.paths import plain_alias
 from linen_store.formats.orbax.checksums import crc_of_file, crc_of_top_files, list_files
 from linen_store.formats.orbax.writing import write_with_orbax
 from linen_store.saving.handle import SaveHandle
 from linen_store.saving.processes import Processes
 from linen_store.saving.saved_tree import SavedTree
-from linen_store.saving.target import NO_HOOKS, Hooks, check_target
+from linen_store.saving.target import (
+    NO_HOOKS,
+    Hooks,
+    absolute,
+    check_target,
+    publish,
+    staging,
+)
 from linen_store.saving.together import ANNOUNCED, ITEM, save_together
 from linen_store.saving.turn import Turn
 
@@ -73,7 +80,8 @@ def save(
     others raise `LostProcessError` after ``timeout`` seconds. (If process 0 dies, JAX itself ends the others.)
 
     Args:
-      path: the path of the checkpoint; missing folders above it are made.
+      path: the path of the checkpoint; missing folders above it are made. Or an address in a bucket, which starts with
+        ``s3://`` or ``gs://``: the checkpoint is made in a temporary folder, and uploaded.
       variables: a nested mapping, a variable store, or any pytree that Orbax can save, for example a train state.
       overwrite: replace a checkpoint that is already at ``path``.
       compression: compress arrays with Zstandard. Weights shrink by a tenth, and take several times longer to read.
@@ -86,8 +94,10 @@ def save(
       they may be changed, deleted or donated at once. Each save that waits for its turn holds such a copy.
 
     Raises:
-      RemotePathError: ``path`` is the address of an object store.
+      RemotePathError: ``path`` is an address of another kind.
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
+      RemoteExistsError: something is in the bucket, which cannot replace it in one step.
+      RemoteFailedError: the bucket did not answer, or refused.
       NotACheckpointError: ``overwrite`` would replace something else than a checkpoint.
       UnwritablePathError: the folder cannot be made or written.
       SeveralProcessesError: several processes run together without `jax.distributed.initialize`.
@@ -207,7 +217,7 @@ class _Job:
             self.tree = error
 
     def _checked(self, path: str | os.PathLike[str], variables: Any) -> SavedTree:
-        self.path = os.path.abspath(local_path(path))
+        self.path = absolute(path)
         if self.processes is None:
             self.hooks.check(self.path, overwrite=self.overwrite)
         else:
@@ -247,7 +257,7 @@ class _Job:
         # An earlier save may have put something at the path meanwhile.
         check_target(self.path, self.overwrite)
         several = jax.process_count() > 1
-        with save_failures(self.path, Exception), staging_directory(self.path) as folder:
+        with save_failures(self.path, Exception), staging(self.path) as folder:
             finished = os.path.join(folder, "checkpoint")
             with plain_alias(folder) as alias:
                 write_with_orbax(

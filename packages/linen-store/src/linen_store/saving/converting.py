@@ -14,23 +14,20 @@ import numpy as np
 from linen_core import VariableStore, as_store
 from linen_core.store.registry import format_suffixes, registered_formats
 from linen_store.errors import (
-    CheckpointExistsError,
-    NotACheckpointError,
     UncompressedFormatError,
     UnknownFormatError,
     UnsupportedLeafError,
 )
-from linen_store.filesystem.atomic_replace import publish, staging_directory
 from linen_store.filesystem.failures import save_failures
-from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.formats.writing import WriteJob
 from linen_store.reading.buffers import ALIGNMENT
 from linen_store.reading.progress import Progress, Report, reporting
 from linen_store.reading.specs import nbytes
 from linen_store.reading.stored import Names, arrays_of
-from linen_store.saving.checkpoint import TIMEOUT, check_target, save, save_alone
+from linen_store.saving.checkpoint import TIMEOUT, save, save_alone
 from linen_store.saving.processes import Processes
+from linen_store.saving.target import absolute, check_file_target, check_target, publish, staging
 from linen_store.saving.together import agree_on_call
 from linen_store.views.maps import MapLike, load_map
 
@@ -83,7 +80,7 @@ def convert(
 
     Args:
       source: a store, a mapping of variables, or a path that `open_store` opens.
-      path: the target.
+      path: the target, a path or an address in a bucket.
       to: ``"orbax"``, ``"safetensors"``, ``"npz"``, ``"msgpack"`` (that of flax), or the name of another registered
         format that can be written. By default, the suffix of ``path`` decides; a path without such a suffix becomes an
         Orbax checkpoint, and one with the suffix of another program is refused.
@@ -152,7 +149,7 @@ class _Conversion(NamedTuple):
         cls, path: str | os.PathLike[str], to: str | None, overwrite: bool, compression: bool
     ) -> _Conversion:
         """Return the options, or raise if the format is unknown or has no compression."""
-        target = os.path.abspath(local_path(path))
+        target = absolute(path)
         writable = writable_formats()
         chosen = _chosen_format(target, to, writable)
         compressible = [
@@ -223,7 +220,7 @@ def _write_orbax(
     store: VariableStore, target: str, overwrite: bool, compression: bool, report: Report
 ) -> None:
     check_target(target, overwrite)
-    with save_failures(target), staging_directory(target) as folder:
+    with save_failures(target), staging(target) as folder:
         with open(os.path.join(folder, "arrays"), "w+b") as stream:
             staged = {
                 name: _staged(store, name, (), stream, report) for name in store.collections()
@@ -239,11 +236,8 @@ def _write_file(
     chosen: Any,
     report: Report,
 ) -> None:
-    if os.path.lexists(target) and not overwrite:
-        raise CheckpointExistsError(target)
-    if os.path.isdir(target):
-        raise NotACheckpointError(target, "a folder", "Only a file is overwritten by a file.")
-    with save_failures(target), staging_directory(target) as folder:
+    check_file_target(target, overwrite)
+    with save_failures(target), staging(target) as folder:
         finished = os.path.join(folder, "file")
         with open(finished, "wb") as stream:
             chosen.write_store(WriteJob(store, stream, target, compression, report))

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from linen_store.reading.buffers import populated_empty
+from linen_store.reading.specs import is_key
 
 __all__ = ["host_copies", "restored_copy"]
 
 _HOST = "pinned_host"
+_UNALIGNED_BYTES = 1 << 16
+"""Smaller arrays are copied without regard to alignment: to copy them once more takes no time."""
 
 
 class _HostCopy(NamedTuple):
@@ -46,16 +48,19 @@ def host_copies(leaves: Sequence[Any]) -> list[Any]:
     """
     copies = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
     moved: list[int] = []
+    places: dict[jax.sharding.Sharding, _Place] = {}  # most arrays of a model share their sharding
     for index, leaf in enumerate(leaves):
         if not isinstance(leaf, jax.Array):
             continue
         if not leaf.is_fully_addressable:
             copies[index] = _global_copy(leaf)
             continue
-        kinds = {memory.kind for memory in next(iter(leaf.devices())).addressable_memories()}
-        if _is_ready_on_cpu(leaf):
+        if leaf.sharding not in places:
+            places[leaf.sharding] = _place(leaf.sharding)
+        place = places[leaf.sharding]
+        if place.is_cpu and not is_key(leaf) and _is_ready(leaf):
             copies[index] = _cpu_copy(leaf)
-        elif _HOST in kinds and leaf.sharding.memory_kind != _HOST:
+        elif place.has_host_memory and leaf.sharding.memory_kind != _HOST:
             moved.append(index)
         else:
             copies[index] = leaf.copy()
@@ -85,17 +90,30 @@ def restored_copy(copy: Any) -> Any:
     return jax.make_array_from_single_device_arrays(copy.shape, copy.sharding, shards)
 
 
-def _is_ready_on_cpu(leaf: Any) -> bool:
-    """Return whether an array is computed, in the default memory of CPU devices, and not of PRNG keys."""
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) or not leaf.is_ready():
-        return False
-    device = next(iter(leaf.devices()))
+def _is_ready(leaf: Any) -> bool:
+    return bool(leaf.is_ready())
+
+
+class _Place(NamedTuple):
+    """The memory of an array."""
+
+    is_cpu: bool
+    """True for the default memory of CPU devices."""
+
+    has_host_memory: bool
+    """True if its devices also have memory that is pinned on the host."""
+
+
+def _place(sharding: jax.sharding.Sharding) -> _Place:
+    device: Any = next(iter(sharding.device_set))
     usual = (None, device.default_memory().kind)
-    return device.platform == "cpu" and leaf.sharding.memory_kind in usual
+    kinds = {memory.kind for memory in device.addressable_memories()}
+    is_cpu = device.platform == "cpu" and sharding.memory_kind in usual
+    return _Place(is_cpu, _HOST in kinds)
 
 
 def _global_copy(leaf: jax.Array) -> _GlobalCopy:
-    is_keys = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    is_keys = is_key(leaf)
     data = jax.random.key_data(leaf) if is_keys else leaf
     shards = host_copies([shard.data for shard in data.addressable_shards])
     impl = str(jax.random.key_impl(leaf)) if is_keys else None
@@ -118,6 +136,8 @@ def _restored_global(copy: _GlobalCopy) -> jax.Array:
 
 
 def _cpu_copy(leaf: jax.Array) -> _HostCopy:
+    if leaf.size and leaf.nbytes < _UNALIGNED_BYTES and len(leaf.sharding.device_set) == 1:
+        return _HostCopy(leaf.shape, leaf.sharding, [(np.array(leaf), leaf.device)])
     shards = []
     for shard in leaf.addressable_shards:
         buffer = populated_empty(shard.data.shape, leaf.dtype)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from linen_store.errors import ProcessesDisagreeError, SaveFailedError
-from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
+from linen_store.filesystem.atomic_replace import sync_files
 from linen_store.filesystem.failures import save_failures
 from linen_store.filesystem.paths import plain_alias
 from linen_store.formats.orbax.checksums import (
@@ -28,7 +28,7 @@ from linen_store.formats.orbax.chunks import Chunk
 from linen_store.formats.orbax.writing import write_markers, write_part
 from linen_store.saving.processes import Processes
 from linen_store.saving.saved_tree import SavedTree
-from linen_store.saving.target import Hooks
+from linen_store.saving.target import Hooks, publish, staging
 
 __all__ = ["ANNOUNCED", "ITEM", "agree_on_call", "save_together"]
 
@@ -192,7 +192,7 @@ class _Together:
         if not self.processes.is_first:
             return None
         self.hooks.check(self.path, overwrite=self.overwrite)
-        self.staging = stack.enter_context(staging_directory(self.path))
+        self.staging = stack.enter_context(staging(self.path))
         os.makedirs(self._item)
         if self.tree.is_global:
             # The other processes of Orbax wait until it exists, for up to ten minutes.
@@ -204,7 +204,7 @@ class _Together:
         if not os.path.isdir(self._item):
             reason = (
                 f"process {self.processes.number} does not see the folder that process 0 made; "
-                "expected a file system that all processes share"
+                "expected a file system that all processes share (for an address, TMPDIR must be on one)"
             )
             raise SaveFailedError(self.path, reason)
 

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -14,12 +13,10 @@ from typing import Any, Literal, Self
 from linen_core import VariableStore
 from linen_store.errors import CheckpointExistsError, StepNotFoundError
 from linen_store.filesystem.failures import removal_failures
-from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
-from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
-from linen_store.formats.orbax.layout import is_checkpoint
 from linen_store.restoring.variables import Restored, restore
 from linen_store.saving.checkpoint import TIMEOUT, SaveHandle, save_step
+from linen_store.saving.step_folder import StepFolder
 from linen_store.steps.keeping import best_step, removed_steps
 from linen_store.steps.preemption import Preemption
 
@@ -27,8 +24,6 @@ __all__ = ["Checkpoints"]
 
 _METRICS = "linen_metrics"
 """The entry of a checkpoint's metadata that holds its metrics."""
-_REMOVED = ".linen-removed"
-"""The suffix of a step while it is removed."""
 
 
 class Checkpoints:
@@ -41,7 +36,7 @@ class Checkpoints:
     With several processes of JAX, each of them makes the same calls. Process 0 removes old steps.
 
     Args:
-      folder: the folder; it is made by the first save.
+      folder: the folder, or an address in a bucket; it is made by the first save.
       keep: the number of newest steps to keep; None for all.
       keep_every: also keep the steps that this number divides.
       best: the name of a metric; the step with its best value is kept too.
@@ -82,7 +77,8 @@ class Checkpoints:
         if mode not in ("min", "max"):
             msg = f"Cannot choose the best checkpoint with mode={mode!r}: expected 'min' or 'max'."
             raise ValueError(msg)
-        self.folder = os.path.abspath(local_path(folder))
+        self._folder = StepFolder(folder)
+        self.folder = self._folder.path
         self._keep = keep
         self._keep_every = keep_every
         self._metric = best
@@ -95,9 +91,8 @@ class Checkpoints:
     @property
     def steps(self) -> list[int]:
         """The finished steps, in their order."""
-        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
-        numbers = [int(name) for name in names if name.isascii() and name.isdigit()]
-        return sorted(step for step in set(numbers) if is_checkpoint(self.path(step)))
+        names = self._folder.checkpoints()
+        return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
 
     @property
     def latest(self) -> int | None:
@@ -114,15 +109,12 @@ class Checkpoints:
 
     def path(self, step: int) -> str:
         """Return the path of the checkpoint of a step, which may not exist."""
-        return os.path.join(self.folder, str(step))
+        return self._folder.path_of(str(step))
 
     def metrics(self, step: int) -> dict[str, float]:
         """Return the metrics that were saved with a step; none for a step that something else wrote."""
         try:
-            with open(
-                os.path.join(self.path(step), CHECKPOINT_METADATA), encoding="utf-8"
-            ) as stream:
-                found = json.load(stream)["custom_metadata"][_METRICS]
+            found = json.loads(self._folder.metadata(str(step)))["custom_metadata"][_METRICS]
             return {str(name): float(value) for name, value in found.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
@@ -224,11 +216,8 @@ class Checkpoints:
         options = {"keep": self._keep, "keep_every": self._keep_every}
         for step in removed_steps(self.steps, saved=saved, best=self.best, **options):
             with removal_failures(self.path(saved), self.path(step)):
-                # What is removed only in part must not look like a checkpoint.
-                os.rename(self.path(step), self.path(step) + _REMOVED)
-        for name in os.listdir(self.folder):
-            if name.endswith(_REMOVED):
-                shutil.rmtree(os.path.join(self.folder, name), ignore_errors=True)
+                self._folder.remove(str(step))
+        self._folder.remove_leftovers()
 
     def __enter__(self) -> Self:
         """Handle the signal that announces the end of the machine, see `stop`."""

@@ -36,6 +36,7 @@ __all__ = [
     "damaged_files",
     "damaged_top_files",
     "list_files",
+    "missing_files",
 ]
 
 FILE_NAME = "_linen_checksums.json"
@@ -253,6 +254,14 @@ def damaged_files(
     """
     for name in checksums.files if names is None else names:
         yield from _damage(folder, name, checksums.files[name], sizes_only, report)
+
+
+def missing_files(folder: str, checksums: Checksums) -> Iterator[tuple[str, str]]:
+    """Yield the path of each file that does not exist, and that it is missing."""
+    for name in checksums.files:
+        file = os.path.join(folder, name)
+        if not os.path.lexists(file):
+            yield file, "it is missing"
 
 
 def damaged_top_files(folder: str, checksums: Checksums) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import os
 import re
@@ -39,12 +40,14 @@ __all__ = [
     "holds_steps",
     "is_checkpoint",
     "is_tree",
+    "load_partitions",
     "load_tree",
     "names_file",
     "step_number",
 ]
 
 METADATA = "_METADATA"
+_SHARDING = "_sharding"
 NOTHING = "_linen_nothing"
 """The name of a None that `save` writes for an empty tree, which Orbax cannot hold."""
 UNFINISHED = ".orbax-checkpoint-tmp"
@@ -282,6 +285,26 @@ def _load_names(folder: str) -> tuple[Tree, bool, int]:
     # Checkpoints from before there were databases have no such entry.
     ocdbt = _has_database(folder) if in_database is None else bool(in_database)
     return tree, ocdbt, 3 if fields.get("use_zarr3") else 2
+
+
+def load_partitions(folder: str) -> dict[str, list[Any]]:
+    """Read the mesh axes of each array that was saved with a sharding by axis names, by its joined name.
+
+    Only where arrays are placed depends on this record: one that cannot be read is left out.
+    """
+    try:
+        with open(os.path.join(folder, _SHARDING), "rb") as stream:
+            described = json.load(stream)
+        found = {
+            base64.b64decode(name).decode(): json.loads(one) for name, one in described.items()
+        }
+        return {
+            name: list(one["partition_spec"])
+            for name, one in found.items()
+            if one["sharding_type"] == "NamedSharding"
+        }
+    except (OSError, *_BAD_METADATA):
+        return {}
 
 
 def _has_database(folder: str) -> bool:
