@@ -37,7 +37,7 @@ ADVICE = {
     "flax.core.variables": "Use linen_core.scope.",
     "flax.cursor": "Use jax.tree.map_with_path, or the method replace of a dataclass.",
     "flax.ids": "Use uuid.uuid4().",
-    "flax.io": "Use os and shutil. linen_store takes local paths.",
+    "flax.io": "Use os and shutil, or etils.epath.",
     "flax.linen.experimental": "Use the layers of linen_core with linen_core.with_logical_partitioning.",
     "flax.linen.kw_only_dataclasses": "Use dataclasses.field(kw_only=True).",
     "flax.metrics": "Use clu.metric_writers or tensorboardX.",
