@@ -16,6 +16,7 @@ from contracts import workspace
 
 READMES = [workspace.ROOT / "README.md"]
 READMES += [workspace.ROOT / "packages" / name / "README.md" for name in workspace.PACKAGES]
+READMES += [workspace.ROOT / "docs" / "coming-from-flax.md"]
 
 
 DOCTEST_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL

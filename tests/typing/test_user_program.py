@@ -52,7 +52,7 @@ def test_checker_finds_the_mistakes_and_nothing_else(findings):
 
 
 def test_checker_sees_each_name_and_its_type(tmp_path):
-    names = [*nn.__all__, "FrozenDict", "summary", "tabulate"]
+    names = [*nn.__all__, "errors", "struct", "typing", "FrozenDict", "summary", "tabulate"]
     names += [f"transforms.{name}" for name in nn.transforms.__all__]
     names += [f"spmd.{name}" for name in nn.spmd.__all__]
     names += ["linear.default_kernel_init", "layers.Dense"]

@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from linen_core import migration
+
 PROGRAM = """
     import sys
 
@@ -39,18 +41,18 @@ PROGRAM = """
 
 @pytest.fixture
 def run(tmp_path):
-    def run_files(command, **files):
+    def run_files(command, *, module=("-m", "linen_core.flax_compat"), pythonpath="", **files):
         for name, text in files.items():
             path = tmp_path / name.replace("__", "/")
             path = path.with_suffix(".py")
             path.parent.mkdir(exist_ok=True)
             path.write_text(textwrap.dedent(text))
         return subprocess.run(
-            [sys.executable, "-m", "linen_core.flax_compat", *command],
+            [sys.executable, *module, *command],
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": ""},
+            env={**os.environ, "PYTHONPATH": pythonpath},
             check=False,
         )
 
@@ -142,15 +144,91 @@ def test_libraries_find_a_version_and_can_probe(run):
         except ImportError as error:
             print(error.name)
         from flax.linen import *
-        print(Dense, "store" in globals(), "linear" in globals())
+        print(Dense, "store" in globals(), "linear" in globals(), "typing" in globals(), tabulate.__name__)
     """
     done = run(["run", "train.py"], train=train)
     assert done.stdout.splitlines() == [
         "0.12.8 0.12.8 True",
         "False None",
         "flax.nnx",
-        "<class 'linen_core.layers.dense.Dense'> False True",
+        "<class 'linen_core.layers.dense.Dense'> False True False tabulate",
     ], done.stderr
+
+
+CHILDREN = """
+    import multiprocessing
+    import subprocess
+    import sys
+
+    CODE = "import flax.linen as nn; print(nn.Dense.__module__, nn.Dense.__name__)"
+
+
+    def name_of_layer(_):
+        import flax.linen as nn
+        return nn.Dense.__module__
+
+
+    if __name__ == "__main__":
+        with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+            print(pool.map(name_of_layer, [0]))
+        sys.stdout.flush()
+        subprocess.run([sys.executable, "-c", CODE], check=True)
+        # A process that starts another one.
+        subprocess.run([sys.executable, "-c", f"import os, sys; os.execv(sys.executable, ['python', '-c', {CODE!r}])"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "method"), [(["report"], "forkserver"), (["run", "-m"], "spawn")]
+)
+def test_python_processes_that_the_program_starts(run, command, method):
+    target = "train" if "-m" in command else "train.py"
+    done = run([*command, target, method], train=CHILDREN)
+    layer = "linen_core.layers.dense"
+    assert done.stdout.splitlines() == [f"['{layer}']", *[f"{layer} Dense"] * 2], done.stderr
+    assert done.stderr == ""
+
+
+def test_environment_variables_of_the_program_are_in_time_for_jax(run):
+    train = """
+        import os, sys
+        assert "jax" not in sys.modules
+        os.environ["JAX_ENABLE_X64"] = "1"
+        import flax.linen as nn, jax.numpy as jnp
+        print(jnp.ones(1).dtype)
+    """
+    assert run(["run", "train.py"], train=train).stdout == "float64\n"
+
+
+def test_other_sitecustomize_is_imported_too(run, tmp_path):
+    train = "import sys, flax\nprint(sys.modules['sitecustomize'].value, any('site_folder' in p for p in sys.path))"
+    done = run(
+        ["run", "train.py"], train=train, sitecustomize="value = 7", pythonpath=str(tmp_path)
+    )
+    assert done.stdout == "7 False\n", done.stderr
+
+
+def test_environment_without_linen_has_its_own_flax(run):
+    folder = os.path.join(os.path.dirname(migration.__file__), "site_folder")
+    train = """
+        import importlib.metadata, flax, sys
+        print(flax.value, "linen_core" in sys.modules)
+        print(importlib.metadata.version("flax"))
+    """
+    files = {"linen_core": "raise ImportError", "flax": "value = 7", "train": train}
+    done = run(["train.py"], module=(), pythonpath=folder, **files)
+    assert done.stdout == "7 False\n0.12.8\n", done.stderr
+
+
+def test_options_of_python(run):
+    train = "import sys; print(sys.flags.dev_mode, sys.flags.optimize, sys.argv)"
+    command = ["-X", "dev", "-O", "-m", "linen_core.flax_compat", "run", "train.py", "-m", "a"]
+    assert run(command, train=train, module=()).stdout == "True 1 ['train.py', '-m', 'a']\n"
+    done = run(["-E", "-m", "linen_core.flax_compat", "run", "train.py"], train=train, module=())
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Cannot run with the options -E, -I and -S of Python: leave them out.\n",
+    )
 
 
 def test_exit_codes_and_missing_files(run):

@@ -127,6 +127,12 @@ CASES = {
         ["1: `core` is not used here, and Linen has several modules for flax.core. Remove it."],
     ),
     "everything": ("from flax.linen import *", "from linen_core import *", []),
+    "everything, and names that the star of Linen does not bring": (
+        "from flax.linen import *  # all\nDense, tabulate, spmd, FrozenDict, other",
+        "from linen_core import *\nfrom linen_core import FrozenDict, spmd, tabulate  # all\n"
+        "Dense, tabulate, spmd, FrozenDict, other",
+        [],
+    ),
     "everything of several modules": (
         "from flax.core import *",
         "from flax.core import *",
@@ -152,10 +158,20 @@ CASES = {
         "try:\n    import linen_core as nn\nexcept ImportError:\n    nn = None",
         [],
     ),
-    "try, with the package": (
-        "try:\n    import flax\nexcept ImportError:\n    flax = None\nflax.linen",
-        "try:\n    import flax\nexcept ImportError:\n    flax = None\nflax.linen",
-        ["4: `flax` is flax or something else in the same scope. Give them different names."],
+    "try, with None for what is missing": (
+        "try:\n    import flax\n    from flax import core\nexcept ImportError:\n    flax = core = None\n"
+        "flax.linen.Dense, core.freeze",
+        "try:\n    import linen_core\n    import linen_store\nexcept ImportError:\n    flax = core = None\n"
+        "linen_core.Dense, linen_store.freeze",
+        [],
+    ),
+    "try, with a check for None": (
+        "try:\n    import flax\nexcept ImportError:\n    flax = None\nif flax: flax.linen",
+        "try:\n    import flax\nexcept ImportError:\n    flax = None\nif flax: flax.linen",
+        [
+            "4: `flax` is flax or something else in the same scope. Give them different names.",
+            "5: `flax` is used as a value, and Linen has several modules for flax. Name the module.",
+        ],
     ),
     "type checking": (
         "if TYPE_CHECKING:\n    from flax.core import FrozenDict\ndef f(x: FrozenDict): ...",
@@ -168,12 +184,26 @@ CASES = {
         [],
     ),
     "annotations that are strings": (
-        "import flax\nx: 'flax.linen.Module'\ndef f(x: 'int', y: list['flax.core.Scope']): ...",
-        "import linen_core\nx: 'flax.linen.Module'\ndef f(x: 'int', y: list['flax.core.Scope']): ...",
+        "import flax\nx: 'flax.linen.Module'\ndef f(x: 'int', é: list[\"flax.core.Scope | None\"]) -> 'flax.core': ...",
+        "import linen_core\nimport linen_core.scope\nimport flax\nx: 'linen_core.Module'\n"
+        "def f(x: 'int', é: list[\"linen_core.scope.Scope | None\"]) -> 'flax.core': ...",
+        [
+            "3: Linen has no counterpart of flax.core. Use the counterpart in linen_core.scope, "
+            "linen_core.meta or linen_core.transforms."
+        ],
+    ),
+    "annotations that are strings with escapes": (
+        "import flax\nx: 'flax.\\x6cinen.Module'\ny: (\n    'flax.linen'\n    '.Module')",
+        "import linen_core\nx: 'flax.\\x6cinen.Module'\ny: (\n    'flax.linen'\n    '.Module')",
         [
             '2: The annotation "flax.linen.Module" is a string and is left. Change it to the name in Linen.',
-            '3: The annotation "flax.core.Scope" is a string and is left. Change it to the name in Linen.',
+            '4: The annotation "flax.linen.Module" is a string and is left. Change it to the name in Linen.',
         ],
+    ),
+    "strings in annotations that are values": (
+        "import flax\nx: Literal['flax', 'jax']\ny: Annotated['flax.linen.Module', 'flax']\nz: ''",
+        "import linen_core\nx: Literal['flax', 'jax']\ny: Annotated['linen_core.Module', 'flax']\nz: ''",
+        [],
     ),
     "annotations with a name that stays": (
         "import flax.linen as nn\nx: 'nn.Module'",
@@ -214,6 +244,42 @@ CASES = {
             "2: Linen has several modules for flax.core. Import the one that has the name.",
             "3: Linen has no counterpart of flax.optim. flax removed it in 2022. Use optax.",
             "4: The module that is imported is computed from `flax`. Write the names of Linen's modules.",
+        ],
+    ),
+    "imports by a string in other forms": (
+        "il.import_module(name='flax.linen')\nimport_module('.linen', 'flax')\n"
+        "import_module('.linen', package=__package__)\n__import__('os', {'flax': 1})",
+        "il.import_module(name='linen_core')\nimport_module('.linen', 'flax')\n"
+        "import_module('.linen', package=__package__)\n__import__('os', {'flax': 1})",
+        [
+            "2: `import_module('.linen', 'flax')` is relative to flax. Write the whole name of the module."
+        ],
+    ),
+    "code in strings": (
+        "exec('import flax.linen as nn')\nx = '\\nfrom flax import linen'\ny = 'from flax to us'\n"
+        "def f():\n    'Do.\\n\\n>>> import flax'\ndef g():\n    '\\nimport flax'",
+        "exec('import flax.linen as nn')\nx = '\\nfrom flax import linen'\ny = 'from flax to us'\n"
+        "def f():\n    'Do.\\n\\n>>> import flax'\ndef g():\n    '\\nimport flax'",
+        [
+            "1: The string has the code `import flax.linen` and is left. Change it to Linen.",
+            "2: The string has the code `from flax import linen` and is left. Change it to Linen.",
+            "5: The string has the code `>>> import flax` and is left. Change it to Linen.",
+        ],
+    ),
+    "a name from another file": (
+        "from .common import flax\nflax.linen.Dense",
+        "from .common import flax\nflax.linen.Dense",
+        [
+            "1: `flax` comes from another file, whose import of it may change. "
+            "Import flax here, and run this again."
+        ],
+    ),
+    "a name from a star": (
+        "from common import *\nflax.linen.Dense",
+        "from common import *\nflax.linen.Dense",
+        [
+            "2: `flax` comes from another file, whose import of it may change. "
+            "Import flax here, and run this again."
         ],
     ),
     "lookups": (

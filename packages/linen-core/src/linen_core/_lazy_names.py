@@ -62,6 +62,8 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
     """Return `__getattr__`, `__dir__` and `__all__` of a package that has a stub."""
     homes = _homes(package)
     declared = sorted(name for name, home in homes.items() if _is_ours(home))
+    # `from linen_core import *` leaves out its files, such as `typing`: programs have modules of these names.
+    names = [name for name in declared if homes[name] != (_ROOT, name)]
 
     def __getattr__(name: str) -> Any:  # noqa: N807
         if name not in homes:
@@ -74,7 +76,7 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
     def __dir__() -> list[str]:  # noqa: N807
         return sorted({*vars(sys.modules[package]), *declared})
 
-    return __getattr__, __dir__, declared
+    return __getattr__, __dir__, names
 
 
 def declare_imported(package: str) -> None:

@@ -7,8 +7,10 @@ In a terminal:
     python -m linen_core.flax_compat run pytest tests
 
 In a notebook, `install` comes before anything imports flax. Imports in the libraries that the program uses are answered
-too. flax need not be installed. A name that Linen lacks is an error with the name, the place and what to do. Processes
-that the program starts import flax itself.
+too. flax need not be installed. A name that Linen lacks is an error with the name, the place and what to do.
+
+`run` starts Python anew with a folder in PYTHONPATH. Python processes that the program starts inherit it, and Linen
+answers there too, unless they have another environment or Python ignores it (`python -I`, `-E` or `-S`).
 """
 
 from __future__ import annotations
@@ -16,14 +18,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import runpy
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from linen_core.migration.flax_names import counterpart
+from linen_core.migration import import_hook
 from linen_core.migration.import_hook import FlaxFinder, FlaxImportedError, Use
 
 __all__ = ["install", "main", "report", "uninstall"]
+
+_SITE_FOLDER = os.path.join(os.path.dirname(import_hook.__file__), "site_folder")
 
 
 def install() -> None:
@@ -58,11 +62,9 @@ def uninstall() -> None:
       >>> uninstall()
     """
     finder = _finder()
-    if finder is None:
-        return
-    sys.meta_path.remove(finder)
+    sys.meta_path[:] = [one for one in sys.meta_path if not getattr(one, "answers_flax", False)]
     for name, module in list(sys.modules.items()):
-        if getattr(module, "__loader__", None) is finder:
+        if finder is not None and getattr(module, "__loader__", None) is finder:
             del sys.modules[name]
 
 
@@ -81,27 +83,28 @@ def _finder() -> FlaxFinder | None:
     return next((one for one in sys.meta_path if isinstance(one, FlaxFinder)), None)
 
 
-def _run_program(target: str, args: Sequence[str], *, is_module: bool) -> None:
-    """Run a script or a module as Python itself would run it."""
-    sys.argv = [target, *args]
-    if is_module:
-        sys.path.insert(0, os.getcwd())
-        runpy.run_module(target, run_name="__main__", alter_sys=True)
-    else:
-        sys.path.insert(0, os.path.dirname(os.path.abspath(target)))
-        runpy.run_path(target, run_name="__main__")
-
-
 def _is_importable(name: str) -> bool:
     return name.isidentifier() and importlib.util.find_spec(name) is not None
 
 
-def _print_report() -> None:
-    uses = report()
-    width = max((len(use.name) for use in uses), default=0)
-    for use in sorted(uses):
-        target = counterpart(use.name) or ""
-        sys.stderr.write(f"{use.name:{width}}  {target}  {use.file}:{use.line}\n")
+def _options_of_python() -> list[str]:
+    """Return the options before `-m linen_core.flax_compat`, such as ``["-X", "dev"]``."""
+    pairs = list(zip(sys.orig_argv, sys.orig_argv[1:], strict=False))
+    this = ("-m", "linen_core.flax_compat")
+    return sys.orig_argv[1 : pairs.index(this)] if this in pairs else []
+
+
+def _start_python(command: Sequence[str], *, reports: bool) -> NoReturn:
+    """Replace this process by Python, where `import flax` is answered.
+
+    JAX is not imported there before the program imports it. It reads environment variables that the program may set.
+    """
+    folders = [_SITE_FOLDER, *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    if reports:
+        variables["LINEN_FLAX_COMPAT_REPORT"] = "1"
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *_options_of_python(), *command], variables)  # noqa: S606
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -139,19 +142,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(
             f"Cannot run {options.target}: the file does not exist. Name a script, or a module after -m."
         )
-    was_installed = _finder() is not None
-    install()
-    try:
-        _run_program(options.target, options.args, is_module=is_module)
-    finally:
-        if options.command == "report":
-            _print_report()
-        if not was_installed:
-            uninstall()
+    if sys.flags.ignore_environment or sys.flags.no_site:
+        sys.exit("Cannot run with the options -E, -I and -S of Python: leave them out.")
+    command = ["-m", options.target] if is_module else [options.target]
+    _start_python([*command, *options.args], reports=options.command == "report")
 
 
 if __name__ == "__main__":
-    # This file runs as __main__; the program may import it by its name, and must find the same state.
-    from linen_core.flax_compat import main as run_main
-
-    run_main()
+    main()

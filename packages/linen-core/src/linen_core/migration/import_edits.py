@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from linen_core.migration.findings import Finding, no_counterpart
 from linen_core.migration.flax_names import MODULES, counterpart
@@ -24,12 +25,17 @@ class ImportEditor:
       source: the source.
       tree: its syntax tree.
       names: the local names of flax modules, by the identity of the alias that binds them.
+      unbound: the names that the file uses and does not bind; `from flax.linen import *` may bring them.
     """
 
     def __init__(
-        self, source: SourceText, tree: ast.Module, names: Mapping[int, tuple[ModuleName, Binding]]
+        self,
+        source: SourceText,
+        tree: ast.Module,
+        names: Mapping[int, tuple[ModuleName, Binding]],
+        unbound: Collection[str] = (),
     ) -> None:
-        self.source, self.names = source, names  #: See the arguments.
+        self.source, self.names, self.unbound = source, names, unbound  #: See the arguments.
         self.findings: list[Finding] = []  #: Imports that are left.
         self.edits: list[Edit] = []  #: Edits of the statements.
         self._blocks = {
@@ -103,11 +109,13 @@ class ImportEditor:
         self._replace_statement(node, parts)
 
     def _replace_statement(self, node: ast.ImportFrom, parts: Sequence[_Part]) -> None:
-        groups: dict[str | None, list[str]] = {}
+        groups: dict[tuple[str | None, bool], list[str]] = {}
         for module, text in dict.fromkeys(parts):
-            groups.setdefault(module, []).append(text)
-        lines = [f"import {text}" for text in groups.pop(None, [])]
-        lines += [f"from {module} import {', '.join(texts)}" for module, texts in groups.items()]
+            groups.setdefault((module, text == "*"), []).append(text)
+        lines = [f"import {text}" for text in groups.pop((None, False), [])]
+        lines += [
+            f"from {module} import {', '.join(texts)}" for (module, _), texts in groups.items()
+        ]
         indentation = self.source.indentation(node)
         span = self.source.start(node), self.source.end(node)
         comments = [token.string for token in self.source.comment_tokens(*span)]
@@ -129,7 +137,7 @@ class ImportEditor:
         if alias.name == "*":
             targets = MODULES.get(node.module or "", ())
             if len(targets) == 1:
-                return [(targets[0], "*")]
+                return [(targets[0], "*"), *self._beside_star(node.module or "", targets[0])]
             text = f"The names of `from {node.module} import *` are in several modules. Import them by name."
             self.findings.append(Finding(node.lineno, text))
             return [old]
@@ -140,6 +148,16 @@ class ImportEditor:
             self.findings.append(no_counterpart(alias, dotted))
             return [old]
         return [(target.module, old[1])]
+
+    def _beside_star(self, module: str, target: str) -> Iterator[_Part]:
+        """Yield names that the file uses, and that the star of flax brings and that of Linen does not."""
+        brought = getattr(importlib.import_module(target), "__all__", ())
+        for name in sorted(set(self.unbound) - set(brought)):
+            found = counterpart(f"{module}.{name}")
+            if found is None:
+                continue
+            parent, _, last = str(found).rpartition(".")
+            yield (parent, last) if last == name else (None, f"{found} as {name}")
 
     def _parts_of_module(self, alias: ast.alias, old: _Part) -> list[_Part]:
         name, binding = self.names[id(alias)]

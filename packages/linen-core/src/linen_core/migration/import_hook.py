@@ -60,6 +60,8 @@ class FlaxFinder(Loader):
       ('flax.linen', None)
     """
 
+    answers_flax = True  #: Tells `linen_core.flax_compat.uninstall` to remove this finder.
+
     def __init__(self) -> None:
         self._uses: dict[tuple[str, str], Use] = {}
 
@@ -67,6 +69,13 @@ class FlaxFinder(Loader):
     def uses(self) -> list[Use]:
         """The names that were used, in the order of their first use in each file."""
         return list(self._uses.values())
+
+    def print_uses(self) -> None:
+        """Print the names that were used, their counterparts and the places."""
+        width = max((len(use.name) for use in self.uses), default=0)
+        for use in sorted(self.uses):
+            target = counterpart(use.name) or ""
+            sys.stderr.write(f"{use.name:{width}}  {target}  {use.file}:{use.line}\n")
 
     def find_spec(self, fullname: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
         """Return how to import a module of flax; None for other modules.
@@ -133,6 +142,10 @@ def _public_names(module: str) -> list[str]:
             name for name in dir(target) if name[0] != "_"
         ]
         names.update(name for name in public if not isinstance(getattr(target, name), ModuleType))
+    if module == "flax.linen":
+        # Names of the sister packages, which need not be installed.
+        linen = importlib.import_module(MODULES[module][0])
+        names.update(name for name in ("FrozenDict", "tabulate") if hasattr(linen, name))
     return sorted(names)
 
 

@@ -74,12 +74,14 @@ class ModuleName:
         self.missing: list[str] = []  #: Names of flax that the uses still need.
         self.findings: list[Finding] = []  #: Uses that are left.
         self.edits: list[Edit] = []  #: Edits of uses.
-        is_mixed = len(set(modules)) > 1
+        # `flax = None` after a failed import is only of interest where the name itself is used.
+        is_mixed = len({module_of(one) for one in bindings if not one.is_none}) > 1
         self.is_left = self.keeps_flax  #: Whether imports and uses remain as they are.
         if self.keeps_flax:
             return  # The import is a finding already.
         for use in uses:
             self._visit_use(use, source)
+        is_mixed |= len(set(modules)) > 1 and self.module in self.missing
         if (is_mixed and self._needs_edits) or (self.is_kept and self.keeps_flax and not free):
             self._leave()
 

@@ -6,9 +6,11 @@ import ast
 from collections.abc import Iterator
 
 from linen_core.migration.scopes import Binding, NameUse, Scope
+from linen_core.migration.source_text import SourceText
 
 __all__ = ["ScopeVisitor"]
 
+_STRING_QUOTES = ("'", '"')
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -16,18 +18,24 @@ _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 class ScopeVisitor(ast.NodeVisitor):
     """Collects the scopes, uses and string annotations of a file.
 
+    Args:
+      source: the source.
+
     Example:
-      >>> visitor = ScopeVisitor()
-      >>> visitor.visit(ast.parse("import flax; f = lambda flax: flax.linen"))
+      >>> text = "import flax; f = lambda flax: flax.linen"
+      >>> visitor = ScopeVisitor(SourceText(text))
+      >>> visitor.visit(ast.parse(text))
       >>> [use.scope.find("flax").kind for use in visitor.uses]
       ['function']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: SourceText) -> None:
+        self.source = source  #: The source.
         self.scope = Scope("module", None)  #: The scope that is visited.
         self.scopes = [self.scope]  #: All scopes.
         self.uses: list[NameUse] = []  #: All uses.
-        self.annotations: list[tuple[ast.Constant, Scope]] = []  #: Annotations that are strings.
+        self.annotations: list[ast.Constant] = []  #: Annotations that are strings.
+        self.unread: list[tuple[ast.Constant, Scope]] = []  #: Those whose names have no position.
 
     def bind(self, name: str, binding: Binding) -> None:
         """Record a binding in the current scope, or where `global` says."""
@@ -88,6 +96,16 @@ class ScopeVisitor(ast.NodeVisitor):
         else:
             self.visit(value)
 
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """Record which names are set to None, as where an import fails."""
+        is_none = isinstance(node.value, ast.Constant) and node.value.value is None
+        for target in node.targets:
+            if is_none and isinstance(target, ast.Name):
+                self.bind(target.id, Binding(node.lineno, is_none=True))
+            else:
+                self.visit(target)
+        self.visit(node.value)
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         """Record string annotations."""
         self._annotate(node.annotation)
@@ -147,10 +165,44 @@ class ScopeVisitor(ast.NodeVisitor):
         self.scope = self.scope.parent or self.scope
 
     def _annotate(self, annotation: ast.expr | None) -> None:
-        self.annotations += [(node, self.scope) for node in _strings_of(annotation)]
+        for node in _string_annotations(annotation):
+            self.annotations.append(node)
+            tree = _parse_string(node, self.source)
+            if tree is None:
+                self.unread.append((node, self.scope))
+            else:
+                self.visit(tree)
 
 
-def _strings_of(annotation: ast.expr | None) -> Iterator[ast.Constant]:
-    for node in ast.walk(annotation) if annotation is not None else ():
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node
+def _string_annotations(annotation: ast.AST | None) -> Iterator[ast.Constant]:
+    """Yield the strings that are annotations: not those in `Literal["a"]` and `Annotated[x, "a"]`."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        yield annotation
+    elif isinstance(annotation, ast.Subscript):
+        name = ast.unparse(annotation.value).rpartition(".")[2]
+        if name == "Annotated" and isinstance(annotation.slice, ast.Tuple):
+            yield from _string_annotations(annotation.slice.elts[0])
+        elif name != "Literal":
+            yield from _string_annotations(annotation.slice)
+    elif annotation is not None:
+        for child in ast.iter_child_nodes(annotation):
+            yield from _string_annotations(child)
+
+
+def _parse_string(node: ast.Constant, source: SourceText) -> ast.expr | None:
+    """Return the expression in a string, with its position in the file; None if it has escapes or lines."""
+    text = str(node.value)
+    if "\n" in text or source.text_of(node) not in [
+        quote + text + quote for quote in _STRING_QUOTES
+    ]:
+        return None
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return None
+    for part in ast.walk(tree):
+        if isinstance(part, ast.expr):
+            part.lineno = part.end_lineno = node.lineno
+            part.col_offset += node.col_offset + 1
+            part.end_col_offset = (part.end_col_offset or 0) + node.col_offset + 1
+    return tree.body

@@ -15,7 +15,7 @@ from linen_core.migration.module_names import ModuleName, module_of
 from linen_core.migration.name_scopes import ScopeVisitor
 from linen_core.migration.scopes import Binding, NameUse
 from linen_core.migration.source_text import Edit, SourceText, apply_edits
-from linen_core.migration.strings import find_in_strings, is_importer
+from linen_core.migration.strings import find_in_strings, importer_arguments
 
 __all__ = [
     "SourceEdits",
@@ -28,6 +28,7 @@ __all__ = [
 
 _PACKAGES = frozenset({"flax", "linen_core", "linen_store", "linen_summary"})
 _OPTIONAL_NAMES = {"tabulate": "linen_summary", "FrozenDict": "linen_store"}
+_OTHER_FILE = "`flax` comes from another file, whose import of it may change. Import flax here, and run this again."
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -74,7 +75,8 @@ def find_edits(text: str) -> SourceEdits:
       >>> edits
       [Edit(start=7, end=23, text='linen_core as nn')]
     """
-    tree, source, visitor = parse(text), SourceText(text), ScopeVisitor()
+    tree, source = parse(text), SourceText(text)
+    visitor = ScopeVisitor(source)
     visitor.visit(tree)
     taken = _taken_names(visitor)
     findings = [
@@ -86,17 +88,34 @@ def find_edits(text: str) -> SourceEdits:
         return SourceEdits([], findings)
     names = list(_module_names(visitor, source, free="flax" not in taken))
     by_alias = {id(binding.alias): (name, binding) for name in names for binding in name.bindings}
-    editor = ImportEditor(source, tree, by_alias)
+    unbound = {use.root.id for use in visitor.uses if use.scope.find(use.root.id) is None}
+    editor = ImportEditor(source, tree, by_alias, unbound)
     strings = find_in_strings(tree, source, visitor, {n.name for n in names if not n.is_kept})
     findings = [*editor.findings, *strings.findings]
-    if "flax" in taken and not any(name.name == "flax" and name.is_left for name in names):
+    elsewhere = list(_imports_from_other_files(visitor))
+    is_left = any(name.name == "flax" and name.is_left for name in names)
+    if "flax" in taken and not is_left and not elsewhere:
         text = "`flax` is a variable here, not the module. It is left as it is."
         findings.append(Finding(taken["flax"], text, needs_person=False))
+    findings += elsewhere
     edits = [*editor.edits, *strings.edits]
     for name in names:
         edits += name.edits
         findings += name.findings
     return SourceEdits(edits, sorted(set(findings)))
+
+
+def _imports_from_other_files(visitor: ScopeVisitor) -> Iterator[Finding]:
+    """Find `from common import flax`, and uses of a flax that `from common import *` brings."""
+    for scope in visitor.scopes:
+        for binding in scope.bindings.get("flax", ()):
+            statement, alias = binding.statement, binding.alias
+            is_module = isinstance(statement, ast.ImportFrom) and statement.module
+            if is_module and alias is not None and alias.name == "flax":
+                yield Finding(binding.line, _OTHER_FILE)
+    for use in visitor.uses:
+        if use.root.id == "flax" and use.scope.find("flax") is None:
+            yield Finding(use.root.lineno, _OTHER_FILE)
 
 
 def _taken_names(visitor: ScopeVisitor) -> dict[str, int]:
@@ -105,7 +124,7 @@ def _taken_names(visitor: ScopeVisitor) -> dict[str, int]:
     for scope in visitor.scopes:
         for name in _PACKAGES & scope.bindings.keys():
             for binding in scope.bindings[name]:
-                if not _imports_package(binding, name):
+                if not binding.is_none and not _imports_package(binding, name):
                     taken.setdefault(name, binding.line)
     return taken
 
@@ -149,8 +168,7 @@ def packages_of(tree: ast.Module) -> frozenset[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Attribute):
             names.add(node.attr)
-        elif isinstance(node, ast.Call) and is_importer(node):
-            argument = node.args[0]
+        for argument in importer_arguments(node):
             if isinstance(argument, ast.Constant):
                 imported.add(str(argument.value).partition(".")[0])
     # linen_core takes these names from the other packages.

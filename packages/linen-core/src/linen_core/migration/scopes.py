@@ -18,6 +18,8 @@ class Binding(NamedTuple):
     """The import; None for an assignment, a parameter, a function and so on."""
     alias: ast.alias | None = None
     """The part of the import that binds the name."""
+    is_none: bool = False
+    """True for `name = None`."""
 
 
 class NameUse(NamedTuple):

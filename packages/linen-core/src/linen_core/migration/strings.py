@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -12,9 +13,12 @@ from linen_core.migration.module_names import is_flax
 from linen_core.migration.name_scopes import ScopeVisitor
 from linen_core.migration.source_text import Edit, SourceText
 
-__all__ = ["StringEdits", "find_in_strings", "is_importer"]
+__all__ = ["StringEdits", "find_in_strings", "importer_arguments"]
 
-_IMPORTERS = ("importlib.import_module", "import_module", "importlib.__import__", "__import__")
+_IMPORTERS = {"import_module": ("name", "package"), "__import__": ("name",)}
+_IMPORT = r"(?:import +flax[\w.]* *(?=$|[,;#]|as )|from +flax[\w.]* +import +\w+)"
+_CODE = re.compile(rf"^\s*(?:>>> *)?{_IMPORT}", re.MULTILINE)
+_EXAMPLE = re.compile(rf"^\s*>>> *{_IMPORT}", re.MULTILINE)
 _LOOKUPS = ("find_spec", "importorskip", "metadata.version")
 
 
@@ -40,37 +44,44 @@ def find_in_strings(
     """
     found = StringEdits([], [])
     names = {"flax", *edited}
-    seen = set()
-    for annotation, scope in visitor.annotations:
-        seen.add(id(annotation))
+    seen = set(map(id, visitor.annotations))
+    for annotation, scope in visitor.unread:
         is_other = any(scope.find(name) is None and name != "flax" for name in names)
         if not is_other and names & set(_names_in(str(annotation.value))):
             text = f'The annotation "{annotation.value!s}" is a string and is left. Change it to the name in Linen.'
             found.findings.append(Finding(annotation.lineno, text))
     discarded = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and is_importer(node):
-            seen.add(id(node.args[0]))
+        if isinstance(node, ast.Call) and importer_arguments(node):
+            seen |= set(map(id, importer_arguments(node)))
             _visit_importer(node, source, found, is_discarded=id(node) in discarded)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(_LOOKUPS):
             found.findings.extend(_note_lookup(node))
-    seen |= discarded
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and id(node) not in seen:
-            _note_dotted_name(node, found)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in seen:
+            _note_code(node, found, is_docstring=id(node) in discarded)
+            if id(node) not in discarded:
+                _note_dotted_name(node, found)
     found.findings.extend(_type_comments(source))
     return found
 
 
-def is_importer(node: ast.Call) -> bool:
-    """Return whether a call imports a module by a string.
+def importer_arguments(node: ast.AST) -> list[ast.expr]:
+    """Return the arguments of a call that imports a module by a string: its name, and what that is relative to.
 
     Example:
-      >>> is_importer(ast.parse("importlib.import_module('flax')").body[0].value)
-      True
+      >>> call = ast.parse("importlib.import_module('.linen', 'flax')").body[0].value
+      >>> [argument.value for argument in importer_arguments(call)]
+      ['.linen', 'flax']
+      >>> importer_arguments(ast.parse("print('flax')").body[0].value)
+      []
     """
-    is_name = isinstance(node.func, ast.Name | ast.Attribute)
-    return bool(is_name and node.args) and ast.unparse(node.func) in _IMPORTERS
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
+        return []
+    function = ast.unparse(node.func).rpartition(".")[2]
+    names = _IMPORTERS.get(function, ())
+    words = {word.arg: word.value for word in node.keywords if word.arg in names}
+    return [*node.args[: len(names)], *words.values()]
 
 
 def _names_in(annotation: str) -> Iterator[str]:
@@ -87,7 +98,10 @@ def _visit_importer(
     node: ast.Call, source: SourceText, found: StringEdits, *, is_discarded: bool
 ) -> None:
     """Edit the module of `import_module("flax.linen")`, or say why not."""
-    argument = node.args[0]
+    argument, *package = importer_arguments(node)
+    if any(isinstance(one, ast.Constant) and is_flax(str(one.value)) for one in package):
+        text = f"`{ast.unparse(node)}` is relative to flax. Write the whole name of the module."
+        found.findings.append(Finding(node.lineno, text))
     if isinstance(argument, ast.JoinedStr) and argument.values:
         first = argument.values[0]
         if isinstance(first, ast.Constant) and is_flax(str(first.value)):
@@ -113,6 +127,14 @@ def _visit_importer(
         if old.count(dotted) == 1:
             new = old.replace(dotted, targets[0])
             found.edits.append(Edit(source.start(argument), source.end(argument), new))
+
+
+def _note_code(node: ast.Constant, found: StringEdits, *, is_docstring: bool) -> None:
+    """Mention code in strings that imports flax: examples in docstrings, templates, arguments of `exec`."""
+    match = (_EXAMPLE if is_docstring else _CODE).search(str(node.value))
+    if match is not None:
+        text = f"The string has the code `{match.group().strip()}` and is left. Change it to Linen."
+        found.findings.append(Finding(node.lineno, text, needs_person=not is_docstring))
 
 
 def _note_dotted_name(node: ast.Constant, found: StringEdits) -> None:

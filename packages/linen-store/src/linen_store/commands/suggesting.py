@@ -69,11 +69,11 @@ def _imported(target: str, fields: Mapping[str, Any]) -> nn.Module:
         for part in name.split("."):
             found = getattr(found, part)
     except _USER_ERRORS as error:
-        raise ModelTargetError(target, "import", _described(error)) from error
+        raise ModelTargetError(target, "import", _shown_error(error)) from error
     try:
         model = found.clone(**fields) if isinstance(found, nn.Module) else found(**fields)
     except _USER_ERRORS as error:
-        raise ModelTargetError(target, "construct", _described(error)) from error
+        raise ModelTargetError(target, "construct", _shown_error(error)) from error
     if not isinstance(model, nn.Module):
         raise ModelTargetError(target, "use", f"a {type(model).__name__}")
     return model
@@ -86,10 +86,10 @@ def _variables(options: argparse.Namespace, model: nn.Module) -> Any:
     try:
         return Call(model, args, {**named, **dict(options.call)}).expected(None)
     except _USER_ERRORS as error:
-        raise ModelTargetError(options.model, "initialize", _described(error)) from error
+        raise ModelTargetError(options.model, "initialize", _shown_error(error)) from error
 
 
-def _described(error: BaseException) -> str:
+def _shown_error(error: BaseException) -> str:
     """Return the class and the first line of an error."""
     first = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

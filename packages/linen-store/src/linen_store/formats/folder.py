@@ -82,7 +82,7 @@ class FolderFormat:
         """
         where = local_path(path)
         names = files_to_open(where, item, step)
-        if _steps(listed(where)):
+        if _steps_by_number(listed(where)):
             options["item"] = item
         failures: list[Exception] = []
         for name in names:
@@ -93,7 +93,7 @@ class FolderFormat:
         raise failures[0]
 
 
-def _steps(names: Sequence[str]) -> dict[float, str]:
+def _steps_by_number(names: Sequence[str]) -> dict[float, str]:
     """Return the names of steps by number: those of flax, else files that differ in a number only."""
     steps = {step_number(match[1]): name for name in names if (match := FLAX_STEP.fullmatch(name))}
     if steps:
@@ -115,7 +115,7 @@ def files_to_open(where: str, item: str | None, step: float | None) -> list[str]
       AmbiguousCheckpointError: ``item`` or ``step`` is needed, or does not exist.
     """
     names = listed(where)
-    steps = _steps(names)
+    steps = _steps_by_number(names)
     if steps:
         if step is not None and step not in steps:
             choices = [f"{one:g}" for one in sorted(steps)]

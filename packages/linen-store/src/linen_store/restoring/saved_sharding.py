@@ -45,12 +45,14 @@ def or_saved_sharding(
         partition = found.get(names)
         if own is not None:
             return own
-        return None if partition is None else NamedSharding(mesh, _fitting(partition, spec, mesh))
+        return (
+            None if partition is None else NamedSharding(mesh, _fitting_axes(partition, spec, mesh))
+        )
 
     return where
 
 
-def _fitting(partition: Sequence[Any], spec: Any, mesh: Mesh) -> PartitionSpec:
+def _fitting_axes(partition: Sequence[Any], spec: Any, mesh: Mesh) -> PartitionSpec:
     axes: list[Any] = []
     for size, entry in zip(spec.shape, partition, strict=False):
         names = () if entry is None else (entry,) if isinstance(entry, str) else tuple(entry)

@@ -1,0 +1,1 @@
+from agents.sac import SAC

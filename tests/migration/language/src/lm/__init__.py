@@ -1,0 +1,3 @@
+"""A small language model."""
+
+__version__ = "0.1"
