@@ -90,6 +90,7 @@ from linen_core.spmd import (
 
 # Parts by name
 from linen_core import (
+    axes_scan as axes_scan,
     errors as errors,
     filters as filters,
     jax_utils as jax_utils,
@@ -98,6 +99,7 @@ from linen_core import (
     module as module,
     rng as rng,
     scope as scope,
+    scope_layers as scope_layers,
     spmd as spmd,
     struct as struct,
     traceback_util as traceback_util,

@@ -1,13 +1,15 @@
 """Transforms of functions whose first argument is a `Scope`, or a tree of scopes, with the names of ``flax.core.lift``.
 
 Modules have the same transforms: `linen_core.vmap`, `linen_core.scan` and so on. There the first argument is called
-``mdl``. `jit` is missing: a compiled function is found again by its module, so use `linen_core.jit`.
+``mdl``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import jax
 
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.transforms import (
@@ -31,6 +33,7 @@ from linen_core.transforms import (
 from linen_core.transforms import (
     while_loop as while_loop,
 )
+from linen_core.transforms.compile import lift_jit_scopes
 from linen_core.transforms.loop import lift_scan as scan
 from linen_core.transforms.mapping import lift_map_variables
 from linen_core.transforms.rematerialize import lift_checkpoint as checkpoint
@@ -46,6 +49,7 @@ __all__ = [
     "checkpoint",
     "cond",
     "custom_vjp",
+    "jit",
     "jvp",
     "map_variables",
     "remat",
@@ -87,4 +91,52 @@ def map_variables(
     """
     return lift_map_variables(
         fn, mapped_collections, map_in_fn, map_out_fn, init, mutable, rngs, variables
+    )
+
+
+def jit(
+    fn: Callable[..., Any],
+    variables: CollectionFilter = True,
+    rngs: PRNGSequenceFilter = True,
+    static_argnums: int | Iterable[int] = (),
+    static_argnames: str | Iterable[str] = (),
+    donate_argnums: int | Iterable[int] = (),
+    device: jax.Device | None = None,
+    backend: str | None = None,
+) -> Callable[..., Any]:
+    """Compile a function of scopes; see `linen_core.jit`, which does the same for modules.
+
+    The function is called with a hashable key after the scopes: ``fn(scopes, hash_key, *args, **kwargs)``. It is traced
+    once for equal keys and arguments of equal shapes. A later call with an equal key repeats the random numbers of the
+    first one, so pass another key, or draw outside.
+
+    Args:
+      fn: the function.
+      variables: the collections to bring inside.
+      rngs: the RNG streams to bring inside.
+      static_argnums: numbers of the arguments that are Python values. The scopes are number 0, and the first argument
+        after the key is number 1.
+      static_argnames: names of static arguments that are passed by keyword.
+      donate_argnums: numbers of the arguments whose memory may be reused for the results.
+      device: as for `jax.jit`.
+      backend: as for `jax.jit`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from linen_core.scope import init
+      >>> def scale(scope, hash_key, x):
+      ...     return x * scope.param("scale", jax.nn.initializers.ones, ())
+      >>> y, variables = init(lambda scope, x: jit(scale)(scope, "scale", x))(jax.random.key(0), jnp.ones(3))
+      >>> y.shape, list(variables["params"])
+      ((3,), ['scale'])
+    """
+    return lift_jit_scopes(
+        fn,
+        variables=variables,
+        rngs=rngs,
+        static_argnums=static_argnums,
+        static_argnames=static_argnames or None,
+        donate_argnums=donate_argnums,
+        device=device,
+        backend=backend,
     )

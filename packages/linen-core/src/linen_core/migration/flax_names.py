@@ -33,6 +33,8 @@ _LINEN_FILES = (
     "transforms",
 )
 
+_SCOPE_FILES = ("attention", "linear", "normalization", "stochastic")
+
 MODULES: Mapping[str, tuple[str, ...]] = {
     "flax": (),
     "flax.core": (
@@ -40,12 +42,19 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "linen_core.scope",
         "linen_core.meta",
         "linen_core.lift",
+        "linen_core.axes_scan",
         "linen_core.typing",
     ),
+    "flax.core.axes_scan": ("linen_core.axes_scan",),
     "flax.core.frozen_dict": ("linen_store",),
     "flax.core.lift": ("linen_core.lift",),
     "flax.core.meta": ("linen_core.meta",),
+    "flax.core.nn": ("linen_core.scope_layers",),
+    **{f"flax.core.nn.{name}": (f"linen_core.scope_layers.{name}",) for name in _SCOPE_FILES},
+    "flax.core.nn.activation": ("linen_core.activation",),
+    "flax.core.nn.initializers": ("linen_core.initializers",),
     "flax.core.scope": ("linen_core.scope",),
+    "flax.core.variables": ("linen_core.scope",),
     "flax.errors": ("linen_core.errors",),
     "flax.jax_utils": ("linen_core.jax_utils",),
     "flax.linen": ("linen_core",),
@@ -76,8 +85,6 @@ ADVICE: Mapping[str, str] = {
     "flax.training.orbax_utils": "linen_store.save and linen_store.restore need no arguments for each array.",
     "flax.config": "Linen has no flags.",
     "flax.configurations": "Linen has no flags.",
-    "flax.core.lift.jit": "Use linen_core.jit with a function of a module.",
-    "flax.core.nn": "Use the layers of linen_core.",
     "flax.core": "Use the counterpart in linen_core.scope, linen_core.meta or linen_core.transforms.",
 }
 """Advice for modules and names without a counterpart, by the longest prefix."""
