@@ -91,8 +91,11 @@ from linen_core.spmd import (
 # Parts by name
 from linen_core import (
     axes_scan as axes_scan,
+    configurations as configurations,
+    cursor as cursor,
     errors as errors,
     filters as filters,
+    ids as ids,
     jax_utils as jax_utils,
     lift as lift,
     meta as meta,
@@ -109,6 +112,7 @@ from linen_core import (
     traverse_util as traverse_util,
     typing as typing,
 )
+from linen_core.configurations import config as config
 
 # Parts by name, under the paths that programs know from flax
 from linen_core.layers import (

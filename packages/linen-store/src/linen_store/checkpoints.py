@@ -1,11 +1,13 @@
 """Checkpoints by step in one folder, with the names of ``flax.training.checkpoints``.
 
-A checkpoint of step 7 is ``checkpoint_7`` in the folder. `save_checkpoint` writes what `linen_store.save` writes;
-`restore_checkpoint` also reads what flax wrote, with Orbax or as MessagePack.
+A checkpoint of step 7 is ``checkpoint_7`` in the folder. `save_checkpoint` writes what `linen_store.save` writes, or
+MessagePack if the flag ``flax_use_orbax_checkpointing`` of `linen_core.config` is False. `restore_checkpoint` reads
+both, also from flax.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -13,13 +15,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from linen_core.configurations import config
 from linen_core.errors import InvalidCheckpointError
+from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
+from linen_store.filesystem.failures import save_failures
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.frozen.frozen_dict import FrozenDict, freeze
 from linen_store.restoring.variables import restore
 from linen_store.saving.checkpoint import save
-from linen_store.serialization import to_state_dict
+from linen_store.serialization import to_bytes, to_state_dict
 
 __all__ = [
     "AsyncManager",
@@ -114,24 +119,37 @@ def save_checkpoint(
     if not overwrite and not is_latest:
         raise InvalidCheckpointError(path, step)
 
-    def clean_up() -> None:
+    write: Callable[[], object]
+    if orbax_checkpointer is not None:
+        write = functools.partial(orbax_checkpointer.save, path, target, force=overwrite)
+        async_manager = None
+    elif not config.flax_use_orbax_checkpointing:
+        write = functools.partial(_write_msgpack, path, to_bytes(target), overwrite)
+    elif async_manager is None:
+        write = functools.partial(save, path, target, overwrite)
+    else:
+        write = save(path, target, overwrite, wait=False).wait
+
+    def finish() -> None:
+        write()
         _remove(folder, prefix, path, keep, keep_every_n_steps)
 
-    if orbax_checkpointer is not None:
-        orbax_checkpointer.save(path, target, force=overwrite)
-        clean_up()
-    elif async_manager is None:
-        save(path, target, overwrite)
-        clean_up()
+    if async_manager is None:
+        finish()
     else:
-        handle = save(path, target, overwrite, wait=False)
-
-        def finish() -> None:
-            handle.wait()
-            clean_up()
-
         async_manager.save_async(finish)
     return path
+
+
+def _write_msgpack(path: str, encoded: bytes, overwrite: bool) -> None:
+    with save_failures(path), staging_directory(path) as folder:
+        finished = os.path.join(folder, "file")
+        with open(finished, "wb") as stream:
+            stream.write(encoded)
+        sync_files(folder)
+        if overwrite and os.path.isdir(path):
+            shutil.rmtree(path)
+        publish(finished, path, overwrite=overwrite)
 
 
 def save_checkpoint_multiprocess(

@@ -1,6 +1,7 @@
 """The modules of flax and the modules of Linen that have their names.
 
-`MODULES` is the one list. Whether a single name has a counterpart is asked of the modules themselves.
+`MODULES` is the list of modules. Whether a single name has a counterpart is asked of the modules themselves; `NAMES`
+has the exceptions.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import importlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["ADVICE", "MODULES", "VERSION", "Counterpart", "advice_for", "counterpart"]
+__all__ = ["ADVICE", "MODULES", "NAMES", "VERSION", "Counterpart", "advice_for", "counterpart"]
 
 VERSION = "0.12.8"
 """The version of flax whose names are listed."""
@@ -37,6 +38,7 @@ _SCOPE_FILES = ("attention", "linear", "normalization", "stochastic")
 
 MODULES: Mapping[str, tuple[str, ...]] = {
     "flax": (),
+    "flax.configurations": ("linen_core.configurations",),
     "flax.core": (
         "linen_store",
         "linen_core.scope",
@@ -55,7 +57,9 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "flax.core.nn.initializers": ("linen_core.initializers",),
     "flax.core.scope": ("linen_core.scope",),
     "flax.core.variables": ("linen_core.scope",),
+    "flax.cursor": ("linen_core.cursor",),
     "flax.errors": ("linen_core.errors",),
+    "flax.ids": ("linen_core.ids",),
     "flax.jax_utils": ("linen_core.jax_utils",),
     "flax.linen": ("linen_core",),
     **{f"flax.linen.{name}": (f"linen_core.{name}",) for name in _LINEN_FILES},
@@ -76,6 +80,11 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 }
 """For each module of flax, the modules that have its names, in the order in which a name is looked up."""
 
+NAMES: Mapping[str, str] = {
+    "flax.config": "linen_core.configurations.config",
+}
+"""Names whose counterpart has another name, or is in a module that does not answer all of its names."""
+
 ADVICE: Mapping[str, str] = {
     "flax.nnx": "Linen has the API of flax.linen. Keep flax for flax.nnx, or write the modules with linen_core.",
     "flax.optim": "flax removed it in 2022. Use optax.",
@@ -83,8 +92,6 @@ ADVICE: Mapping[str, str] = {
     "flax.nn": "flax removed it in 2021. Write the model as a linen_core module.",
     "flax.metrics.tensorboard": "Use clu.metric_writers or tensorboardX.",
     "flax.training.orbax_utils": "linen_store.save and linen_store.restore need no arguments for each array.",
-    "flax.config": "Linen has no flags.",
-    "flax.configurations": "Linen has no flags.",
     "flax.core": "Use the counterpart in linen_core.scope, linen_core.meta or linen_core.transforms.",
 }
 """Advice for modules and names without a counterpart, by the longest prefix."""
@@ -124,6 +131,8 @@ def counterpart(dotted: str) -> Counterpart | None:
     """
     if len(MODULES.get(dotted, ())) == 1:
         return Counterpart(MODULES[dotted][0], None)
+    if dotted in NAMES:
+        return Counterpart(*NAMES[dotted].rsplit(".", 1))
     module, _, name = dotted.rpartition(".")
     for target in MODULES.get(module, ()):
         # Private names of Linen mean other things than those of flax.

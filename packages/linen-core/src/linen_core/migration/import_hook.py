@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any, NamedTuple
 
-from linen_core.migration.flax_names import MODULES, VERSION, advice_for, counterpart
+from linen_core.migration.flax_names import MODULES, NAMES, VERSION, advice_for, counterpart
 
 __all__ = ["FlaxFinder", "FlaxImportedError", "FlaxNameError", "Use"]
 
@@ -127,7 +127,8 @@ class _Flax(importlib.metadata.Distribution):
 
 def _public_names(module: str) -> list[str]:
     """Return the names that `from flax... import *` takes: modules of Linen only where flax has them."""
-    names = {name.rpartition(".")[2] for name in MODULES if name.rpartition(".")[0] == module}
+    listed = (name.rpartition(".") for name in (*MODULES, *NAMES))
+    names = {name for parent, _, name in listed if parent == module and name[0] != "_"}
     for target in map(importlib.import_module, MODULES[module]):
         public = getattr(target, "__all__", None) or [
             name for name in dir(target) if name[0] != "_"
