@@ -6,7 +6,7 @@ Modules have the same transforms: `linen_core.vmap`, `linen_core.scan` and so on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +33,7 @@ from linen_core.transforms import (
 from linen_core.transforms import (
     while_loop as while_loop,
 )
+from linen_core.transforms._packing import Lifted, lifts_scopes
 from linen_core.transforms.compile import lift_jit_scopes
 from linen_core.transforms.loop import lift_scan as scan
 from linen_core.transforms.mapping import lift_map_variables
@@ -52,6 +53,7 @@ __all__ = [
     "jit",
     "jvp",
     "map_variables",
+    "pack",
     "remat",
     "remat_scan",
     "scan",
@@ -140,3 +142,50 @@ def jit(
         device=device,
         backend=backend,
     )
+
+
+def pack(
+    fn: Callable[..., Any],
+    in_variable_filters: Sequence[CollectionFilter],
+    out_variable_filters: Sequence[CollectionFilter],
+    rng_filters: Sequence[PRNGSequenceFilter],
+    name: str | None = None,
+    enable_kwargs: bool = False,
+) -> Callable[..., Any]:
+    """Build a transform of functions of scopes from a function of groups of variables and RNG streams.
+
+    Args:
+      fn: called as ``fn(scope_fn, repack_fn, variable_groups, rng_groups, *args)``. ``scope_fn`` makes scopes from
+        groups, inside the JAX transform; ``repack_fn`` returns the groups that such scopes wrote. ``fn`` returns its
+        result and these groups.
+      in_variable_filters: for each group of variables that enters, its collections.
+      out_variable_filters: the same for the groups that leave.
+      rng_filters: for each group of RNG streams, its streams.
+      name: name of the transform, for error messages.
+      enable_kwargs: whether keyword arguments are passed to ``fn``; otherwise they are ignored with a warning.
+
+    Returns:
+      A function of scopes and arguments.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from linen_core.scope import apply
+      >>> def doubled(scope_fn, repack_fn, variable_groups, rng_groups):
+      ...     scope = scope_fn(jax.tree.map(lambda x: 2 * x, variable_groups), rng_groups)
+      ...     return scope.get_variable("params", "w"), repack_fn(scope)
+      >>> apply(pack(doubled, ["params"], ["params"], []))({"params": {"w": jnp.float32(3)}}).item()
+      6.0
+    """
+
+    @lifts_scopes(
+        in_variable_filters,
+        out_variable_filters,
+        rng_filters,
+        name or "",
+        takes_kwargs=enable_kwargs,
+    )
+    def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
+        groups = lifted.variable_groups, lifted.rng_groups
+        return fn(lifted.open, lifted.close, *groups, *args, **kwargs)
+
+    return run

@@ -23,6 +23,7 @@ _LINEN_FILES = (
     "dtypes",
     "fp8_ops",
     "initializers",
+    "kw_only_dataclasses",
     "linear",
     "module",
     "normalization",
@@ -45,6 +46,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "linen_core.meta",
         "linen_core.lift",
         "linen_core.axes_scan",
+        "linen_core.tracers",
         "linen_core.typing",
     ),
     "flax.core.axes_scan": ("linen_core.axes_scan",),
@@ -56,6 +58,8 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "flax.core.nn.activation": ("linen_core.activation",),
     "flax.core.nn.initializers": ("linen_core.initializers",),
     "flax.core.scope": ("linen_core.scope",),
+    "flax.core.spmd": ("linen_core.spmd",),
+    "flax.core.tracers": ("linen_core.tracers",),
     "flax.core.variables": ("linen_core.scope",),
     "flax.cursor": ("linen_core.cursor",),
     "flax.errors": ("linen_core.errors",),
@@ -64,6 +68,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "flax.linen": ("linen_core",),
     **{f"flax.linen.{name}": (f"linen_core.{name}",) for name in _LINEN_FILES},
     "flax.linen.summary": ("linen_summary",),
+    "flax.metrics": (),
     "flax.serialization": ("linen_store.serialization",),
     "flax.struct": ("linen_core.struct",),
     "flax.traceback_util": ("linen_core.traceback_util",),
@@ -77,22 +82,75 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "flax.training.train_state": ("linen_core.train_state",),
     "flax.traverse_util": ("linen_core.traverse_util",),
     "flax.typing": ("linen_core.typing",),
+    "flax.version": (),
 }
 """For each module of flax, the modules that have its names, in the order in which a name is looked up."""
 
-NAMES: Mapping[str, str] = {
-    "flax.config": "linen_core.configurations.config",
+_HOMES = {
+    "linen_core": "merge_param canonicalize_dtype map_variables Conv Dense compact",
+    "linen_core.dtypes": "canonicalize_dtype promote_dtype",
+    "linen_core.filters": "CollectionFilter DenyList PRNGSequenceFilter group_collections in_filter intersect_filters "
+    "is_filter_empty subtract_filters union_filters",
+    "linen_core.ids": "FlaxId uuid",
+    "linen_core.module": "Module Variable",
+    "linen_core.rng": "LazyRng",
+    "linen_core.scope": "Scope",
+    "linen_core.typing": "FrozenVariableDict",
+    "linen_store": "FrozenDict freeze unfreeze",
 }
-"""Names whose counterpart has another name, or is in a module that does not answer all of its names."""
+_BORROWED = {
+    "flax.core.lift": "CollectionFilter DenyList FrozenDict LazyRng PRNGSequenceFilter Scope freeze group_collections "
+    "in_filter intersect_filters is_filter_empty subtract_filters unfreeze union_filters",
+    "flax.core.scope": "FrozenDict freeze unfreeze uuid",
+    "flax.cursor": "FrozenDict",
+    "flax.linen.module": "DenyList FlaxId FrozenDict FrozenVariableDict Scope union_filters uuid",
+    "flax.linen.normalization": "canonicalize_dtype map_variables merge_param",
+    "flax.linen.partitioning": "freeze unfreeze",
+    "flax.linen.recurrent": "Conv Dense FrozenDict compact promote_dtype",
+    "flax.linen.summary": "DenyList FrozenVariableDict LazyRng unfreeze",
+    "flax.linen.transforms": "FlaxId FrozenDict LazyRng Module Scope Variable",
+    "flax.typing": "FrozenDict",
+}
+
+NAMES: Mapping[str, str] = {
+    **{
+        f"{module}.{name}": f"{home}.{name}"
+        for module, borrowed in _BORROWED.items()
+        for home, names in _HOMES.items()
+        for name in sorted({*borrowed.split()} & {*names.split()})
+    },
+    "flax.config": "linen_core.configurations.config",
+    "flax.core.scope.config": "linen_core.configurations.config",
+    "flax.linen.module.config": "linen_core.configurations.config",
+    "flax.linen.partitioning.get_axis_names": "linen_store.frozen.axis_names.get_axis_names",
+    "flax.traceback_util.config": "linen_core.configurations.config",
+}
+"""Names whose counterpart has another name, or is in a module that does not answer all of its names.
+
+Modules of flax also have the names that they import from each other, and programs use them.
+"""
+
+_ADVICE_FOR_NNX = (
+    "Linen has the API of flax.linen. Keep flax for flax.nnx, or write the modules with linen_core."
+)
 
 ADVICE: Mapping[str, str] = {
-    "flax.nnx": "Linen has the API of flax.linen. Keep flax for flax.nnx, or write the modules with linen_core.",
-    "flax.optim": "flax removed it in 2022. Use optax.",
+    "flax.core.partial_eval": "Use linen_core.Module.lazy_init or linen_core.scope.lazy_init.",
+    "flax.core.spmd": "Only flax.nnx uses it. Use linen_core.spmd.",
     "flax.deprecated": "flax removed it. Write the model as a linen_core module.",
-    "flax.nn": "flax removed it in 2021. Write the model as a linen_core module.",
+    "flax.experimental": _ADVICE_FOR_NNX,
+    "flax.io": "Use open, os and shutil, or tensorflow.io.gfile and etils.epath for remote paths.",
+    "flax.linen.experimental": "flax.linen has no public names there.",
+    "flax.linen.module._tabulate_context": "Use linen_summary.summarize, which returns all calls as data.",
+    "flax.linen.module._CallInfo": "Use linen_summary.summarize, which returns all calls as data.",
+    "flax.linen.summary": "Use linen_summary.summarize, which returns the table as data.",
     "flax.metrics.tensorboard": "Use clu.metric_writers or tensorboardX.",
+    "flax.nn": "flax removed it in 2021. Write the model as a linen_core module.",
+    "flax.nnx": _ADVICE_FOR_NNX,
+    "flax.optim": "flax removed it in 2022. Use optax.",
+    "flax.oss": "flax has no public names there.",
+    "flax.testing": "It has a benchmark class for the examples of flax. Use absl.testing and time.",
     "flax.training.orbax_utils": "linen_store.save and linen_store.restore need no arguments for each array.",
-    "flax.core": "Use the counterpart in linen_core.scope, linen_core.meta or linen_core.transforms.",
 }
 """Advice for modules and names without a counterpart, by the longest prefix."""
 
@@ -135,8 +193,10 @@ def counterpart(dotted: str) -> Counterpart | None:
         return Counterpart(*NAMES[dotted].rsplit(".", 1))
     module, _, name = dotted.rpartition(".")
     for target in MODULES.get(module, ()):
-        # Private names of Linen mean other things than those of flax.
-        if not name.startswith("_") and hasattr(importlib.import_module(target), name):
+        found = importlib.import_module(target)
+        # Private names of Linen mean other things than those of flax, unless they are listed.
+        is_private = name.startswith("_") and name not in getattr(found, "__all__", ())
+        if not is_private and hasattr(found, name):
             return Counterpart(target, name)
     return None
 

@@ -91,7 +91,7 @@ class FlaxFinder(Loader):
             dotted = f"{module}.{name}"
             if name == "__all__":
                 return _public_names(module)
-            if dotted == "flax.__version__":
+            if dotted in {"flax.__version__", "flax.version.__version__"}:
                 return VERSION
             found = None if name.startswith("__") else counterpart(dotted)
             if dotted not in MODULES and found is None:
