@@ -38,6 +38,8 @@ def test_counterparts_of_modules_exist(name):
         "flax.linen.linear._conv_dimension_numbers": "linen_core.linear._conv_dimension_numbers",
         "flax.linen.module.FrozenDict": "linen_store.FrozenDict",
         "flax.linen.summary._ArrayRepresentation": "linen_summary._ArrayRepresentation",
+        "flax.io.GFile": "linen_store.io.GFile",
+        "flax.training.orbax_utils.save_args_from_target": "linen_store.orbax_utils.save_args_from_target",
         "flax.training.train_state": "linen_core.train_state",
         "flax.training.train_state.TrainState": "linen_core.train_state.TrainState",
         "flax.serialization.to_bytes": "linen_store.serialization.to_bytes",

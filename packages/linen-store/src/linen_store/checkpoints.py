@@ -27,6 +27,7 @@ from linen_store.saving.checkpoint import save
 from linen_store.serialization import to_bytes, to_state_dict
 
 __all__ = [
+    "ORBAX_CKPT_FILENAME",
     "AsyncManager",
     "available_steps",
     "convert_pre_linen",
@@ -36,6 +37,9 @@ __all__ = [
     "save_checkpoint",
     "save_checkpoint_multiprocess",
 ]
+
+ORBAX_CKPT_FILENAME = "checkpoint"
+"""Name of the main file of a checkpoint of Orbax in its early releases."""
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _SIGNED = re.compile(f"([-+]?{_NUMBER})")

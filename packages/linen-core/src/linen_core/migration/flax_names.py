@@ -64,6 +64,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "flax.cursor": ("linen_core.cursor",),
     "flax.errors": ("linen_core.errors",),
     "flax.ids": ("linen_core.ids",),
+    "flax.io": ("linen_store.io",),
     "flax.jax_utils": ("linen_core.jax_utils",),
     "flax.linen": ("linen_core",),
     **{f"flax.linen.{name}": (f"linen_core.{name}",) for name in _LINEN_FILES},
@@ -78,6 +79,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "flax.training.dynamic_scale": ("linen_core.training.dynamic_scale",),
     "flax.training.early_stopping": ("linen_core.training.early_stopping",),
     "flax.training.lr_schedule": ("linen_core.training.lr_schedule",),
+    "flax.training.orbax_utils": ("linen_store.orbax_utils",),
     "flax.training.prefetch_iterator": ("linen_core.training.prefetch_iterator",),
     "flax.training.train_state": ("linen_core.train_state",),
     "flax.traverse_util": ("linen_core.traverse_util",),
@@ -139,7 +141,6 @@ ADVICE: Mapping[str, str] = {
     "flax.core.spmd": "Only flax.nnx uses it. Use linen_core.spmd.",
     "flax.deprecated": "flax removed it. Write the model as a linen_core module.",
     "flax.experimental": _ADVICE_FOR_NNX,
-    "flax.io": "Use open, os and shutil, or tensorflow.io.gfile and etils.epath for remote paths.",
     "flax.linen.experimental": "flax.linen has no public names there.",
     "flax.linen.module._tabulate_context": "Use linen_summary.summarize, which returns all calls as data.",
     "flax.linen.module._CallInfo": "Use linen_summary.summarize, which returns all calls as data.",
@@ -150,7 +151,6 @@ ADVICE: Mapping[str, str] = {
     "flax.optim": "flax removed it in 2022. Use optax.",
     "flax.oss": "flax has no public names there.",
     "flax.testing": "It has a benchmark class for the examples of flax. Use absl.testing and time.",
-    "flax.training.orbax_utils": "linen_store.save and linen_store.restore need no arguments for each array.",
 }
 """Advice for modules and names without a counterpart, by the longest prefix."""
 
