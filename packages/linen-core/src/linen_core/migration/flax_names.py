@@ -10,7 +10,16 @@ import importlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["ADVICE", "MODULES", "NAMES", "VERSION", "Counterpart", "advice_for", "counterpart"]
+__all__ = [
+    "ADVICE",
+    "INTERNAL",
+    "MODULES",
+    "NAMES",
+    "VERSION",
+    "Counterpart",
+    "advice_for",
+    "counterpart",
+]
 
 VERSION = "0.12.8"
 """The version of flax whose names are listed."""
@@ -91,26 +100,27 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 _HOMES = {
     "linen_core": "merge_param canonicalize_dtype map_variables Conv Dense compact",
     "linen_core.dtypes": "canonicalize_dtype promote_dtype",
+    "linen_core.errors": "TraverseTreeError",
     "linen_core.filters": "CollectionFilter DenyList PRNGSequenceFilter group_collections in_filter intersect_filters "
     "is_filter_empty subtract_filters union_filters",
     "linen_core.ids": "FlaxId uuid",
-    "linen_core.module": "Module Variable",
+    "linen_core.module": "Module Variable wrap_method_once",
     "linen_core.rng": "LazyRng",
     "linen_core.scope": "Scope",
     "linen_core.typing": "FrozenVariableDict",
     "linen_store": "FrozenDict freeze unfreeze",
 }
 _BORROWED = {
-    "flax.core.lift": "CollectionFilter DenyList FrozenDict LazyRng PRNGSequenceFilter Scope freeze group_collections "
+    "flax.core.lift": "CollectionFilter DenyList LazyRng PRNGSequenceFilter Scope freeze group_collections "
     "in_filter intersect_filters is_filter_empty subtract_filters unfreeze union_filters",
     "flax.core.scope": "FrozenDict freeze unfreeze uuid",
-    "flax.cursor": "FrozenDict",
+    "flax.cursor": "FrozenDict TraverseTreeError",
     "flax.linen.module": "DenyList FlaxId FrozenDict FrozenVariableDict Scope union_filters uuid",
     "flax.linen.normalization": "canonicalize_dtype map_variables merge_param",
     "flax.linen.partitioning": "freeze unfreeze",
     "flax.linen.recurrent": "Conv Dense FrozenDict compact promote_dtype",
     "flax.linen.summary": "DenyList FrozenVariableDict LazyRng unfreeze",
-    "flax.linen.transforms": "FlaxId FrozenDict LazyRng Module Scope Variable",
+    "flax.linen.transforms": "FlaxId FrozenDict LazyRng Module Scope Variable wrap_method_once",
     "flax.typing": "FrozenDict",
 }
 
@@ -153,6 +163,32 @@ ADVICE: Mapping[str, str] = {
     "flax.testing": "It has a benchmark class for the examples of flax. Use absl.testing and time.",
 }
 """Advice for modules and names without a counterpart, by the longest prefix."""
+
+
+INTERNAL: Mapping[str, str] = {
+    "flax.configurations": "TYPE_CHECKING",
+    "flax.core.frozen_dict": "FrozenKeysView FrozenValuesView",
+    "flax.core.lift": "CountsHolder TransformContext fold_rngs id_fn set_from_dict swap_collection tree_map_rngs",
+    "flax.core.scope": "child_rng_token no_flag",
+    "flax.cursor": "AccessType Indexable ParentKey is_named_tuple",
+    "flax.io": "gfile",
+    "flax.linen.batch_apply": "arbitrary_mergeable_leaf merge_leading_dims ndim_at_least split_leading_dim",
+    "flax.linen.fp8_ops": "CAN_USE_EARRAY Fp8MetaTyRules dot_general_transpose_lhs dot_general_transpose_rhs "
+    "dot_general_with_precision_jvp fp8_meta_dtype fp8_meta_dtype_wrapper in_q_bwd in_q_fwd in_qdq_bwd in_qdq_fwd "
+    "out_dq_bwd out_dq_fwd out_qdq_bwd out_qdq_fwd quantized_dot_bwd quantized_dot_fwd",
+    "flax.linen.module": "CompactNameScope Descriptor DescriptorWrapper ModuleBase ParentDescriptor TestScope "
+    "ThreadLocalStack capture_call_intermediates create_descriptor_wrapper module_field run_interceptors tuple_init "
+    "tuple_reduce wrap_descriptor_once",
+    "flax.linen.partitioning": "core_remat_static",
+    "flax.linen.transforms": "InstancePlaceholder VariablePlaceholder clean_clone decorator_lift_transform "
+    "decorator_lift_transform_cached fork_rngs get_module_scopes lift_direct_transform lift_transform_cached "
+    "module_class_lift_transform module_class_lift_transform_cached set_module_scopes",
+    "flax.training.checkpoints": "COMMIT_SUCCESS_FILE MP_ARRAY_PH MP_ARRAY_POSTFIX ORBAX_MANIFEST_OCDBT "
+    "ORBAX_METADATA_FILENAME safe_normpath",
+    "flax.typing": "BaseConfigContext HashableMapping Key MISSING Missing PytreeDeque ShapeDtype SizeBytes "
+    "has_shape_dtype is_key_like",
+}
+"""For each module of flax, the names without an underscore that flax does not document and Linen does not have."""
 
 
 class Counterpart(NamedTuple):
@@ -213,4 +249,7 @@ def advice_for(dotted: str) -> str:
         if prefix in ADVICE:
             return ADVICE[prefix]
         prefix = prefix.rpartition(".")[0]
+    module, _, name = dotted.rpartition(".")
+    if name.startswith("_") or name in INTERNAL.get(module, "").split():
+        return "It is internal to flax. Use the public names."
     return f"Check the spelling: Linen answers the public names of flax {VERSION}."
