@@ -43,6 +43,7 @@ FACES = [
     "linen_store.orbax_utils",
     "linen_store.serialization",
     "linen_summary",
+    "linen_summary.tensorboard",
 ]
 # Functions of jax itself under their names here have its docstrings.
 FROM_JAX = {"gelu", "logsumexp", "softmax"}

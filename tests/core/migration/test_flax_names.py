@@ -38,6 +38,7 @@ def test_counterparts_of_modules_exist(name):
         "flax.linen.linear._conv_dimension_numbers": "linen_core.linear._conv_dimension_numbers",
         "flax.linen.module.FrozenDict": "linen_store.FrozenDict",
         "flax.linen.summary._ArrayRepresentation": "linen_summary._ArrayRepresentation",
+        "flax.metrics.tensorboard.SummaryWriter": "linen_summary.tensorboard.SummaryWriter",
         "flax.io.GFile": "linen_store.io.GFile",
         "flax.training.orbax_utils.save_args_from_target": "linen_store.orbax_utils.save_args_from_target",
         "flax.training.train_state": "linen_core.train_state",
