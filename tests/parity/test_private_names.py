@@ -71,6 +71,9 @@ NAMES = [
     "flax.linen.transforms.lift_transform",
     "flax.serialization._msgpack_ext_pack",
     "flax.serialization._msgpack_ext_unpack",
+    "flax.traverse_util._EmptyNode",
+    "flax.traverse_util._get_params_dict",
+    "flax.traverse_util._sorted_items",
     "flax.traceback_util.api_boundary",
     "flax.traceback_util.register_exclusion",
 ]
@@ -109,6 +112,9 @@ def test_name_has_a_counterpart_with_the_same_arguments(name):
         ("flax.linen.normalization._l2_normalize", (X, -1)),
         ("flax.linen.normalization._l2_normalize", (X,)),
         ("flax.linen.partitioning._param_with_axes_sow_reduce_fn", ((), 1)),
+        ("flax.traverse_util._get_params_dict", (flax.core.freeze({"a": {"b": 1}}),)),
+        ("flax.traverse_util._get_params_dict", (3,)),
+        ("flax.traverse_util._sorted_items", ({"b": 1, "a": 2},)),
     ],
 )
 def test_functions(name, args):

@@ -39,7 +39,7 @@ PROGRAM = """
 
 @pytest.fixture
 def run(tmp_path):
-    def run_files(command, **files):
+    def run_files(command, environment=(), **files):
         for name, text in files.items():
             path = tmp_path / name.replace("__", "/")
             path = path.with_suffix(".py")
@@ -50,7 +50,7 @@ def run(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": ""},
+            env={**os.environ, "PYTHONPATH": "", **dict(environment)},
             check=False,
         )
 
@@ -151,6 +151,39 @@ def test_libraries_find_a_version_and_can_probe(run):
         "flax.nnx",
         "<class 'linen_core.layers.dense.Dense'> False True",
     ], done.stderr
+
+
+def test_flags(run):
+    train = """
+        import flax, jax, jax.numpy as jnp
+        from flax import linen as nn
+        from flax.core import FrozenDict
+        init = lambda: type(nn.Dense(2).init(jax.random.key(0), jnp.ones((1, 3)))).__name__
+        print(flax.config.flax_return_frozendict, init())
+        flax.config.update("flax_return_frozendict", False)
+        print(init())
+        with flax.config.temp_flip_flag("return_frozendict", True):
+            print(init())
+    """
+    done = run(["run", "train.py"], {"FLAX_RETURN_FROZENDICT": "true"}, train=train)
+    assert done.stdout.split() == ["True", "FrozenDict", "dict", "FrozenDict"], done.stderr
+
+
+def test_private_names_that_libraries_use(run):
+    train = """
+        import flax
+        from flax.linen.linear import _canonicalize_tuple
+        from flax.linen.normalization import _compute_stats
+        from flax.linen import partitioning
+        print(_canonicalize_tuple(3), type(partitioning.get_axis_names({})).__name__)
+        from flax.linen.linear import _nothing
+    """
+    done = run(["run", "train.py"], train=train)
+    assert done.stdout == "(3,) FrozenDict\n", done.stderr
+    assert (
+        "Linen has no counterpart of flax.linen.linear._nothing. It is internal to flax. Use the public names."
+        in done.stderr
+    )
 
 
 def test_exit_codes_and_missing_files(run):

@@ -70,8 +70,8 @@ class Cursor(Generic[T]):
     _parent: tuple[Cursor[Any], _Step] | None
     _changes: dict[Any, Cursor[Any]]
 
-    def __init__(self, obj: T, parent: tuple[Cursor[Any], _Step] | None = None) -> None:
-        vars(self).update(_obj=obj, _parent=parent, _changes={})
+    def __init__(self, obj: T, parent_key: tuple[Cursor[Any], _Step] | None = None) -> None:
+        vars(self).update(_obj=obj, _parent=parent_key, _changes={})
 
     @property
     def _path(self) -> str:

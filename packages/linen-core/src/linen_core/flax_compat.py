@@ -8,7 +8,8 @@ In a terminal:
 
 In a notebook, `install` comes before anything imports flax. Imports in the libraries that the program uses are answered
 too. flax need not be installed. A name that Linen lacks is an error with the name, the place and what to do. Processes
-that the program starts import flax itself.
+that the program starts import flax itself. Flags of the environment such as ``FLAX_PROFILE`` take effect; see
+`linen_core.configurations`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 
+from linen_core.configurations import config as config  # it reads the flags of the environment
 from linen_core.migration.flax_names import counterpart
 from linen_core.migration.import_hook import FlaxFinder, FlaxImportedError, Use
 
