@@ -59,6 +59,31 @@ def test_flags_that_change_names_and_keys(flag, value, call):
     )
 
 
+def transformed(lib):
+    class Step(lib.Module):
+        @lib.compact
+        def __call__(self, x, _):
+            return lib.Dense(3)(x), None
+
+    class Model(lib.Module):
+        @lib.compact
+        def __call__(self, x):
+            x = lib.jit(lib.Dense)(3)(lib.remat(lib.Dense)(3)(x))
+            options = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}, "length": 2}
+            x, _ = lib.scan(Step, **options)()(x, None)
+            return lib.Dropout(0.5, deterministic=False)(x)
+
+    return Model()
+
+
+def test_no_trace_of_another_flag_is_used():
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    models = {lib: transformed(lib) for lib in (nn, flax.linen)}
+    for value in (False, True, False):
+        run = lambda lib: models[lib].init_with_output(keys, X)
+        assert_same_tree(*map(plain, both("fix_rng_separator", value, run)))
+
+
 def test_keys_that_are_drawn_in_turns():
     draw = nn.Dropout(0.5, deterministic=False)
     run = lambda: draw.apply({}, X, rngs={"dropout": jax.random.key(0)}).tolist()
