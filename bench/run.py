@@ -260,6 +260,23 @@ def sharded_reads() -> bool:
     return all_met
 
 
+def saves() -> bool:
+    """Print the times to save from one and two processes; return whether Linen meets its targets."""
+    all_met = True
+    for count in ("1", "2"):
+        for size in ("small", "large"):
+            times = json.loads(output_of("saves.py", count, size))
+            base = times["orbax v1"]
+            met = times["linen"] <= 1.1 * base
+            all_met &= met
+            print(
+                f"store save, {size}, {count} processes: Linen at most 1.1 x orbax v1: {verdict(met)}"
+            )
+            for name, taken in times.items():
+                print(f"  {name:18s} {taken / base:6.2f}  ({1000 * taken:.2f} ms)")
+    return all_met
+
+
 def first_inits() -> bool:
     """Print the time of a transformer's first initialisation in a new process; return whether Linen meets its targets.
 
@@ -302,6 +319,7 @@ OTHERS = {
     "import": imports,
     "first init": first_inits,
     "store import": store_imports,
+    "store save": saves,
     "store sharded": sharded_reads,
 }
 

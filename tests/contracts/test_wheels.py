@@ -161,6 +161,7 @@ def test_three_wheels_work_together(tmp_path):
                 "msgpack",
                 "npy",
                 "npz",
+                *("gs", "http", "https", "s3"),
                 "safetensors",
             }
         ),

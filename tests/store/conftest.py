@@ -1,5 +1,11 @@
 """What the tests of linen_store share."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,3 +66,95 @@ def variables():
             "fp8": jnp.array([1.0, -2.0], jnp.float8_e4m3fn),
         },
     }
+
+
+class Workers:
+    """Processes of JAX that run one program together on 127.0.0.1, with 8 CPU devices in all.
+
+    The program finds `jax`, `jnp`, `np`, `linen_store`, a mesh of 4 x 2 devices, `put(values, *axes)` for a global
+    array, and its arguments `path` and `rest`. `tell(value)` hands a value over: Gloo writes to the standard output.
+    """
+
+    def __init__(self, program, count, path, *rest):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        flags = f"--xla_force_host_platform_device_count={8 // count}"
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+        self._told = [f"{path}.told-{number}" for number in range(count)]
+        self.running = [
+            subprocess.Popen(
+                [sys.executable, "-c", _PROLOGUE + program, address, str(count), str(number), told]
+                + [str(argument) for argument in (path, *rest)],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number, told in enumerate(self._told)
+        ]
+
+    def kill(self):
+        for worker in self.running:
+            worker.kill()
+
+    def told(self, number):
+        """The values that a process has told so far."""
+        if not os.path.exists(self._told[number]):
+            return []
+        with open(self._told[number]) as stream:
+            return [json.loads(line) for line in stream if line.endswith("\n")]
+
+    def results(self, *, timeout=240):
+        """Wait for all processes; return what each told."""
+        for number, worker in enumerate(self.running):
+            _, err = worker.communicate(timeout=timeout)
+            assert worker.returncode == 0, (number, err)
+        return [self.told(number) for number in range(len(self.running))]
+
+
+_PROLOGUE = """
+import json, os, sys
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+address, count, number, told, path, *rest = sys.argv[1:]
+count, number = int(count), int(number)
+jax.distributed.initialize(address, num_processes=count, process_id=number)
+import linen_store
+from linen_store.errors import *
+
+def tell(value):
+    with open(told, "a") as stream:
+        stream.write(json.dumps(value) + "\\n")
+
+mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("x", "y"))
+
+def put(values, *axes):
+    sharding = NamedSharding(mesh, PartitionSpec(*axes))
+    return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+
+def failure(call):
+    try:
+        call()
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+
+VALUES = np.arange(128 * 64, dtype=np.float32).reshape(128, 64)
+"""
+
+
+@pytest.fixture
+def workers():
+    """A function that starts `Workers`; they are killed at the end of the test."""
+    started = []
+
+    def start(program, count, path, *rest):
+        started.append(Workers(program, count, path, *rest))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+        for worker in one.running:
+            worker.communicate()

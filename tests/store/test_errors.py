@@ -115,6 +115,25 @@ CASES = [
         "Cannot save to '/c': it exists already. Pass overwrite=True to replace it, or choose another path.",
     ),
     (
+        errors.RemoteExistsError("s3://b/c"),
+        FileExistsError,
+        {"path": "s3://b/c"},
+        "Cannot save to 's3://b/c': it exists already, and a bucket cannot replace it in one step. Save to another address, for example that of a new step, then delete the old checkpoint.",
+    ),
+    (
+        errors.RemoteFailedError(
+            "s3://b/c", "read", "PERMISSION_DENIED", "Access denied", ["params", "w"]
+        ),
+        OSError,
+        {
+            "path": "s3://b/c",
+            "action": "read",
+            "code": "PERMISSION_DENIED",
+            "leaf": ("params", "w"),
+        },
+        "Cannot read 'params/w' of 's3://b/c': Access denied (PERMISSION_DENIED). Check the credentials, and their rights for this bucket.",
+    ),
+    (
         errors.UnwritablePathError("/c", "'/': Permission denied"),
         OSError,
         {"path": "/c", "reason": "'/': Permission denied"},
@@ -131,6 +150,12 @@ CASES = [
         OSError,
         {"path": "/c", "reason": "No space left on device", "errno": 28},
         "Cannot save to '/c': No space left on device. An earlier checkpoint there is unchanged; free space or choose another disk, then save again.",
+    ),
+    (
+        errors.StepRemovalError("/c/7", "/c/5", "Permission denied", 13),
+        OSError,
+        {"path": "/c/7", "old": "/c/5", "reason": "Permission denied", "errno": 13},
+        "Saved '/c/7', but cannot remove '/c/5': Permission denied. Remove it, or let this user write its folder.",
     ),
     (
         errors.UnwritablePathError("/c", "'/': Permission denied", 13),
@@ -265,10 +290,10 @@ CASES = [
         "Cannot restore into the class Dense at '.': expected a value with the structure that was saved. Pass an instance of Dense, or None for the bare state dict.",
     ),
     (
-        errors.RemotePathError("gs://bucket/c"),
+        errors.RemotePathError("hdfs://bucket/c"),
         ValueError,
-        {"path": "gs://bucket/c"},
-        "Cannot use 'gs://bucket/c': expected a path of this machine, found the address of an object store. Copy the checkpoint to a disk, or mount the bucket and pass the path there.",
+        {"path": "hdfs://bucket/c"},
+        "Cannot use 'hdfs://bucket/c': expected a path of this machine. `open_store`, `restore`, `save` and `convert` also take addresses that start with s3://, gs://, http:// or https://; copy anything else to a disk.",
     ),
     (
         errors.FormatOptionsError("/c.tiny", "dtype", ["path", "root"]),
@@ -336,7 +361,31 @@ CASES = [
         errors.SeveralProcessesError("/c", 2),
         RuntimeError,
         {"path": "/c", "processes": 2},
-        "Cannot save to '/c': expected a single process, found 2 that run together. Call `orbax.checkpoint.v1.save` in each of them; linen-store opens what it writes.",
+        "Cannot save to '/c': 2 processes run together, and expected the coordination service of JAX to let them agree. Call `jax.distributed.initialize` in each of them before the first computation.",
+    ),
+    (
+        errors.LostProcessError("/c", [1, 3], 4, 60.0),
+        RuntimeError,
+        {"path": "/c", "processes": (1, 3), "count": 4, "timeout": 60.0},
+        "Cannot save to '/c': expected signs of life of 4 processes, found none of process 1, 3 for 60 seconds. An earlier checkpoint there is unchanged, unless the new one is complete. Start the processes again; if they were only slow, pass a longer `timeout=`.",
+    ),
+    (
+        errors.ProcessesDisagreeError("/c", 1, "overwrite=True", "overwrite=False"),
+        ValueError,
+        {"path": "/c", "process": 1, "found": "overwrite=True", "expected": "overwrite=False"},
+        "Cannot save to '/c': process 1 has overwrite=True, and process 0 has overwrite=False. Nothing was written. Pass the same path, options and tree in every process.",
+    ),
+    (
+        errors.StepNotFoundError("/c", 5, [1, 2]),
+        LookupError,
+        {"path": "/c", "step": 5, "steps": (1, 2)},
+        "Cannot restore step 5 of '/c': found the steps [1, 2]. Pass one of them.",
+    ),
+    (
+        errors.StepNotFoundError("/c", None, []),
+        LookupError,
+        {"path": "/c", "step": None, "steps": ()},
+        "Cannot restore the newest step of '/c': found no finished step. Save a step first, or check the folder.",
     ),
     (
         errors.UnmappedNameError("/c", "a"),

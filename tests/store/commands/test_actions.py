@@ -123,33 +123,6 @@ def test_diff(path, tmp_path, run):
     assert "params/Dense_0/kernel" not in names
 
 
-def test_verify(path, tmp_path, run):
-    ok = {"ok": True, "leaves": 6, "checksums": True, "problems": []}
-    assert run("verify", path, "--json") == (0, ok, "")
-    for file in (tmp_path / "c" / "state").rglob("d/*"):
-        raw = bytearray(file.read_bytes())
-        raw[len(raw) // 2] ^= 4
-        file.write_bytes(raw)
-    code, found, _ = run("verify", path, "--json")
-    assert (code, found["ok"]) == (1, False)
-    assert {one["what"] for one in found["problems"]} == {"its CRC-32 differs"}
-    assert len(found["problems"]) == len(list((tmp_path / "c" / "state").rglob("d/*")))
-
-
-def test_verify_without_checksums(tmp_path, run):
-    file = tmp_path / "m.npz"
-    np.savez(file, **{"p/a": np.arange(2000), "p/b": np.arange(2000)})
-    assert run("verify", file)[1] == "2 leaves read, no checksums, all can be read\n"
-    raw = bytearray(file.read_bytes())
-    raw[600] ^= 1
-    file.write_bytes(raw)
-    code, found, _ = run("verify", file, "--json")
-    assert (code, [one["where"] for one in found["problems"]]) == (1, ["p/a"])
-    file.write_bytes(raw[:-50])
-    code, found, _ = run("verify", file, "--json")
-    assert (code, [one["where"] for one in found["problems"]]) == (1, [str(file)])
-
-
 def test_convert_there_and_back(tmp_path, run, same):
     tree = {
         "params": {

@@ -146,8 +146,10 @@ def test_what_is_there_is_told_from_its_content(tmp_path, same):
         open_store(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("path", ["gs://bucket/c", pathlib.Path("s3://bucket/c"), "file://host/c"])
-def test_addresses_of_object_stores_are_refused(tmp_path, path):
+@pytest.mark.parametrize(
+    "path", ["hdfs://bucket/c", pathlib.Path("az://bucket/c"), "file://host/c"]
+)
+def test_addresses_of_other_kinds_are_refused(tmp_path, path):
     calls = [
         lambda: open_store(path),
         lambda: linen_store.CheckpointStore(path),

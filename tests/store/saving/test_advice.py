@@ -7,11 +7,9 @@ import os
 import shutil
 import threading
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from orbax.checkpoint import v1
 
 from linen_store import CheckpointStore, open_store, save
 from linen_store.errors import (
@@ -22,7 +20,6 @@ from linen_store.errors import (
     NameCollisionError,
     NotACheckpointError,
     SaveTimeoutError,
-    SeveralProcessesError,
     UnencodableNameError,
     UnsupportedLeafError,
     UnwritablePathError,
@@ -73,15 +70,6 @@ def test_a_save_takes_longer_than_was_waited(tmp_path, monkeypatch):
         handle.wait(0.01)
     gate.set()
     handle.wait(60)
-    assert works(tmp_path / "c")
-
-
-def test_several_processes_run_together(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(jax, "process_count", lambda: 2)
-        with pytest.raises(SeveralProcessesError, match=r"Call `orbax\.checkpoint\.v1\.save`"):
-            save(tmp_path / "c", TREE)
-    v1.save(tmp_path / "c", TREE)
     assert works(tmp_path / "c")
 
 

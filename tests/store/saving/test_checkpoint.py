@@ -164,9 +164,9 @@ def test_a_tracer_is_refused(tmp_path):
         jax.jit(lambda x: save(tmp_path / "c", {"p": x}))(1.0)
 
 
-def test_several_processes_are_told_to_use_orbax(tmp_path, monkeypatch):
+def test_several_processes_need_the_service_of_jax(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(SeveralProcessesError):
+    with pytest.raises(SeveralProcessesError, match=r"Call `jax\.distributed\.initialize`"):
         save(tmp_path / "c", TREE)
     assert os.listdir(tmp_path) == []
 

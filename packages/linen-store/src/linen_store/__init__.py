@@ -35,9 +35,11 @@ from linen_store.saving.checkpoint import save as save
 
 # Other formats, and what a read costs
 from linen_store.saving.converting import convert as convert
+from linen_store.steps.checkpoints import Checkpoints as Checkpoints
 
 __all__ = [
     "CheckpointStore",
+    "Checkpoints",
     "FileStore",
     "FlaxMsgpackStore",
     "FrozenDict",

@@ -7,7 +7,6 @@ both, also from flax.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
@@ -15,15 +14,18 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import jax
+
 from linen_core.configurations import config
 from linen_core.errors import InvalidCheckpointError
 from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
-from linen_store.filesystem.failures import save_failures
+from linen_store.filesystem.failures import removal_failures, save_failures
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.frozen.frozen_dict import FrozenDict, freeze
 from linen_store.restoring.variables import restore
-from linen_store.saving.checkpoint import save
+from linen_store.saving.checkpoint import save_step
+from linen_store.saving.step_folder import StepFolder
 from linen_store.serialization import to_bytes, to_state_dict
 
 __all__ = [
@@ -116,32 +118,39 @@ def save_checkpoint(
     """
     if async_manager is not None:
         async_manager.wait_previous_save()
-    folder = os.path.abspath(local_path(ckpt_dir))
-    path = os.path.join(folder, f"{prefix}{step}")
-    existing = _checkpoints(folder, prefix)
-    is_latest = path not in existing and natural_sort([*existing, path])[-1] == path
-    if not overwrite and not is_latest:
-        raise InvalidCheckpointError(path, step)
+    folder = StepFolder(ckpt_dir)
+    path = folder.path_of(f"{prefix}{step}")
 
-    write: Callable[[], object]
-    if orbax_checkpointer is not None:
-        write = functools.partial(orbax_checkpointer.save, path, target, force=overwrite)
-        async_manager = None
-    elif not config.flax_use_orbax_checkpointing:
-        write = functools.partial(_write_msgpack, path, to_bytes(target), overwrite)
-    elif async_manager is None:
-        write = functools.partial(save, path, target, overwrite)
-    else:
-        write = save(path, target, overwrite, wait=False).wait
+    def check() -> None:
+        existing = _checkpoints(folder, prefix)
+        is_latest = path not in existing and natural_sort([*existing, path])[-1] == path
+        if not overwrite and not is_latest:
+            raise InvalidCheckpointError(path, step)
 
-    def finish() -> None:
-        write()
+    def clean_up() -> None:
         _remove(folder, prefix, path, keep, keep_every_n_steps)
 
-    if async_manager is None:
-        finish()
-    else:
-        async_manager.save_async(finish)
+    if orbax_checkpointer is not None:
+        check()
+        orbax_checkpointer.save(path, target, force=overwrite)
+        if jax.process_index() == 0:
+            clean_up()
+        return path
+    if not config.flax_use_orbax_checkpointing:
+        check()
+        encoded = to_bytes(target)
+
+        def write() -> None:
+            if jax.process_index() == 0:
+                _write_msgpack(local_path(path), encoded, overwrite)
+                clean_up()
+
+        write() if async_manager is None else async_manager.save_async(write)
+        return path
+    wait = async_manager is None
+    handle = save_step(path, target, overwrite=overwrite, wait=wait, before=check, after=clean_up)
+    if async_manager is not None and handle is not None:
+        async_manager.save_async(handle.wait)
     return path
 
 
@@ -190,7 +199,7 @@ def save_checkpoint_multiprocess(
     )
 
 
-def _remove(folder: str, prefix: str, saved: str, keep: int, every: int | None) -> None:
+def _remove(folder: StepFolder, prefix: str, saved: str, keep: int, every: int | None) -> None:
     """Remove the steps after a saved one, and the old ones that need not be kept."""
     paths = _checkpoints(folder, prefix)
     position = paths.index(saved) + 1
@@ -203,10 +212,8 @@ def _remove(folder: str, prefix: str, saved: str, keep: int, every: int | None) 
         else:
             removed.append(path)
     for path in removed:
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        else:
-            os.remove(path)
+        with removal_failures(saved, path):
+            folder.remove(os.path.basename(path))
 
 
 def _number(path: str) -> float | None:
@@ -215,15 +222,14 @@ def _number(path: str) -> float | None:
     return float(found[-1]) if found else None
 
 
-def _checkpoints(folder: str, prefix: str) -> list[str]:
+def _checkpoints(folder: StepFolder, prefix: str) -> list[str]:
     """List the finished checkpoints of a folder in the order of their steps."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
     found = [
         name
-        for name in names
+        for name in folder.names()
         if name.startswith(prefix) and not _OTHER.fullmatch(name[len(prefix) :])
     ]
-    return [os.path.join(folder, name) for name in natural_sort(found)]
+    return [folder.path_of(name) for name in natural_sort(found)]
 
 
 def latest_checkpoint(ckpt_dir: str | os.PathLike[str], prefix: str = "checkpoint_") -> str | None:
@@ -234,7 +240,7 @@ def latest_checkpoint(ckpt_dir: str | os.PathLike[str], prefix: str = "checkpoin
       >>> latest_checkpoint(tempfile.mkdtemp()) is None
       True
     """
-    found = _checkpoints(local_path(ckpt_dir), prefix)
+    found = _checkpoints(StepFolder(ckpt_dir), prefix)
     return found[-1] if found else None
 
 
@@ -258,7 +264,7 @@ def available_steps(
       >>> available_steps(tempfile.mkdtemp())
       []
     """
-    found = _checkpoints(local_path(ckpt_dir), prefix)
+    found = _checkpoints(StepFolder(ckpt_dir), prefix)
     return [step_type(os.path.basename(path)[len(prefix) :]) for path in found]
 
 
@@ -305,23 +311,9 @@ def restore_checkpoint(
       [1.0, 1.0]
     """
     del parallel, gda_manager, allow_partial_mpa_restoration
-    path = local_path(ckpt_dir)
-    if step is not None:
-        path = os.path.join(path, f"{prefix}{step}")
-        if not os.path.exists(path):
-            steps = [
-                os.path.basename(one)[len(prefix) :]
-                for one in _checkpoints(os.path.dirname(path), prefix)
-            ]
-            msg = f"Cannot restore {path}: the step does not exist. The steps are: {', '.join(steps) or 'none'}."
-            raise ValueError(msg)
-    elif not os.path.exists(path):
+    path = _path_to_restore(StepFolder(ckpt_dir), step, prefix)
+    if path is None:
         return target
-    elif os.path.isdir(path):
-        newest = latest_checkpoint(path, prefix)
-        if newest is None and not os.listdir(path):
-            return target
-        path = path if newest is None else newest
     if orbax_checkpointer is not None:
         options = {} if orbax_transforms is None else {"transforms": orbax_transforms}
         return orbax_checkpointer.restore(path, item=target, **options)
@@ -329,6 +321,24 @@ def restore_checkpoint(
         return restore(target, path).variables
     with open_store(path) as store:
         return to_state_dict(store.snapshot())
+
+
+def _path_to_restore(folder: StepFolder, step: float | str | None, prefix: str) -> str | None:
+    """Return the path of a step, of the newest one, or of the only checkpoint; None if nothing was saved."""
+    if step is not None:
+        name = f"{prefix}{step}"
+        if not folder.holds(name):
+            found = [os.path.basename(one)[len(prefix) :] for one in _checkpoints(folder, prefix)]
+            msg = (
+                f"Cannot restore {folder.path_of(name)}: the step does not exist. "
+                f"The steps are: {', '.join(found) or 'none'}."
+            )
+            raise ValueError(msg)
+        return folder.path_of(name)
+    found = _checkpoints(folder, prefix)
+    if found:
+        return found[-1]
+    return None if folder.is_empty() else folder.path
 
 
 def natural_sort(file_list: Iterable[str], signed: bool = True) -> list[str]:

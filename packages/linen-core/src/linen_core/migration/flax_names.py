@@ -148,6 +148,7 @@ _ADVICE_FOR_NNX = (
 )
 
 ADVICE: Mapping[str, str] = {
+    "flax.__version__": "Use importlib.metadata.version('linen-core').",
     "flax.core.partial_eval": "Use linen_core.Module.lazy_init or linen_core.scope.lazy_init.",
     "flax.core.spmd": "Only flax.nnx uses it. Use linen_core.spmd.",
     "flax.deprecated": "flax removed it. Write the model as a linen_core module.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import re
 from importlib.metadata import EntryPoints
 from typing import Any, ClassVar, Protocol
 
@@ -24,6 +25,9 @@ __all__ = [
 
 GROUP = "linen.stores"
 """The entry-point group that a package registers its stores and formats under."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+"""The first part of an address. Two letters at least: one is a drive. `pathlib` makes one slash of two."""
 
 _OWN: dict[str, type[VariableStore]] = {"memory": MemoryStore}
 
@@ -144,9 +148,10 @@ def format_suffixes(name: str, found: Any) -> tuple[str, ...]:
 def find_format(path: str) -> Any:
     """Return the registered format that recognises a path.
 
-    The format whose name is the suffix of the path is asked first, then the others in the order of their names, then
-    the fallbacks. A format of another name that cannot be imported is skipped: a package that is broken must not
-    prevent files of other formats from being opened.
+    Of an address such as ``s3://bucket/model``, the format whose name is ``s3`` is asked first. Of a path, the format
+    whose name is its suffix is asked first, then the others in the order of their names, then the fallbacks. A format
+    of another name that cannot be imported is skipped: a package that is broken must not prevent files of other formats
+    from being opened.
 
     Raises:
       UnknownStoreError: none recognises it.
@@ -160,9 +165,11 @@ def find_format(path: str) -> Any:
       <class 'zipfile.ZipFile'>
     """
     entries = _entry_points()  # looks into every installed package: once is enough
+    scheme = _SCHEME.match(path)
     suffix = os.path.splitext(path)[1].removeprefix(".")
-    if suffix in entries.names and _recognizes(suffix, found := entries[suffix].load(), path):
-        return found
+    for name in (scheme[1].lower() if scheme else "", suffix):
+        if name in entries.names and _recognizes(name, found := entries[name].load(), path):
+            return found
     fallbacks = []
     for name, found in _imported(entries).items():
         if getattr(found, "fallback", False):

@@ -15,10 +15,8 @@ from linen_store._texts import counted
 from linen_store.commands.listing import entries
 from linen_store.commands.parser import Split, root_of
 from linen_store.commands.render import Outcome
-from linen_store.errors import DamagedCheckpointError, UnfinishedCheckpointError
+from linen_store.commands.verifying import verify
 from linen_store.formats.opening import open_store
-from linen_store.formats.orbax.checkpoint_store import CheckpointStore
-from linen_store.formats.orbax.checksums import Checksums, damaged_files
 from linen_store.reading.progress import in_terminal
 from linen_store.reading.specs import is_array_spec, nbytes, render_spec
 from linen_store.reading.stored import Names, Stored, arrays_of, read_array
@@ -187,57 +185,9 @@ def _same(
     return np.asarray(np.isclose(a, b, rtol=options.rtol, atol=options.atol, equal_nan=True))
 
 
-def verify(options: argparse.Namespace) -> Outcome:
+def verify_checksums(options: argparse.Namespace) -> Outcome:
     """Check every file and every array against its checksum."""
-    problems: list[tuple[str, str]] = []
-    count, held = 0, False
-    try:
-        held = _verify_files(options, problems)
-        if not problems:
-            with _opened(options, options.path) as store:
-                found = arrays_of(store)
-                with in_terminal(sum(nbytes(one.spec) for one in found)) as add:
-                    for one in found:
-                        count += 1
-                        _verify_array(store, one, problems)
-                        add(nbytes(one.spec))
-    except DamagedCheckpointError as error:
-        problems.append((error.file, error.reason))
-    except UnfinishedCheckpointError as error:
-        problems.append((error.path, f"it is unfinished: {error.found}"))
-    state = f"{len(problems):,} {_are(len(problems))} damaged" if problems else "all can be read"
-    return Outcome(
-        data={
-            "ok": not problems,
-            "leaves": count,
-            "checksums": held,
-            "problems": [{"where": where, "what": what} for where, what in problems],
-        },
-        columns=("where", "what"),
-        rows=problems,
-        summary=f"{_leaves(count)} read, {'checksums' if held else 'no checksums'}, {state}",
-        code=1 if problems else 0,
-    )
-
-
-def _verify_files(options: argparse.Namespace, problems: list[tuple[str, str]]) -> bool:
-    """Compare files with their recorded sizes and CRC-32s; return False if none are recorded."""
-    with _opened(options, options.path, verify=False) as store:
-        if not isinstance(store, CheckpointStore):
-            return False
-        checksums = Checksums.load(store.folder)
-        if checksums is None:
-            return False
-        with in_terminal(sum(size for size, _ in checksums.files.values())) as add:
-            problems += damaged_files(store.folder, checksums, report=add)
-        return True
-
-
-def _verify_array(store: VariableStore, one: Stored, problems: list[tuple[str, str]]) -> None:
-    try:
-        read_array(store, one)
-    except DamagedCheckpointError as error:
-        problems.append(("/".join(one.names), error.reason))
+    return verify(options, _opened, _leaves)
 
 
 def convert_to(options: argparse.Namespace) -> Outcome:
@@ -310,7 +260,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "items": list_items,
     "show": show,
     "diff": diff,
-    "verify": verify,
+    "verify": verify_checksums,
     "convert": convert_to,
     "plan": plan_read,
 }

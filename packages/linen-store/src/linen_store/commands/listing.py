@@ -11,8 +11,10 @@ from linen_store.errors import CheckpointNotFoundError, UnfinishedCheckpointErro
 from linen_store.filesystem.atomic_replace import is_staging
 from linen_store.filesystem.failures import listed
 from linen_store.filesystem.paths import local_path
+from linen_store.filesystem.remote import is_remote
 from linen_store.formats.folder import FLAX_STEP, item_files
 from linen_store.formats.orbax.layout import STEP, UNFINISHED, find_tree, is_tree
+from linen_store.formats.remote.opening import outline_of
 
 __all__ = ["Entry", "entries"]
 
@@ -37,6 +39,12 @@ def entries(path: str | os.PathLike[str]) -> list[Entry]:
       CheckpointNotFoundError: nothing is at the path.
       StoreError: the folder cannot be read.
     """
+    if is_remote(path):
+        outline = outline_of(os.fsdecode(path))
+        if outline is None:
+            return [Entry(None, None, "finished")]
+        with outline.errors_with_addresses():
+            return entries(outline.folder)
     where = local_path(path)
     if not os.path.lexists(where):
         find_tree(where)  # raises, or finds the backup of the folder beside the path
@@ -57,9 +65,9 @@ def _step_entries(folder: str, names: list[str]) -> list[tuple[float, str]]:
         stem = name.partition(UNFINISHED)[0]
         if is_staging(name):
             stem = name[1:].split("-", 2)[2].rpartition("-")[0]
-        match = FLAX_STEP.fullmatch(stem) or STEP.fullmatch(stem)
+        match = STEP.fullmatch(stem)
         if match and (FLAX_STEP.fullmatch(stem) or os.path.isdir(os.path.join(folder, name))):
-            found.append((float(match[1]), name))
+            found.append((float(match[2]), name))
     return sorted(found)
 
 

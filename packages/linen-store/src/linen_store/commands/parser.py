@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from linen_store.commands.completion import SHELLS
+from linen_store.formats.orbax.layout import step_number
 from linen_store.saving.converting import writable_formats
 
 __all__ = ["PROGRAM", "Split", "make_parser", "root_of"]
@@ -45,7 +46,10 @@ def make_parser() -> argparse.ArgumentParser:
     diff = add_opening("diff", "Compare two checkpoints, names and values.", ["first", "second"])
     diff.add_argument("--rtol", type=float, default=0.0, help="relative tolerance")
     diff.add_argument("--atol", type=float, default=0.0, help="absolute tolerance")
-    add_opening("verify", "Check every file and array against its checksum.", ["path"])
+    verify = add_opening("verify", "Check every file and array against its checksum.", ["path"])
+    verify.add_argument(
+        "--require-checksums", action="store_true", help="fail if the checkpoint has none"
+    )
     convert = add_opening("convert", "Write in another format.", ["path", "target"])
     convert.add_argument(
         "--to",
@@ -64,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_choices(command: argparse.ArgumentParser) -> None:
     """Add the options that choose a part of a checkpoint."""
     command.add_argument("--item", help="which item, or file of a folder")
-    command.add_argument("--step", type=int, help="which step of a folder of checkpoints")
+    command.add_argument("--step", type=step_number, help="which step of a folder of checkpoints")
     command.add_argument(
         "--root",
         type=_root,

@@ -21,6 +21,7 @@ __all__ = [
     "NotACheckpointError",
     "RemotePathError",
     "RootNotFoundError",
+    "StepNotFoundError",
     "StoreDtypeError",
     "TorchLayoutError",
     "TorchNamesError",
@@ -43,6 +44,25 @@ class CheckpointNotFoundError(StoreError, FileNotFoundError):
         super().__init__(f"Cannot open {self.path!r}: nothing is there. {hint}")
 
 
+class StepNotFoundError(StoreError, LookupError):
+    """A folder of checkpoints does not have a step.
+
+    Attributes:
+      path: the folder.
+      step: the step; None for the newest.
+      steps: the finished steps.
+    """
+
+    def __init__(self, path: StrPath, step: int | None, steps: Sequence[int]) -> None:
+        self.path = os.fspath(path)
+        self.step = step
+        self.steps = tuple(steps)
+        wanted = "the newest step" if step is None else f"step {step}"
+        found = f"the steps {list(steps)}" if steps else "no finished step"
+        advice = "Pass one of them" if steps else "Save a step first, or check the folder"
+        super().__init__(f"Cannot restore {wanted} of {self.path!r}: found {found}. {advice}.")
+
+
 class NotACheckpointError(StoreError, ValueError):
     """The file or folder at the path is not a checkpoint of a format that can be read.
 
@@ -58,17 +78,17 @@ class NotACheckpointError(StoreError, ValueError):
 
 
 class RemotePathError(StoreError, ValueError):
-    """A path is the address of an object store, and only local files are read and written.
+    """A path is an address of a kind that is not read, or it was passed where only a path of this machine is taken.
 
     Attributes:
-      path: the path.
+      path: the path, without credentials.
     """
 
     def __init__(self, path: StrPath) -> None:
         self.path = os.fspath(path)
         super().__init__(
-            f"Cannot use {self.path!r}: expected a path of this machine, found the address of an "
-            "object store. Copy the checkpoint to a disk, or mount the bucket and pass the path there."
+            f"Cannot use {self.path!r}: expected a path of this machine. `open_store`, `restore`, `save` and `convert` "
+            "also take addresses that start with s3://, gs://, http:// or https://; copy anything else to a disk."
         )
 
 

@@ -11,8 +11,11 @@ from linen_store.errors._base import StrPath
 __all__ = [
     "CheckpointExistsError",
     "DottedNameError",
+    "LostProcessError",
     "NameCollisionError",
     "NestedSaveError",
+    "ProcessesDisagreeError",
+    "RemoteExistsError",
     "SaveTimeoutError",
     "SeveralProcessesError",
     "UncompressedFormatError",
@@ -28,6 +31,22 @@ class CheckpointExistsError(StoreError, AlreadyExistsError):
     Attributes:
       path: the path.
     """
+
+
+class RemoteExistsError(CheckpointExistsError):
+    """A checkpoint is already at the address of a save, and a bucket cannot replace it in one step.
+
+    Attributes:
+      path: the address.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        super().__init__(path)
+        text = (
+            f"Cannot save to {self.path!r}: it exists already, and a bucket cannot replace it in one step. Save to "
+            "another address, for example that of a new step, then delete the old checkpoint."
+        )
+        self.args = (text,)
 
 
 class NestedSaveError(StoreError, RuntimeError):
@@ -63,7 +82,7 @@ class SaveTimeoutError(StoreError, TimeoutError):
 
 
 class SeveralProcessesError(StoreError, RuntimeError):
-    """`save`, which writes from a single process, was called in one of several processes of JAX.
+    """`save` was called in one of several processes that have no coordination service.
 
     Attributes:
       path: the path of the save.
@@ -74,9 +93,53 @@ class SeveralProcessesError(StoreError, RuntimeError):
         self.path = os.fspath(path)
         self.processes = processes
         super().__init__(
-            f"Cannot save to {self.path!r}: expected a single process, found {processes} that run "
-            "together. Call `orbax.checkpoint.v1.save` in each of them; linen-store opens what it "
-            "writes."
+            f"Cannot save to {self.path!r}: {processes} processes run together, and expected the "
+            "coordination service of JAX to let them agree. Call `jax.distributed.initialize` in each of "
+            "them before the first computation."
+        )
+
+
+class LostProcessError(StoreError, RuntimeError):
+    """A process of a save died or did not call `save`.
+
+    Attributes:
+      path: the path of the save.
+      processes: the numbers of the processes.
+      count: the number of all processes.
+      timeout: the number of seconds after which a silent process is lost.
+    """
+
+    def __init__(self, path: StrPath, processes: Sequence[int], count: int, timeout: float) -> None:
+        self.path = os.fspath(path)
+        self.processes = tuple(processes)
+        self.count = count
+        self.timeout = timeout
+        lost = ", ".join(map(str, self.processes))
+        super().__init__(
+            f"Cannot save to {self.path!r}: expected signs of life of {count} processes, found none of "
+            f"process {lost} for {timeout:g} seconds. An earlier checkpoint there is unchanged, unless the new "
+            "one is complete. Start the processes again; if they were only slow, pass a longer `timeout=`."
+        )
+
+
+class ProcessesDisagreeError(StoreError, ValueError):
+    """Several processes called `save` with different paths, options or trees.
+
+    Attributes:
+      path: the path that process 0 passed.
+      process: the number of the first process that differs.
+      found: a description of what it passed.
+      expected: a description of what process 0 passed.
+    """
+
+    def __init__(self, path: StrPath, process: int, found: str, expected: str) -> None:
+        self.path = os.fspath(path)
+        self.process = process
+        self.found = found
+        self.expected = expected
+        super().__init__(
+            f"Cannot save to {self.path!r}: process {process} has {found}, and process 0 has "
+            f"{expected}. Nothing was written. Pass the same path, options and tree in every process."
         )
 
 

@@ -13,7 +13,9 @@ from linen_store.errors._base import StrPath, render_leaf
 __all__ = [
     "ReadFailedError",
     "ReadPermissionError",
+    "RemoteFailedError",
     "SaveFailedError",
+    "StepRemovalError",
     "UnwritablePathError",
 ]
 
@@ -103,6 +105,27 @@ class UnwritablePathError(_NumberedError):
         self.errno = number
 
 
+class StepRemovalError(_NumberedError):
+    """A step was saved, and an old one that need not be kept cannot be removed.
+
+    Attributes:
+      path: the path of the saved step.
+      old: the path of the old one.
+      reason: the reason.
+      errno: the system's number of the error, as in `OSError`.
+    """
+
+    def __init__(self, path: StrPath, old: StrPath, reason: str, number: int | None = None) -> None:
+        self.path = os.fspath(path)
+        self.old = os.fspath(old)
+        self.reason = reason
+        super().__init__(
+            f"Saved {self.path!r}, but cannot remove {self.old!r}: {reason}. Remove it, or let this user write its "
+            "folder."
+        )
+        self.errno = number
+
+
 class SaveFailedError(_NumberedError):
     """Writing a checkpoint failed; the earlier checkpoint at the path is unchanged.
 
@@ -121,3 +144,41 @@ class SaveFailedError(_NumberedError):
             "then save again."
         )
         self.errno = number
+
+
+_REMOTE_ADVICE = {
+    "PERMISSION_DENIED": "Check the credentials, and their rights for this bucket.",
+    "UNAUTHENTICATED": "Check the credentials.",
+    "NOT_FOUND": "Check the name of the bucket.",
+    "FAILED_PRECONDITION": "The web server must serve ranges of bytes; or copy the checkpoint to a disk.",
+    "OUT_OF_RANGE": "The object is shorter than when it was written; restore it from a copy.",
+}
+
+
+class RemoteFailedError(StoreError, OSError):
+    """A bucket or web server did not do what was asked, also not when it was asked again.
+
+    Attributes:
+      path: the address of the object, or of the folder, without credentials.
+      action: ``"read"``, ``"write"`` or ``"delete"``.
+      code: the kind of the failure, such as ``"PERMISSION_DENIED"``, as tensorstore names it.
+      reason: what the server answered, or why it could not be reached.
+      leaf: names of the leaf that was read; None if it was not a leaf.
+    """
+
+    def __init__(
+        self,
+        path: StrPath,
+        action: str,
+        code: str,
+        reason: str,
+        leaf: Sequence[str] | None = None,
+    ) -> None:
+        self.path = os.fspath(path)
+        self.action = action
+        self.code = code
+        self.reason = reason
+        self.leaf = None if leaf is None else tuple(leaf)
+        what = repr(self.path) if leaf is None else f"{render_leaf(leaf)!r} of {self.path!r}"
+        advice = _REMOTE_ADVICE.get(code, "Check the network and the address, or try again later.")
+        super().__init__(f"Cannot {action} {what}: {reason} ({code}). {advice}")

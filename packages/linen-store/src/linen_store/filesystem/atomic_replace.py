@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 
 from linen_store.errors import CheckpointExistsError, UnwritablePathError
@@ -28,6 +29,10 @@ _PREFIX = ".linen-saving-"
 _RANDOM = 8
 """Number of random characters that `tempfile` appends to the prefix."""
 _BACKUP = re.compile(r"\.(.+)\.linen-old", re.DOTALL)
+_REMOVALS = 50
+_PAUSE = 0.1
+"""Seconds between two attempts to remove a folder."""
+
 _NAME_BYTES = 100
 _INNER_BYTES = 300
 """No path in the staging directory is longer than its parent's by more than this."""
@@ -91,13 +96,22 @@ def staging_directory(path: str) -> Iterator[str]:
             is_ours = False
             while not is_ours:
                 folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
-                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                stack.callback(_remove_staging, folder)
                 # Before it is locked, another writer may remove the new directory as an abandoned one.
                 is_ours = stack.enter_context(_locked(folder)) and os.path.isdir(folder)
         except OSError as error:
             reason = f"{parent!r}: {error.strerror or error}"
             raise UnwritablePathError(path, reason, error.errno) from error
         yield folder
+
+
+def _remove_staging(folder: str) -> None:
+    """Remove a folder. After a failure, a thread of Orbax may still write to it for a moment."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
+        time.sleep(_PAUSE)
 
 
 def _check_path(path: str) -> None:

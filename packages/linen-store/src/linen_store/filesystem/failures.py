@@ -16,6 +16,7 @@ from linen_store.errors import (
     ReadFailedError,
     ReadPermissionError,
     SaveFailedError,
+    StepRemovalError,
 )
 from linen_store.filesystem.paths import local_path
 
@@ -26,6 +27,7 @@ __all__ = [
     "listed",
     "read_errors",
     "read_failure",
+    "removal_failures",
     "save_failures",
     "system_errno",
 ]
@@ -190,6 +192,23 @@ def save_failures(path: str, kind: type[Exception] = OSError) -> Iterator[None]:
         raise SaveFailedError(
             path, reason if number is None else os.strerror(number), number
         ) from error
+
+
+@contextlib.contextmanager
+def removal_failures(path: str, old: str) -> Iterator[None]:
+    """Report that an old checkpoint cannot be removed, after another was saved.
+
+    Args:
+      path: the checkpoint that was saved.
+      old: the checkpoint that is removed.
+
+    Raises:
+      StepRemovalError: the block raised an error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StepRemovalError(path, old, error.strerror or str(error), error.errno) from error
 
 
 def system_errno(error: BaseException | None) -> int | None:

@@ -18,6 +18,7 @@ from linen_store.errors import (
 )
 from linen_store.filesystem.failures import read_errors
 from linen_store.filesystem.paths import local_path, opened_whole
+from linen_store.filesystem.remote import is_remote
 from linen_store.reading.options import (
     CACHE_BYTES,
     KeyMap,
@@ -30,7 +31,7 @@ from linen_store.reading.options import (
 )
 from linen_store.views.maps import MapLike, load_map
 
-__all__ = ["OpenOptions", "open_store", "opened_store"]
+__all__ = ["OpenOptions", "open_store", "opened_store", "supported_options"]
 
 _HINTS = {"cache_bytes", "layout", "verify"}
 """Options that a format without a cache, layouts or checksums may leave out."""
@@ -41,7 +42,7 @@ def open_store(
     root: Root = None,
     *,
     item: str | None = None,
-    step: int | None = None,
+    step: float | None = None,
     key_map: KeyMap = None,
     layout: Layout = None,
     dtype: Any = None,
@@ -59,7 +60,8 @@ def open_store(
     index), ``.npz``, and folders of ``.npy`` files. `linen_core.store.registry.StoreFormat` describes how to add one.
 
     Args:
-      path: a file or a folder; ``~`` is the home folder, and ``file://`` addresses are paths.
+      path: a file or a folder; ``~`` is the home folder, and ``file://`` addresses are paths. Or an address that starts
+        with ``s3://``, ``gs://``, ``http://`` or ``https://``.
       root: the part of it that holds the collections (see `CheckpointStore`).
       item: the item of a checkpoint, or the file of a folder, if there are several.
       step: the step of a folder of checkpoints; the newest finished one by default.
@@ -76,7 +78,8 @@ def open_store(
 
     Raises:
       MapError: the map does not suit the checkpoint.
-      RemotePathError: ``path`` is the address of an object store.
+      RemotePathError: ``path`` is an address of another kind.
+      RemoteFailedError: a bucket or server did not answer, or refused.
       CheckpointNotFoundError: nothing is at ``path``.
       NotACheckpointError: the format cannot be read.
       UnfinishedCheckpointError: the checkpoint was not finished.
@@ -113,7 +116,6 @@ def open_store(
                 cache_bytes=0 if cache_bytes == CACHE_BYTES else cache_bytes,
             )
         )
-    where = local_path(path)
     check_choice("layout", layout, (None, "model"))
     check_choice("verify", verify, (True, False, "files"))
     options = {
@@ -128,6 +130,7 @@ def open_store(
         "unbox": unbox,
         "cache_bytes": cache_bytes,
     }
+    where = os.fsdecode(path) if is_remote(path) else local_path(path)
     if item is not None and os.path.isfile(os.path.join(where, item)):
         return open_store(os.path.join(where, item), **{**options, "item": None})
     return opened_whole(where, lambda: _open_recognised(where, _changed(options)))
@@ -136,6 +139,23 @@ def open_store(
 def _open_recognised(where: str, options: dict[str, Any]) -> VariableStore:
     with read_errors(where, where):  # too many open files, for example
         found = find_format(where)
+    store: VariableStore = found(where, **supported_options(found, where, options))
+    return store
+
+
+def supported_options(found: Any, where: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a format takes. Hints that it does not take are left out.
+
+    Args:
+      found: the format.
+      where: the path, for errors.
+      options: the options that are given.
+
+    Raises:
+      AmbiguousCheckpointError: the format has no items or steps, and one is given.
+      KeyMapError: it has no flat names, and ``key_map`` is given.
+      FormatOptionsError: it does not support another option.
+    """
     supported = _supported(found)
     for name in sorted(set(options) - supported):
         if name in ("item", "step"):
@@ -144,10 +164,7 @@ def _open_recognised(where: str, options: dict[str, Any]) -> VariableStore:
             raise KeyMapError(where)
         if name not in _HINTS:
             raise FormatOptionsError(where, name, sorted(supported))
-    store: VariableStore = found(
-        where, **{name: value for name, value in options.items() if name in supported}
-    )
-    return store
+    return {name: value for name, value in options.items() if name in supported}
 
 
 def _supported(found: Any) -> set[str]:

@@ -108,9 +108,17 @@ def populated_empty(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     return np.frombuffer(mmap.mmap(-1, size, flags), dtype).reshape(shape)
 
 
-def map_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """Map a function that releases the interpreter lock, in a few threads."""
-    workers = min(8, os.cpu_count() or 1, len(items))
+def map_threads(
+    function: Callable[[Any], Any], items: Sequence[Any], *, count: int | None = None
+) -> list[Any]:
+    """Map a function that releases the interpreter lock, in a few threads.
+
+    Args:
+      function: the function.
+      items: its arguments.
+      count: the most threads; by default one for each processor, up to eight.
+    """
+    workers = min(count or min(8, os.cpu_count() or 1), len(items))
     if workers <= 1:
         return [function(item) for item in items]
     results: list[Any] = [None] * len(items)

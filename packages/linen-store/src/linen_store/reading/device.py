@@ -10,6 +10,7 @@ import numpy as np
 
 from linen_store.reading.buffers import aligned_empty, cast, cast_into, is_canonical, map_threads
 from linen_store.reading.file_array import FileArray
+from linen_store.reading.remote_array import RemoteArray
 from linen_store.reading.specs import Bounds, array_spec, region_bounds
 from linen_store.reading.tree import Kind, Leaf
 
@@ -27,6 +28,8 @@ __all__ = [
 HostArray: TypeAlias = np.ndarray[Any, Any] | FileArray
 
 _LARGE_BYTES = 1 << 20
+_REQUESTS = 16
+"""Requests to a server at the same time."""
 
 
 class ForDevice(NamedTuple):
@@ -86,6 +89,8 @@ def place(found: Sequence[tuple[HostArray, Leaf, Any]]) -> list[Any]:
     Args:
       found: each array, its leaf, and the spec of the value.
     """
+    if any(isinstance(array, RemoteArray) for array, _, _ in found):
+        return put_at_once(map_threads(_copy, found, count=_REQUESTS))
     # Threads help only if numpy copies for long enough without the interpreter lock.
     is_large = any(array.nbytes >= _LARGE_BYTES for array, _, _ in found)
     return put_at_once(map_threads(_copy, found) if is_large else [_copy(one) for one in found])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import html
 import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol, TypeAlias, Unpack, runtime_checkable
 
 import jax
@@ -154,6 +156,8 @@ class FileStore(VariableStore):
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._closed = False
+        self._named_errors: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+        self._release: Callable[[], object] | None = None
 
     option_names: ClassVar = frozenset(ReadOptions.__annotations__)
     """The options that `linen_store.open_store` may pass as ``**options``."""
@@ -168,6 +172,22 @@ class FileStore(VariableStore):
     @abc.abstractmethod
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
         """Read leaves in one batch, each with the dtype and sharding of its spec."""
+
+    def stand_for(
+        self,
+        address: str,
+        named_errors: Callable[[], AbstractContextManager[None]],
+        release: Callable[[], object],
+    ) -> None:
+        """Show an address in place of the path: the files of this store are copies.
+
+        Args:
+          address: the address.
+          named_errors: returns a context that names the address in the errors of reads.
+          release: is called when the store is closed.
+        """
+        self.path = address
+        self._named_errors, self._release = named_errors, release
 
     @property
     def capabilities(self) -> StoreCapabilities:
@@ -272,6 +292,8 @@ class FileStore(VariableStore):
         with self._lock:
             self._closed = True
             self._cache.clear()
+            if self._release is not None:
+                self._release()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -295,7 +317,8 @@ class FileStore(VariableStore):
             missing = [leaf for leaf in leaves if leaf.names not in self._specs]
             if missing:
                 self._check_open()  # another thread may have closed the store meanwhile
-                loaded = self._load_specs(missing)
+                with self._named_errors():
+                    loaded = self._load_specs(missing)
                 self._specs.update(
                     (leaf.names, spec) for leaf, spec in zip(missing, loaded, strict=True)
                 )
@@ -343,7 +366,8 @@ class FileStore(VariableStore):
         if not leaves:
             return []
         try:
-            values = self._load_values(leaves, specs)
+            with self._named_errors():
+                values = self._load_values(leaves, specs)
         except StoreError:
             # If the checkpoint was replaced meanwhile, that is the error to report.
             self._check_same()

@@ -82,7 +82,7 @@ class OpenOptions(TypedDict, total=False):
 
     root: Root
     item: str | None
-    step: int | None
+    step: float | None
     key_map: KeyMap
     layout: Layout
     verify: Verify

@@ -29,6 +29,7 @@ from linen_store.restoring.call import Call
 from linen_store.restoring.loading import Reading, placed_value, read_rows
 from linen_store.restoring.matching import Row, index_store, match, mismatches
 from linen_store.restoring.placement import ModelSharding, Rules, mesh_sharding
+from linen_store.restoring.saved_sharding import or_saved_sharding
 from linen_store.restoring.target import Target
 from linen_store.views.maps import MapLike
 
@@ -118,7 +119,7 @@ def restore(
     strict: bool = True,
     root: Root = None,
     item: str | None = None,
-    step: int | None = None,
+    step: float | None = None,
     key_map: KeyMap = None,
     layout: Layout = None,
     verify: Verify = True,
@@ -163,7 +164,8 @@ def restore(
       map: a `linen_store.views.Map`, or the path of its TOML file, from the names and shapes of the checkpoint, or of
         the store, to those of the model.
       dtype: a floating-point dtype that every floating-point array is cast to.
-      sharding: the devices of the variables; by default, those of the arrays of the pytree.
+      sharding: the devices of the variables; by default, those of the arrays of the pytree. Without any, inside
+        `jax.set_mesh`, an array that was saved with a sharding by axis names gets the same one on that mesh.
       mesh: instead of ``sharding``, the mesh of the axes that are named in the variables' boxes. Variables without a
         box are put whole on each of its devices.
       rules: the mesh axes of the names in the boxes; by default, the names are mesh axes.
@@ -262,6 +264,8 @@ def _restore(call: Call | Target, store: VariableStore, options: _Options) -> Re
     if problems:
         raise RestoreMismatchError(call.name, repr(store), problems)
     report = _report(rows, unused)
+    if options.mesh is None and options.reading.sharding is None:
+        reading = reading._replace(sharding=or_saved_sharding(reading.sharding, store, rows))
     values = _load_rows(call, store, rows, report, options.rngs, reading)
     variables = jax.tree_util.tree_unflatten(structure, values[: len(names)])
     for row, value in zip(rows[len(names) :], values[len(names) :], strict=True):

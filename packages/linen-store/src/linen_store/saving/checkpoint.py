@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from linen_core import VariableStore
-from linen_store.errors import (
-    CheckpointExistsError,
-    NameCollisionError,
-    NotACheckpointError,
-    SeveralProcessesError,
-    UnencodableNameError,
-    UnsupportedLeafError,
-)
-from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
-from linen_store.filesystem.failures import listed, save_failures
-from linen_store.filesystem.paths import local_path, plain_alias
-from linen_store.formats.orbax.checksums import (
-    ANNOUNCEMENT,
-    Checksums,
-    crc_of_array,
-    crc_of_file,
-    list_files,
-)
-from linen_store.formats.orbax.layout import NOTHING, is_checkpoint
+from linen_store.filesystem.atomic_replace import sync_files
+from linen_store.filesystem.failures import save_failures
+from linen_store.filesystem.paths import plain_alias
+from linen_store.formats.orbax.checksums import crc_of_file, crc_of_top_files, list_files
 from linen_store.formats.orbax.writing import write_with_orbax
-from linen_store.formats.writing import MASKED
-from linen_store.frozen.frozen_dict import FrozenDict, unfreeze
-from linen_store.reading.specs import integer_nodes, is_storable, is_text, key_data_spec, key_name
-from linen_store.reading.tree import Kind
 from linen_store.saving.handle import SaveHandle
+from linen_store.saving.processes import Processes
+from linen_store.saving.saved_tree import SavedTree
+from linen_store.saving.target import (
+    NO_HOOKS,
+    Hooks,
+    absolute,
+    check_target,
+    publish,
+    staging,
+)
+from linen_store.saving.together import ANNOUNCED, ITEM, save_together
 from linen_store.saving.turn import Turn
 
-__all__ = ["SaveHandle", "check_target", "save"]
+__all__ = ["TIMEOUT", "SaveHandle", "check_target", "save", "save_alone", "save_step"]
 
-_ITEM = "state"
+TIMEOUT = 60.0
+"""Seconds after which a process that gives no sign of life is lost."""
 
 
 @overload
@@ -51,6 +41,7 @@ def save(
     *,
     compression: bool = ...,
     wait: Literal[True] = ...,
+    timeout: float = ...,
 ) -> None: ...
 @overload
 def save(
@@ -60,6 +51,7 @@ def save(
     *,
     compression: bool = ...,
     wait: Literal[False],
+    timeout: float = ...,
 ) -> SaveHandle: ...
 def save(
     path: str | os.PathLike[str],
@@ -68,6 +60,7 @@ def save(
     *,
     compression: bool = False,
     wait: bool = True,
+    timeout: float = TIMEOUT,
 ) -> SaveHandle | None:
     """Save variables as an Orbax v1 checkpoint, with a CRC-32 of each array beside it.
 
@@ -80,23 +73,36 @@ def save(
 
     Orbax cannot hold arrays without elements: it reads None in their place. `CheckpointStore` restores them.
 
+    If several processes of JAX run together, each of them calls `save` with the same path and tree, in the same order,
+    on a file system that they share. Each process writes its shards of global arrays, of replicas one process writes
+    one, and all other values are those of process 0. The processes agree through the coordination service of
+    `jax.distributed.initialize`, without the devices. An error in one of them is raised in all. If one dies, the
+    others raise `LostProcessError` after ``timeout`` seconds. (If process 0 dies, JAX itself ends the others.)
+
     Args:
-      path: the path of the checkpoint; missing folders above it are made.
+      path: the path of the checkpoint; missing folders above it are made. Or an address in a bucket, which starts with
+        ``s3://`` or ``gs://``: the checkpoint is made in a temporary folder, and uploaded.
       variables: a nested mapping, a variable store, or any pytree that Orbax can save, for example a train state.
       overwrite: replace a checkpoint that is already at ``path``.
       compression: compress arrays with Zstandard. Weights shrink by a tenth, and take several times longer to read.
       wait: return when the checkpoint is complete.
+      timeout: the number of seconds after which a process that gives no sign of life is lost. Processes may reach the
+        call at different times: the first waits five times as long for the others.
 
     Returns:
       None, or with ``wait=False`` a `SaveHandle`. In that case the values are first copied to the memory of the host:
       they may be changed, deleted or donated at once. Each save that waits for its turn holds such a copy.
 
     Raises:
-      RemotePathError: ``path`` is the address of an object store.
+      RemotePathError: ``path`` is an address of another kind.
       CheckpointExistsError: something is at ``path``, and ``overwrite`` is False.
+      RemoteExistsError: something is in the bucket, which cannot replace it in one step.
+      RemoteFailedError: the bucket did not answer, or refused.
       NotACheckpointError: ``overwrite`` would replace something else than a checkpoint.
       UnwritablePathError: the folder cannot be made or written.
-      SeveralProcessesError: several processes of JAX run together.
+      SeveralProcessesError: several processes run together without `jax.distributed.initialize`.
+      ProcessesDisagreeError: the processes passed different paths, options or trees.
+      LostProcessError: another process died or did not call `save`.
       UnencodableNameError: a name cannot be written as UTF-8.
       NameCollisionError: two leaves would have the same name once joined by dots.
       UnsupportedLeafError: a value cannot be saved.
@@ -110,82 +116,120 @@ def save(
       >>> sorted(os.listdir(path))[:2]
       ['_CHECKPOINT_METADATA', 'commit_success.txt']
     """
-    target = os.path.abspath(local_path(path))
-    if jax.process_count() > 1:
-        raise SeveralProcessesError(target, jax.process_count())
-    check_target(target, overwrite)
-    tree = _plain(variables)
-    if isinstance(tree, dict) and not tree:
-        tree = {NOTHING: None}
-    job = _Job(target, tree, overwrite=overwrite, compression=compression)
+    job = _Job(path, variables, overwrite=overwrite, compression=compression, timeout=timeout)
     if wait:
         job.run()
         return None
     return job.start()
 
 
-def check_target(target: str, overwrite: bool) -> None:
-    """Raise if something at a path must not be replaced.
+def save_alone(path: str, variables: Any, *, overwrite: bool, compression: bool) -> None:
+    """Save from this process, also if other processes run beside it; see `save`.
 
-    Raises:
-      CheckpointExistsError: something is there, and ``overwrite`` is False.
-      NotACheckpointError: it is not a checkpoint.
+    Args:
+      path: the absolute path of the checkpoint.
+      variables: the variables, none of which is spread over processes.
+      overwrite: replace a checkpoint that is already at ``path``.
+      compression: compress arrays.
     """
-    if not os.path.lexists(target):
-        return
-    if not overwrite:
-        raise CheckpointExistsError(target)
-    if not is_checkpoint(target) and not (os.path.isdir(target) and not listed(target)):
-        raise NotACheckpointError(
-            target,
-            "something else",
-            "Only a checkpoint is overwritten; remove it or choose another path.",
-        )
+    _Job(path, variables, overwrite=overwrite, compression=compression, timeout=None).run()
 
 
-def _plain(variables: Any) -> Any:
-    """Convert stores and FrozenDicts to the plain containers that Orbax takes."""
-    if isinstance(variables, VariableStore):
-        return variables.snapshot()
-    if isinstance(variables, FrozenDict):
-        return unfreeze(variables)
-    if isinstance(variables, Mapping):
-        return {name: _plain(child) for name, child in variables.items()}
-    return variables
+def save_step(
+    path: str | os.PathLike[str],
+    variables: Any,
+    *,
+    overwrite: bool,
+    wait: bool = False,
+    timeout: float = TIMEOUT,
+    metadata: dict[str, Any] | None = None,
+    before: Callable[[], None] | None = None,
+    after: Callable[[], None] | None = None,
+) -> SaveHandle | None:
+    """Save one of several steps in a folder, as `save` does.
+
+    Args:
+      path: the path of the checkpoint.
+      variables: the variables.
+      overwrite: replace a checkpoint at ``path``.
+      wait: return when the checkpoint is complete.
+      timeout: the number of seconds after which a process that gives no sign of life is lost.
+      metadata: more entries for the metadata of the checkpoint.
+      before: raises if the step must not be saved. Of several processes, process 0 calls it.
+      after: is called once the checkpoint is complete, for example to remove others. Of several processes, process 0
+        calls it, and all wait for it.
+    """
+    job = _Job(
+        path,
+        variables,
+        overwrite=overwrite,
+        compression=False,
+        timeout=timeout,
+        metadata=metadata,
+        hooks=Hooks(before, after),
+    )
+    if wait:
+        job.run()
+        return None
+    return job.start()
 
 
 class _Job:
-    """One save: its checked leaves, and the tree for Orbax."""
+    """One save: its checked leaves, and the processes that make it.
 
-    def __init__(self, path: str, tree: Any, *, overwrite: bool, compression: bool) -> None:
-        self.path = path
+    Args:
+      path: the path of the save.
+      variables: the variables.
+      overwrite: replace a checkpoint at the path.
+      compression: compress the arrays.
+      timeout: the number of seconds after which a silent process is lost; None to save from this process alone.
+      metadata: more entries for the metadata of the checkpoint.
+      hooks: what is called before and after.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        variables: Any,
+        *,
+        overwrite: bool,
+        compression: bool,
+        timeout: float | None,
+        metadata: dict[str, Any] | None = None,
+        hooks: Hooks = NO_HOOKS,
+    ) -> None:
+        self.path = str(path)
         self.overwrite = overwrite
         self.compression = compression
-        found, self.treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
-        self.names = [tuple(key_name(key) for key in keys) for keys, _ in found]
-        self.leaves = [leaf for _, leaf in found]
-        self.integers = integer_nodes(keys for keys, _ in found)
-        self._check_joined_names()
-        self.leaves = [
-            _saveable(path, names, leaf)
-            for names, leaf in zip(self.names, self.leaves, strict=True)
-        ]
+        # Every process counts its saves, also one that fails below.
+        self.processes = None
+        if timeout is not None and jax.process_count() > 1:
+            self.processes = Processes(self.path, timeout)
+        self.metadata = {**ANNOUNCED, **(metadata or {})}
+        self.hooks = hooks
+        self.tree: SavedTree | Exception
+        try:
+            self.tree = self._checked(path, variables)
+        except Exception as error:
+            if self.processes is None:
+                raise
+            # The other processes wait for this one, and raise the same.
+            self.tree = error
 
-    def _check_joined_names(self) -> None:
-        seen: dict[str, tuple[str, ...]] = {}
-        for names in self.names:
-            joined = ".".join(names)
-            if not is_text(joined):
-                raise UnencodableNameError(self.path, names)
-            if joined in seen:
-                raise NameCollisionError(self.path, joined, seen[joined], names)
-            seen[joined] = names
+    def _checked(self, path: str | os.PathLike[str], variables: Any) -> SavedTree:
+        self.path = absolute(path)
+        if self.processes is None:
+            self.hooks.check(self.path, overwrite=self.overwrite)
+        else:
+            self.processes.path = self.path
+        return SavedTree(self.path, variables)
 
     def start(self) -> SaveHandle:
         """Save the current values in the background."""
         from linen_store.saving.host_copies import host_copies
 
-        self.leaves = host_copies(self.leaves)
+        if isinstance(self.tree, SavedTree):
+            self.tree.leaves = host_copies(self.tree.leaves)
         turn = Turn(self.path)
         try:
             return SaveHandle(self.path, lambda: self.run(turn))
@@ -198,92 +242,36 @@ class _Job:
         from linen_store.saving.host_copies import restored_copy
 
         with turn or Turn(self.path):
-            # An earlier save may have put something at the path meanwhile.
-            check_target(self.path, self.overwrite)
-            with save_failures(self.path, Exception), staging_directory(self.path) as folder:
-                self.leaves = [restored_copy(leaf) for leaf in self.leaves]
-                finished = os.path.join(folder, "checkpoint")
-                self._write(finished)
-                publish(finished, self.path, overwrite=self.overwrite)
+            if isinstance(self.tree, SavedTree):
+                self.tree.leaves = [restored_copy(leaf) for leaf in self.tree.leaves]
+            if self.processes is not None:
+                options = {"overwrite": self.overwrite, "compression": self.compression}
+                save_together(
+                    self.path, self.tree, self.processes, options, self.metadata, self.hooks
+                )
+            elif isinstance(self.tree, SavedTree):
+                self._save_alone(self.tree)
+                self.hooks.finish()
 
-    def _write(self, folder: str) -> None:
-        kept = [None if _has_no_elements(leaf) else leaf for leaf in self.leaves]
-        tree = jax.tree_util.tree_unflatten(self.treedef, kept)
-        parent, name = os.path.split(folder)
-        announced = {ANNOUNCEMENT: [_ITEM]}
-        with plain_alias(parent) as alias:
-            write_with_orbax(os.path.join(alias, name), tree, _ITEM, self.compression, announced)
-        item = os.path.join(folder, _ITEM)
-        # Orbax waits for its data files only. The other files and the folders must be on the disk too.
-        sync_files(folder)
-        names = list_files(item)
-        Checksums(
-            leaves=dict(self._crc_records()),
-            files={name: crc_of_file(os.path.join(item, name)) for name in names},
-            arrays=dict(self._array_records()),
-            keys=dict(self._empty_key_records()),
-            integers=self.integers,
-        ).write(item)
-
-    def _empty_key_records(self) -> Iterator[tuple[str, str]]:
-        """Yield the arrays of keys without elements: Orbax does not store them."""
-        for names, leaf in zip(self.names, self.leaves, strict=True):
-            if _has_no_elements(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-                yield ".".join(names), str(jax.random.key_impl(leaf))
-
-    def _array_records(self) -> Iterator[tuple[str, tuple[tuple[int, ...], str, Kind]]]:
-        for names, leaf in zip(self.names, self.leaves, strict=True):
-            if isinstance(leaf, np.ndarray):
-                yield ".".join(names), (leaf.shape, leaf.dtype.name, "numpy")
-            elif isinstance(leaf, jax.Array):
-                data = key_data_spec(leaf)
-                yield ".".join(names), (data.shape, data.dtype.name, "array")
-
-    def _crc_records(self) -> Iterator[tuple[str, int]]:
-        for names, leaf in zip(self.names, self.leaves, strict=True):
-            data = _host_values(leaf)
-            if data is not None:
-                yield ".".join(names), crc_of_array(data)
-
-
-def _is_none(value: Any) -> bool:
-    return value is None
-
-
-def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
-    """Convert a leaf to a type that Orbax takes, or raise."""
-    if isinstance(leaf, np.generic):
-        leaf = np.asarray(leaf)
-    if isinstance(leaf, jax.core.Tracer):
-        raise UnsupportedLeafError(path, names, "a tracer inside a JAX transformation")
-    if isinstance(leaf, jax.ShapeDtypeStruct):
-        raise UnsupportedLeafError(path, names, "a ShapeDtypeStruct, which has no values")
-    if isinstance(leaf, np.ma.MaskedArray):
-        raise UnsupportedLeafError(path, names, MASKED)
-    if isinstance(leaf, np.ndarray):
-        if not is_storable(leaf.dtype):
-            raise UnsupportedLeafError(path, names, f"a numpy array of {leaf.dtype}")
-        # Orbax stores numbers in the machine's byte order, and the CRC-32 is of the stored bytes.
-        return leaf.astype(leaf.dtype.newbyteorder("="), copy=False)
-    if isinstance(leaf, int) and not -(2**63) <= leaf < 2**64:
-        raise UnsupportedLeafError(path, names, "an integer of more than 64 bits")
-    if isinstance(leaf, jax.Array) and leaf.is_deleted():
-        raise UnsupportedLeafError(path, names, "a deleted (donated) array")
-    if isinstance(leaf, str) and not is_text(leaf):
-        raise UnsupportedLeafError(path, names, "a string with half a surrogate pair in it")
-    if leaf is None or isinstance(leaf, jax.Array | np.ndarray | bool | int | float | str):
-        return leaf
-    raise UnsupportedLeafError(path, names, f"a {type(leaf).__name__}")
-
-
-def _has_no_elements(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0
-
-
-def _host_values(leaf: Any) -> np.ndarray[Any, Any] | None:
-    """Return the stored values of a leaf; None for a string and None."""
-    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    if isinstance(leaf, jax.Array | np.ndarray | bool | int | float):
-        return np.asarray(leaf)
-    return None
+    def _save_alone(self, tree: SavedTree) -> None:
+        # An earlier save may have put something at the path meanwhile.
+        check_target(self.path, self.overwrite)
+        several = jax.process_count() > 1
+        with save_failures(self.path, Exception), staging(self.path) as folder:
+            finished = os.path.join(folder, "checkpoint")
+            with plain_alias(folder) as alias:
+                write_with_orbax(
+                    os.path.join(alias, "checkpoint"),
+                    tree.for_orbax(several=several),
+                    ITEM,
+                    self.compression,
+                    self.metadata,
+                )
+            item = os.path.join(finished, ITEM)
+            # Orbax waits for its data files only. The other files and the folders must be on the disk too.
+            sync_files(finished)
+            files = {name: crc_of_file(os.path.join(item, name)) for name in list_files(item)}
+            tree.checksums(tree.chunks(), files, crc_of_top_files(finished), several=several).write(
+                item
+            )
+            publish(finished, self.path, overwrite=self.overwrite)

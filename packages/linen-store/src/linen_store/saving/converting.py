@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,21 +14,21 @@ import numpy as np
 from linen_core import VariableStore, as_store
 from linen_core.store.registry import format_suffixes, registered_formats
 from linen_store.errors import (
-    CheckpointExistsError,
-    NotACheckpointError,
     UncompressedFormatError,
     UnknownFormatError,
+    UnsupportedLeafError,
 )
-from linen_store.filesystem.atomic_replace import publish, staging_directory
 from linen_store.filesystem.failures import save_failures
-from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.formats.writing import WriteJob
 from linen_store.reading.buffers import ALIGNMENT
 from linen_store.reading.progress import Progress, Report, reporting
 from linen_store.reading.specs import nbytes
 from linen_store.reading.stored import Names, arrays_of
-from linen_store.saving.checkpoint import check_target, save
+from linen_store.saving.checkpoint import TIMEOUT, save, save_alone
+from linen_store.saving.processes import Processes
+from linen_store.saving.target import absolute, check_file_target, check_target, publish, staging
+from linen_store.saving.together import agree_on_call
 from linen_store.views.maps import MapLike, load_map
 
 __all__ = ["Format", "convert", "writable_formats"]
@@ -75,9 +75,12 @@ def convert(
     An Orbax checkpoint holds everything. The other formats have no PRNG keys; safetensors and ``.npz`` have arrays and
     numbers only, and drop nodes without any. Safetensors joins names by dots, ``.npz`` by slashes.
 
+    If several processes of JAX run together, each of them calls this, and process 0 converts. Variables that are spread
+    over processes become an Orbax checkpoint, to which each process writes its shards.
+
     Args:
       source: a store, a mapping of variables, or a path that `open_store` opens.
-      path: the target.
+      path: the target, a path or an address in a bucket.
       to: ``"orbax"``, ``"safetensors"``, ``"npz"``, ``"msgpack"`` (that of flax), or the name of another registered
         format that can be written. By default, the suffix of ``path`` decides; a path without such a suffix becomes an
         Orbax checkpoint, and one with the suffix of another program is refused.
@@ -106,26 +109,81 @@ def convert(
       >>> open_store(os.path.join(folder, "model")).get("params", ("bias",))
       Array([0., 0., 0.], dtype=float32)
     """
-    target = os.path.abspath(local_path(path))
-    writable = writable_formats()
-    chosen = _chosen_format(target, to, writable)
-    compressible = [
-        name for name, found in writable.items() if getattr(found, "compressible", False)
-    ]
-    if compression and chosen != _ORBAX and chosen not in compressible:
-        raise UncompressedFormatError(target, chosen, [_ORBAX, *compressible])
-    with contextlib.ExitStack() as stack:
-        if isinstance(source, str | os.PathLike):
-            # Each array is read once: a cache would only keep all of them in memory.
-            store = stack.enter_context(open_store(source, cache_bytes=0, map=map))
+    found: list[_Conversion] = []
+
+    def check() -> _Conversion:
+        found.append(_Conversion.checked(path, to, overwrite, compression))
+        return found[0]
+
+    if jax.process_count() == 1:
+        check().write(source, progress, map)
+        return
+    spread = None if isinstance(source, str | os.PathLike) else _spread_over_processes(source)
+    if spread is not None:
+        target, chosen, *_ = check()
+        if chosen != _ORBAX or map is not None:
+            what = "an array that is spread over processes"
+            raise UnsupportedLeafError(target, spread, what, chosen)
+        save(path, source, overwrite, compression=compression)
+        return
+    options = {"to": to, "overwrite": overwrite, "compression": compression}
+    processes = Processes(str(path), TIMEOUT)
+    with processes.alive():
+        agree_on_call("convert", str(path), processes, options, lambda: check().target)
+        if processes.is_first:
+            processes.together("converted", lambda: found[0].write(source, progress, map))
         else:
-            store = as_store(source) if map is None else load_map(map).apply(source)
-        total = sum(nbytes(one.spec) for one in arrays_of(store)) if progress else 0
-        report = stack.enter_context(reporting(progress, total)) or _ignore
-        if chosen == _ORBAX:
-            _write_orbax(store, target, overwrite, compression, report)
-        else:
-            _write_file(store, target, overwrite, compression, writable[chosen], report)
+            processes.wait_for("converted")
+
+
+class _Conversion(NamedTuple):
+    """The checked options of `convert`."""
+
+    target: str
+    chosen: str
+    overwrite: bool
+    compression: bool
+
+    @classmethod
+    def checked(
+        cls, path: str | os.PathLike[str], to: str | None, overwrite: bool, compression: bool
+    ) -> _Conversion:
+        """Return the options, or raise if the format is unknown or has no compression."""
+        target = absolute(path)
+        writable = writable_formats()
+        chosen = _chosen_format(target, to, writable)
+        compressible = [
+            name for name, found in writable.items() if getattr(found, "compressible", False)
+        ]
+        if compression and chosen != _ORBAX and chosen not in compressible:
+            raise UncompressedFormatError(target, chosen, [_ORBAX, *compressible])
+        return cls(target, chosen, overwrite, compression)
+
+    def write(self, source: Any, progress: Progress, map: MapLike) -> None:  # noqa: A002 - as in `convert`
+        """Write a store, a mapping or what is at a path."""
+        target, chosen, overwrite, compression = self
+        with contextlib.ExitStack() as stack:
+            if isinstance(source, str | os.PathLike):
+                # Each array is read once: a cache would only keep all of them in memory.
+                store = stack.enter_context(open_store(source, cache_bytes=0, map=map))
+            else:
+                store = as_store(source) if map is None else load_map(map).apply(source)
+            total = sum(nbytes(one.spec) for one in arrays_of(store)) if progress else 0
+            report = stack.enter_context(reporting(progress, total)) or _ignore
+            if chosen == _ORBAX:
+                _write_orbax(store, target, overwrite, compression, report)
+            else:
+                kind = writable_formats()[chosen]
+                _write_file(store, target, overwrite, compression, kind, report)
+
+
+def _spread_over_processes(source: VariableStore | Mapping[str, Any]) -> Names | None:
+    """Return the names of an array of which other processes hold parts, or None."""
+    for one in arrays_of(as_store(source)):
+        sharding = getattr(one.spec, "sharding", None)
+        if sharding is not None and not sharding.is_fully_addressable:
+            return one.names
+    return None
 
 
 def writable_formats() -> dict[str, Any]:
@@ -162,12 +220,12 @@ def _write_orbax(
     store: VariableStore, target: str, overwrite: bool, compression: bool, report: Report
 ) -> None:
     check_target(target, overwrite)
-    with save_failures(target), staging_directory(target) as folder:
+    with save_failures(target), staging(target) as folder:
         with open(os.path.join(folder, "arrays"), "w+b") as stream:
             staged = {
                 name: _staged(store, name, (), stream, report) for name in store.collections()
             }
-        save(target, staged, overwrite, compression=compression)
+        save_alone(target, staged, overwrite=overwrite, compression=compression)
 
 
 def _write_file(
@@ -178,11 +236,8 @@ def _write_file(
     chosen: Any,
     report: Report,
 ) -> None:
-    if os.path.lexists(target) and not overwrite:
-        raise CheckpointExistsError(target)
-    if os.path.isdir(target):
-        raise NotACheckpointError(target, "a folder", "Only a file is overwritten by a file.")
-    with save_failures(target), staging_directory(target) as folder:
+    check_file_target(target, overwrite)
+    with save_failures(target), staging(target) as folder:
         finished = os.path.join(folder, "file")
         with open(finished, "wb") as stream:
             chosen.write_store(WriteJob(store, stream, target, compression, report))
@@ -220,4 +275,8 @@ def _mapped(leaf: Any, stream: BinaryIO) -> Any:
     raw = np.memmap(stream.name, np.uint8, "r", offset=start, shape=(size,))
     mapped: Any = raw.view(array.dtype).reshape(array.shape)
     # On a CPU, JAX does not copy memory of this alignment.
-    return jax.device_put(mapped, jax.devices("cpu")[0]) if isinstance(leaf, jax.Array) else mapped
+    return (
+        jax.device_put(mapped, jax.local_devices(backend="cpu")[0])
+        if isinstance(leaf, jax.Array)
+        else mapped
+    )

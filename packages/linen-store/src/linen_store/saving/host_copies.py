@@ -27,6 +27,17 @@ class _HostCopy(NamedTuple):
     shards: list[tuple[np.ndarray[Any, Any], jax.Device]]
 
 
+class _GlobalCopy(NamedTuple):
+    """An array that is spread over processes, as copies of the shards of this process."""
+
+    shape: tuple[int, ...]
+    sharding: jax.sharding.Sharding
+    dtype: Any
+    shards: list[Any]
+    key_impl: str | None
+    """The implementation of the generator, if the array is the data of PRNG keys."""
+
+
 def host_copies(leaves: Sequence[Any]) -> list[Any]:
     """Copy the arrays, which the caller may change, delete or donate; see `restored_copy`.
 
@@ -37,6 +48,9 @@ def host_copies(leaves: Sequence[Any]) -> list[Any]:
     moved: list[int] = []
     for index, leaf in enumerate(leaves):
         if not isinstance(leaf, jax.Array):
+            continue
+        if not leaf.is_fully_addressable:
+            copies[index] = _global_copy(leaf)
             continue
         kinds = {memory.kind for memory in next(iter(leaf.devices())).addressable_memories()}
         if _is_ready_on_cpu(leaf):
@@ -63,6 +77,8 @@ def restored_copy(copy: Any) -> Any:
       >>> restored_copy(copy)
       Array([0, 1, 2], dtype=int32)
     """
+    if isinstance(copy, _GlobalCopy):
+        return _restored_global(copy)
     if not isinstance(copy, _HostCopy):
         return copy
     shards = [jax.device_put(buffer, device) for buffer, device in copy.shards]
@@ -76,6 +92,29 @@ def _is_ready_on_cpu(leaf: Any) -> bool:
     device = next(iter(leaf.devices()))
     usual = (None, device.default_memory().kind)
     return device.platform == "cpu" and leaf.sharding.memory_kind in usual
+
+
+def _global_copy(leaf: jax.Array) -> _GlobalCopy:
+    is_keys = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    data = jax.random.key_data(leaf) if is_keys else leaf
+    shards = host_copies([shard.data for shard in data.addressable_shards])
+    impl = str(jax.random.key_impl(leaf)) if is_keys else None
+    return _GlobalCopy(data.shape, data.sharding, data.dtype, shards, impl)
+
+
+def _restored_global(copy: _GlobalCopy) -> jax.Array:
+    shards = [restored_copy(shard) for shard in copy.shards]
+    kinds = {shard.sharding.memory_kind for shard in shards}
+    if len(kinds) > 1:  # some were still being computed
+        shards = jax.device_put(shards, [one.sharding.with_memory_kind(_HOST) for one in shards])
+    sharding = copy.sharding
+    if shards:
+        sharding = sharding.with_memory_kind(shards[0].sharding.memory_kind)
+    array = jax.make_array_from_single_device_arrays(copy.shape, sharding, shards, dtype=copy.dtype)
+    if copy.key_impl is None:
+        return array
+    keys: jax.Array = jax.random.wrap_key_data(array, impl=copy.key_impl)
+    return keys
 
 
 def _cpu_copy(leaf: jax.Array) -> _HostCopy:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -20,6 +21,7 @@ import numpy as np
 import tensorstore as ts
 
 from linen_store.filesystem.paths import plain_alias
+from linen_store.filesystem.remote import RemoteFolder, seconds_for
 from linen_store.formats.orbax.ocdbt import inline_values
 from linen_store.reading.buffers import aligned_empty
 from linen_store.reading.specs import array_spec
@@ -81,20 +83,27 @@ class ArrayFolder:
       folder: the folder.
       ocdbt: True if the arrays are in an OCDBT database.
       zarr_format: 2 or 3.
+      remote: the remote folder that has the arrays, in place of ``folder``.
     """
 
-    def __init__(self, folder: str, *, ocdbt: bool, zarr_format: int) -> None:
+    def __init__(
+        self, folder: str, *, ocdbt: bool, zarr_format: int, remote: RemoteFolder | None = None
+    ) -> None:
+        self._is_remote = remote is not None
         self._context = ts.Context(
             {
-                "file_io_mode": {"mode": "memmap"},
+                **({"file_io_mode": {"mode": "memmap"}} if remote is None else remote.retries),
                 "cache_pool": {"total_bytes_limit": 0},
                 "cache_pool#index": {"total_bytes_limit": _INDEX_BYTES},
             }
         )
-        alias = contextlib.ExitStack()
-        weakref.finalize(self, alias.close)
-        plain = alias.enter_context(plain_alias(os.path.abspath(folder)))
-        base = {"driver": "file", "path": os.path.join(plain, "")}
+        if remote is None:
+            alias = contextlib.ExitStack()
+            weakref.finalize(self, alias.close)
+            plain = alias.enter_context(plain_alias(os.path.abspath(folder)))
+            base: dict[str, Any] = {"driver": "file", "path": os.path.join(plain, "")}
+        else:
+            base = remote.spec
         database = {"driver": "ocdbt", "base": base, "cache_pool": "cache_pool#index"}
         kvstore = database if ocdbt else base
         self._kvstore = ts.KvStore.open(kvstore, context=self._context).result()
@@ -119,7 +128,7 @@ class ArrayFolder:
                 raw = inline[file]
             else:
                 try:
-                    result = futures[file].result()
+                    result = futures[file].result(timeout=self._seconds(0))
                 except Exception as error:
                     raise BadArrayError(index, _reason(error)) from error
                 if result.state != "value":
@@ -170,10 +179,14 @@ class ArrayFolder:
         opened = []
         for index, future in enumerate(futures):
             try:
-                opened.append(future.result())
+                opened.append(future.result(timeout=self._seconds(0)))
             except Exception as error:
                 raise BadArrayError(index, _reason(error)) from error
         return opened
+
+    def _seconds(self, size: int) -> float | None:
+        """Return the seconds to wait for so many bytes; a local file system has no limit."""
+        return seconds_for(size) if self._is_remote else None
 
     def read(
         self,
@@ -203,7 +216,12 @@ class ArrayFolder:
         for members, future in reads:
             # Wait for every read, even after a failure: it must not write into a freed buffer.
             try:
-                future.result()
+                size = sum(buffers[index].nbytes for index in members)
+                future.result(timeout=self._seconds(size))
+            except TimeoutError as error:
+                # The buffers live until the server answers.
+                future.add_done_callback(functools.partial(_forget, buffers))
+                raise BadArrayError(parts[members[0]].number, "no answer came") from error
             except Exception as error:  # noqa: BLE001 - raised below, once all have ended
                 failed = failed or (members, error)
         if failed is not None:
@@ -223,6 +241,10 @@ def _groups_of_one_shape(parts: Sequence[ArrayPart], regions: Sequence[Any]) -> 
         if len(group) * max(size, 1) >= _SHARED_BYTES:
             yield open_groups.pop(kind)
     yield from open_groups.values()
+
+
+def _forget(_buffers: object, _future: object) -> None:
+    """Release buffers, which a pending call of this function keeps."""
 
 
 def _blamed(

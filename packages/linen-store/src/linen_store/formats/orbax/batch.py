@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from linen_store.formats.orbax.arrays import ArrayFolder, ArrayMetadata, ArrayPart, BadArrayError
-from linen_store.formats.orbax.checksums import crc32, crc_of_array
+from linen_store.formats.orbax.chunks import Chunk, Regions, chunk_crc, covers, whole
 from linen_store.reading.buffers import Scratch, cast, map_threads
 from linen_store.reading.device import (
     ForDevice,
@@ -32,12 +30,6 @@ _CAST_BYTES = 1 << 27
 
 _THREADED_CRC_BYTES = 1 << 22
 
-_BLOCK_BYTES = 1 << 20
-"""Bytes of an array that are joined at once to compute its CRC-32: they stay in the processor's cache."""
-
-Regions: TypeAlias = dict[Bounds, np.ndarray[Any, Any]]
-"""The regions of an array that were read, each once, however many devices hold it."""
-
 
 class Wanted(NamedTuple):
     """One array to read."""
@@ -51,8 +43,8 @@ class Wanted(NamedTuple):
     key_impl: str | None
     """The implementation of the generator, if the array is the data of PRNG keys."""
 
-    crc: int | None
-    """The CRC-32 that its values must have."""
+    chunks: Sequence[Chunk]
+    """The CRC-32s that its values must have."""
 
 
 def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
@@ -96,14 +88,14 @@ def _regions(one: Wanted) -> list[Bounds]:
     shape = one.metadata.shape
     sharding = getattr(one.spec, "sharding", None)
     if sharding is None or one.key_impl is not None:
-        return [tuple((0, size) for size in shape)]
+        return [whole(shape)]
     return local_regions(shape, sharding)
 
 
 def _slices(one: Wanted, bounds: Bounds) -> tuple[slice, ...]:
     """Return the slices of a region; empty for the whole array."""
-    whole = all(bound == (0, size) for bound, size in zip(bounds, one.metadata.shape, strict=True))
-    return () if whole else tuple(slice(*bound) for bound in bounds)
+    is_whole = bounds == whole(one.metadata.shape)
+    return () if is_whole else tuple(slice(*bound) for bound in bounds)
 
 
 def _groups(
@@ -123,41 +115,25 @@ def _groups(
 
 
 def _check(group: Sequence[int], members: Sequence[Wanted], found: Sequence[Regions]) -> None:
-    """Compare the CRC-32s of the arrays that were read completely."""
+    """Compare the CRC-32s of the chunks that were read completely."""
     checked = [
-        (index, one, regions)
+        (index, chunk, regions)
         for index, one, regions in zip(group, members, found, strict=True)
-        if one.crc is not None and count_elements(regions) == math.prod(one.metadata.shape)
+        for chunk in one.chunks
+        if covers(regions, chunk.bounds)
     ]
-    size = sum(buffer.nbytes for _, _, regions in checked for buffer in regions.values())
+    size = sum(buffer.nbytes for regions in found for buffer in regions.values())
     mapped = map_threads if size >= _THREADED_CRC_BYTES else map
-    crcs = mapped(_crc, [(one, regions) for _, one, regions in checked])
-    for (index, one, _), crc in zip(checked, crcs, strict=True):
-        if crc != one.crc:
-            raise BadArrayError(
-                index, f"the CRC-32 of its values is {crc:08x}, expected {one.crc:08x}"
-            )
+    crcs = mapped(_crc, [(chunk, regions) for _, chunk, regions in checked])
+    for (index, chunk, _), crc in zip(checked, crcs, strict=True):
+        if crc != chunk.crc:
+            reason = f"the CRC-32 of its values is {crc:08x}, expected {chunk.crc:08x}"
+            raise BadArrayError(index, reason)
 
 
-def _crc(read: tuple[Wanted, Regions]) -> int:
-    one, regions = read
-    if len(regions) == 1:
-        return crc_of_array(*regions.values())
-    # The regions are joined a few rows at a time: the array is never in memory twice.
-    shape, dtype = one.metadata.shape, one.metadata.dtype
-    rows = max(1, _BLOCK_BYTES // (math.prod(shape[1:]) * dtype.itemsize))
-    scratch = np.empty((min(rows, shape[0]), *shape[1:]), dtype)
-    crc = 0
-    for start in range(0, shape[0], rows):
-        stop = min(start + rows, shape[0])
-        block = scratch[: stop - start]
-        for ((first, last), *rest), buffer in regions.items():
-            low, high = max(start, first), min(stop, last)
-            if low < high:
-                index = (slice(low - start, high - start), *(slice(*bound) for bound in rest))
-                block[index] = buffer[low - first : high - first]
-        crc = crc32(block.reshape(-1).view(np.uint8).data, crc)
-    return crc
+def _crc(read: tuple[Chunk, Regions]) -> int:
+    chunk, regions = read
+    return chunk_crc(chunk.bounds, regions)
 
 
 def _placed(members: Sequence[Wanted], found: Sequence[Regions]) -> list[Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +21,9 @@ from linen_store.errors import (
     DamagedCheckpointError,
     ReadFailedError,
 )
-from linen_store.filesystem.failures import exists, first_bytes, read_failure
+from linen_store.filesystem.failures import exists, first_bytes, listed, read_failure
 from linen_store.filesystem.paths import file_identity, local_path, opened_whole
+from linen_store.filesystem.remote import RemoteFolder
 from linen_store.formats.msgpack_tree import is_msgpack
 from linen_store.formats.orbax.aggregate import AGGREGATE
 from linen_store.formats.orbax.checksums import (
@@ -30,8 +32,19 @@ from linen_store.formats.orbax.checksums import (
     announces_checksums,
     crc32,
     damaged_files,
+    damaged_top_files,
+    missing_files,
 )
-from linen_store.formats.orbax.layout import OrbaxTree, find_tree, load_tree, names_file
+from linen_store.formats.orbax.chunks import Chunk, whole
+from linen_store.formats.orbax.layout import (
+    OrbaxTree,
+    find_tree,
+    is_checkpoint,
+    is_tree,
+    load_partitions,
+    load_tree,
+    names_file,
+)
 from linen_store.reading.device import place, value_spec
 from linen_store.reading.file_store import LazyStore
 from linen_store.reading.options import ReadOptions, Root, Verify, check_choice
@@ -41,10 +54,10 @@ from linen_store.reading.tree import Leaf, change_leaves, mark_integers
 if TYPE_CHECKING:
     from linen_store.formats.orbax.arrays import ArrayFolder, ArrayMetadata, BadArrayError
 
-__all__ = ["CheckpointStore"]
+__all__ = ["CheckedFiles", "CheckpointStore"]
 
 _STRINGS = "_strings.json"
-_SMALL_FILES = ("_METADATA", "array_metadatas")
+_SMALL_FILES = ("_METADATA", "array_metadatas", "_sharding")
 """Files, or folders of files, that describe arrays: they are checked whenever they are read."""
 
 
@@ -103,7 +116,7 @@ class CheckpointStore(LazyStore):
         path: str | os.PathLike[str],
         root: Root = None,
         item: str | None = None,
-        step: int | None = None,
+        step: float | None = None,
         *,
         verify: Verify = True,
         **options: Unpack[ReadOptions],
@@ -112,7 +125,8 @@ class CheckpointStore(LazyStore):
         where = local_path(path)
         if _is_aggregate_file(where):
             where = os.path.dirname(os.path.abspath(where))
-        opened = opened_whole(where, lambda: _open_tree(where, item, step, verify))
+        checked = self._checked_files(verify)
+        opened = opened_whole(where, lambda: _open_tree(where, item, step, checked))
         self._folder, watched, found, recorded = opened
         self._layout = found
         self._checksums = recorded if verify else None
@@ -122,10 +136,16 @@ class CheckpointStore(LazyStore):
         self._array_specs: dict[tuple[tuple[int, ...], str], jax.ShapeDtypeStruct] = {}
         self._metadata: dict[tuple[str, ...], ArrayMetadata] = {}
         self._strings: dict[str, str] | None = None
+        self._partitions: dict[str, list[Any]] | None = None
         tree = mark_integers(found.tree, () if recorded is None else set(recorded.integers))
-        if any(0 in shape for shape, _, _ in self._recorded.values()):
+        self._hosted = set(() if recorded is None else recorded.hosted)
+        if self._hosted or any(0 in shape for shape, _, _ in self._recorded.values()):
             tree = change_leaves(self._restored_kind, tree)
         super().__init__(where, tree, watched=watched, root=root, **options)
+
+    def _checked_files(self, verify: Verify) -> CheckedFiles:
+        """Return what is checked of the files at opening."""
+        return "all" if verify == "files" else "sizes" if verify else "none"
 
     @classmethod
     def recognizes(cls, path: str) -> bool:
@@ -141,13 +161,44 @@ class CheckpointStore(LazyStore):
         """The folder of the tree: ``path``, or the chosen step and item in it."""
         return self._folder
 
+    def saved_partition(self, collection: str, path: tuple[str, ...]) -> Sequence[Any] | None:
+        """Return the mesh axes that an array was split over when it was saved; None if it was on one device.
+
+        Args:
+          collection: the collection.
+          path: the path of the array.
+        """
+        node = self._find(collection, path)
+        if not isinstance(node, Leaf):
+            return None
+        if self._partitions is None:
+            self._partitions = load_partitions(self._folder)
+        return self._partitions.get(node.joined)
+
+    def fetch_files(self) -> None:
+        """Copy all files to `folder`, if they are not on this machine."""
+
+    def shown(self, file: str) -> str:
+        """Return the path or address that a file in `folder` has for users."""
+        return file
+
+    def other_items(self) -> list[str]:
+        """List the other items of the checkpoint."""
+        parent, own = os.path.split(os.path.abspath(self._folder))
+        if not is_checkpoint(parent):
+            return []
+        return [
+            name for name in listed(parent) if name != own and is_tree(os.path.join(parent, name))
+        ]
+
     def _is_empty_leaf(self, joined: str) -> bool:
         """Return whether a leaf is an array without elements, which Orbax stores as None."""
         return joined in self._recorded and 0 in self._recorded[joined][0]
 
     def _restored_kind(self, leaf: Leaf) -> Leaf:
-        empty = self._is_empty_leaf(leaf.joined)
-        return Leaf(leaf.names, self._recorded[leaf.joined][2]) if empty else leaf
+        if leaf.joined in self._hosted or self._is_empty_leaf(leaf.joined):
+            return Leaf(leaf.names, self._recorded[leaf.joined][2])
+        return leaf
 
     def _load_specs(self, leaves: Sequence[Leaf]) -> list[Any]:
         stored = [leaf for leaf in leaves if self._is_stored_array(leaf)]
@@ -183,8 +234,13 @@ class CheckpointStore(LazyStore):
                 self._layout.arrays_folder,
                 ocdbt=self._layout.ocdbt,
                 zarr_format=self._layout.zarr_format,
+                remote=self._remote_arrays(),
             )
         return self._arrays
+
+    def _remote_arrays(self) -> RemoteFolder | None:
+        """Return the remote folder of the arrays, if they are not on this machine."""
+        return None
 
     def _stored_spec(self, leaf: Leaf) -> Any:
         if leaf.names in self._layout.values:
@@ -273,7 +329,7 @@ class CheckpointStore(LazyStore):
                 metadata=self._metadata[leaf.names],
                 spec=spec,
                 key_impl=self._key_impls.get(leaf.joined),
-                crc=None if self._checksums is None else self._checksums.leaves.get(leaf.joined),
+                chunks=self._chunks(leaf),
             )
             for leaf, spec in wanted
         ]
@@ -281,6 +337,14 @@ class CheckpointStore(LazyStore):
             return read_batch(self._opened_arrays(), requests)
         except BadArrayError as error:
             raise self._damaged(leaves[error.index], error) from error
+
+    def _chunks(self, leaf: Leaf) -> list[Chunk]:
+        if self._checksums is None:
+            return []
+        crc = self._checksums.leaves.get(leaf.joined)
+        if crc is not None:
+            return [Chunk(whole(self._metadata[leaf.names].shape), crc)]
+        return [Chunk(*chunk) for chunk in self._checksums.chunks.get(leaf.joined, ())]
 
     def _check_metadata(self, leaf: Leaf) -> None:
         found, saved = self._metadata[leaf.names].spec, self._array_spec_of(leaf)
@@ -305,6 +369,10 @@ class CheckpointStore(LazyStore):
         return kind(self.path, file, reason, leaf.names)
 
 
+CheckedFiles: TypeAlias = Literal["all", "sizes", "names", "none"]
+"""The files that are checked at opening. Except for "none", those that describe arrays are checked completely."""
+
+
 class _Opened(NamedTuple):
     """The parts of a checkpoint that are read at opening."""
 
@@ -315,7 +383,7 @@ class _Opened(NamedTuple):
     checksums: Checksums | None
 
 
-def _open_tree(path: str, item: str | None, step: int | None, verify: Verify) -> _Opened:
+def _open_tree(path: str, item: str | None, step: float | None, checked: CheckedFiles) -> _Opened:
     folder = find_tree(path, item=item, step=step)
     # The folder's identity is not enough: a system may give a new folder the number of one just removed.
     names = names_file(folder)
@@ -323,8 +391,8 @@ def _open_tree(path: str, item: str | None, step: int | None, verify: Verify) ->
     with _collector_paused():
         layout = load_tree(folder)
         recorded = Checksums.load(folder)
-    if verify:
-        _check_files(folder, recorded, sizes_only=verify != "files")
+    if checked != "none":
+        _check_files(folder, recorded, checked)
     if file_identity(names) != identity:
         raise CheckpointReplacedError(path)
     return _Opened(folder, {names: identity}, layout, recorded)
@@ -348,17 +416,18 @@ def _is_aggregate_file(path: str) -> bool:
     return is_named and is_msgpack(first_bytes(path))
 
 
-def _check_files(folder: str, checksums: Checksums | None, *, sizes_only: bool) -> None:
-    """Check every file, or with ``sizes_only`` all sizes and the files that describe arrays."""
+def _check_files(folder: str, checksums: Checksums | None, checked: CheckedFiles) -> None:
     if checksums is None:
         if announces_checksums(folder):
             file = os.path.join(folder, FILE_NAME)
             raise DamagedCheckpointError(folder, file, "it is missing, and was written")
         return
     small = [name for name in checksums.files if name.split(os.sep)[0] in _SMALL_FILES]
-    for found in (
-        damaged_files(folder, checksums, sizes_only=sizes_only),
-        damaged_files(folder, checksums, names=small),
-    ):
-        for file, reason in found:
-            raise DamagedCheckpointError(folder, file, reason)
+    found = damaged_files(folder, checksums, names=small)
+    if checked == "names":
+        found = itertools.chain(missing_files(folder, checksums), found)
+    else:
+        files = damaged_files(folder, checksums, sizes_only=checked == "sizes")
+        found = itertools.chain(damaged_top_files(folder, checksums), files, found)
+    for file, reason in found:
+        raise DamagedCheckpointError(folder, file, reason)

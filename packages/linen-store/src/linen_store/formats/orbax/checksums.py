@@ -1,9 +1,9 @@
 """The file of checksums that `save` puts beside the arrays of a checkpoint.
 
 Two lines: the CRC-32 of the second line in hexadecimal digits, and a JSON object with the CRC-32 of each leaf's values
-(row-major, little-endian), the size and CRC-32 of each file, and the shape, dtype and kind of each array. Reading the
-shapes here is faster than from the arrays, and Orbax cannot hold arrays without elements. CRC-32 is that of ISO 3309
-and zlib.
+(row-major, little-endian) or of each of its chunks, the size and CRC-32 of each file, and the shape, dtype and kind of
+each array. Reading the shapes here is faster than from the arrays, and Orbax cannot hold arrays without elements.
+CRC-32 is that of ISO 3309 and zlib.
 """
 
 from __future__ import annotations
@@ -20,26 +20,31 @@ import numpy as np
 
 from linen_store.errors import DamagedCheckpointError
 from linen_store.filesystem.failures import read_failure
-from linen_store.reading.specs import is_storable
+from linen_store.reading.specs import Bounds, is_storable
 from linen_store.reading.tree import Kind
 
 __all__ = [
     "ANNOUNCEMENT",
+    "CHECKPOINT_METADATA",
     "FILE_NAME",
     "Checksums",
     "announces_checksums",
     "crc32",
     "crc_of_array",
     "crc_of_file",
+    "crc_of_top_files",
     "damaged_files",
+    "damaged_top_files",
     "list_files",
+    "missing_files",
 ]
 
 FILE_NAME = "_linen_checksums.json"
 ANNOUNCEMENT = "linen_checksums"
 """The entry of a checkpoint's own metadata that announces the file."""
 
-_CHECKPOINT_METADATA = "_CHECKPOINT_METADATA"
+CHECKPOINT_METADATA = "_CHECKPOINT_METADATA"
+"""The file of a checkpoint's own metadata."""
 _FILE_BLOCK = 1 << 22
 _ARRAY_KINDS = ("array", "numpy")
 # numpy parses names of dtypes; nested JSON exhausts the stack.
@@ -51,7 +56,7 @@ class Checksums:
     """The record of a tree that `save` writes."""
 
     leaves: dict[str, int]
-    """CRC-32 of each array's values, by its joined name."""
+    """CRC-32 of the values of each array that is one chunk, by its joined name."""
 
     files: dict[str, tuple[int, int]]
     """Size and CRC-32 of each file, by its path relative to the folder."""
@@ -60,10 +65,19 @@ class Checksums:
     """Shape, dtype and kind of each array, of keys those of their data, by its joined name."""
 
     keys: dict[str, str] = dataclasses.field(default_factory=dict)
-    """The implementation of the generator of each array of keys that has no elements."""
+    """The implementation of the generator of each array of keys that Orbax does not store as keys."""
 
     integers: Sequence[tuple[str, ...]] = ()
     """The dicts whose keys are integers, by the names that lead to them."""
+
+    chunks: dict[str, Sequence[tuple[Bounds, int]]] = dataclasses.field(default_factory=dict)
+    """The chunks of each other array: bounds and CRC-32."""
+
+    top: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    """Size and CRC-32 of each file of the checkpoint that lies beside the folder."""
+
+    hosted: Sequence[str] = ()
+    """The jax arrays that Orbax holds as numpy arrays: one of several processes saved them."""
 
     def write(self, folder: str) -> None:
         """Write the file, and wait until it is on the disk."""
@@ -95,13 +109,16 @@ class Checksums:
             fields = json.loads(body)
             return cls(
                 leaves=_with_values_of(fields["leaves"], int),
-                files={
-                    name: (_whole(size), _whole(crc))
-                    for name, (size, crc) in fields["files"].items()
-                },
+                files=_checked_files(fields["files"]),
+                top=_checked_files(fields.get("top", {})),
                 arrays=_checked_arrays(fields["arrays"]),
                 keys=_with_values_of(fields.get("keys", {}), str),
                 integers=[tuple(map(str, names)) for names in fields.get("integers", ())],
+                chunks={
+                    name: [(_bounds(bounds), _whole(crc)) for bounds, crc in found]
+                    for name, found in fields.get("chunks", {}).items()
+                },
+                hosted=[str(name) for name in fields.get("hosted", ())],
             )
         except _BAD_FIELDS as error:
             raise DamagedCheckpointError(
@@ -113,7 +130,7 @@ def announces_checksums(folder: str) -> bool:
     """Return whether the checkpoint of an item announces that checksums were written."""
     parent, item = os.path.split(os.path.abspath(folder))
     try:
-        with open(os.path.join(parent, _CHECKPOINT_METADATA), "rb") as stream:
+        with open(os.path.join(parent, CHECKPOINT_METADATA), "rb") as stream:
             return item in json.load(stream)["custom_metadata"][ANNOUNCEMENT]
     except (OSError, *_BAD_FIELDS):
         return False
@@ -124,6 +141,14 @@ def _whole(number: Any) -> int:
         msg = f"{number!r} is not a whole number"
         raise TypeError(msg)
     return number
+
+
+def _checked_files(files: Any) -> dict[str, tuple[int, int]]:
+    return {name: (_whole(size), _whole(crc)) for name, (size, crc) in files.items()}
+
+
+def _bounds(found: Any) -> Bounds:
+    return tuple((_whole(start), _whole(stop)) for start, stop in found)
 
 
 def _with_values_of(values: Any, kind: type) -> Any:
@@ -189,6 +214,14 @@ def crc_of_file(file: str, report: Callable[[int], None] | None = None) -> tuple
     return size, crc
 
 
+def crc_of_top_files(folder: str) -> dict[str, tuple[int, int]]:
+    """Compute the size and CRC-32 of each file directly in a checkpoint."""
+    names = sorted(
+        name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))
+    )
+    return {name: crc_of_file(os.path.join(folder, name)) for name in names}
+
+
 def list_files(folder: str) -> list[str]:
     """List the files below a folder, by paths relative to it, without the file of checksums."""
     return sorted(
@@ -220,16 +253,47 @@ def damaged_files(
       ReadFailedError: the system refuses to read a file.
     """
     for name in checksums.files if names is None else names:
-        size, crc = checksums.files[name]
+        yield from _damage(folder, name, checksums.files[name], sizes_only, report)
+
+
+def missing_files(folder: str, checksums: Checksums) -> Iterator[tuple[str, str]]:
+    """Yield the path of each file that does not exist, and that it is missing."""
+    for name in checksums.files:
         file = os.path.join(folder, name)
-        try:
-            found = os.stat(file).st_size
-            if found != size:
-                yield file, f"it has {found} bytes, expected {size}"
-            elif not sizes_only and crc_of_file(file, report)[1] != crc:
-                yield file, "its CRC-32 differs"
-        except OSError as error:
-            failure = read_failure(folder, file, error)
-            if not isinstance(failure, DamagedCheckpointError):
-                raise failure from error
-            yield file, failure.reason
+        if not os.path.lexists(file):
+            yield file, "it is missing"
+
+
+def damaged_top_files(folder: str, checksums: Checksums) -> Iterator[tuple[str, str]]:
+    """Yield each damaged file of the checkpoint beside the folder of an item, and how it differs.
+
+    Args:
+      folder: the folder of the item. If it lies alone, somewhere else than in its checkpoint, nothing is damaged.
+      checksums: the record.
+    """
+    parent = os.path.dirname(os.path.abspath(folder))
+    if any(os.path.lexists(os.path.join(parent, name)) for name in checksums.top):
+        for name, recorded in checksums.top.items():
+            yield from _damage(parent, name, recorded, False, None)
+
+
+def _damage(
+    folder: str,
+    name: str,
+    recorded: tuple[int, int],
+    sizes_only: bool,
+    report: Callable[[int], None] | None,
+) -> Iterator[tuple[str, str]]:
+    size, crc = recorded
+    file = os.path.join(folder, name)
+    try:
+        found = os.stat(file).st_size
+        if found != size:
+            yield file, f"it has {found} bytes, expected {size}"
+        elif not sizes_only and crc_of_file(file, report)[1] != crc:
+            yield file, "its CRC-32 differs"
+    except OSError as error:
+        failure = read_failure(folder, file, error)
+        if not isinstance(failure, DamagedCheckpointError):
+            raise failure from error
+        yield file, failure.reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import os
 import re
@@ -39,19 +40,22 @@ __all__ = [
     "holds_steps",
     "is_checkpoint",
     "is_tree",
+    "load_partitions",
     "load_tree",
     "names_file",
+    "step_number",
 ]
 
 METADATA = "_METADATA"
+_SHARDING = "_sharding"
 NOTHING = "_linen_nothing"
 """The name of a None that `save` writes for an empty tree, which Orbax cannot hold."""
 UNFINISHED = ".orbax-checkpoint-tmp"
 _MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
 _ONLY_ITEM = "default"
 """The name that Orbax's `CheckpointManager` gives the item of a step that is saved as a whole."""
-STEP = re.compile(r"(?:.*_)?(\d+)")
-"""The name of the folder of a step."""
+STEP = re.compile(r"(.*_|.*[A-Za-z]-)?(\d+(?:\.\d+)?)")
+"""The name of the folder of a step, such as ``5``, ``step_5``, ``step-5`` or ``best_1.5``: its prefix and number."""
 _SEQUENCE_KEY = 1
 _KINDS: dict[str, Kind] = {
     "jax.Array": "array",
@@ -99,7 +103,7 @@ class OrbaxTree(NamedTuple):
 
 
 def find_tree(
-    path: str | os.PathLike[str], *, item: str | None = None, step: int | None = None
+    path: str | os.PathLike[str], *, item: str | None = None, step: float | None = None
 ) -> str:
     """Return the folder of the tree at a path.
 
@@ -159,25 +163,35 @@ def _check_half_saved(folder: str) -> None:
         raise UnfinishedCheckpointError(folder, f"only {found!r} is there")
 
 
+def step_number(text: str) -> float:
+    """Return the number of a step, a whole one as an int.
+
+    Example:
+      >>> step_number("5"), step_number("1.5")
+      (5, 1.5)
+    """
+    return float(text) if "." in text else int(text)
+
+
 def holds_steps(folder: str, names: list[str]) -> bool:
     """Return whether a folder holds Orbax checkpoints by step."""
     return any(STEP.fullmatch(name) and is_checkpoint(os.path.join(folder, name)) for name in names)
 
 
-def _step_folders(folder: str, names: list[str]) -> dict[int, list[str]]:
+def _step_folders(folder: str, names: list[str]) -> dict[float, list[str]]:
     """Return the folders by step: a step may have several, with different prefixes."""
-    found: dict[int, list[str]] = {}
+    found: dict[float, list[str]] = {}
     # A killed save may have left only the backup of a step.
     backups = {original for name in names if (original := original_name(name))} - set(names)
     for name in sorted({*names, *backups}):
         match = STEP.fullmatch(name)
         if match and (name in backups or os.path.isdir(os.path.join(folder, name))):
-            found.setdefault(int(match[1]), []).append(name)
+            found.setdefault(step_number(match[2]), []).append(name)
     return found
 
 
 def _find_in_steps(
-    folder: str, steps: dict[int, list[str]], item: str | None, step: int | None
+    folder: str, steps: dict[float, list[str]], item: str | None, step: float | None
 ) -> str:
     """Return the tree of one step, by default of the newest finished one."""
     if step is not None and step not in steps:
@@ -271,6 +285,26 @@ def _load_names(folder: str) -> tuple[Tree, bool, int]:
     # Checkpoints from before there were databases have no such entry.
     ocdbt = _has_database(folder) if in_database is None else bool(in_database)
     return tree, ocdbt, 3 if fields.get("use_zarr3") else 2
+
+
+def load_partitions(folder: str) -> dict[str, list[Any]]:
+    """Read the mesh axes of each array that was saved with a sharding by axis names, by its joined name.
+
+    Only where arrays are placed depends on this record: one that cannot be read is left out.
+    """
+    try:
+        with open(os.path.join(folder, _SHARDING), "rb") as stream:
+            described = json.load(stream)
+        found = {
+            base64.b64decode(name).decode(): json.loads(one) for name, one in described.items()
+        }
+        return {
+            name: list(one["partition_spec"])
+            for name, one in found.items()
+            if one["sharding_type"] == "NamedSharding"
+        }
+    except (OSError, *_BAD_METADATA):
+        return {}
 
 
 def _has_database(folder: str) -> bool:

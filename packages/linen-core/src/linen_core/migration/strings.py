@@ -1,0 +1,143 @@
+"""Names of flax in strings and comments."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from linen_core.migration.findings import Finding, no_counterpart
+from linen_core.migration.flax_names import MODULES
+from linen_core.migration.module_names import is_flax
+from linen_core.migration.name_scopes import ScopeVisitor
+from linen_core.migration.source_text import Edit, SourceText
+
+__all__ = ["StringEdits", "find_in_strings", "is_importer"]
+
+_IMPORTERS = ("importlib.import_module", "import_module", "importlib.__import__", "__import__")
+_LOOKUPS = ("find_spec", "importorskip", "metadata.version")
+
+
+class StringEdits(NamedTuple):
+    """Edits of strings, and strings that are left."""
+
+    edits: list[Edit]
+    """The edits."""
+    findings: list[Finding]
+    """The strings that are left."""
+
+
+def find_in_strings(
+    tree: ast.Module, source: SourceText, visitor: ScopeVisitor, edited: Collection[str]
+) -> StringEdits:
+    """Find names of flax in strings and comments.
+
+    Args:
+      tree: the syntax tree.
+      source: its source.
+      visitor: the visitor that has visited the tree.
+      edited: local names whose uses are edited; string annotations that use them are findings.
+    """
+    found = StringEdits([], [])
+    names = {"flax", *edited}
+    seen = set()
+    for annotation, scope in visitor.annotations:
+        seen.add(id(annotation))
+        is_other = any(scope.find(name) is None and name != "flax" for name in names)
+        if not is_other and names & set(_names_in(str(annotation.value))):
+            text = f'The annotation "{annotation.value!s}" is a string and is left. Change it to the name in Linen.'
+            found.findings.append(Finding(annotation.lineno, text))
+    discarded = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and is_importer(node):
+            seen.add(id(node.args[0]))
+            _visit_importer(node, source, found, is_discarded=id(node) in discarded)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(_LOOKUPS):
+            found.findings.extend(_note_lookup(node))
+    seen |= discarded
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in seen:
+            _note_dotted_name(node, found)
+    found.findings.extend(_type_comments(source))
+    return found
+
+
+def is_importer(node: ast.Call) -> bool:
+    """Return whether a call imports a module by a string.
+
+    Example:
+      >>> is_importer(ast.parse("importlib.import_module('flax')").body[0].value)
+      True
+    """
+    is_name = isinstance(node.func, ast.Name | ast.Attribute)
+    return bool(is_name and node.args) and ast.unparse(node.func) in _IMPORTERS
+
+
+def _names_in(annotation: str) -> Iterator[str]:
+    try:
+        tree = ast.parse(annotation.strip(), mode="eval")
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+
+
+def _visit_importer(
+    node: ast.Call, source: SourceText, found: StringEdits, *, is_discarded: bool
+) -> None:
+    """Edit the module of `import_module("flax.linen")`, or say why not."""
+    argument = node.args[0]
+    if isinstance(argument, ast.JoinedStr) and argument.values:
+        first = argument.values[0]
+        if isinstance(first, ast.Constant) and is_flax(str(first.value)):
+            text = "The module that is imported is computed from `flax`. Write the names of Linen's modules."
+            found.findings.append(Finding(node.lineno, text))
+    if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
+        return
+    dotted, targets = argument.value, MODULES.get(argument.value, ())
+    if not is_flax(dotted):
+        return
+    # `__import__("a.b")` returns a, unless it has a list of names.
+    has_names = len(node.args) > 3 or any(word.arg == "fromlist" for word in node.keywords)
+    if ast.unparse(node.func).endswith("__import__") and not (has_names or is_discarded):
+        text = f'`__import__("{dotted}")` returns the package flax. Use importlib.import_module.'
+        found.findings.append(Finding(node.lineno, text))
+    elif dotted not in MODULES:
+        found.findings.append(no_counterpart(argument, dotted))
+    elif len(targets) != 1:
+        text = f"Linen has several modules for {dotted}. Import the one that has the name."
+        found.findings.append(Finding(node.lineno, text))
+    else:
+        old = source.text_of(argument)
+        if old.count(dotted) == 1:
+            new = old.replace(dotted, targets[0])
+            found.edits.append(Edit(source.start(argument), source.end(argument), new))
+
+
+def _note_dotted_name(node: ast.Constant, found: StringEdits) -> None:
+    """Mention "flax.linen.Dense", which may be the target of a mock, and "flax>=0.8" of setup.py."""
+    value = node.value
+    if not isinstance(value, str) or not value.startswith("flax"):
+        return
+    if "." in value and is_flax(value) and all(part.isidentifier() for part in value.split(".")):
+        text = f'The string "{value}" is left as it is.'
+        found.findings.append(Finding(node.lineno, text, needs_person=False))
+    elif value.removeprefix("flax").lstrip().startswith(("=", "<", ">", "~", "!", "[", "@")):
+        text = f'The requirement "{value}" is left. Replace it by linen-core.'
+        found.findings.append(Finding(node.lineno, text))
+
+
+def _note_lookup(node: ast.Call) -> Iterator[Finding]:
+    """Mention `find_spec("flax")`. Elsewhere the bare word is rarely the package."""
+    if any(isinstance(arg, ast.Constant) and arg.value == "flax" for arg in node.args):
+        text = f"`{ast.unparse(node)}` looks for flax and is left as it is."
+        yield Finding(node.lineno, text, needs_person=False)
+
+
+def _type_comments(source: SourceText) -> Iterator[Finding]:
+    for token in source.comment_tokens(0, len(source.data)):
+        is_type = token.string.startswith("# type:")
+        if is_type and "flax." in token.string:
+            text = f"The comment `{token.string}` is left. Change it to the name in Linen."
+            yield Finding(token.start[0], text)

@@ -1,0 +1,197 @@
+"""Opens the address of a bucket or a web server."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import weakref
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+from linen_core import VariableStore
+from linen_store.errors import (
+    CheckpointNotFoundError,
+    RemoteFailedError,
+    UnfinishedCheckpointError,
+)
+from linen_store.filesystem.failures import listed
+from linen_store.filesystem.outline import Outline
+from linen_store.filesystem.remote import RemoteFolder, is_remote, split_address
+from linen_store.formats.folder import files_to_open, is_file_name
+from linen_store.formats.opening import open_store, supported_options
+from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA, FILE_NAME
+from linen_store.formats.orbax.layout import METADATA, UNFINISHED, holds_orbax, holds_steps
+from linen_store.formats.remote.stores import (
+    RemoteCheckpointStore,
+    RemoteSafetensorsStore,
+    fetch_headers,
+)
+from linen_store.reading.file_store import FileStore
+
+__all__ = ["RemoteFormat", "open_remote", "outline_of", "remote_addresses"]
+
+_USUAL_ITEMS = ("state", "default", "pytree", "params")
+"""Names of items that are looked for on a web server, which cannot list names."""
+
+_LAZY_SUFFIXES = (".safetensors", ".safetensors.index.json")
+"""The endings of files whose arrays are requested one by one. Other files are copied to this machine."""
+
+_AGGREGATES = 8
+"""At most so many files ``checkpoint`` are requested to find out what wrote them."""
+
+
+class RemoteFormat:
+    """Opens addresses of buckets and web servers; `open_store` finds it in the registry."""
+
+    suffixes: ClassVar = ()
+    option_names: ClassVar = frozenset(inspect.signature(open_store).parameters) - {"path", "map"}
+
+    def recognizes(self, path: str) -> bool:
+        """Return whether a path is such an address."""
+        return is_remote(path)
+
+    def __call__(self, path: str | os.PathLike[str], **options: Any) -> VariableStore:
+        """Open an address; see `open_remote`."""
+        return open_remote(os.fsdecode(path), options)
+
+
+remote_addresses = RemoteFormat()
+"""The format that is registered."""
+
+
+def open_remote(address: str, options: Mapping[str, Any]) -> VariableStore:
+    """Open what is at an address.
+
+    Args:
+      address: the address of a file, a checkpoint, or (in a bucket) a folder of either.
+      options: the options of `open_store` that are given.
+
+    Raises:
+      CheckpointNotFoundError: nothing is there.
+      UnfinishedCheckpointError: it was not completely uploaded.
+      RemoteFailedError: a request failed.
+      StoreError: it cannot be opened; see `open_store`.
+    """
+    above, name = split_address(address)
+    outline = None if is_file_name(name) else outline_of(address)
+    if outline is None:
+        return _open_file(Outline(RemoteFolder(above), ()), name, options)
+    names = listed(outline.folder)
+    with outline.errors_with_addresses():
+        if not (holds_orbax(outline.folder, names) or holds_steps(outline.folder, names)):
+            return _open_one(outline, options)
+        found = supported_options(RemoteCheckpointStore, outline.folder, options)
+        return _kept(RemoteCheckpointStore(outline.folder, outline=outline, **found), outline)
+
+
+def outline_of(address: str) -> Outline | None:
+    """Return an outline of the folder at an address; None if there is none.
+
+    Raises:
+      UnfinishedCheckpointError: the checkpoint was not completely uploaded.
+      RemoteFailedError: a request failed.
+    """
+    folder = RemoteFolder(address)
+    names = folder.names() if folder.can_list else _web_names(folder)
+    if not names:
+        return None
+    outline = Outline(folder, _without_unfinished(folder, names))
+    small = [name for name in names if name.rpartition("/")[2] == "checkpoint"]
+    outline.fetch(small[-_AGGREGATES:])
+    return outline
+
+
+def _without_unfinished(folder: RemoteFolder, names: Collection[str]) -> list[str]:
+    """Mark the checkpoints whose last file is missing: an upload was interrupted, or is running.
+
+    Raises:
+      UnfinishedCheckpointError: the folder itself is one.
+    """
+    found = set(names)
+    tops = {
+        name.rpartition("/")[0].rpartition("/")[0]
+        for name in names
+        if name.endswith(f"/{FILE_NAME}")
+    }
+    unfinished = [top for top in tops if f"{top}/{CHECKPOINT_METADATA}".lstrip("/") not in found]
+    if "" in unfinished:
+        raise UnfinishedCheckpointError(folder.address, f"it has no {CHECKPOINT_METADATA}")
+    kept = [name for name in names if not name.startswith(tuple(f"{top}/" for top in unfinished))]
+    return [*kept, *(f"{top}{UNFINISHED}/{METADATA}" for top in unfinished)]
+
+
+def _web_names(folder: RemoteFolder) -> list[str]:
+    """Return the names of a checkpoint on a web server: those that its own files tell, and the usual ones."""
+    found = folder.read([CHECKPOINT_METADATA, METADATA])
+    items = [""] if METADATA in found else _items_of(found.get(CHECKPOINT_METADATA))
+    found |= folder.read([f"{item}/{METADATA}" for item in items if item])
+    names = set(found)
+    for name in [one for one in found if one.rpartition("/")[2] == METADATA]:
+        start = name.removesuffix(METADATA)
+        usual = [start + one for one in (FILE_NAME, "manifest.ocdbt", "array_metadatas/process_0")]
+        small = folder.read([*usual, f"{start}_strings.json"])
+        names |= set(small)
+        if usual[0] in small:
+            names |= {start + one for one in _recorded_files(small[usual[0]])}
+    return sorted(names)
+
+
+def _items_of(metadata: bytes | None) -> list[str]:
+    try:
+        fields = json.loads(metadata or b"")
+        custom = fields.get("custom_metadata") or {}
+        listed_items = [*custom.get("linen_checksums", ()), *(fields.get("item_handlers") or ())]
+        return [item for item in listed_items if isinstance(item, str)] or list(_USUAL_ITEMS)
+    except (ValueError, AttributeError, TypeError):
+        return list(_USUAL_ITEMS)
+
+
+def _recorded_files(raw: bytes) -> list[str]:
+    """Return the names of files in a record of checksums, whose damage is reported when it is opened."""
+    try:
+        return list(json.loads(raw.split(b"\n")[1])["files"])
+    except (ValueError, IndexError, KeyError, TypeError):
+        return []
+
+
+def _open_one(outline: Outline, options: Mapping[str, Any]) -> VariableStore:
+    """Open a file of a folder of files."""
+    names = files_to_open(outline.folder, options.get("item"), options.get("step"))
+    rest = {name: one for name, one in options.items() if name not in ("item", "step")}
+    return _open_file(outline, names[0], rest)
+
+
+def _open_file(outline: Outline, name: str, options: Mapping[str, Any]) -> VariableStore:
+    file = os.path.join(outline.folder, name)
+    with outline.errors_with_addresses():
+        if name.endswith(_LAZY_SUFFIXES) and _has_headers(outline, name):
+            found = supported_options(RemoteSafetensorsStore, file, options)
+            return _kept(RemoteSafetensorsStore(file, outline=outline, **found), outline, name)
+        outline.fetch([name])
+        if not os.path.exists(file):
+            raise CheckpointNotFoundError(outline.remote.of(name))
+        return _kept(open_store(file, **options), outline, name)
+
+
+def _has_headers(outline: Outline, name: str) -> bool:
+    """Fetch the headers of a file; return False if the server does not serve parts of files."""
+    try:
+        fetch_headers(outline, name)
+    except RemoteFailedError as error:
+        if error.code == "FAILED_PRECONDITION" and name.endswith(_LAZY_SUFFIXES[0]):
+            return False
+        raise
+    return True
+
+
+def _kept(store: VariableStore, outline: Outline, name: str = "") -> VariableStore:
+    """Keep the files of an outline as long as a store."""
+    if isinstance(store, FileStore):
+        store.stand_for(outline.remote.of(name), outline.errors_with_addresses, outline.close)
+    weakref.finalize(store, _release, outline)
+    return store
+
+
+def _release(outline: Outline) -> None:
+    outline.close()

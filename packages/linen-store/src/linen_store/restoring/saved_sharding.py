@@ -1,0 +1,60 @@
+"""The sharding that arrays had when they were saved, on the mesh that is set now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from linen_core import VariableStore
+from linen_store.formats.orbax.checkpoint_store import CheckpointStore
+from linen_store.reading.stored import Names
+from linen_store.restoring.matching import Row
+from linen_store.restoring.placement import ModelSharding, sharding_of
+
+__all__ = ["or_saved_sharding"]
+
+
+def or_saved_sharding(
+    asked: ModelSharding, store: VariableStore, rows: Sequence[Row]
+) -> ModelSharding:
+    """Return the sharding of each variable: the one that is asked for, else that of the time of `save`.
+
+    An axis that the mesh lacks, or that does not divide the array now, is left out. Arrays that were on one device have
+    no sharding.
+
+    Args:
+      asked: the sharding that is asked for.
+      store: the store; only an Orbax checkpoint has records of shardings.
+      rows: the variables, and the arrays of the store.
+    """
+    mesh = jax.sharding.get_mesh()
+    if mesh.empty or not isinstance(store, CheckpointStore):
+        return asked
+    found = {
+        row.names: store.saved_partition(row.stored.collection, row.stored.path)
+        for row in rows
+        if row.stored is not None
+    }
+
+    def where(names: Names, spec: Any) -> jax.sharding.Sharding | None:
+        own = sharding_of(names, spec, asked)
+        partition = found.get(names)
+        if own is not None:
+            return own
+        return None if partition is None else NamedSharding(mesh, _fitting(partition, spec, mesh))
+
+    return where
+
+
+def _fitting(partition: Sequence[Any], spec: Any, mesh: Mesh) -> PartitionSpec:
+    axes: list[Any] = []
+    for size, entry in zip(spec.shape, partition, strict=False):
+        names = () if entry is None else (entry,) if isinstance(entry, str) else tuple(entry)
+        known = tuple(name for name in names if name in mesh.shape)
+        divides = size % math.prod(mesh.shape[name] for name in known) == 0
+        axes.append(known if known and divides else None)
+    return PartitionSpec(*axes)

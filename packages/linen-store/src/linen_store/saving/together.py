@@ -1,0 +1,297 @@
+"""Saves a checkpoint from several processes: each writes its parts, and process 0 makes one checkpoint of them.
+
+The processes agree before anything is written, and again at each step. An error in one of them ends the save in all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from linen_store.errors import ProcessesDisagreeError, SaveFailedError
+from linen_store.filesystem.atomic_replace import sync_files
+from linen_store.filesystem.failures import save_failures
+from linen_store.filesystem.paths import plain_alias
+from linen_store.formats.orbax.checksums import (
+    ANNOUNCEMENT,
+    crc_of_file,
+    crc_of_top_files,
+    list_files,
+)
+from linen_store.formats.orbax.chunks import Chunk
+from linen_store.formats.orbax.writing import write_markers, write_part
+from linen_store.saving.processes import Processes
+from linen_store.saving.saved_tree import SavedTree
+from linen_store.saving.target import Hooks, publish, staging
+
+__all__ = ["ANNOUNCED", "ITEM", "agree_on_call", "save_together"]
+
+ITEM = "state"
+"""The name of the item of a checkpoint that holds the variables."""
+
+ANNOUNCED = {ANNOUNCEMENT: [ITEM]}
+"""The metadata of a checkpoint."""
+
+
+def save_together(
+    path: str,
+    tree: SavedTree | Exception,
+    processes: Processes,
+    options: dict[str, bool],
+    metadata: dict[str, Any],
+    hooks: Hooks,
+) -> None:
+    """Save a tree from several processes. Each of them calls this.
+
+    Values that are not spread over processes are those of process 0.
+
+    Args:
+      path: the path of the checkpoint.
+      tree: the tree, or the error that this process found in it.
+      processes: the processes.
+      options: ``overwrite`` and ``compression``.
+      metadata: the metadata of the checkpoint, in process 0.
+      hooks: what process 0 calls before and after; all processes have the same kind.
+
+    Raises:
+      LostProcessError: a process died.
+      ProcessesDisagreeError: the processes passed different paths, options or trees.
+      StoreError: the save failed in a process.
+    """
+    with processes.alive():
+        checked = _agree(path, tree, processes, options)
+        with contextlib.ExitStack() as stack:
+            save = _Together(path, checked, processes, options, metadata, hooks)
+            (save.staging, *_) = processes.together("staged", lambda: save.stage(stack))
+            processes.together("seen", save.check_staging)
+            if processes.is_first:
+                failure = save.write_first()
+                processes.together("published", lambda: save.publish(failure))
+            else:
+                processes.together("written", save.write_part)
+                processes.wait_for("published")
+        if hooks.after is not None:
+            processes.together("finished", hooks.finish if processes.is_first else _nothing)
+
+
+def _nothing() -> None:
+    """Do nothing, in the processes that only wait for process 0."""
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def agree_on_call(
+    name: str,
+    path: str,
+    processes: Processes,
+    options: Mapping[str, object],
+    work: Callable[[], str],
+) -> list[str]:
+    """Check that all processes make the same call.
+
+    Args:
+      name: the name of the function.
+      path: the path that this process passed.
+      processes: the processes.
+      options: the options that this process passed.
+      work: what else this process does; its error is raised in all processes.
+
+    Returns:
+      What ``work`` returned in each process.
+
+    Raises:
+      LostProcessError: a process died.
+      ProcessesDisagreeError: the calls differ.
+      StoreError: ``work`` failed in a process.
+    """
+
+    def describe() -> list[list[str]]:
+        result = work()
+        shown = [f"{option}={value}" for option, value in options.items()]
+        return [[f"a call of `{name}`", f"the path {path!r}", *shown], [path, result]]
+
+    found = processes.together("agreed", describe)
+    processes.forget_earlier()
+    (first, (expected, _)), *others = found
+    for number, (passed, _) in enumerate(others, 1):
+        for one, other in zip(first, passed, strict=False):
+            if one != other:
+                raise ProcessesDisagreeError(expected, number, other, one)
+    return [result for _, (_, result) in found]
+
+
+def _agree(
+    path: str, tree: SavedTree | Exception, processes: Processes, options: dict[str, bool]
+) -> SavedTree:
+    """Return the tree if all processes passed the same path, options and names."""
+
+    def describe() -> str:
+        if isinstance(tree, Exception):
+            raise tree
+        return hashlib.sha256(json.dumps(tree.describe()).encode()).hexdigest()
+
+    first, *others = agree_on_call("save", path, processes, options, describe)
+    different = [number for number, found in enumerate(others, 1) if found != first]
+    assert isinstance(tree, SavedTree)  # noqa: S101 - for the type checker; `describe` raised otherwise
+    if different:
+        leaves = tree.describe() if processes.number in (0, different[0]) else {}
+        described = processes.together("described", lambda: leaves)
+        found, expected = _first_difference(described[different[0]], described[0])
+        raise ProcessesDisagreeError(path, different[0], found, expected)
+    return tree
+
+
+def _first_difference(found: dict[str, str], expected: dict[str, str]) -> tuple[str, str]:
+    """Return what two processes passed for the first leaf that differs."""
+    for name in {**expected, **found}:
+        if found.get(name) != expected.get(name):
+            break
+    described = [
+        f"{name!r} as {leaves[name]}" if name in leaves else f"no {name!r}"
+        for leaves in (found, expected)
+    ]
+    return described[0], described[1]
+
+
+class _Together:
+    """The steps of one save, as one of the processes takes them."""
+
+    def __init__(
+        self,
+        path: str,
+        tree: SavedTree,
+        processes: Processes,
+        options: dict[str, bool],
+        metadata: dict[str, Any],
+        hooks: Hooks,
+    ) -> None:
+        self.path = path
+        self.tree = tree
+        self.processes = processes
+        self.overwrite = options["overwrite"]
+        self.compression = options["compression"]
+        self.metadata = metadata
+        self.hooks = hooks
+        self.staging = ""
+        self._start = time.time_ns()
+
+    @property
+    def _item(self) -> str:
+        return os.path.join(self.staging, "checkpoint", ITEM)
+
+    def stage(self, stack: contextlib.ExitStack) -> str | None:
+        """Make the folder that all processes write in, in process 0 only, and return its path."""
+        if not self.processes.is_first:
+            return None
+        self.hooks.check(self.path, overwrite=self.overwrite)
+        self.staging = stack.enter_context(staging(self.path))
+        os.makedirs(self._item)
+        if self.tree.is_global:
+            # The other processes of Orbax wait until it exists, for up to ten minutes.
+            os.mkdir(os.path.join(self._item, "array_metadatas"))
+        return self.staging
+
+    def check_staging(self) -> None:
+        """Raise if this process does not see the folder."""
+        if not os.path.isdir(self._item):
+            reason = (
+                f"process {self.processes.number} does not see the folder that process 0 made; "
+                "expected a file system that all processes share (for an address, TMPDIR must be on one)"
+            )
+            raise SaveFailedError(self.path, reason)
+
+    def write_part(self) -> None:
+        """Write the parts of a process other than the first."""
+        if self.tree.is_global:
+            self._write(lambda: None)
+        self._record_part()
+
+    def write_first(self) -> Exception | None:
+        """Write the parts of process 0, and wait for those of the others; return an error they do not know yet."""
+        answers: list[Exception | None] = []
+
+        def others() -> None:
+            # An error here would end the writes of this process in the middle: it is raised afterwards.
+            try:
+                self.processes.wait_for("written")
+            except Exception as error:  # noqa: BLE001 - raised below
+                answers.append(error)
+            else:
+                answers.append(None)
+
+        failure: Exception | None = None
+        try:
+            self._write(others)
+        except Exception as error:  # noqa: BLE001 - every process raises it
+            failure = error
+            if not answers:
+                self.processes.together("written", functools.partial(_raise, error))
+        if answers[0] is not None:
+            raise answers[0]
+        return failure
+
+    def _write(self, others: Any) -> None:
+        several = self.processes
+        with save_failures(self.path, Exception), plain_alias(self.staging) as alias:
+            folder = os.path.join(alias, "checkpoint", ITEM)
+            tree = self.tree.for_orbax(several=True)
+            write_part(folder, tree, self.compression, several.number, others)
+
+    def _record_part(self) -> None:
+        """Write the checksums of the files and arrays of this process to a file for process 0."""
+        with save_failures(self.path, Exception):
+            number = self.processes.number
+            folder = os.path.join(self._item, f"ocdbt.process_{number}")
+            names = [os.path.join(f"ocdbt.process_{number}", name) for name in list_files(folder)]
+            described = os.path.join("array_metadatas", f"process_{number}")
+            if os.path.lexists(os.path.join(self._item, described)):
+                names.append(described)
+            # Another machine may hold what this one wrote in its memory only.
+            sync_files(folder)
+            part = {
+                "files": {name: crc_of_file(os.path.join(self._item, name)) for name in names},
+                "chunks": self.tree.chunks(with_local=False) if self.tree.is_global else {},
+            }
+            with open(self._part_file(number), "w", encoding="utf-8") as stream:
+                json.dump(part, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def _part_file(self, number: int) -> str:
+        return os.path.join(self.staging, f"part_{number}.json")
+
+    def publish(self, failure: Exception | None) -> None:
+        """Complete the checkpoint of process 0 and move it to its path, unless writing it failed."""
+        if failure is not None:
+            raise failure
+        finished = os.path.join(self.staging, "checkpoint")
+        with save_failures(self.path, Exception):
+            write_markers(finished, ITEM, self.metadata, self._start)
+            chunks: dict[str, list[Chunk]] = self.tree.chunks()
+            files: dict[str, tuple[int, int]] = {}
+            for number in range(1, self.processes.count):
+                with open(self._part_file(number), encoding="utf-8") as stream:
+                    part = json.load(stream)
+                files.update(part["files"])
+                for name, found in part["chunks"].items():
+                    chunks.setdefault(name, []).extend(_chunk(*one) for one in found)
+            sync_files(finished)
+            for name in list_files(self._item):
+                if name not in files:
+                    files[name] = crc_of_file(os.path.join(self._item, name))
+            self.tree.checksums(chunks, files, crc_of_top_files(finished), several=True).write(
+                self._item
+            )
+            publish(finished, self.path, overwrite=self.overwrite)
+
+
+def _chunk(bounds: list[list[int]], crc: int) -> Chunk:
+    return Chunk(tuple((start, stop) for start, stop in bounds), crc)
