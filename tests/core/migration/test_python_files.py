@@ -263,7 +263,7 @@ CASES = {
     ),
     "a name that Linen has elsewhere, imported whole": (
         "import flax.linen.module as m\nm.Module; m.FrozenDict",
-        "import linen_core.module as m, linen_store\nm.Module; linen_store.FrozenDict",
+        "import linen_core.module as m\nimport linen_store\nm.Module; linen_store.FrozenDict",
         [],
     ),
     "flags, and a name that Linen has elsewhere": (
