@@ -10,6 +10,7 @@ import pytest
 
 from linen_core import lift
 from linen_core.scope import apply, init
+from linen_core.store import MemoryStore
 from parity._compare import assert_same_tree, plain
 
 X = jnp.arange(6.0).reshape(2, 3)
@@ -24,6 +25,20 @@ def program(function):
 def dense(scope, x, features=3):
     kernel = scope.param("kernel", jax.nn.initializers.lecun_normal(), (x.shape[-1], features))
     return x @ kernel
+
+
+@program
+def jit(lib, scope, x):
+    def scaled(scope, hash_key, *args, power):
+        x, factor = args
+        assert hash_key in {"first", ("second",)}
+        scope.variable("state", hash_key[0], lambda: jnp.zeros(()))
+        return factor * dense(scope, x) ** power + jax.random.normal(scope.make_rng("noise"))
+
+    jitted = lib.jit(scaled, static_argnums=(2,), static_argnames="power")
+    child = scope.push("child")
+    y = jitted(scope, "first", x, 2, power=3)
+    return y, jitted(child, ("second",), y, 3, power=2), jax.random.normal(child.make_rng("noise"))
 
 
 @program
@@ -122,12 +137,11 @@ def custom_vjp(lib, scope, x):
     return lib.custom_vjp(dense, forward, backward)(scope, x)
 
 
-WRITING = ("jvp", "vmap_in_and_out", "while_loop")
+WRITING = ("jit", "jvp", "vmap_in_and_out", "while_loop")
 """Programs that write variables, which `apply` without `mutable` refuses."""
-# What modules need inside flax, and `jit`, which takes a key of the module there.
+# What modules need inside flax.
 INTERNAL = {
     "fold_rngs",
-    "jit",
     "pack",
     "set_from_dict",
     "swap_collection",
@@ -159,8 +173,33 @@ def test_functions_of_scopes(name):
     assert_same_tree(*map(plain, results))
 
 
+def test_a_jitted_function_is_traced_once_for_equal_keys():
+    for lib, initialize in ((lift, init), (flax.core.lift, flax.core.init)):
+        traces = []
+
+        def double(scope, hash_key, x, traces=traces):
+            traces.append(hash_key)
+            return 2 * x
+
+        def run(scope, x, lib=lib, double=double):
+            jitted = lib.jit(double)
+            for hash_key in (1, 1, 2, None, None):
+                x = jitted(scope, hash_key, x)
+            return x
+
+        assert initialize(run)(jax.random.key(0), 1.0)[0] == 32
+        assert traces == [1, 2, None]
+
+
 def test_gradients_of_a_custom_rule():
     function = lambda scope, x: PROGRAMS["custom_vjp"](lift, scope, x)
     _, variables = init(function)(jax.random.key(0), X)
     gradient = jax.grad(lambda variables: apply(function)(variables, X).sum())(variables)
     assert set(jax.tree.leaves(jax.tree.map(lambda g: float(g.max()), gradient))) == {1.0}
+
+
+def test_a_jitted_function_reads_variables_of_a_store():
+    function = lambda scope, x: lift.jit(dense_with_key)(scope, "dense", x)
+    dense_with_key = lambda scope, hash_key, x: dense(scope, x)
+    y, variables = init(function)(jax.random.key(0), X)
+    assert_same_tree(apply(function)(MemoryStore(variables), X), y)

@@ -15,7 +15,13 @@ PAIRS = {
     "flax.errors": "linen_core.errors",
     "flax.struct": "linen_core.struct",
     "flax.traverse_util": "linen_core.traverse_util",
+    "flax.configurations": "linen_core.configurations",
+    "flax.core.axes_scan": "linen_core.axes_scan",
     "flax.core.meta": "linen_core.meta",
+    "flax.core.tracers": "linen_core.tracers",
+    "flax.cursor": "linen_core.cursor",
+    "flax.ids": "linen_core.ids",
+    "flax.traceback_util": "linen_core.traceback_util",
     "flax.core.scope": "linen_core.scope",
     "flax.core.frozen_dict": "linen_store",
     "flax.serialization": "linen_store.serialization",
@@ -24,6 +30,7 @@ PAIRS = {
     "flax.training.dynamic_scale": "linen_core.training.dynamic_scale",
     "flax.training.early_stopping": "linen_core.training.early_stopping",
     "flax.training.lr_schedule": "linen_core.training.lr_schedule",
+    "flax.training.orbax_utils": "linen_store.orbax_utils",
     "flax.training.prefetch_iterator": "linen_core.training.prefetch_iterator",
     "flax.training.train_state": "linen_core.train_state",
     "flax.typing": "linen_core.typing",
@@ -35,7 +42,9 @@ PAIRS = {
 # Parts of flax's own machinery that are not documented, and what only flax.nnx uses.
 INTERNAL = {
     "flax.linen": {"kw_only_dataclasses"},
+    "flax.configurations": {"TYPE_CHECKING"},
     "flax.core.frozen_dict": {"FrozenKeysView", "FrozenValuesView"},
+    "flax.cursor": {"AccessType", "Indexable", "ParentKey", "is_named_tuple"},
     "flax.core.scope": {"child_rng_token", "no_flag"},
     "flax.linen.partitioning": {"core_remat_static"},
     "flax.linen.module": {

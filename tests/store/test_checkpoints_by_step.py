@@ -12,7 +12,9 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
+from flax.configurations import config as flax_config
 
+from linen_core.configurations import config
 from linen_core.errors import InvalidCheckpointError
 from linen_core.train_state import TrainState
 from linen_store import FrozenDict, checkpoints
@@ -142,6 +144,36 @@ def test_the_error_of_a_save_in_a_thread_is_raised():
     manager.save_async(lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         manager.wait_previous_save()
+
+
+@pytest.mark.filterwarnings("ignore:Flax Checkpointing will soon")
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_messagepack_is_written_where_the_flag_says_so(tmp_path, in_thread):
+    manager = checkpoints.AsyncManager() if in_thread else None
+    state = jax.tree.map(np.asarray, TREE)
+    with config.temp_flip_flag("use_orbax_checkpointing", False):
+        for step in range(3):
+            checkpoints.save_checkpoint(tmp_path, state, step, keep=2, async_manager=manager)
+    if in_thread:
+        manager.wait_previous_save()
+    assert steps_of(tmp_path) == ["checkpoint_1", "checkpoint_2"]
+    with flax_config.temp_flip_flag("use_orbax_checkpointing", False):
+        reference.save_checkpoint(tmp_path / "flax", state, 2)
+    ours, theirs = (folder / "checkpoint_2" for folder in (tmp_path, tmp_path / "flax"))
+    assert ours.read_bytes() == theirs.read_bytes()
+    for module in (checkpoints, reference):
+        restored = module.restore_checkpoint(tmp_path, state)
+        assert jax.tree.all(jax.tree.map(np.array_equal, restored, state))
+
+
+def test_messagepack_replaces_a_folder_of_orbax(tmp_path):
+    checkpoints.save_checkpoint(tmp_path, {"w": np.zeros(2)}, 1)
+    with config.temp_flip_flag("use_orbax_checkpointing", False):
+        with pytest.raises(InvalidCheckpointError):
+            checkpoints.save_checkpoint(tmp_path, {"w": np.ones(2)}, 1)
+        path = checkpoints.save_checkpoint(tmp_path, {"w": np.ones(2)}, 1, overwrite=True)
+    assert os.path.isfile(path)
+    assert checkpoints.restore_checkpoint(tmp_path, None)["w"].tolist() == [1, 1]
 
 
 def test_nothing_to_restore(tmp_path):

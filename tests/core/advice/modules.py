@@ -271,4 +271,11 @@ CASES = [
         lambda: shape_of(CallsBase()),
         (1, 3),
     ),
+    Case(
+        errors.CursorFindError,
+        "Change the condition",
+        lambda: nn.cursor.cursor({"a": 1, "b": 1}).find(lambda path, x: x == 1),
+        lambda: nn.cursor.cursor({"a": 1, "b": 1}).find(lambda path, x: path == "b").set(2),
+        {"a": 1, "b": 2},
+    ),
 ]

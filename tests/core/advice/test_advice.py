@@ -17,8 +17,6 @@ BASES = {"FlaxError", "JaxTransformError", "LinenError", "StoreError"}
 WITHOUT_ADVICE = {"DescriptorAttributeError", "StorePathError"}
 # Programs that were written for flax catch them; the functions that raise them there do not fail like this here.
 NEVER_RAISED = {
-    "AlreadyExistsError",  # linen-store raises its subclass CheckpointExistsError
-    "CursorFindError",
     "ImmutableVariableError",
     "MPACheckpointingRequiredError",
     "MPARestoreDataCorruptedError",
@@ -29,6 +27,7 @@ NEVER_RAISED = {
     "UnmappedCollectionError",  # UnliftedWriteError is raised at the write, before the collection could come out
 }
 FOLLOWED_ELSEWHERE = {
+    "AlreadyExistsError": "../store/test_io.py",
     "InvalidCheckpointError": "../store/test_checkpoints_by_step.py",
     "PaddingWordError": "layers/test_misuse.py",
     "ScanCarryError": "transforms/test_carried_variables.py",

@@ -41,7 +41,9 @@ PROGRAM = """
 
 @pytest.fixture
 def run(tmp_path):
-    def run_files(command, *, module=("-m", "linen_core.flax_compat"), pythonpath="", **files):
+    def run_files(
+        command, *, module=("-m", "linen_core.flax_compat"), pythonpath="", environment=(), **files
+    ):
         for name, text in files.items():
             path = tmp_path / name.replace("__", "/")
             path = path.with_suffix(".py")
@@ -52,7 +54,7 @@ def run(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": pythonpath},
+            env={**os.environ, "PYTHONPATH": pythonpath, **dict(environment)},
             check=False,
         )
 
@@ -228,6 +230,39 @@ def test_options_of_python(run):
     assert (done.returncode, done.stderr) == (
         1,
         "Cannot run with the options -E, -I and -S of Python: leave them out.\n",
+    )
+
+
+def test_flags(run):
+    train = """
+        import flax, jax, jax.numpy as jnp
+        from flax import linen as nn
+        from flax.core import FrozenDict
+        init = lambda: type(nn.Dense(2).init(jax.random.key(0), jnp.ones((1, 3)))).__name__
+        print(flax.config.flax_return_frozendict, init())
+        flax.config.update("flax_return_frozendict", False)
+        print(init())
+        with flax.config.temp_flip_flag("return_frozendict", True):
+            print(init())
+    """
+    done = run(["run", "train.py"], environment={"FLAX_RETURN_FROZENDICT": "true"}, train=train)
+    assert done.stdout.split() == ["True", "FrozenDict", "dict", "FrozenDict"], done.stderr
+
+
+def test_private_names_that_libraries_use(run):
+    train = """
+        import flax
+        from flax.linen.linear import _canonicalize_tuple
+        from flax.linen.normalization import _compute_stats
+        from flax.linen import partitioning
+        print(_canonicalize_tuple(3), type(partitioning.get_axis_names({})).__name__)
+        from flax.linen.linear import _nothing
+    """
+    done = run(["run", "train.py"], train=train)
+    assert done.stdout == "(3,) FrozenDict\n", done.stderr
+    assert (
+        "Linen has no counterpart of flax.linen.linear._nothing. It is internal to flax. Use the public names."
+        in done.stderr
     )
 
 

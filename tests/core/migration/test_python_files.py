@@ -319,8 +319,24 @@ CASES = {
         "p.logical_to_mesh; flax.linen.partitioning._private",
         [
             "2: Linen has no counterpart of flax.linen.partitioning._private. "
-            "Check the spelling: Linen answers the public names of flax 0.12.8."
+            "It is internal to flax. Use the public names."
         ],
+    ),
+    "a name that Linen has elsewhere": (
+        "from flax.linen import module as m\nm.Module; m.FrozenDict",
+        "import linen_store\nfrom linen_core import module as m\nm.Module; linen_store.FrozenDict",
+        [],
+    ),
+    "a name that Linen has elsewhere, imported whole": (
+        "import flax.linen.module as m\nm.Module; m.FrozenDict",
+        "import linen_core.module as m\nimport linen_store\nm.Module; linen_store.FrozenDict",
+        [],
+    ),
+    "flags, and a name that Linen has elsewhere": (
+        "import flax\nfrom flax.linen.module import FrozenDict\nflax.config.update('flax_profile', False)",
+        "import linen_core.configurations\nfrom linen_store import FrozenDict\n"
+        "linen_core.configurations.config.update('flax_profile', False)",
+        [],
     ),
     "a value": (
         "import flax\nprint(flax, flax.linen)",
@@ -443,7 +459,7 @@ def test_bad_sources_are_errors(data, message):
         "import flax.linen as nn": {"linen_core"},
         "from flax.linen import FrozenDict": {"linen_core", "linen_store"},
         "import flax.linen as nn\nnn.Dense(1).tabulate": {"linen_core", "linen_summary"},
-        "from flax.core import freeze, nn": {"flax", "linen_store"},
+        "from flax.core import freeze, partial_eval": {"flax", "linen_store"},
         "importlib.import_module('flax.serialization')": {"linen_store"},
         "x.tabulate  # flax": set(),
         "import jax": set(),

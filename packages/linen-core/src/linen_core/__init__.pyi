@@ -90,23 +90,31 @@ from linen_core.spmd import (
 
 # Parts by name
 from linen_core import (
+    axes_scan as axes_scan,
+    configurations as configurations,
+    cursor as cursor,
     errors as errors,
     filters as filters,
+    ids as ids,
     jax_utils as jax_utils,
+    kw_only_dataclasses as kw_only_dataclasses,
     lift as lift,
     meta as meta,
     module as module,
     rng as rng,
     scope as scope,
+    scope_layers as scope_layers,
     spmd as spmd,
     struct as struct,
     traceback_util as traceback_util,
+    tracers as tracers,
     train_state as train_state,
     training as training,
     transforms as transforms,
     traverse_util as traverse_util,
     typing as typing,
 )
+from linen_core.configurations import config as config
 
 # Parts by name, under the paths that programs know from flax
 from linen_core.layers import (

@@ -46,6 +46,12 @@ class Context(NamedTuple):
     only_shapes: bool = False
     """True if only shapes and dtypes of the results are used. `init` then need not find out how to draw variables."""
 
+    keeps_adopted_names: bool = False
+    """True if a module that is made outside keeps its name in the module whose attribute it becomes."""
+
+    separates_rng_names: bool = False
+    """True if RNG streams fold in a separator before each name and counter."""
+
     def inside(self, module: object) -> Context:
         """Return the context for the code of a method: the same, with another module."""
         return Context(module, *self[1:])

@@ -49,6 +49,7 @@ __all__ = [
     "is_traced_since",
     "named_scope",
     "new_equation",
+    "opaque_trace_state",
     "partial_evaluate",
     "remove_unused",
     "set_current_trace",
@@ -105,6 +106,9 @@ INLINE: Any = jax.Inline.JAX_EARLY if hasattr(jax, "Inline") else True
 
 trace_context: Any = core.trace_ctx
 """Its attribute `trace` is the current trace of this thread: the innermost JAX transform, or eager execution."""
+
+opaque_trace_state = functools.partial(core.get_opaque_trace_state, convention="flax")
+"""Function that returns a value which identifies the current trace, for comparison."""
 
 named_scope = source_info_util.extend_name_stack
 """Context manager that adds one name to the name stack: `jax.named_scope` without its argument check."""

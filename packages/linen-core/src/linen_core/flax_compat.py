@@ -7,7 +7,8 @@ In a terminal:
     python -m linen_core.flax_compat run pytest tests
 
 In a notebook, `install` comes before anything imports flax. Imports in the libraries that the program uses are answered
-too. flax need not be installed. A name that Linen lacks is an error with the name, the place and what to do.
+too. flax need not be installed. A name that Linen lacks is an error with the name, the place and what to do. Flags of
+the environment such as ``FLAX_PROFILE`` take effect; see `linen_core.configurations`.
 
 `run` starts Python anew with a folder in PYTHONPATH. Python processes that the program starts inherit it, and Linen
 answers there too, unless they have another environment or Python ignores it (`python -I`, `-E` or `-S`).

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import pathlib
 
+from linen_core._jax_compat import api_boundary as api_boundary
 from linen_core._jax_compat import hide_frames_of, show_frames_of
 
 __all__ = [
+    "api_boundary",
     "hide_flax_in_tracebacks",
     "hide_linen_in_tracebacks",
+    "register_exclusion",
     "show_flax_in_tracebacks",
     "show_linen_in_tracebacks",
 ]
@@ -40,6 +43,18 @@ def show_linen_in_tracebacks() -> None:
       >>> nn.traceback_util.hide_linen_in_tracebacks()
     """
     show_frames_of(_FOLDER)
+
+
+def register_exclusion(path: str) -> None:
+    """Hide the frames of a file, or of all files in a folder, in tracebacks.
+
+    Args:
+      path: the path, for example ``__file__`` of a library that builds on Linen.
+
+    Example:
+      >>> register_exclusion("/path/to/my_library")
+    """
+    hide_frames_of(pathlib.Path(path))
 
 
 # The names in flax.

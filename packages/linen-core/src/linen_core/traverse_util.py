@@ -24,6 +24,9 @@ __all__ = [
     "TraverseItem",
     "TraverseMerge",
     "TraverseTree",
+    "_EmptyNode",
+    "_get_params_dict",
+    "_sorted_items",
     "empty_node",
     "flatten_dict",
     "path_aware_map",
@@ -34,7 +37,12 @@ __all__ = [
 
 @struct.dataclass
 class _EmptyNode:
-    """Represents an empty dict among the values of a flat dict."""
+    """Represents an empty dict among the values of a flat dict.
+
+    Example:
+      >>> flatten_dict({"a": {}}, keep_empty_nodes=True)
+      {('a',): _EmptyNode()}
+    """
 
 
 empty_node = _EmptyNode()
@@ -431,7 +439,7 @@ class ModelParamTraversal(Traversal):
           >>> list(biases.iterate({"dense": {"kernel": 1, "bias": 2}}))
           [2]
         """
-        for path, value in sorted(flatten_dict(_checked(inputs)).items(), key=_by_path):
+        for path, value in _sorted_items(flatten_dict(_get_params_dict(inputs))):
             if self._filter_fn("/" + "/".join(path), value):
                 yield value
 
@@ -443,7 +451,7 @@ class ModelParamTraversal(Traversal):
           >>> biases.update(lambda value: 0, {"dense": {"bias": 2, "kernel": 1}})
           {'dense': {'bias': 0, 'kernel': 1}}
         """
-        flat = sorted(flatten_dict(_checked(inputs), keep_empty_nodes=True).items(), key=_by_path)
+        flat = _sorted_items(flatten_dict(_get_params_dict(inputs), keep_empty_nodes=True))
         updated = unflatten_dict({path: self._updated(fn, path, value) for path, value in flat})
         return updated if isinstance(inputs, dict) else type(inputs)(updated)  # type: ignore[call-arg]
 
@@ -452,12 +460,31 @@ class ModelParamTraversal(Traversal):
         return fn(value) if selected else value
 
 
-def _by_path(item: tuple[tuple[str, ...], Any]) -> tuple[str, ...]:
-    return item[0]
+def _get_params_dict(inputs: Any) -> Any:
+    """Copy a nested mapping to dicts.
 
+    Raises:
+      ValueError: ``inputs`` is not a mapping.
 
-def _checked(inputs: object) -> Mapping[str, Any]:
+    Example:
+      >>> import types
+      >>> _get_params_dict(types.MappingProxyType({"dense": {"bias": 2}}))
+      {'dense': {'bias': 2}}
+    """
     if not isinstance(inputs, Mapping):
         msg = f"Expected a nested dict, found {type(inputs).__name__}."
         raise ValueError(msg)
-    return inputs
+    return {
+        name: _get_params_dict(child) if isinstance(child, Mapping) else child
+        for name, child in inputs.items()
+    }
+
+
+def _sorted_items(x: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """Return the items of a mapping in the order of their keys.
+
+    Example:
+      >>> _sorted_items({"b": 1, "a": 2})
+      [('a', 2), ('b', 1)]
+    """
+    return sorted(x.items(), key=lambda item: item[0])

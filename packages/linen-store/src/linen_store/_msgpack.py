@@ -18,7 +18,7 @@ import numpy as np
 
 from linen_store.errors import BadMsgpackError, UnsupportedStateError
 
-__all__ = ["msgpack_restore", "serialize"]
+__all__ = ["msgpack_restore", "pack_extension", "serialize", "unpack_extension"]
 
 _ARRAY, _COMPLEX, _SCALAR = 1, 2, 3
 _CHUNKED = "__msgpack_chunked_array__"
@@ -46,7 +46,9 @@ def serialize(tree: Any, chunk_bytes: int) -> bytes:
     """
     import msgpack  # type: ignore[import-untyped]
 
-    packed: bytes = msgpack.packb(_prepared(tree, chunk_bytes), default=_pack, strict_types=True)
+    packed: bytes = msgpack.packb(
+        _prepared(tree, chunk_bytes), default=pack_extension, strict_types=True
+    )
     return packed
 
 
@@ -76,7 +78,16 @@ def _numbered(items: Any) -> dict[str, Any]:
     return {str(index): item for index, item in enumerate(items)}
 
 
-def _pack(value: Any) -> Any:
+def pack_extension(value: Any) -> Any:
+    """Convert an array, numpy scalar or complex number to an extension type of MessagePack.
+
+    Raises:
+      UnsupportedStateError: the value is something else.
+
+    Example:
+      >>> pack_extension(np.zeros(2, np.int8)).code
+      1
+    """
     import msgpack
 
     if isinstance(value, jax.Array | np.ndarray):
@@ -141,14 +152,22 @@ def msgpack_restore(encoded_pytree: bytes) -> Any:
     import msgpack
 
     try:
-        tree = msgpack.unpackb(encoded_pytree, ext_hook=_unpack, raw=False, strict_map_key=False)
+        tree = msgpack.unpackb(
+            encoded_pytree, ext_hook=unpack_extension, raw=False, strict_map_key=False
+        )
         return _joined(tree)
     except _BAD_BYTES as error:
         reason = f"{type(error).__name__}: {error}"
         raise BadMsgpackError(reason) from error
 
 
-def _unpack(code: int, data: bytes) -> Any:
+def unpack_extension(code: int, data: bytes) -> Any:
+    """Convert an extension type of MessagePack to the value that `pack_extension` got.
+
+    Example:
+      >>> unpack_extension(*pack_extension(np.zeros(2, np.int8))).tolist()
+      [0, 0]
+    """
     import msgpack
 
     if code == _ARRAY:

@@ -1,29 +1,35 @@
 """Checkpoints by step in one folder, with the names of ``flax.training.checkpoints``.
 
-A checkpoint of step 7 is ``checkpoint_7`` in the folder. `save_checkpoint` writes what `linen_store.save` writes;
-`restore_checkpoint` also reads what flax wrote, with Orbax or as MessagePack.
+A checkpoint of step 7 is ``checkpoint_7`` in the folder. `save_checkpoint` writes what `linen_store.save` writes, or
+MessagePack if the flag ``flax_use_orbax_checkpointing`` of `linen_core.config` is False. `restore_checkpoint` reads
+both, also from flax.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
 
+from linen_core.configurations import config
 from linen_core.errors import InvalidCheckpointError
-from linen_store.filesystem.failures import removal_failures
+from linen_store.filesystem.atomic_replace import publish, staging_directory, sync_files
+from linen_store.filesystem.failures import removal_failures, save_failures
+from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.frozen.frozen_dict import FrozenDict, freeze
 from linen_store.restoring.variables import restore
 from linen_store.saving.checkpoint import save_step
 from linen_store.saving.step_folder import StepFolder
-from linen_store.serialization import to_state_dict
+from linen_store.serialization import to_bytes, to_state_dict
 
 __all__ = [
+    "ORBAX_CKPT_FILENAME",
     "AsyncManager",
     "available_steps",
     "convert_pre_linen",
@@ -33,6 +39,9 @@ __all__ = [
     "save_checkpoint",
     "save_checkpoint_multiprocess",
 ]
+
+ORBAX_CKPT_FILENAME = "checkpoint"
+"""Name of the main file of a checkpoint of Orbax in its early releases."""
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _SIGNED = re.compile(f"([-+]?{_NUMBER})")
@@ -127,11 +136,33 @@ def save_checkpoint(
         if jax.process_index() == 0:
             clean_up()
         return path
+    if not config.flax_use_orbax_checkpointing:
+        check()
+        encoded = to_bytes(target)
+
+        def write() -> None:
+            if jax.process_index() == 0:
+                _write_msgpack(local_path(path), encoded, overwrite)
+                clean_up()
+
+        write() if async_manager is None else async_manager.save_async(write)
+        return path
     wait = async_manager is None
     handle = save_step(path, target, overwrite=overwrite, wait=wait, before=check, after=clean_up)
     if async_manager is not None and handle is not None:
         async_manager.save_async(handle.wait)
     return path
+
+
+def _write_msgpack(path: str, encoded: bytes, overwrite: bool) -> None:
+    with save_failures(path), staging_directory(path) as folder:
+        finished = os.path.join(folder, "file")
+        with open(finished, "wb") as stream:
+            stream.write(encoded)
+        sync_files(folder)
+        if overwrite and os.path.isdir(path):
+            shutil.rmtree(path)
+        publish(finished, path, overwrite=overwrite)
 
 
 def save_checkpoint_multiprocess(

@@ -17,7 +17,9 @@ import jax
 
 from linen_core.struct import is_struct_type
 from linen_store._msgpack import msgpack_restore as msgpack_restore
+from linen_store._msgpack import pack_extension as _msgpack_ext_pack
 from linen_store._msgpack import serialize
+from linen_store._msgpack import unpack_extension as _msgpack_ext_unpack
 from linen_store.errors import (
     AmbiguousKeysError,
     HandlerExistsError,
@@ -30,6 +32,8 @@ from linen_store.frozen.frozen_dict import FrozenDict
 
 __all__ = [
     "MAX_CHUNK_SIZE",
+    "_msgpack_ext_pack",
+    "_msgpack_ext_unpack",
     "current_path",
     "from_bytes",
     "from_state_dict",

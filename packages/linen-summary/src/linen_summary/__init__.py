@@ -3,6 +3,8 @@
 from linen_summary.charts.chart import Chart as Chart
 from linen_summary.charts.chart import bars as bars
 from linen_summary.charts.chart import treemap as treemap
+from linen_summary.recording.representations import ArrayRepresentation as _ArrayRepresentation
+from linen_summary.recording.representations import ObjectRepresentation as _ObjectRepresentation
 from linen_summary.table.compare import Change as Change
 from linen_summary.table.compare import Comparison as Comparison
 from linen_summary.table.compare import compare as compare
@@ -18,6 +20,8 @@ __all__ = [
     "Comparison",
     "Row",
     "Table",
+    "_ArrayRepresentation",
+    "_ObjectRepresentation",
     "bars",
     "compare",
     "summarize",

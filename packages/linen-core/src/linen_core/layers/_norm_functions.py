@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import jax
 import jax.numpy as jnp
 
 from linen_core.layers._common import canonicalize_axes
@@ -12,7 +13,7 @@ from linen_core.layers._moments import compute_stats as compute_planned_stats
 from linen_core.module import Module
 from linen_core.typing import Array, Axes, Dtype, Initializer
 
-__all__ = ["compute_stats", "normalize_with"]
+__all__ = ["compute_stats", "l2_normalize", "normalize_with"]
 
 
 def compute_stats(
@@ -72,3 +73,8 @@ def normalize_with(
     scale = mdl.param("scale", scale_init, shape, param_dtype) if use_scale else None
     bias = mdl.param("bias", bias_init, shape, param_dtype) if use_bias else None
     return normalize(x, mean, var, scale, bias, plan)
+
+
+def l2_normalize(x: Array, axis: Axes | None = None, eps: float = 1e-12) -> Array:
+    """Divide by the Euclidean norm over axes, or over all of them; ``eps`` is added to its square."""
+    return x * jax.lax.rsqrt((x * x).sum(axis=axis, keepdims=True) + eps)

@@ -20,7 +20,9 @@ from linen_core.layers._moments import (
     normalize_by_own_stats,
     scale_and_bias,
 )
+from linen_core.layers._moments import abs_square as _abs_sq
 from linen_core.layers._norm_functions import compute_stats as _compute_stats
+from linen_core.layers._norm_functions import l2_normalize as _l2_normalize
 from linen_core.layers._norm_functions import normalize_with as _normalize
 from linen_core.layers._where import where
 from linen_core.layers.batch_norm import BatchNorm
@@ -36,8 +38,10 @@ __all__ = [
     "RMSNorm",
     "SpectralNorm",
     "WeightNorm",
+    "_abs_sq",
     "_canonicalize_axes",
     "_compute_stats",
+    "_l2_normalize",
     "_normalize",
 ]
 

@@ -76,7 +76,7 @@ class ImportEditor:
             return [old]
         if name.is_kept:
             new = f"{MODULES[name.module][0]} as {name.name}"
-            return [new, *([name.module] if name.keeps_flax else [])]
+            return [new, *name.needs, *([name.module] if name.keeps_flax else [])]
         block = self._block_modules(node, name)
         parts = name.new_aliases(binding, block)
         if name.keeps(alias, block):
@@ -176,4 +176,5 @@ class ImportEditor:
             new: _Part = (parent, old[1])
         else:
             new = (None, target if target == name.name else f"{target} as {name.name}")
-        return [new, *([(None, name.module)] if name.keeps_flax else [])]
+        further = [*name.needs, *([name.module] if name.keeps_flax else [])]
+        return [new, *((None, one) for one in further)]

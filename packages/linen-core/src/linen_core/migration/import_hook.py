@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any, NamedTuple
 
-from linen_core.migration.flax_names import MODULES, VERSION, advice_for, counterpart
+from linen_core.migration.flax_names import MODULES, NAMES, VERSION, advice_for, counterpart
 
 __all__ = ["FlaxFinder", "FlaxImportedError", "FlaxNameError", "Use"]
 
@@ -92,6 +92,8 @@ class FlaxFinder(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Let a new module answer names."""
+        # The program may have set variables of the environment until now: this reads them, and imports JAX.
+        importlib.import_module("linen_core.configurations")
         vars(module)["__getattr__"] = self._answer(module.__name__)
         vars(module)["__dir__"] = lambda: _public_names(module.__name__)
 
@@ -100,7 +102,7 @@ class FlaxFinder(Loader):
             dotted = f"{module}.{name}"
             if name == "__all__":
                 return _public_names(module)
-            if dotted == "flax.__version__":
+            if dotted in {"flax.__version__", "flax.version.__version__"}:
                 return VERSION
             found = None if name.startswith("__") else counterpart(dotted)
             if dotted not in MODULES and found is None:
@@ -136,7 +138,8 @@ class _Flax(importlib.metadata.Distribution):
 
 def _public_names(module: str) -> list[str]:
     """Return the names that `from flax... import *` takes: modules of Linen only where flax has them."""
-    names = {name.rpartition(".")[2] for name in MODULES if name.rpartition(".")[0] == module}
+    listed = (name.rpartition(".") for name in (*MODULES, *NAMES))
+    names = {name for parent, _, name in listed if parent == module and name[0] != "_"}
     for target in map(importlib.import_module, MODULES[module]):
         public = getattr(target, "__all__", None) or [
             name for name in dir(target) if name[0] != "_"

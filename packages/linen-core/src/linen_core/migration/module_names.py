@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Sequence
 
 from linen_core.migration.findings import Finding, no_counterpart
-from linen_core.migration.flax_names import MODULES, Counterpart, counterpart
+from linen_core.migration.flax_names import MODULES, NAMES, Counterpart, counterpart
 from linen_core.migration.scopes import Binding, NameUse
 from linen_core.migration.source_text import Edit, SourceText
 
@@ -87,7 +88,7 @@ class ModuleName:
 
     @property
     def _needs_edits(self) -> bool:
-        return not self.is_kept or self.keeps_flax
+        return not self.is_kept or self.keeps_flax or bool(self.needs)
 
     def _leave(self) -> None:
         """Leave the name: some bindings are not imports of this module."""
@@ -108,7 +109,7 @@ class ModuleName:
                 self.findings.append(Finding(use.root.lineno, text))
             else:
                 self.findings.append(no_counterpart(last, dotted))
-        if self.is_kept and target is not None:
+        if self.is_kept and target is not None and not _is_elsewhere(dotted):
             return
         # The root of a chain is replaced alone where its name is to come from flax.
         end = source.end(last if target is not None else use.root)
@@ -151,6 +152,13 @@ class ModuleName:
         return block[0] == alias.name or any(
             name.startswith(f"{alias.name}.") for name in self.missing
         )
+
+
+def _is_elsewhere(dotted: str) -> bool:
+    """Return whether the module of Linen in place of a name's module lacks the name."""
+    module, _, name = dotted.rpartition(".")
+    targets = map(importlib.import_module, MODULES.get(module, ()))
+    return dotted in NAMES and not any(hasattr(target, name) for target in targets)
 
 
 def _resolve(attributes: Sequence[str], module: str) -> tuple[str, int, Counterpart | None]:

@@ -1,5 +1,6 @@
 """Module, its decorators and the functions that run it."""
 
+from linen_core.module.attributes import freeze_attribute as _freeze_attr
 from linen_core.module.base import Module as Module
 from linen_core.module.call_stack import call_stack as _context
 from linen_core.module.functional import apply as apply
@@ -14,6 +15,7 @@ from linen_core.module.sharing import compact_name_scope as compact_name_scope
 from linen_core.module.sharing import merge_param as merge_param
 from linen_core.module.sharing import share_scope as share_scope
 from linen_core.module.state import SetupState as SetupState
+from linen_core.module.state import UnspecifiedParent as _Sentinel
 from linen_core.module.usage import Touched as Touched
 from linen_core.module.usage import touched as touched
 from linen_core.module.wrapping import compact as compact
@@ -27,7 +29,9 @@ __all__ = [
     "SetupState",
     "Touched",
     "Variable",
+    "_Sentinel",
     "_context",
+    "_freeze_attr",
     "apply",
     "compact",
     "compact_name_scope",

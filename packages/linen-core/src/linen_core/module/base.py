@@ -26,7 +26,7 @@ from linen_core.module.state import (
     UNSPECIFIED_PARENT,
     ModuleState,
     ParentDescriptor,
-    _UnspecifiedParent,
+    UnspecifiedParent,
 )
 from linen_core.module.wrapping import checked_on_instance, wrap_attributes
 from linen_core.scope.functional import as_streams, bind
@@ -213,7 +213,7 @@ class Module(ModuleInspection):
     def copy(
         self,
         *,
-        parent: Module | Scope | _UnspecifiedParent | None = UNSPECIFIED_PARENT,
+        parent: Module | Scope | UnspecifiedParent | None = UNSPECIFIED_PARENT,
         name: str | None = None,
         **updates: object,
     ) -> Self:

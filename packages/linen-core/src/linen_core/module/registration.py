@@ -119,10 +119,12 @@ def register_attribute(module: ModuleBase, name: str, value: object) -> None:
         msg = f"Cannot register submodules of {type(module).__name__}: it has no scope."
         raise AssertionError(msg)
     adopted: list[Any] = []
+    keep_name = getattr(
+        type(module), "preserve_adopted_names", context_var.get().keeps_adopted_names
+    )
 
     def adopt(suffix: str, child: Any) -> Any:
         current_name = child.name
-        keep_name = getattr(type(module), "preserve_adopted_names", False)
         new_name = None
         if child.__dict__["_parent_ref"] is None:
             if keep_name:

@@ -16,6 +16,7 @@ __all__ = [
     "ModuleState",
     "ParentDescriptor",
     "SetupState",
+    "UnspecifiedParent",
 ]
 
 
@@ -85,13 +86,13 @@ class ModuleState:
             setattr(self, name, value)
 
 
-class _UnspecifiedParent:
+class UnspecifiedParent:
     """The default of ``parent``: the module whose method creates the new module."""
 
-    def __copy__(self) -> _UnspecifiedParent:
+    def __copy__(self) -> UnspecifiedParent:
         return self
 
-    def __deepcopy__(self, memo: object) -> _UnspecifiedParent:
+    def __deepcopy__(self, memo: object) -> UnspecifiedParent:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -101,11 +102,11 @@ class _UnspecifiedParent:
         return "<the surrounding module>"
 
 
-def _unspecified_parent() -> _UnspecifiedParent:
+def _unspecified_parent() -> UnspecifiedParent:
     return UNSPECIFIED_PARENT
 
 
-UNSPECIFIED_PARENT = _UnspecifiedParent()
+UNSPECIFIED_PARENT = UnspecifiedParent()
 
 
 @dataclass_transform(field_specifiers=(dataclasses.field,))

@@ -191,7 +191,8 @@ def run_in_scope(
         ) -> None:
             run_in_scope(fn, collections, args, kwargs, rngs, mutable, flags)
 
-        constants = (fn, mutable, flags, context_var.get().interceptors)
+        context = context_var.get()
+        constants = (fn, mutable, flags, context.interceptors, context.keeps_adopted_names)
         variables = read_ahead(variables, run, (args, kwargs, rngs), constants)
     params = variables.get("params")
     if isinstance(params, Mapping) and "params" in params:

@@ -41,6 +41,8 @@ __all__ = [
     "RulesFallback",
     "ScanIn",
     "ScanOut",
+    "_add_axis_to_metadata",
+    "_param_with_axes_sow_reduce_fn",
     "axis_rules",
     "get_axis_names",
     "get_axis_rules",
@@ -69,12 +71,29 @@ class AxisMetadata:
     """A tuple of names, or a tree of tuples."""
 
 
-def _check_equal(old: object, new: AxisMetadata) -> AxisMetadata:
-    """Reduce function of `sow`: a module that is called twice must give the same names twice."""
-    if isinstance(old, AxisMetadata) and old != new:
-        msg = f"The axes of a variable were named twice with different names: found {new}, expected {old}."
-        raise ValueError(msg)
-    return new
+def _param_with_axes_sow_reduce_fn(x: object, y: AxisMetadata) -> AxisMetadata:
+    """Reduce function of `sow`: a module that is called twice must give the same names twice.
+
+    Raises:
+      TypeError: the new value is not an `AxisMetadata`.
+      ValueError: its names are not those of the old value.
+      AssertionError: the old value is something else.
+
+    Example:
+      >>> _param_with_axes_sow_reduce_fn((), AxisMetadata(("embed",)))
+      AxisMetadata(names=('embed',))
+    """
+    if not isinstance(y, AxisMetadata):
+        msg = f"The names of axes are sown as an AxisMetadata; found {y!r}."
+        raise TypeError(msg)
+    if isinstance(x, AxisMetadata):
+        if x != y:
+            msg = f"The axes of a variable were named twice with different names: found {y}, expected {x}."
+            raise ValueError(msg)
+    elif x:
+        msg = f"The names of axes cannot be added to {x!r}. Sow them under a name of their own."
+        raise AssertionError(msg)
+    return y
 
 
 def _surrounding_module(module: Module | None) -> Any:
@@ -124,7 +143,9 @@ def param_with_axes(
 
 def _sow_axes(module: Module, collection: str, name: str, axes: tuple[str, ...]) -> None:
     metadata = AxisMetadata(axes)
-    module.sow(f"{collection}_axes", f"{name}_axes", metadata, reduce_fn=_check_equal)
+    module.sow(
+        f"{collection}_axes", f"{name}_axes", metadata, reduce_fn=_param_with_axes_sow_reduce_fn
+    )
 
 
 class PartitionedVariable(Variable[Any]):
@@ -248,13 +269,31 @@ def get_axis_names(axes_metadata: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _with_axis_in_metadata(target: Any, position: Any, axis_name: str, collection: str) -> Any:
+def _add_axis_to_metadata(
+    fn: Any, axis_pos: Any, axis_name: str, axis_col: str = "params_axes"
+) -> Any:
     """Insert the axis of a transform into the sown names of a module, and hide it inside the transform.
 
     The names are static data, so `scan` and `vmap` cannot map over them. The transform shares the collection of names
     between all steps, and this function adds the name of the new axis outside.
+
+    Args:
+      fn: the class that the transform returned.
+      axis_pos: the position of the new axis.
+      axis_name: its name.
+      axis_col: the collection of the names.
+
+    Example:
+      >>> class Scale(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x):
+      ...         return x * param_with_axes("scale", nn.initializers.ones, x.shape, axes=("embed",))
+      >>> mapped = nn.vmap(Scale, variable_axes={"params": 0, "params_axes": None}, split_rngs={"params": True})
+      >>> mapped = _add_axis_to_metadata(mapped, axis_pos=0, axis_name="experts")
+      >>> mapped().init(jax.random.key(0), jnp.ones((2, 3)))["params_axes"]["scale_axes"].names
+      ('experts', 'embed')
     """
-    position = getattr(position, "axis", position)
+    position = getattr(axis_pos, "axis", axis_pos)
 
     def insert(names: LogicalPartitionSpec) -> Any:
         if names is None:
@@ -273,9 +312,9 @@ def _with_axis_in_metadata(target: Any, position: Any, axis_name: str, collectio
         current_context().module
     )  # the caller: outside of `init` its collections are usually immutable
     return map_variables(
-        target,
-        collection,
-        mutable=module is None or module.is_mutable_collection(collection),
+        fn,
+        axis_col,
+        mutable=module is None or module.is_mutable_collection(axis_col),
         trans_in_fn=lambda tree: _map_names(remove, tree),
         trans_out_fn=lambda tree: _map_names(insert, tree),
     )
@@ -345,7 +384,7 @@ def scan_with_axes(
     )
     for collection in axes_collections:
         if collection in variable_axes:
-            scanned = _with_axis_in_metadata(
+            scanned = _add_axis_to_metadata(
                 scanned, variable_axes[collection], axis_name, f"{collection}_axes"
             )
     return scanned
@@ -400,7 +439,7 @@ def vmap_with_axes(
     )
     for collection, name in partitioning_axis_names.items():
         if collection in axes:
-            mapped = _with_axis_in_metadata(mapped, axes[collection], name, f"{collection}_axes")
+            mapped = _add_axis_to_metadata(mapped, axes[collection], name, f"{collection}_axes")
     return mapped
 
 

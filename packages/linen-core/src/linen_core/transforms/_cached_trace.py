@@ -38,10 +38,10 @@ class CachedTrace:
     Args:
       fn: the function of scopes; it calls a method of the module.
       lifted: the scopes of the call.
-      module: the module.
+      module: the module, or None for a function that calls none.
     """
 
-    def __init__(self, fn: Callable[..., Any], lifted: Lifted, module: Module) -> None:
+    def __init__(self, fn: Callable[..., Any], lifted: Lifted, module: Module | None) -> None:
         self._fn = fn
         self._lifted = lifted
         self._module = module
@@ -59,7 +59,8 @@ class CachedTrace:
             _increments(old, _flat_counters(scope))
             for scope, old in zip(scopes, before, strict=True)
         )
-        autonames = tuple(self._module._state.autoname_cursor.items())
+        cursor = {} if self._module is None else self._module._state.autoname_cursor
+        autonames = tuple(cursor.items())
         return result, groups, _SideEffects(draws, autonames)
 
     def apply_side_effects(self, effects: _SideEffects) -> None:
@@ -72,7 +73,8 @@ class CachedTrace:
                 for name in path[:-1]:
                     counters = counters.setdefault(name, {})
                 counters[path[-1]] = counters.get(path[-1], 0) + increment
-        self._module._state.autoname_cursor = dict(effects.autonames)
+        if self._module is not None:
+            self._module._state.autoname_cursor = dict(effects.autonames)
 
 
 def _flat_counters(scope: Scope) -> dict[Any, int]:

@@ -14,7 +14,7 @@ from linen_core._jax_compat import partial_evaluate, unknown_like
 from linen_core.transforms.axes import broadcast
 from linen_core.typing import AxesPytree, PyTree
 
-__all__ = ["scan_axes"]
+__all__ = ["has_broadcast", "scan_axes"]
 
 
 def scan_axes(
@@ -78,6 +78,15 @@ def scan_axes(
     return scanned
 
 
+def has_broadcast(out_axes: AxesPytree, check_constancy_invariants: bool) -> bool:
+    """Return whether an output is broadcast. The extra trace of the constancy check computes such outputs."""
+    found = any(axis is broadcast for axis in jax.tree.leaves(out_axes))
+    if found and not check_constancy_invariants:
+        msg = f"Broadcast outputs need check_constancy_invariants=True; found out_axes={out_axes}."
+        raise ValueError(msg)
+    return found
+
+
 def _find_constants(
     step: Callable[..., Any],
     out_axes: AxesPytree,
@@ -103,7 +112,9 @@ def _find_constants(
 
 def _not_constant(path: tuple[Any, ...], aval: object, where: str) -> str:
     keys = [str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey)]
-    if path[0] == jax.tree_util.SequenceKey(0):
+    if path[0] == jax.tree_util.SequenceKey(0) and not keys:
+        found, advice = "constant", "Pass it on in the carry."
+    elif path[0] == jax.tree_util.SequenceKey(0):
         found = f"variable {'/'.join(keys)!r}"
         advice = (
             "Give its collection an axis in variable_axes, or name it in variable_carry. If only its key differs, "

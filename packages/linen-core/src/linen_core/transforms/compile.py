@@ -15,11 +15,12 @@ from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.fingerprint import NoFingerprintError, fingerprint
 from linen_core.module.base import Module
 from linen_core.rng import LazyRng
+from linen_core.scope.scope import Scope
 from linen_core.transforms._cached_trace import CachedTrace
 from linen_core.transforms._modules import Target, is_module_class, lift_call, make_lifted
 from linen_core.transforms._packing import Groups, Lifted, lifts_scopes
 from linen_core.transforms._static import StaticArguments, as_names, as_numbers
-from linen_core.typing import Methods
+from linen_core.typing import Methods, PyTree
 
 __all__ = ["fold_rngs", "jit"]
 
@@ -164,8 +165,8 @@ def lift_jit(
     """Lift `jax.jit` to functions of scopes; see `jit`.
 
     Returns:
-      ``lift(fn, cache_key, module)`` returns the jitted function of scopes. ``fn`` calls a method of the module;
-      functions with equal keys must behave alike. With None as the key, ``fn`` runs without `jax.jit`.
+      ``lift(fn, cache_key, module)`` returns the jitted function of scopes. ``fn`` calls a method of the module, if
+      one is given; functions with equal keys must behave alike. With None as the key, ``fn`` runs without `jax.jit`.
     """
 
     @functools.partial(
@@ -188,7 +189,7 @@ def lift_jit(
         return _call.trace.run(_variable_groups, _rng_groups, *_args, **_kwargs)
 
     def lift(
-        fn: Callable[..., Any], cache_key: Hashable | None, module: Module
+        fn: Callable[..., Any], cache_key: Hashable | None, module: Module | None
     ) -> Callable[..., Any]:
         @lifts_scopes((variables,), (variables,), (rngs,), "jit", takes_kwargs=True)
         def run(lifted: Lifted, /, *args: object, **kwargs: object) -> Any:
@@ -234,20 +235,39 @@ def lift_fold_rngs(
 lift_fold_rngs.__name__ = "fold_rngs"
 
 
+def lift_jit_scopes(fn: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """Lift `jax.jit` to a function of scopes and a key, by which calls are compared; see `linen_core.lift.jit`."""
+    lift = lift_jit(**options)
+
+    def jitted(scopes: PyTree, hash_key: Hashable, /, *args: object, **kwargs: object) -> Any:
+        def body(scopes: PyTree, /, *args: object, **kwargs: object) -> Any:
+            return fn(scopes, hash_key, *args, **kwargs)
+
+        cache_key = None if _must_run(jax.tree.leaves(scopes)) else (hash_key,)
+        return lift(body, cache_key, None)(scopes, *args, **kwargs)
+
+    return jitted
+
+
+def _must_run(scopes: Iterable[Scope]) -> bool:
+    """Return whether something must see every call: interceptors, captured intermediates, the observer of a run."""
+    context = current_context()
+    observed = any(scope.run.observer is not None for scope in scopes)
+    return bool(context.interceptors) or context.capture is not None or observed
+
+
 def _cache_key(module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return a fingerprint of everything, except arrays, that the result of a method depends on.
 
     Returns:
-      The fingerprint, or None if the method must run: interceptors, captured intermediates and the observer of the run
-      must see every call.
+      The fingerprint, or None if the method must run.
 
     Raises:
       ValueError: a part of a module is unhashable.
     """
-    context = current_context()
-    observed = module.scope is not None and module.scope.run.observer is not None
-    if context.interceptors or context.capture is not None or observed:
+    if _must_run([] if module.scope is None else [module.scope]):
         return None
+    context = current_context()
     modules = [leaf for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, Module)]
     # The calling module and its label change names in the profile, but no number.
     surroundings = context._replace(module=None, labelled=None)

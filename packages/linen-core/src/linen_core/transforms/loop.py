@@ -12,7 +12,7 @@ from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.transforms._loop_carry import CarryCheck
 from linen_core.transforms._modules import Target, lift_transform
 from linen_core.transforms._packing import EMPTY, Group, Groups, Lifted, lifts_scopes, unzip
-from linen_core.transforms._scan_axes import scan_axes
+from linen_core.transforms._scan_axes import has_broadcast, scan_axes
 from linen_core.transforms.axes import (
     broadcast,
     change_boxes,
@@ -130,7 +130,7 @@ def lift_scan(
     rng_axes = tuple(0 if split else broadcast for split in splits)
     params = dict(metadata_params)
     _check_axes((*variable_in_axes, *variable_out_axes))
-    has_broadcast_results = _has_broadcast(out_axes, check_constancy_invariants)
+    has_broadcast_results = has_broadcast(out_axes, check_constancy_invariants)
 
     in_all = (variable_broadcast, variable_carry, *in_filters)
     out_all = (variable_broadcast, variable_carry, *out_filters)
@@ -186,15 +186,6 @@ def lift_scan(
 
 
 lift_scan.__name__ = "scan"  # the returned class is named after it: ScanBlock
-
-
-def _has_broadcast(out_axes: AxesPytree, check_constancy_invariants: bool) -> bool:
-    """Return whether an output is broadcast. The extra trace of the constancy check computes such outputs."""
-    found = any(axis is broadcast for axis in jax.tree.leaves(out_axes))
-    if found and not check_constancy_invariants:
-        msg = f"Broadcast outputs need check_constancy_invariants=True; found out_axes={out_axes}."
-        raise ValueError(msg)
-    return found
 
 
 def _check_axes(variable_axes: tuple[Any, ...]) -> None:
