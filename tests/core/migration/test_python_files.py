@@ -188,8 +188,8 @@ CASES = {
         "import linen_core\nimport linen_core.scope\nimport flax\nx: 'linen_core.Module'\n"
         "def f(x: 'int', é: list[\"linen_core.scope.Scope | None\"]) -> 'flax.core': ...",
         [
-            "3: Linen has no counterpart of flax.core. Use the counterpart in linen_core.scope, "
-            "linen_core.meta or linen_core.transforms."
+            "3: Linen has no counterpart of flax.core. Use the one of linen_store, linen_core.scope, linen_core.meta, "
+            "linen_core.lift, linen_core.axes_scan, linen_core.tracers, linen_core.typing that has the name."
         ],
     ),
     "annotations that are strings with escapes": (

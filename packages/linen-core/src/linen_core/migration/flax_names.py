@@ -245,6 +245,8 @@ def advice_for(dotted: str) -> str:
       >>> advice_for("flax.optim.Adam")
       'flax removed it in 2022. Use optax.'
     """
+    if len(modules := MODULES.get(dotted, ())) > 1:
+        return f"Use the one of {', '.join(modules)} that has the name."
     prefix = dotted
     while prefix:
         if prefix in ADVICE:
