@@ -131,6 +131,11 @@ def test_signature_of_layer(name):
 
 @pytest.mark.parametrize("name", [n for n in IN_FLAX if n not in {"tanh", "normalize"}])
 def test_signature_of_function(name):
+    if (
+        name == "standardize"
+        and "algorithm" not in inspect.signature(flax_nn.standardize).parameters
+    ):
+        pytest.skip("flax passes on jax.nn.standardize, which has no `algorithm` before JAX 0.10.1")
     _same_signature(getattr(nn, name), getattr(flax_nn, name))
 
 

@@ -9,6 +9,8 @@ same shape.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.nn import gelu, logsumexp, one_hot, softmax
@@ -318,7 +320,9 @@ def standardize(
     >>> print(jnp.round(standardize(jnp.array([1.0, 3.0])), 4))
     [-1. 1.]
     """
-    return jax.nn.standardize(x, axis, mean, variance, epsilon, where, algorithm=algorithm)  # type: ignore[call-arg]
+    # JAX 0.10.0 has no such argument.
+    options: dict[str, Any] = {} if algorithm == "fast" else {"algorithm": algorithm}
+    return jax.nn.standardize(x, axis, mean, variance, epsilon, where, **options)
 
 
 def tanh(x: Array, /) -> Array:
