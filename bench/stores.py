@@ -22,6 +22,7 @@ from timing import Benchmark
 
 import linen_core as nn
 import linen_store
+from linen_store import views
 
 __all__ = ["BENCHMARKS", "folder", "orbax_v1", "random_tree"]
 
@@ -246,10 +247,33 @@ def first_apply() -> Programs:
     return {"restore and apply": restored, "linen": lazy}
 
 
+def through_views() -> Programs:
+    """Restore 1,000 arrays as they are stored, and renamed and transposed by views and by a map."""
+    path = written("linen", SMALL)
+    stored = targets(SMALL)
+    wanted = {"params": {name: {"weight": one["kernel"]} for name, one in stored["params"].items()}}
+    rules = (views.Rule("params/{name}/kernel", "params/{name}/weight", ("transpose",)),)
+    renamed = views.Map(rules)
+
+    def by_views() -> Any:
+        with linen_store.open_store(path) as store:
+            view = views.transpose(views.rename(store, {"kernel$": "weight"}), "weight")
+            return jax.block_until_ready(linen_store.restore(wanted, view).variables)
+
+    def plain() -> Any:
+        return jax.block_until_ready(linen_store.restore(stored, path).variables)
+
+    def by_map() -> Any:
+        return jax.block_until_ready(linen_store.restore(wanted, path, map=renamed).variables)
+
+    return {"restore": plain, "linen": by_map, "linen, views": by_views}
+
+
 BENCHMARKS = {
     "store first apply": Benchmark(first_apply, 1.1, base="restore and apply", rounds=9),
     "store open": Benchmark(opened, 0.1, base="orbax v1 metadata", rounds=9, limit_ms=10),
     "store one array": Benchmark(one_array, 0.35, base="orbax v1", rounds=9, limit_ms=12),
+    "store views": Benchmark(through_views, 1.2, base="restore", rounds=9),
     "store names": Benchmark(many_names, 1.25, base="10 x 10,000 names", rounds=3, limit_ms=4000),
     "store small": Benchmark(small_arrays, 0.22, base="orbax v1", rounds=7),
     "store large": Benchmark(
