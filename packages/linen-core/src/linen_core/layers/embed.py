@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from linen_core._jax_compat import Tracer
 from linen_core.errors import LayerArgumentError
 from linen_core.layers._common import default_embed_init
+from linen_core.layers._explicit import explicit_axes
 from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module
@@ -71,6 +74,9 @@ class Embed(Module):
             raise LayerArgumentError(
                 where(self), "inputs", f"an array of dtype {inputs.dtype}", "integers"
             )
+        if out_sharding is None and (axes := explicit_axes(inputs)):
+            features = tuple(jax.typeof(self.embedding).sharding.spec)[1:]
+            out_sharding = PartitionSpec(*axes, *features)
         if out_sharding is not None:
             (embedding,) = self.promote_dtype(self.embedding, dtype=self.dtype, inexact=False)
             return embedding.at[inputs].get(mode="fill", out_sharding=out_sharding)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
+from linen_core.layers._explicit import explicit_axes, like_batch
 from linen_core.layers._where import where
 from linen_core.layers.activation import sigmoid, tanh
 from linen_core.layers.gated_cells import GRUCell, MGUCell, SimpleCell
@@ -124,6 +125,10 @@ class RNN(Module):
             key = random.key(0) if init_key is None else init_key
             step_shape = inputs.shape[:time_axis] + inputs.shape[time_axis + 1 :]
             initial_carry = self.cell.initialize_carry(key, step_shape)
+            batch = len(step_shape) - self.cell.num_feature_axes
+            axes = explicit_axes(inputs)
+            axes = axes[:time_axis] + axes[time_axis + 1 :]
+            initial_carry = like_batch(initial_carry, axes[:batch])
         # The last carry of a shorter sequence is the one before its padding, so the carries of all steps are needed.
         keep_carries = seq_lengths is not None and return_carry
         carry, outputs = self._scan(inputs, initial_carry, time_axis, keep_carries)
