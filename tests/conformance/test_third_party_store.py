@@ -122,5 +122,7 @@ def test_linen_store_registers_its_stores(entry_points):
         "npz": "NpzStore",
         "safetensors": "SafetensorsStore",
     }
-    assert registered_stores() == tuple(sorted({*stores, "folder", "foreign"}))
+    assert registered_stores() == tuple(
+        sorted({*stores, "folder", "foreign", "gs", "http", "https", "s3"})
+    )
     assert {name: store_class(name).__name__ for name in stores} == stores

@@ -11,6 +11,7 @@ from linen_store.views.combining import overlay as overlay
 from linen_store.views.combining import split as split
 from linen_store.views.combining import stack as stack
 from linen_store.views.combining import unstack as unstack
+from linen_store.views.inverting import inverse as inverse
 from linen_store.views.maps import Map as Map
 from linen_store.views.naming import drop as drop
 from linen_store.views.naming import mount as mount

@@ -57,6 +57,11 @@ class View(VariableStore):
             raise ViewError(title, problems)
 
     @property
+    def tree(self) -> Mapping[str, Any]:
+        """The leaves, and empty nodes as empty dicts, as nested dicts by name."""
+        return self._tree
+
+    @property
     def capabilities(self) -> StoreCapabilities:
         stores = [source.store.capabilities for source in self._sources()]
         return StoreCapabilities(

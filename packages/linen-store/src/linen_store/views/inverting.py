@@ -1,0 +1,199 @@
+"""Undoes views: from a store with the layout of a view to one with the layout of what the view was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from linen_core import VariableStore, as_store
+from linen_store.errors import ViewError
+from linen_store.reading.specs import is_array_spec, render_spec
+from linen_store.reading.stored import Names
+from linen_store.views.entry import Entry, Leaf, Source, StoreLike
+from linen_store.views.operations import (
+    Cast,
+    Concatenate,
+    Crop,
+    Flatten,
+    Operation,
+    Pad,
+    Reshape,
+    Same,
+    Slice,
+    Stack,
+    Take,
+    Transpose,
+    Unflatten,
+)
+from linen_store.views.view import View, entries_of, find_entries, source_of
+
+__all__ = ["inverse"]
+
+
+class _Piece(NamedTuple):
+    """What a leaf of the view has of a source."""
+
+    leaf: Source
+    """The leaf of the store that takes the place of the view."""
+
+    operation: Operation
+    """How the source is made of the leaf; or for a part, how the leaf was made of the source."""
+
+    is_part: bool
+
+
+def inverse(view: View, store: StoreLike) -> View:
+    r"""Undo a view: give a store with its layout the layout of the store that the view was made of.
+
+    So what was trained in the layout of a view is saved in the layout of the original file. rename, move, mount,
+    transpose, reshape, stack, unstack, concatenate, split, pad, and a cast to a dtype that holds every value have an
+    inverse. Arrays that the view leaves out, and empty nodes, are not in the result. A map has an inverse of its own,
+    `Map.inverse`.
+
+    Args:
+      view: the view.
+      store: a store, or nested mappings, with the names and shapes of the view.
+
+    Raises:
+      ViewError: an operation has no inverse, a part is missing, or the store has other names or shapes.
+
+    Example:
+      >>> from linen_store import views
+      >>> file = {"params": {"b_0": {"weight": np.ones((2, 3))}, "b_1": {"weight": np.ones((2, 3))}}}
+      >>> view = views.stack(views.transpose(views.rename(file, {"weight": "kernel"}), "kernel"), r"b_(\d+)", "b")
+      >>> view.spec("params", ("b", "kernel")).shape
+      (2, 3, 2)
+      >>> trained = {"params": {"b": {"kernel": np.zeros((2, 3, 2))}}}
+      >>> inverse(view, trained).spec("params", ("b_1", "weight")).shape
+      (2, 3)
+    """
+    given = as_store(store)
+    found = find_entries(given)
+    problems = list(_differences(view, given, found))
+    entries = [] if problems else _undone(view, given, problems)
+    title = f"inverse of {view!r}"
+    if problems:
+        raise ViewError(title, problems)
+    return View(entries, title)
+
+
+def _differences(view: View, given: VariableStore, found: Mapping[Names, Leaf]) -> Iterator[str]:
+    for names, entry in entries_of(view.tree):
+        if not isinstance(entry, Entry):
+            continue
+        if names not in found:
+            yield f"{'/'.join(names)}: it is missing"
+            continue
+        wanted, spec = (one.spec(names[0], names[1:]) for one in (view, given))
+        shapes = [getattr(one, "shape", None) for one in (wanted, spec)]
+        if shapes[0] != shapes[1]:
+            yield f"{'/'.join(names)}: it is {render_spec(spec)}, expected {render_spec(wanted)}"
+
+
+def _undone(view: View, given: VariableStore, problems: list[str]) -> list[tuple[Names, Leaf]]:
+    """Return the entries of the store that a view was made of, as far as ``given`` has the leaves of the view."""
+    found = find_entries(given)
+    pieces: dict[Source, list[_Piece]] = {}
+    results: list[tuple[Names, Leaf]] = []
+    for names, entry in entries_of(view.tree):
+        mine = found.get(names)
+        if isinstance(entry, Entry) and isinstance(mine, Entry):
+            leaf = source_of(given, names, mine)
+            try:
+                for source, operation, is_part in _backward(entry):
+                    pieces.setdefault(source, []).append(_Piece(leaf, operation, is_part))
+            except ValueError as error:
+                problems.append(f"{'/'.join(names)}: {error}")
+    stores: dict[int, tuple[VariableStore, list[tuple[Names, Leaf]]]] = {}
+    for source, parts in pieces.items():
+        names = (source.collection, *source.path)
+        try:
+            made = _joined(source, parts)
+        except ValueError as error:
+            problems.append(f"{'/'.join(names)}: {error}")
+            continue
+        stores.setdefault(id(source.store), (source.store, []))[1].append((names, made))
+    for below, made_entries in stores.values():
+        if isinstance(below, View):
+            results += _undone(below, View(made_entries, "a part of an inverse"), problems)
+        else:
+            results += made_entries
+    bases = [below for below, _ in stores.values() if not isinstance(below, View)]
+    if len(bases) > 1:
+        problems.append("the view is made of several stores")
+    return results
+
+
+def _backward(entry: Entry) -> Iterator[tuple[Source, Operation, bool]]:
+    """Yield for each source the operation that makes it of the leaf; or the one that made the leaf a part, and True."""
+    operation, sources = entry.operation, entry.sources
+    if isinstance(operation, Stack):
+        axis = operation.axis % (len(sources[0].spec.shape) + 1)
+        for index, source in enumerate(sources):
+            yield source, Take(axis, index), False
+    elif isinstance(operation, Concatenate):
+        start = 0
+        for source in sources:
+            stop = start + source.spec.shape[operation.axis]
+            yield source, Slice(operation.axis, start, stop), False
+            start = stop
+    elif isinstance(operation, Take | Slice):
+        yield sources[0], operation, True
+    else:
+        yield sources[0], _single(operation, sources[0].spec), False
+
+
+def _single(operation: Operation, spec: Any) -> Operation:
+    """Return the inverse of an operation on one array."""
+    if isinstance(operation, Same):
+        return operation
+    if isinstance(operation, Transpose):
+        axes = operation.axes
+        return Transpose(None if axes is None else tuple(np.argsort(axes).tolist()))
+    if isinstance(operation, Reshape | Unflatten | Flatten):
+        return Reshape(tuple(spec.shape))
+    if isinstance(operation, Pad):
+        return Crop(operation.axis, operation.before, operation.after)
+    if isinstance(operation, Cast):
+        if not is_array_spec(spec) or not jnp.issubdtype(spec.dtype, jnp.floating):
+            return Same()
+        if jnp.promote_types(spec.dtype, operation.dtype) == operation.dtype:
+            return Cast(spec.dtype)
+        msg = f"a cast from {spec.dtype} to {jnp.dtype(operation.dtype)} loses digits"
+        raise ValueError(msg)
+    msg = f"{type(operation).__name__.lower()} has no inverse"
+    raise ValueError(msg)
+
+
+def _joined(source: Source, parts: Sequence[_Piece]) -> Entry:
+    """Return a source as an operation on the leaves that were made of it."""
+    if not any(one.is_part for one in parts):
+        if len(parts) > 1:
+            msg = "several arrays of the view are made of it"
+            raise ValueError(msg)
+        return Entry((parts[0].leaf,), parts[0].operation)
+    shape = source.spec.shape
+    kinds = {(type(one.operation), _axis(one.operation) % len(shape)) for one in parts}
+    ordered = sorted(parts, key=lambda one: _bounds(one.operation))
+    bounds = [_bounds(one.operation) for one in ordered]
+    if len(kinds) == 1 and all(one.is_part for one in parts):
+        ((kind, axis),) = kinds
+        starts, stops = [start for start, _ in bounds], [stop for _, stop in bounds]
+        if starts == [0, *stops[:-1]] and stops[-1] == shape[axis]:
+            joining = Stack(axis) if kind is Take else Concatenate(axis)
+            return Entry(tuple(one.leaf for one in ordered), joining)
+    msg = "the view has only a part of it, or has some of it twice"
+    raise ValueError(msg)
+
+
+def _axis(operation: Any) -> int:
+    return int(operation.axis)
+
+
+def _bounds(operation: Any) -> tuple[int, int]:
+    if isinstance(operation, Take):
+        return operation.index, operation.index + 1
+    return operation.start, operation.stop
