@@ -34,7 +34,7 @@ __all__ = ["inverse"]
 
 
 class _Piece(NamedTuple):
-    """What a leaf of the view has of a source."""
+    """The share that a leaf of the view has in a source."""
 
     leaf: Source
     """The leaf of the store that takes the place of the view."""
@@ -72,15 +72,15 @@ def inverse(view: View, store: StoreLike) -> View:
     """
     given = as_store(store)
     found = find_entries(given)
-    problems = list(_differences(view, given, found))
-    entries = [] if problems else _undone(view, given, problems)
+    problems = list(_mismatches(view, given, found))
+    entries = [] if problems else _sources_of(view, given, problems)
     title = f"inverse of {view!r}"
     if problems:
         raise ViewError(title, problems)
     return View(entries, title)
 
 
-def _differences(view: View, given: VariableStore, found: Mapping[Names, Leaf]) -> Iterator[str]:
+def _mismatches(view: View, given: VariableStore, found: Mapping[Names, Leaf]) -> Iterator[str]:
     for names, entry in entries_of(view.tree):
         if not isinstance(entry, Entry):
             continue
@@ -93,7 +93,7 @@ def _differences(view: View, given: VariableStore, found: Mapping[Names, Leaf]) 
             yield f"{'/'.join(names)}: it is {render_spec(spec)}, expected {render_spec(wanted)}"
 
 
-def _undone(view: View, given: VariableStore, problems: list[str]) -> list[tuple[Names, Leaf]]:
+def _sources_of(view: View, given: VariableStore, problems: list[str]) -> list[tuple[Names, Leaf]]:
     """Return the entries of the store that a view was made of, as far as ``given`` has the leaves of the view."""
     found = find_entries(given)
     pieces: dict[Source, list[_Piece]] = {}
@@ -111,14 +111,14 @@ def _undone(view: View, given: VariableStore, problems: list[str]) -> list[tuple
     for source, parts in pieces.items():
         names = (source.collection, *source.path)
         try:
-            made = _joined(source, parts)
+            made = _remade(source, parts)
         except ValueError as error:
             problems.append(f"{'/'.join(names)}: {error}")
             continue
         stores.setdefault(id(source.store), (source.store, []))[1].append((names, made))
     for below, made_entries in stores.values():
         if isinstance(below, View):
-            results += _undone(below, View(made_entries, "a part of an inverse"), problems)
+            results += _sources_of(below, View(made_entries, "a part of an inverse"), problems)
         else:
             results += made_entries
     bases = [below for below, _ in stores.values() if not isinstance(below, View)]
@@ -143,10 +143,10 @@ def _backward(entry: Entry) -> Iterator[tuple[Source, Operation, bool]]:
     elif isinstance(operation, Take | Slice):
         yield sources[0], operation, True
     else:
-        yield sources[0], _single(operation, sources[0].spec), False
+        yield sources[0], _inverse_of(operation, sources[0].spec), False
 
 
-def _single(operation: Operation, spec: Any) -> Operation:
+def _inverse_of(operation: Operation, spec: Any) -> Operation:
     """Return the inverse of an operation on one array."""
     if isinstance(operation, Same):
         return operation
@@ -168,7 +168,7 @@ def _single(operation: Operation, spec: Any) -> Operation:
     raise ValueError(msg)
 
 
-def _joined(source: Source, parts: Sequence[_Piece]) -> Entry:
+def _remade(source: Source, parts: Sequence[_Piece]) -> Entry:
     """Return a source as an operation on the leaves that were made of it."""
     if not any(one.is_part for one in parts):
         if len(parts) > 1:
@@ -177,8 +177,8 @@ def _joined(source: Source, parts: Sequence[_Piece]) -> Entry:
         return Entry((parts[0].leaf,), parts[0].operation)
     shape = source.spec.shape
     kinds = {(type(one.operation), _axis(one.operation) % len(shape)) for one in parts}
-    ordered = sorted(parts, key=lambda one: _bounds(one.operation))
-    bounds = [_bounds(one.operation) for one in ordered]
+    ordered = sorted(parts, key=lambda one: _interval(one.operation))
+    bounds = [_interval(one.operation) for one in ordered]
     if len(kinds) == 1 and all(one.is_part for one in parts):
         ((kind, axis),) = kinds
         starts, stops = [start for start, _ in bounds], [stop for _, stop in bounds]
@@ -193,7 +193,7 @@ def _axis(operation: Any) -> int:
     return int(operation.axis)
 
 
-def _bounds(operation: Any) -> tuple[int, int]:
+def _interval(operation: Any) -> tuple[int, int]:
     if isinstance(operation, Take):
         return operation.index, operation.index + 1
     return operation.start, operation.stop

@@ -160,16 +160,25 @@ def _no_late_failures() -> Iterator[None]:
     """Silence the tracebacks of writes that end after another one has failed.
 
     Orbax closes its event loop at the first failure. The other writes of tensorstore then fail to report to it, some of
-    them much later. Therefore the hook stays installed after a failed save.
+    them much later. Python also logs the errors of its unfinished tasks when it removes them. Therefore the hook and
+    the filter stay installed after a failed save.
     """
-    before = sys.unraisablehook
+    before, logger = sys.unraisablehook, logging.getLogger("asyncio")
     if isinstance(before, _LateFailures):
         yield
         return
     sys.unraisablehook = ours = _LateFailures(before)
+    logger.addFilter(_is_of_others)
     yield
+    logger.removeFilter(_is_of_others)
     if sys.unraisablehook is ours:
         sys.unraisablehook = before
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    """Return whether a log entry is not the error of a task of Orbax."""
+    text = record.getMessage()
+    return not (text.startswith("Task exception was never retrieved") and "orbax" in text)
 
 
 class _LateFailures:
