@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import linen_core as nn
-from parity._compare import assert_same_tree, parity_settings, plain
+from parity._compare import EXAMPLES, assert_same_tree, parity_settings, plain
 
 F32 = jnp.float32
 
@@ -155,19 +155,20 @@ OF_USERS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("wrap", "key"),
-    [
-        (lambda run: run, jax.random.key(0)),
-        (jax.jit, jax.random.key(0)),
-        (jax.vmap, jax.random.split(jax.random.key(0))),
-        (lambda run: jax.jit(jax.vmap(run)), jax.random.split(jax.random.key(0))),
-    ],
-    ids=["eager", "jit", "vmap", "jit of vmap"],
-)
-@pytest.mark.parametrize("dtype", [F32, jnp.bfloat16])
+RUNS = {
+    "eager": (lambda run: run, jax.random.key(0)),
+    "jit": (jax.jit, jax.random.key(0)),
+    "vmap": (jax.vmap, jax.random.split(jax.random.key(0))),
+    "jit of vmap": (lambda run: jax.jit(jax.vmap(run)), jax.random.split(jax.random.key(0))),
+}
+# Each case compiles four programs. The usual run has each transform; the long one has each with both dtypes.
+QUICK_RUNS = [("float32", "eager"), ("float32", "jit"), ("bfloat16", "jit of vmap")]
+ALL_RUNS = [(dtype, run) for dtype in ("float32", "bfloat16") for run in RUNS]
+
+
+@pytest.mark.parametrize(("dtype", "run"), ALL_RUNS if EXAMPLES > 16 else QUICK_RUNS)
 @pytest.mark.parametrize("name", OF_USERS)
-def test_initializers_of_users(name, dtype, wrap, key, monkeypatch):
+def test_initializers_of_users(name, dtype, run, monkeypatch):
     """Operations are rounded as in the program that flax would run: one by one, or compiled together."""
     monkeypatch.setattr(jax, "device_count", lambda: 1)
 
@@ -177,6 +178,7 @@ def test_initializers_of_users(name, dtype, wrap, key, monkeypatch):
         ]
         return lambda key: lib.Sequential(layers).init(key, jnp.ones((2, 48)))
 
+    wrap, key = RUNS[run]
     ours, theirs = (wrap(initialize(lib)) for lib in (nn, fnn))
     assert_same_tree(plain(ours(key)), plain(theirs(key)))
 

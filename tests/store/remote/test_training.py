@@ -39,7 +39,7 @@ with jax.set_mesh(mesh), nn.logical_axis_rules(example.RULES), linen_store.Check
 
 def test_a_killed_run_goes_on_with_other_processes(tmp_path, address, workers):
     last = 5
-    whole = workers(TRAIN, 2, tmp_path / "whole", EXAMPLE, f"{address}/whole", last).results()
+    whole = workers(TRAIN, 1, tmp_path / "whole", EXAMPLE, f"{address}/whole", last).results()
     losses = dict(whole[0][1:])
     assert len(losses) == last
     killed = workers(TRAIN, 2, tmp_path / "killed", EXAMPLE, f"{address}/killed", 1000)
