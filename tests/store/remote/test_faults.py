@@ -91,7 +91,7 @@ def test_an_object_that_was_cut_short(s3, tmp_path, address, upload):
     assert "restore it from a copy" in str(error.value)
 
 
-@pytest.mark.parametrize("last", [0, 3, -2, -1])
+@pytest.mark.parametrize("last", [0, 1, 3, -2, -1])
 def test_an_interrupted_save_leaves_nothing_that_looks_finished(s3, address, last):
     save(f"{address}/other", TREE)
     if last < 0:

@@ -156,7 +156,7 @@ def test_a_choice_names_addresses(tmp_path, address, upload):
 
 def test_what_was_not_completely_uploaded_is_unfinished(tmp_path, address, upload):
     write_steps(tmp_path / "steps")
-    (tmp_path / "steps" / "3" / "_CHECKPOINT_METADATA").unlink()
+    (tmp_path / "steps" / "3" / "_LINEN_IN_WORK").touch()
     upload(tmp_path / "steps", address)
     with pytest.raises(UnfinishedCheckpointError) as error:
         open_store(f"{address}/3")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import tensorstore as ts
 
 __all__ = [
+    "IN_WORK",
     "RemoteFolder",
     "failure_of",
     "is_remote",
@@ -26,6 +27,9 @@ __all__ = [
     "seconds_for",
     "split_address",
 ]
+
+IN_WORK = "_LINEN_IN_WORK"
+"""The name of an object in a checkpoint while it is uploaded or removed."""
 
 # `pathlib` makes one slash of two.
 _ADDRESS = re.compile(r"(s3|gs|https?):/{1,2}(?=[^/])", re.IGNORECASE)
@@ -195,6 +199,15 @@ class RemoteFolder:
         if result.state != "value":
             raise FileNotFoundError(2, "No such object", self.of(name))
         return bytes(result.value)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write an object.
+
+        Raises:
+          RemoteFailedError: the request failed.
+        """
+        with remote_errors(self.of(name), "write"):
+            self._objects.write(name, data).result(timeout=seconds_for(len(data)))
 
     def upload(self, files: Mapping[str, str]) -> None:
         """Write objects with the contents of files, several at once.

@@ -17,6 +17,7 @@ from linen_store.saving.handle import SaveHandle
 from linen_store.saving.processes import Processes
 from linen_store.saving.saved_tree import SavedTree
 from linen_store.saving.target import (
+    ITEM,
     NO_HOOKS,
     Hooks,
     absolute,
@@ -24,7 +25,7 @@ from linen_store.saving.target import (
     publish,
     staging,
 )
-from linen_store.saving.together import ANNOUNCED, ITEM, save_together
+from linen_store.saving.together import ANNOUNCED, save_together
 from linen_store.saving.turn import Turn
 
 __all__ = ["TIMEOUT", "SaveHandle", "check_target", "save", "save_alone", "save_step"]

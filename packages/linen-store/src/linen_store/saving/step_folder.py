@@ -6,7 +6,7 @@ import os
 import shutil
 
 from linen_store.filesystem.paths import local_path
-from linen_store.filesystem.remote import RemoteFolder, is_remote, split_address
+from linen_store.filesystem.remote import IN_WORK, RemoteFolder, is_remote, split_address
 from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
 from linen_store.formats.orbax.layout import is_checkpoint
 
@@ -100,8 +100,11 @@ class StepFolder:
         """
         if self._remote is not None:
             inner = self._remote.folder(name)
-            inner.delete([CHECKPOINT_METADATA])
-            inner.delete(inner.names())
+            names = inner.names()
+            if names:
+                inner.write(IN_WORK, b"")
+                inner.delete(one for one in names if one != IN_WORK)
+                inner.delete([IN_WORK])
             self._remote.delete([name])
             return
         path = self.path_of(name)
@@ -119,5 +122,11 @@ class StepFolder:
 
 
 def _complete(names: list[str]) -> list[str]:
-    parts = [name.split("/") for name in names]
-    return [one[0] for one in parts if len(one) == 2 and one[1] == CHECKPOINT_METADATA]
+    """Return the folders that are checkpoints, and neither uploaded nor removed at the moment."""
+    found = set(names)
+    tops = (name.partition("/") for name in names)
+    return [
+        top
+        for top, _, rest in tops
+        if rest == CHECKPOINT_METADATA and f"{top}/{IN_WORK}" not in found
+    ]

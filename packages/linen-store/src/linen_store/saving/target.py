@@ -18,11 +18,12 @@ from linen_store.filesystem.atomic_replace import publish as publish_locally
 from linen_store.filesystem.atomic_replace import staging_directory
 from linen_store.filesystem.failures import listed
 from linen_store.filesystem.paths import local_path
-from linen_store.filesystem.remote import RemoteFolder, is_remote, split_address
-from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA, FILE_NAME
+from linen_store.filesystem.remote import IN_WORK, RemoteFolder, is_remote, split_address
+from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
 from linen_store.formats.orbax.layout import is_checkpoint
 
 __all__ = [
+    "ITEM",
     "NO_HOOKS",
     "Hooks",
     "absolute",
@@ -31,6 +32,9 @@ __all__ = [
     "publish",
     "staging",
 ]
+
+ITEM = "state"
+"""The name of the item of a checkpoint that holds the variables."""
 
 _LAST_FILES = ("orbax.checkpoint", "commit_success.txt", CHECKPOINT_METADATA)
 """Files that are uploaded when all others are there, in this order."""
@@ -102,16 +106,14 @@ def _check_remote(address: str) -> None:
         raise UnwritablePathError(folder.address, _ONLY_READ)
     above, name = split_address(address)
     names = folder.names()
-    if _is_interrupted(names):
-        return
-    if names or (name and RemoteFolder(above).holds(name)):
+    is_interrupted = IN_WORK in names and all(map(_is_of_save, names))
+    if (names and not is_interrupted) or (name and RemoteFolder(above).holds(name)):
         raise RemoteExistsError(folder.address)
 
 
-def _is_interrupted(names: list[str]) -> bool:
-    """Return whether an upload of a checkpoint ended before its last file."""
-    tops = {name for name in names if "/" not in name}
-    return bool(names) and tops <= set(_LAST_FILES[:-1])
+def _is_of_save(name: str) -> bool:
+    """Return whether `save` uploads an object of this name."""
+    return name in (IN_WORK, *_LAST_FILES) or name.startswith(f"{ITEM}/")
 
 
 @contextlib.contextmanager
@@ -140,17 +142,17 @@ def publish(finished: str, target: str, *, overwrite: bool) -> None:
         RemoteFolder(above).upload({name: finished})
         return
     remote = RemoteFolder(target)
-    remote.delete(remote.names())
+    remote.delete(filter(_is_of_save, remote.names()))
+    remote.write(IN_WORK, b"")
     files = {
         os.path.relpath(file, finished).replace(os.sep, "/"): file
         for parent, _, names in os.walk(finished)
         for file in (os.path.join(parent, name) for name in names)
     }
-    # The record of checksums comes first: with it, and without the last marker, a checkpoint is unfinished.
-    first = [name for name in files if name.endswith(f"/{FILE_NAME}")]
-    others = [name for name in files if name not in {*first, *_LAST_FILES}]
-    for batch in (first, others, *([name] for name in _LAST_FILES if name in files)):
-        remote.upload({name: files[name] for name in batch})
+    remote.upload({name: file for name, file in files.items() if name not in _LAST_FILES})
+    for name in filter(files.__contains__, _LAST_FILES):
+        remote.upload({name: files[name]})
+    remote.delete([IN_WORK])
 
 
 class Hooks(NamedTuple):

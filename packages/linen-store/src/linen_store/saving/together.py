@@ -28,12 +28,9 @@ from linen_store.formats.orbax.chunks import Chunk
 from linen_store.formats.orbax.writing import write_markers, write_part
 from linen_store.saving.processes import Processes
 from linen_store.saving.saved_tree import SavedTree
-from linen_store.saving.target import Hooks, publish, staging
+from linen_store.saving.target import ITEM, Hooks, publish, staging
 
-__all__ = ["ANNOUNCED", "ITEM", "agree_on_call", "save_together"]
-
-ITEM = "state"
-"""The name of the item of a checkpoint that holds the variables."""
+__all__ = ["ANNOUNCED", "agree_on_call", "save_together"]
 
 ANNOUNCED = {ANNOUNCEMENT: [ITEM]}
 """The metadata of a checkpoint."""

@@ -17,7 +17,7 @@ from linen_store.errors import (
 )
 from linen_store.filesystem.failures import listed
 from linen_store.filesystem.outline import Outline
-from linen_store.filesystem.remote import RemoteFolder, is_remote, split_address
+from linen_store.filesystem.remote import IN_WORK, RemoteFolder, is_remote, split_address
 from linen_store.formats.folder import files_to_open, is_file_name
 from linen_store.formats.opening import open_store, supported_options
 from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA, FILE_NAME
@@ -103,22 +103,16 @@ def outline_of(address: str) -> Outline | None:
 
 
 def _without_unfinished(folder: RemoteFolder, names: Collection[str]) -> list[str]:
-    """Mark the checkpoints whose last file is missing: an upload was interrupted, or is running.
+    """Give the checkpoints that are uploaded or removed the names that Orbax gives unfinished ones.
 
     Raises:
       UnfinishedCheckpointError: the folder itself is one.
     """
-    found = set(names)
-    tops = {
-        name.rpartition("/")[0].rpartition("/")[0]
-        for name in names
-        if name.endswith(f"/{FILE_NAME}")
-    }
-    unfinished = [top for top in tops if f"{top}/{CHECKPOINT_METADATA}".lstrip("/") not in found]
-    if "" in unfinished:
-        raise UnfinishedCheckpointError(folder.address, f"it has no {CHECKPOINT_METADATA}")
-    kept = [name for name in names if not name.startswith(tuple(f"{top}/" for top in unfinished))]
-    return [*kept, *(f"{top}{UNFINISHED}/{METADATA}" for top in unfinished)]
+    tops = [name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == IN_WORK]
+    if "" in tops:
+        raise UnfinishedCheckpointError(folder.address, f"it has the object {IN_WORK}")
+    kept = [name for name in names if not name.startswith(tuple(f"{top}/" for top in tops))]
+    return [*kept, *(f"{top}{UNFINISHED}/{METADATA}" for top in tops)]
 
 
 def _web_names(folder: RemoteFolder) -> list[str]:
