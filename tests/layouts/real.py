@@ -34,7 +34,7 @@ class Case:
 
 
 def randomized(model: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """Give every parameter random values, norms and biases too, and switch dropout off."""
+    """Set all parameters, also of norms and biases, to random values, and disable dropout."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         noise = torch.randn(parameter.shape, generator=generator)

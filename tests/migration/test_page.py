@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "coming-from-flax.md").read_text("utf-8")
-# What the modules of flax take from others without saying that they pass it on.
+# Names that modules of flax import from others and do not list as public.
 NOT_PUBLIC = {"flax.struct.serialization", "flax.traverse_util.flax", "flax.configurations.TYPE_CHECKING", "flax.io.errors", "flax.training.train_state.OVERWRITE_WITH_GRADIENT"}  # fmt: skip
 
 

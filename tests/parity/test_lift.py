@@ -139,7 +139,7 @@ def custom_vjp(lib, scope, x):
 
 WRITING = ("jit", "jvp", "vmap_in_and_out", "while_loop")
 """Programs that write variables, which `apply` without `mutable` refuses."""
-# What modules need inside flax.
+# Names that modules use inside flax only.
 INTERNAL = {
     "fold_rngs",
     "pack",

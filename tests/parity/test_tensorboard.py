@@ -108,7 +108,7 @@ def _sound(data):
 
 
 def written(library, call):
-    """What a call writes: a value as plain lists and texts."""
+    """Return the written value as nested lists and strings."""
     name, args = call
     with tempfile.TemporaryDirectory() as folder:
         writer = library.SummaryWriter(folder)

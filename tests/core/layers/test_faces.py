@@ -57,7 +57,7 @@ def _same_default(ours, theirs):
 
 def _same_signature(ours, theirs):
     mine, other = (inspect.signature(f).parameters for f in (ours, theirs))
-    # Linen's own options are passed by keyword, so that every call of flax means the same.
+    # Linen's own options are keyword-only: a call written for flax keeps its meaning.
     own = {name for name, one in mine.items() if name in OWN and one.kind is one.KEYWORD_ONLY}
     assert [name for name in mine if name not in own] == list(other)
     for name, parameter in other.items():

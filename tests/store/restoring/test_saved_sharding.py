@@ -1,4 +1,4 @@
-"""What was saved with a sharding is restored with it where its mesh is set, unless something else is asked for."""
+"""`restore` uses the saved sharding inside `jax.set_mesh`, unless another one is given."""
 
 import jax
 import jax.numpy as jnp

@@ -31,7 +31,7 @@ def path(tmp_path, workers):
 
 @contextlib.contextmanager
 def damaged(file, content):
-    """Replace a file, or remove it if there is no content, until the block ends."""
+    """Replace or remove a file until the block ends. It is removed if the content is None."""
     whole = file.read_bytes()
     file.unlink()
     if content is not None:

@@ -1,4 +1,4 @@
-"""What Orbax leaves behind after a failed save."""
+"""Reports of Orbax after a failed save."""
 
 import logging
 import sys

@@ -16,7 +16,7 @@ def dropout(
     deterministic: bool = False,
     rng: PRNGKey | None = None,
 ) -> Array:
-    """Set values to zero at random, and scale the others so that the mean stays; see `linen_core.Dropout`.
+    """Set values to zero at random, and scale the others to keep the mean; see `linen_core.Dropout`.
 
     Args:
       scope: a scope with the RNG stream ``dropout``, unless ``rng`` is given.

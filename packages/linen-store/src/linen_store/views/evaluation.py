@@ -168,7 +168,7 @@ def _read_batch(batch: Sequence[Source], places: Mapping[Source, Any]) -> list[A
 
 
 def _source_place(operation: Operation, source: Source, place: Any) -> Any:
-    """Return where a source is read so that the result needs no further move; None if that is not known."""
+    """Return the sharding of a source that gives the result its sharding without a move; None if it is not known."""
     spec = source.spec
     is_small = (
         is_array_spec(spec) and not isinstance(operation, Same) and nbytes(spec) < _SMALL_BYTES

@@ -8,7 +8,7 @@ from flax import struct
 
 @struct.dataclass
 class Config:
-    """Global hyperparameters: a static pytree, so that it can be an argument of jit."""
+    """Global hyperparameters, a static pytree that can be an argument of jit."""
 
     vocab: int = struct.field(default=32, pytree_node=False)
     emb: int = struct.field(default=16, pytree_node=False)

@@ -103,7 +103,7 @@ def outline_of(address: str) -> Outline | None:
 
 
 def _without_unfinished(folder: RemoteFolder, names: Collection[str]) -> list[str]:
-    """Give the checkpoints that are uploaded or removed the names that Orbax gives unfinished ones.
+    """Rename the checkpoints that are being uploaded or removed as Orbax names unfinished ones.
 
     Raises:
       UnfinishedCheckpointError: the folder itself is one.
