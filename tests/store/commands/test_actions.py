@@ -1,6 +1,5 @@
 """The command linen-store: what it prints, as a table and as JSON, and its exit codes."""
 
-import json
 import os
 import subprocess
 import sys
@@ -13,30 +12,6 @@ import safetensors.flax
 
 import linen_store
 from linen_store import cli
-
-TREE = {
-    "params": {
-        "Dense_0": {"kernel": jnp.arange(12.0).reshape(3, 4), "bias": jnp.zeros(4, jnp.bfloat16)},
-        "nan": jnp.array([jnp.nan, jnp.inf, 0.0, 2.0]),
-    },
-    "state": {"key": jax.random.key(0), "name": "run", "steps": (np.int64(7),)},
-}
-
-
-@pytest.fixture
-def path(tmp_path):
-    linen_store.save(tmp_path / "c", TREE)
-    return str(tmp_path / "c")
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        code = cli.main(list(map(str, arguments)))
-        out, err = capsys.readouterr()
-        return code, json.loads(out) if "--json" in arguments else out, err
-
-    return call
 
 
 def test_ls(path, run):
@@ -88,9 +63,9 @@ def test_show(path, run):
     )
 
 
-def test_diff(path, tmp_path, run):
+def test_diff(path, tree, tmp_path, run):
     assert run("diff", path, path, "--json") == (0, {"same": 6, "different": []}, "")
-    changed = jax.tree.map(lambda leaf: leaf, TREE)
+    changed = tree
     changed["params"]["Dense_0"]["kernel"] += jnp.eye(3, 4) * 0.25
     changed["params"]["Dense_0"]["bias"] = jnp.zeros(5, jnp.bfloat16)
     changed["state"]["name"] = "other"

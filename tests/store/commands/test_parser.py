@@ -1,7 +1,6 @@
 """Options of the command linen-store, its completion, its progress, and the options in its errors."""
 
 import importlib.metadata
-import json
 import os
 import re
 import shutil
@@ -20,16 +19,6 @@ from linen_store.commands.option_names import with_option_names
 from store.test_errors import CASES
 
 NESTED = {"model": {"params": {"w": jnp.ones(2), "b": jnp.ones(3)}, "stats": {"m": jnp.ones(1)}}}
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        code = cli.main(list(map(str, arguments)))
-        out, err = capsys.readouterr()
-        return code, json.loads(out) if "--json" in arguments else out, err
-
-    return call
 
 
 def names(found):

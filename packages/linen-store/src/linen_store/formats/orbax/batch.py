@@ -56,7 +56,7 @@ def read_batch(arrays: ArrayFolder, wanted: Sequence[Wanted]) -> list[Any]:
       BadArrayError: an array cannot be read, or differs from the one that was saved.
     """
     opened = arrays.open([one.name for one in wanted], [one.metadata for one in wanted])
-    regions = [_regions(one) for one in wanted]
+    regions = _regions(wanted)
     values: list[Any] = [None] * len(wanted)
     for is_cast, limit in ((False, _GROUP_BYTES), (True, _CAST_BYTES)):
         scratch = Scratch() if is_cast else None
@@ -83,13 +83,19 @@ def _is_cast(one: Wanted) -> bool:
     return one.key_impl is None and one.spec.dtype != one.metadata.dtype
 
 
-def _regions(one: Wanted) -> list[Bounds]:
-    """List the different regions that devices of this process hold."""
-    shape = one.metadata.shape
-    sharding = getattr(one.spec, "sharding", None)
-    if sharding is None or one.key_impl is not None:
-        return [whole(shape)]
-    return local_regions(shape, sharding)
+def _regions(wanted: Sequence[Wanted]) -> list[list[Bounds]]:
+    """List for each array the different regions that devices of this process hold."""
+    # Most arrays of a model share their shape and sharding with others.
+    found: dict[Any, list[Bounds]] = {}
+    regions = []
+    for one in wanted:
+        sharding = None if one.key_impl is not None else getattr(one.spec, "sharding", None)
+        kind = one.metadata.shape, sharding
+        if kind not in found:
+            shape, _ = kind
+            found[kind] = [whole(shape)] if sharding is None else local_regions(shape, sharding)
+        regions.append(found[kind])
+    return regions
 
 
 def _slices(one: Wanted, bounds: Bounds) -> tuple[slice, ...]:
