@@ -72,7 +72,8 @@ def is_array_spec(value: Any) -> bool:
 
 def is_key(array: Any) -> bool:
     """Return whether an array, or what describes one, is of PRNG keys."""
-    return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
+    dtype = array.dtype  # numpy has no such dtype
+    return not isinstance(dtype, np.dtype) and bool(jnp.issubdtype(dtype, jax.dtypes.prng_key))
 
 
 def region_bounds(index: Sequence[slice], shape: Sequence[int]) -> Bounds:

@@ -52,15 +52,15 @@ def host_copies(leaves: Sequence[Any]) -> list[Any]:
     for index, leaf in enumerate(leaves):
         if not isinstance(leaf, jax.Array):
             continue
-        if not leaf.is_fully_addressable:
+        sharding = leaf.sharding
+        place = places.get(sharding)
+        if place is None:
+            place = places[sharding] = _place(sharding)
+        if not place.is_local:
             copies[index] = _global_copy(leaf)
-            continue
-        if leaf.sharding not in places:
-            places[leaf.sharding] = _place(leaf.sharding)
-        place = places[leaf.sharding]
-        if place.is_cpu and not is_key(leaf) and _is_ready(leaf):
-            copies[index] = _cpu_copy(leaf)
-        elif place.has_host_memory and leaf.sharding.memory_kind != _HOST:
+        elif place.is_cpu and not is_key(leaf) and leaf.is_ready():  # type: ignore[attr-defined]
+            copies[index] = _cpu_copy(leaf, sharding, place)
+        elif place.has_host_memory and sharding.memory_kind != _HOST:
             moved.append(index)
         else:
             copies[index] = leaf.copy()
@@ -90,12 +90,14 @@ def restored_copy(copy: Any) -> Any:
     return jax.make_array_from_single_device_arrays(copy.shape, copy.sharding, shards)
 
 
-def _is_ready(leaf: Any) -> bool:
-    return bool(leaf.is_ready())
-
-
 class _Place(NamedTuple):
     """The memory of an array."""
+
+    is_local: bool
+    """True if all its devices are those of this process."""
+
+    device: jax.Device | None
+    """The device, if it is only one."""
 
     is_cpu: bool
     """True for the default memory of CPU devices."""
@@ -109,7 +111,8 @@ def _place(sharding: jax.sharding.Sharding) -> _Place:
     usual = (None, device.default_memory().kind)
     kinds = {memory.kind for memory in device.addressable_memories()}
     is_cpu = device.platform == "cpu" and sharding.memory_kind in usual
-    return _Place(is_cpu, _HOST in kinds)
+    one = device if len(sharding.device_set) == 1 else None
+    return _Place(sharding.is_fully_addressable, one, is_cpu, _HOST in kinds)
 
 
 def _global_copy(leaf: jax.Array) -> _GlobalCopy:
@@ -135,12 +138,12 @@ def _restored_global(copy: _GlobalCopy) -> jax.Array:
     return keys
 
 
-def _cpu_copy(leaf: jax.Array) -> _HostCopy:
-    if leaf.size and leaf.nbytes < _UNALIGNED_BYTES and len(leaf.sharding.device_set) == 1:
-        return _HostCopy(leaf.shape, leaf.sharding, [(np.array(leaf), leaf.device)])
+def _cpu_copy(leaf: jax.Array, sharding: jax.sharding.Sharding, place: _Place) -> _HostCopy:
+    if place.device is not None and 0 < leaf.nbytes < _UNALIGNED_BYTES:
+        return _HostCopy(leaf.shape, sharding, [(np.array(leaf), place.device)])
     shards = []
     for shard in leaf.addressable_shards:
         buffer = populated_empty(shard.data.shape, leaf.dtype)
         np.copyto(buffer, shard.data)
         shards.append((buffer, shard.device))
-    return _HostCopy(leaf.shape, leaf.sharding, shards)
+    return _HostCopy(leaf.shape, sharding, shards)

@@ -47,7 +47,7 @@ class SavedTree:
         if isinstance(tree, dict) and not tree:
             tree = {NOTHING: None}
         found, self._treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
-        names = [tuple(key_name(key) for key in keys) for keys, _ in found]
+        names = [tuple(map(key_name, keys)) for keys, _ in found]
         self._integers = integer_nodes(keys for keys, _ in found)
         self.joined = _joined_names(path, names)
         self.leaves = [
@@ -154,6 +154,10 @@ class SavedTree:
 
 def _plain(variables: Any) -> Any:
     """Convert stores and FrozenDicts to the plain containers that Orbax takes."""
+    if type(variables) is dict:
+        return {name: _plain(child) for name, child in variables.items()}
+    if isinstance(variables, jax.Array | np.ndarray):
+        return variables
     if isinstance(variables, VariableStore):
         return variables.snapshot()
     if isinstance(variables, FrozenDict):
@@ -181,10 +185,14 @@ def _joined_names(path: str, leaves: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
     """Convert a leaf to a type that Orbax takes, or raise."""
-    if isinstance(leaf, np.generic):
-        leaf = np.asarray(leaf)
     if isinstance(leaf, jax.core.Tracer):
         raise UnsupportedLeafError(path, names, "a tracer inside a JAX transformation")
+    if isinstance(leaf, jax.Array):
+        if leaf.is_deleted():
+            raise UnsupportedLeafError(path, names, "a deleted (donated) array")
+        return leaf
+    if isinstance(leaf, np.generic):
+        leaf = np.asarray(leaf)
     if isinstance(leaf, jax.ShapeDtypeStruct):
         raise UnsupportedLeafError(path, names, "a ShapeDtypeStruct, which has no values")
     if isinstance(leaf, np.ma.MaskedArray):
@@ -196,11 +204,9 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
         return leaf.astype(leaf.dtype.newbyteorder("="), copy=False)
     if isinstance(leaf, int) and not -(2**63) <= leaf < 2**64:
         raise UnsupportedLeafError(path, names, "an integer of more than 64 bits")
-    if isinstance(leaf, jax.Array) and leaf.is_deleted():
-        raise UnsupportedLeafError(path, names, "a deleted (donated) array")
     if isinstance(leaf, str) and not is_text(leaf):
         raise UnsupportedLeafError(path, names, "a string with half a surrogate pair in it")
-    if leaf is None or isinstance(leaf, jax.Array | np.ndarray | bool | int | float | str):
+    if leaf is None or isinstance(leaf, bool | int | float | str):
         return leaf
     raise UnsupportedLeafError(path, names, f"a {type(leaf).__name__}")
 
