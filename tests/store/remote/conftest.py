@@ -173,6 +173,6 @@ def web(request, tmp_path, monkeypatch):
     folder = tmp_path / "web"
     folder.mkdir()
     server = Server(_Files(folder, ranges=request.param))
-    server.folder = folder
+    server.folder, server.has_ranges = folder, request.param
     yield server
     server.stop()

@@ -29,8 +29,8 @@ TREE = {
 }
 
 
-def write_linen(path):
-    save(path, TREE)
+def write_linen(path, tree=TREE):
+    save(path, tree)
 
 
 def write_orbax(path):
@@ -51,8 +51,8 @@ def write_parts(path):
     )
 
 
-def write_file(path):
-    linen_store.convert(TREE, path)
+def write_file(path, tree=TREE):
+    linen_store.convert(tree, path)
 
 
 CASES = {
@@ -88,7 +88,7 @@ def test_a_web_server_serves_what_a_disk_holds(web, same, name):
 
 
 def test_opening_and_reading_take_few_requests(tmp_path, s3, address, upload):
-    arrays = {f"layer_{n}": np.full((4, 4), n, np.float32) for n in range(1000)}
+    arrays = {f"layer_{n}": np.full((64, 64), n, np.float32) for n in range(1000)}
     save(tmp_path / "c", {"params": arrays})
     upload(tmp_path / "c", address)
     s3.forget()
@@ -100,6 +100,23 @@ def test_opening_and_reading_take_few_requests(tmp_path, s3, address, upload):
     s3.requests.clear()
     assert store.get("params", ("layer_7",))[0, 0] == 7
     assert len(s3.requests) <= 3, s3.requests
+
+
+@pytest.mark.parametrize("name", ["linen", "model.safetensors"])
+def test_opening_and_reading_from_a_web_server_take_few_requests(web, name):
+    arrays = {f"layer_{n}": np.full((64, 64), n, np.float32) for n in range(1000)}
+    CASES[name](web.folder / name, {"params": arrays})
+    web.latency = 0.05
+    store = open_store(f"{web.address}/{name}")
+    assert len(store.spec("params")) == 1000
+    assert len(web.requests) <= 10, web.requests
+    if not web.has_ranges:
+        return
+    web.requests.clear()
+    before = web.sent
+    assert store.get("params", ("layer_7",))[0, 0] == 7
+    assert len(web.requests) <= 3, web.requests
+    assert web.sent - before < 4 * 64 * 64 * 4, name
 
 
 def test_of_a_safetensors_file_only_the_wanted_bytes_are_requested(tmp_path, s3, address, upload):

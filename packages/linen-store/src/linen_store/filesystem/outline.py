@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from linen_core.errors import StoreError
@@ -25,6 +25,7 @@ class Outline:
     Args:
       remote: the remote folder.
       names: the names of its objects.
+      contents: the contents of those that are known already.
 
     Example:
       >>> outline = Outline(RemoteFolder("https://example.org/run"), ["state/_METADATA"])
@@ -35,15 +36,21 @@ class Outline:
       False
     """
 
-    def __init__(self, remote: RemoteFolder, names: Iterable[str]) -> None:
+    def __init__(
+        self,
+        remote: RemoteFolder,
+        names: Iterable[str],
+        contents: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.remote = remote
         self.folder = tempfile.mkdtemp(prefix="linen-remote-")
         self.close = weakref.finalize(self, _remove_folder, self.folder, os.getpid())
-        self._fetched: set[str] = set()
+        contents = contents or {}
+        self._fetched = set(contents)
         for name in filter(_is_safe, names):
             with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
                 # An object may have the name of a folder. Then it is not a file of a checkpoint.
-                self.write(name, b"")
+                self.write(name, contents.get(name, b""))
 
     def fetch(self, names: Iterable[str]) -> None:
         """Fill files with their contents, unless they have them; names of objects that do not exist are left out.

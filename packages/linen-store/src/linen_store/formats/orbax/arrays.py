@@ -156,6 +156,8 @@ class ArrayFolder:
                         "driver": self._driver,
                         "metadata": fields,
                         "assume_metadata": True,
+                        # A checkpoint never changes: the index of the database is not requested again.
+                        "recheck_cached_data": False,
                         "fill_missing_data_reads": False,
                     }
                 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar
 
 from linen_core import VariableStore
@@ -33,6 +34,9 @@ __all__ = ["RemoteFormat", "open_remote", "outline_of", "remote_addresses"]
 
 _USUAL_ITEMS = ("state", "default", "pytree", "params")
 """Names of items that are looked for on a web server, which cannot list names."""
+
+_ITEM_FILES = (FILE_NAME, "manifest.ocdbt", "array_metadatas/process_0", "_strings.json")
+"""Files of an item that are looked for there."""
 
 _LAZY_SUFFIXES = (".safetensors", ".safetensors.index.json")
 """The endings of files whose arrays are requested one by one. Other files are copied to this machine."""
@@ -93,10 +97,15 @@ def outline_of(address: str) -> Outline | None:
       RemoteFailedError: a request failed.
     """
     folder = RemoteFolder(address)
-    names = folder.names() if folder.can_list else _web_names(folder)
+    contents: dict[str, bytes] = {}
+    if folder.can_list:
+        names = folder.names()
+    else:
+        contents = _web_files(folder)
+        names = [*contents, *_recorded_files(contents)]
     if not names:
         return None
-    outline = Outline(folder, _without_unfinished(folder, names))
+    outline = Outline(folder, _without_unfinished(folder, names), contents)
     small = [name for name in names if name.rpartition("/")[2] == "checkpoint"]
     outline.fetch(small[-_AGGREGATES:])
     return outline
@@ -115,20 +124,13 @@ def _without_unfinished(folder: RemoteFolder, names: Collection[str]) -> list[st
     return [*kept, *(f"{top}{UNFINISHED}/{METADATA}" for top in tops)]
 
 
-def _web_names(folder: RemoteFolder) -> list[str]:
-    """Return the names of a checkpoint on a web server: those that its own files tell, and the usual ones."""
+def _web_files(folder: RemoteFolder) -> dict[str, bytes]:
+    """Return the small files of a checkpoint on a web server, which cannot list them: those with usual names."""
     found = folder.read([CHECKPOINT_METADATA, METADATA])
     items = [""] if METADATA in found else _items_of(found.get(CHECKPOINT_METADATA))
     found |= folder.read([f"{item}/{METADATA}" for item in items if item])
-    names = set(found)
-    for name in [one for one in found if one.rpartition("/")[2] == METADATA]:
-        start = name.removesuffix(METADATA)
-        usual = [start + one for one in (FILE_NAME, "manifest.ocdbt", "array_metadatas/process_0")]
-        small = folder.read([*usual, f"{start}_strings.json"])
-        names |= set(small)
-        if usual[0] in small:
-            names |= {start + one for one in _recorded_files(small[usual[0]])}
-    return sorted(names)
+    starts = [one.removesuffix(METADATA) for one in found if one.rpartition("/")[2] == METADATA]
+    return found | folder.read([start + name for start in starts for name in _ITEM_FILES])
 
 
 def _items_of(metadata: bytes | None) -> list[str]:
@@ -136,17 +138,19 @@ def _items_of(metadata: bytes | None) -> list[str]:
         fields = json.loads(metadata or b"")
         custom = fields.get("custom_metadata") or {}
         listed_items = [*custom.get("linen_checksums", ()), *(fields.get("item_handlers") or ())]
-        return [item for item in listed_items if isinstance(item, str)] or list(_USUAL_ITEMS)
+        names = [item for item in listed_items if isinstance(item, str)]
+        return list(dict.fromkeys(names)) or list(_USUAL_ITEMS)
     except (ValueError, AttributeError, TypeError):
         return list(_USUAL_ITEMS)
 
 
-def _recorded_files(raw: bytes) -> list[str]:
-    """Return the names of files in a record of checksums, whose damage is reported when it is opened."""
-    try:
-        return list(json.loads(raw.split(b"\n")[1])["files"])
-    except (ValueError, IndexError, KeyError, TypeError):
-        return []
+def _recorded_files(contents: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield the names of files in records of checksums, whose damage is reported when they are opened."""
+    for name, raw in contents.items():
+        if name.rpartition("/")[2] == FILE_NAME:
+            with contextlib.suppress(ValueError, IndexError, KeyError, TypeError):
+                recorded = list(json.loads(raw.split(b"\n")[1])["files"])
+                yield from (name.removesuffix(FILE_NAME) + one for one in recorded)
 
 
 def _open_one(outline: Outline, options: Mapping[str, Any]) -> VariableStore:
