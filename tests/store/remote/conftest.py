@@ -1,9 +1,11 @@
-"""A real S3 server and a web server on this machine, which count requests, answer late, or fail."""
+"""Servers of buckets and of web pages on this machine, which count requests, answer late, or fail."""
 
+import json
 import pathlib
 import socket
 import threading
 import time
+import urllib.parse
 import urllib.request
 import uuid
 
@@ -98,7 +100,14 @@ def s3_server():
 
 
 @pytest.fixture
-def s3(s3_server, monkeypatch):
+def quick_retries(monkeypatch):
+    """Failed requests are repeated at once."""
+    retries = {**remote._RETRIES, "initial_delay": "1ms", "max_delay": "2ms"}
+    monkeypatch.setattr(remote, "_RETRIES", retries)
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch, quick_retries):
     """The S3 server, whose bucket is called ``bucket``; `address()` returns a new address in it."""
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server.address,
@@ -107,9 +116,6 @@ def s3(s3_server, monkeypatch):
         "AWS_SECRET_ACCESS_KEY": "the-secret",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(
-        remote, "_RETRIES", {**remote._RETRIES, "initial_delay": "1ms", "max_delay": "2ms"}
-    )
     _put(s3_server, "/bucket")
     s3_server.forget()
     yield s3_server
@@ -165,14 +171,64 @@ class _Files:
 
 
 @pytest.fixture(params=[True, False], ids=["ranges", "whole"])
-def web(request, tmp_path, monkeypatch):
+def web(request, tmp_path, quick_retries):
     """A web server of the folder ``web``, with ranges of bytes or without."""
-    monkeypatch.setattr(
-        remote, "_RETRIES", {**remote._RETRIES, "initial_delay": "1ms", "max_delay": "2ms"}
-    )
     folder = tmp_path / "web"
     folder.mkdir()
     server = Server(_Files(folder, ranges=request.param))
     server.folder, server.has_ranges = folder, request.param
+    yield server
+    server.stop()
+
+
+class _GoogleStorage:
+    """An application with the JSON interface of the service: objects are read, written, listed and deleted."""
+
+    def __init__(self):
+        self._objects = {}
+
+    def __call__(self, environ, start_response):
+        query = dict(urllib.parse.parse_qsl(environ["QUERY_STRING"]))
+        _, _, name = environ["PATH_INFO"].partition("/o/")
+        if environ.get("HTTP_AUTHORIZATION") != "Bearer the-token":
+            return _answer(start_response, "403 Forbidden")
+        if environ["REQUEST_METHOD"] == "POST":
+            size = int(environ.get("CONTENT_LENGTH") or 0)
+            self._objects[query["name"]] = environ["wsgi.input"].read(size)
+            return _answer(start_response, "200 OK", json.dumps(_described(query["name"])).encode())
+        if not name:
+            start, stop = query.get("startOffset", ""), query.get("endOffset", "\U0010ffff")
+            names = [one for one in sorted(self._objects) if start <= one < stop]
+            items = json.dumps({"items": list(map(_described, names))})
+            return _answer(start_response, "200 OK", items.encode())
+        if name not in self._objects:
+            return _answer(start_response, "404 Not Found")
+        if environ["REQUEST_METHOD"] == "DELETE":
+            del self._objects[name]
+            return _answer(start_response, "204 No Content")
+        body, headers, status = self._objects[name], [("x-goog-generation", "1")], "200 OK"
+        found = parse_range_header(environ.get("HTTP_RANGE"))
+        if found is not None:
+            start, stop = found.range_for_length(len(body))
+            headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{len(body)}"))
+            body, status = body[start:stop], "206 Partial Content"
+        return _answer(start_response, status, body, headers)
+
+
+def _described(name):
+    return {"name": name, "generation": "1"}
+
+
+def _answer(start_response, status, body=b"", headers=()):
+    start_response(status, [*headers, ("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.fixture
+def google(monkeypatch, quick_retries):
+    """The server, whose only bucket is called ``bucket``."""
+    server = Server(_GoogleStorage())
+    monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", server.address)
+    monkeypatch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "the-token")
     yield server
     server.stop()
