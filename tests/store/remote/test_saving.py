@@ -117,22 +117,3 @@ def test_the_command(address, capsys):
     capsys.readouterr()
     assert cli.main(["ls", f"{address}/nothing"]) == 2
     assert address in capsys.readouterr().err
-
-
-def test_processes_save_to_one_checkpoint(tmp_path, s3, address, workers):
-    program = """
-linen_store.save(rest[0], {"params": {"w": put(VALUES, "x", "y"), "n": number}})
-tell(failure(lambda: linen_store.save(rest[0], {"params": {"w": put(VALUES, "x", "y")}})))
-store = linen_store.open_store(rest[0], sharding=NamedSharding(mesh, PartitionSpec("x")))
-own = store.get("params", ("w",)).addressable_shards
-tell(all(np.array_equal(shard.data, VALUES[shard.index]) for shard in own))
-"""
-    first, second = workers(program, 2, tmp_path / "c", address).results()
-    assert first == second
-    assert first[0][0] == "RemoteExistsError"
-    assert first[1]
-    store = open_store(address, verify="files")
-    assert np.array_equal(
-        store.get("params", ("w",)), np.arange(128 * 64, dtype=np.float32).reshape(128, 64)
-    )
-    assert store.get("params", ("n",)) == 0

@@ -207,10 +207,10 @@ def test_a_failure_while_one_process_writes_is_raised_in_all(tmp_path, workers):
 from linen_store.saving import together
 write = together.write_part
 
-def full(*arguments):
+def full(*arguments, **options):
     if number == int(rest[0]):
         raise OSError(28, "No space left on device")
-    return write(*arguments)
+    return write(*arguments, **options)
 
 together.write_part = full
 tell(failure(lambda: linen_store.save(path, {"w": put(VALUES, "x")}, overwrite=True)))

@@ -75,10 +75,11 @@ def save(
     Orbax cannot hold arrays without elements: it reads None in their place. `CheckpointStore` restores them.
 
     If several processes of JAX run together, each of them calls `save` with the same path and tree, in the same order,
-    on a file system that they share. Each process writes its shards of global arrays, of replicas one process writes
-    one, and all other values are those of process 0. The processes agree through the coordination service of
-    `jax.distributed.initialize`, without the devices. An error in one of them is raised in all. If one dies, the
-    others raise `LostProcessError` after ``timeout`` seconds. (If process 0 dies, JAX itself ends the others.)
+    on a file system that they share or for a bucket. Each process writes its shards of global arrays, of replicas one
+    process writes one, and all other values are those of process 0. The processes agree through the coordination
+    service of `jax.distributed.initialize`, without the devices. An error in one of them is raised in all. If one
+    dies, the others raise `LostProcessError` after ``timeout`` seconds. (If process 0 dies, JAX itself ends the
+    others.)
 
     Args:
       path: the path of the checkpoint; missing folders above it are made. Or an address in a bucket, which starts with

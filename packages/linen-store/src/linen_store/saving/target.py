@@ -5,22 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from linen_store.errors import (
     CheckpointExistsError,
     NotACheckpointError,
-    RemoteExistsError,
     UnwritablePathError,
 )
 from linen_store.filesystem.atomic_replace import publish as publish_locally
 from linen_store.filesystem.atomic_replace import staging_directory
 from linen_store.filesystem.failures import listed
 from linen_store.filesystem.paths import local_path
-from linen_store.filesystem.remote import IN_WORK, RemoteFolder, is_remote, split_address
-from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
+from linen_store.filesystem.remote import RemoteFolder, is_remote, split_address
 from linen_store.formats.orbax.layout import is_checkpoint
+from linen_store.saving.upload import ITEM, ONLY_READ, Upload
 
 __all__ = [
     "ITEM",
@@ -32,14 +31,6 @@ __all__ = [
     "publish",
     "staging",
 ]
-
-ITEM = "state"
-"""The name of the item of a checkpoint that holds the variables."""
-
-_LAST_FILES = ("orbax.checkpoint", "commit_success.txt", CHECKPOINT_METADATA)
-"""Files that are uploaded when all others are there, in this order."""
-
-_ONLY_READ = "web servers are only read"
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
@@ -65,7 +56,7 @@ def check_file_target(target: str, overwrite: bool) -> None:
         above, name = split_address(target)
         folder = RemoteFolder(above)
         if not folder.can_list:
-            raise UnwritablePathError(folder.of(name), _ONLY_READ)
+            raise UnwritablePathError(folder.of(name), ONLY_READ)
         if not overwrite and folder.holds(name):
             raise CheckpointExistsError(target)
         return
@@ -86,7 +77,7 @@ def check_target(target: str, overwrite: bool) -> None:
       RemoteFailedError: the bucket did not answer, or refused.
     """
     if is_remote(target):
-        _check_remote(target)
+        Upload(target).check()
         return
     if not os.path.lexists(target):
         return
@@ -100,31 +91,10 @@ def check_target(target: str, overwrite: bool) -> None:
         )
 
 
-def _check_remote(address: str) -> None:
-    folder = RemoteFolder(address)
-    if not folder.can_list:
-        raise UnwritablePathError(folder.address, _ONLY_READ)
-    above, name = split_address(address)
-    names = folder.names()
-    is_interrupted = IN_WORK in names and all(map(_is_of_save, names))
-    if (names and not is_interrupted) or (name and RemoteFolder(above).holds(name)):
-        raise RemoteExistsError(folder.address)
-
-
-def _is_of_save(name: str) -> bool:
-    """Return whether `save` uploads an object of this name."""
-    return name in (IN_WORK, *_LAST_FILES) or name.startswith(f"{ITEM}/")
-
-
-@contextlib.contextmanager
-def staging(target: str) -> Iterator[str]:
-    """Make a temporary folder for the parts of a save: beside its path, or on this machine for a bucket."""
-    if not is_remote(target):
-        with staging_directory(target) as folder:
-            yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="linen-saving-") as folder:
-        yield folder
+def staging(target: str) -> contextlib.AbstractContextManager[str]:
+    """Make a temporary folder for the parts of a save: beside its path, or in ``TMPDIR`` for a bucket."""
+    beside = os.path.join(tempfile.gettempdir(), "linen-save") if is_remote(target) else target
+    return staging_directory(beside)
 
 
 def publish(finished: str, target: str, *, overwrite: bool) -> None:
@@ -141,18 +111,9 @@ def publish(finished: str, target: str, *, overwrite: bool) -> None:
         above, name = split_address(target)
         RemoteFolder(above).upload({name: finished})
         return
-    remote = RemoteFolder(target)
-    remote.delete(filter(_is_of_save, remote.names()))
-    remote.write(IN_WORK, b"")
-    files = {
-        os.path.relpath(file, finished).replace(os.sep, "/"): file
-        for parent, _, names in os.walk(finished)
-        for file in (os.path.join(parent, name) for name in names)
-    }
-    remote.upload({name: file for name, file in files.items() if name not in _LAST_FILES})
-    for name in filter(files.__contains__, _LAST_FILES):
-        remote.upload({name: files[name]})
-    remote.delete([IN_WORK])
+    upload = Upload(target)
+    upload.begin()
+    upload.complete(finished)
 
 
 class Hooks(NamedTuple):

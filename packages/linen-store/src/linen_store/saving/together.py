@@ -10,14 +10,16 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from linen_store.errors import ProcessesDisagreeError, SaveFailedError
 from linen_store.filesystem.atomic_replace import sync_files
 from linen_store.filesystem.failures import save_failures
 from linen_store.filesystem.paths import plain_alias
+from linen_store.filesystem.remote import is_remote
 from linen_store.formats.orbax.checksums import (
     ANNOUNCEMENT,
     crc_of_file,
@@ -29,6 +31,7 @@ from linen_store.formats.orbax.writing import write_markers, write_part
 from linen_store.saving.processes import Processes
 from linen_store.saving.saved_tree import SavedTree
 from linen_store.saving.target import ITEM, Hooks, publish, staging
+from linen_store.saving.upload import Upload
 
 __all__ = ["ANNOUNCED", "agree_on_call", "save_together"]
 
@@ -65,7 +68,8 @@ def save_together(
         checked = _agree(path, tree, processes, options)
         with contextlib.ExitStack() as stack:
             save = _Together(path, checked, processes, options, metadata, hooks)
-            (save.staging, *_) = processes.together("staged", lambda: save.stage(stack))
+            (first, *_) = processes.together("staged", lambda: save.stage(stack))
+            save.staging = save.staging or first
             processes.together("seen", save.check_staging)
             if processes.is_first:
                 failure = save.write_first()
@@ -179,16 +183,25 @@ class _Together:
         self.hooks = hooks
         self.staging = ""
         self._start = time.time_ns()
+        # Machines that save to a bucket need not share a disk: each uploads its part.
+        self._upload = Upload(path) if tree.is_global and is_remote(path) else None
+
+    @property
+    def _finished(self) -> str:
+        return os.path.join(self.staging, "checkpoint")
 
     @property
     def _item(self) -> str:
-        return os.path.join(self.staging, "checkpoint", ITEM)
+        return os.path.join(self._finished, ITEM)
 
     def stage(self, stack: contextlib.ExitStack) -> str | None:
-        """Make the folder that all processes write in, in process 0 only, and return its path."""
-        if not self.processes.is_first:
+        """Make the folder that this process writes in, and return its path; process 0 makes the one on a disk."""
+        if self.processes.is_first:
+            self.hooks.check(self.path, overwrite=self.overwrite)
+            if self._upload is not None:
+                self._upload.begin()
+        elif self._upload is None:
             return None
-        self.hooks.check(self.path, overwrite=self.overwrite)
         self.staging = stack.enter_context(staging(self.path))
         os.makedirs(self._item)
         if self.tree.is_global:
@@ -201,7 +214,7 @@ class _Together:
         if not os.path.isdir(self._item):
             reason = (
                 f"process {self.processes.number} does not see the folder that process 0 made; "
-                "expected a file system that all processes share (for an address, TMPDIR must be on one)"
+                "expected a file system that all processes share, or the address of a bucket"
             )
             raise SaveFailedError(self.path, reason)
 
@@ -219,6 +232,7 @@ class _Together:
             # An error here would end the writes of this process in the middle: it is raised afterwards.
             try:
                 self.processes.wait_for("written")
+                self._fetch_descriptions()
             except Exception as error:  # noqa: BLE001 - raised below
                 answers.append(error)
             else:
@@ -235,12 +249,26 @@ class _Together:
             raise answers[0]
         return failure
 
+    def _fetch_descriptions(self) -> None:
+        """Get the descriptions of arrays by the other processes, which Orbax compares, from the bucket."""
+        if self._upload is not None:
+            others = range(1, self.processes.count)
+            names = [f"{ITEM}/array_metadatas/process_{number}" for number in others]
+            self._upload.fetch(self._finished, names)
+
     def _write(self, others: Any) -> None:
         several = self.processes
         with save_failures(self.path, Exception), plain_alias(self.staging) as alias:
             folder = os.path.join(alias, "checkpoint", ITEM)
             tree = self.tree.for_orbax(several=True)
-            write_part(folder, tree, self.compression, several.number, others)
+            write_part(
+                folder,
+                tree,
+                self.compression,
+                several.number,
+                others,
+                has_all=self._upload is None,
+            )
 
     def _record_part(self) -> None:
         """Write the checksums of the files and arrays of this process to a file for process 0."""
@@ -257,6 +285,10 @@ class _Together:
                 "files": {name: crc_of_file(os.path.join(self._item, name)) for name in names},
                 "chunks": self.tree.chunks(with_local=False) if self.tree.is_global else {},
             }
+            if self._upload is not None:
+                self._upload.add(self._finished, [os.path.join(ITEM, name) for name in names])
+                self._upload.add_part(number, part)
+                return
             with open(self._part_file(number), "w", encoding="utf-8") as stream:
                 json.dump(part, stream)
                 stream.flush()
@@ -269,25 +301,48 @@ class _Together:
         """Complete the checkpoint of process 0 and move it to its path, unless writing it failed."""
         if failure is not None:
             raise failure
-        finished = os.path.join(self.staging, "checkpoint")
         with save_failures(self.path, Exception):
-            write_markers(finished, ITEM, self.metadata, self._start)
+            write_markers(self._finished, ITEM, self.metadata, self._start)
             chunks: dict[str, list[Chunk]] = self.tree.chunks()
             files: dict[str, tuple[int, int]] = {}
-            for number in range(1, self.processes.count):
-                with open(self._part_file(number), encoding="utf-8") as stream:
-                    part = json.load(stream)
+            for part in self._parts():
                 files.update(part["files"])
                 for name, found in part["chunks"].items():
                     chunks.setdefault(name, []).extend(_chunk(*one) for one in found)
-            sync_files(finished)
+            if self._upload is not None:
+                self._merge_uploads(files)
+            sync_files(self._finished)
             for name in list_files(self._item):
                 if name not in files:
                     files[name] = crc_of_file(os.path.join(self._item, name))
-            self.tree.checksums(chunks, files, crc_of_top_files(finished), several=True).write(
-                self._item
-            )
-            publish(finished, self.path, overwrite=self.overwrite)
+            top = crc_of_top_files(self._finished)
+            self.tree.checksums(chunks, files, top, several=True).write(self._item)
+            if self._upload is not None:
+                self._upload.complete(self._finished)
+            else:
+                publish(self._finished, self.path, overwrite=self.overwrite)
+
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        """Yield what the other processes have recorded."""
+        others = range(1, self.processes.count)
+        if self._upload is not None:
+            yield from self._upload.take_parts(others)
+            return
+        for number in others:
+            with open(self._part_file(number), encoding="utf-8") as stream:
+                yield json.load(stream)
+
+    def _merge_uploads(self, others: Iterable[str]) -> None:
+        """Replace the index of process 0 by one of all uploads, which have the files ``others`` in them."""
+        assert self._upload is not None  # noqa: S101 - for the type checker
+        os.remove(os.path.join(self._item, "manifest.ocdbt"))
+        shutil.rmtree(os.path.join(self._item, "d"))
+        own = list_files(self._item)
+        self._upload.add(self._finished, [os.path.join(ITEM, name) for name in own])
+        folders = {name.split("/")[0] for name in (*own, *others)}
+        self._upload.merge(
+            self._finished, sorted(name for name in folders if name.startswith("ocdbt.process_"))
+        )
 
 
 def _chunk(bounds: list[list[int]], crc: int) -> Chunk:

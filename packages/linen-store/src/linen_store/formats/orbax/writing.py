@@ -50,7 +50,13 @@ def write_with_orbax(
 
 
 def write_part(
-    folder: str, tree: Any, compression: bool, process: int, others: Callable[[], None]
+    folder: str,
+    tree: Any,
+    compression: bool,
+    process: int,
+    others: Callable[[], None],
+    *,
+    has_all: bool = True,
 ) -> None:
     """Write the parts of a tree that one of several processes holds, as an item of a checkpoint.
 
@@ -62,6 +68,7 @@ def write_part(
       compression: compress the arrays.
       process: the number of this process.
       others: a function that returns when the other processes have written. Process 0 calls it while it writes.
+      has_all: the other processes write in the same folder.
     """
     from orbax.checkpoint import v1
 
@@ -71,6 +78,7 @@ def write_part(
     context.multiprocessing.active_processes = {process}
     # A replica that differs in some bits would not match the CRC-32 of the first one.
     context.array.saving.use_replica_parallel = False
+    context.array.saving.enable_post_merge_validation = has_all
 
     async def write() -> None:
         handler = v1.handlers.PyTreeHandler(context=context)
