@@ -109,9 +109,7 @@ KEYS = st.sampled_from(
 def test_variables_of_drawn_models(plan, make_key, seed, jitted, one_device):
     key = make_key(seed)
     with pytest.MonkeyPatch.context() as patch:
-        if (
-            one_device
-        ):  # the parameters of one device are drawn by a loop, those of several one by one
+        if one_device:  # one loop draws all parameters; of several devices, a loop for each shape
             patch.setattr(jax, "device_count", lambda: 1)
         results = []
         for lib in (nn, fnn):
@@ -126,12 +124,13 @@ def test_variables_of_drawn_models(plan, make_key, seed, jitted, one_device):
 
 @pytest.mark.parametrize("initializer", ["normal", "lecun_normal", "uniform", "glorot_normal"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_compiled_init_has_the_bits_of_flax_compiled(initializer, dtype, monkeypatch):
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
+@pytest.mark.parametrize("devices", [1, 8])
+def test_compiled_init_has_the_bits_of_flax_compiled(initializer, dtype, devices, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
     results = []
     for lib in (nn, fnn):
         make = getattr(lib.initializers, initializer)
-        sizes = (8, 24, 300)
+        sizes = (8, 24, 24, 300)
         stack = lib.Sequential([lib.Dense(n, kernel_init=make(), param_dtype=dtype) for n in sizes])
         results.append(jax.jit(stack.init)(jax.random.key(1), X))
     assert_same_tree(plain(results[0]), plain(results[1]))
@@ -162,15 +161,17 @@ RUNS = {
     "jit of vmap": (lambda run: jax.jit(jax.vmap(run)), jax.random.split(jax.random.key(0))),
 }
 # Each case compiles four programs. The usual run has each transform; the long one has each with both dtypes.
-QUICK_RUNS = [("float32", "eager"), ("float32", "jit"), ("bfloat16", "jit of vmap")]
-ALL_RUNS = [(dtype, run) for dtype in ("float32", "bfloat16") for run in RUNS]
+QUICK_RUNS = [("float32", "eager", 1), ("float32", "jit", 8), ("bfloat16", "jit of vmap", 1)]
+ALL_RUNS = [
+    (dtype, run, devices) for dtype in ("float32", "bfloat16") for run in RUNS for devices in (1, 8)
+]
 
 
-@pytest.mark.parametrize(("dtype", "run"), ALL_RUNS if EXAMPLES > 16 else QUICK_RUNS)
+@pytest.mark.parametrize(("dtype", "run", "devices"), ALL_RUNS if EXAMPLES > 16 else QUICK_RUNS)
 @pytest.mark.parametrize("name", OF_USERS)
-def test_initializers_of_users(name, dtype, run, monkeypatch):
+def test_initializers_of_users(name, dtype, run, devices, monkeypatch):
     """Operations are rounded as in the program that flax would run: one by one, or compiled together."""
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
 
     def initialize(lib):
         layers = [

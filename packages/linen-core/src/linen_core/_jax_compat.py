@@ -213,8 +213,8 @@ def bits_at(key: jax.Array, bit_width: int, high: Array, low: Array) -> Array:
       high: upper 32 bits of the elements' flat indices.
       low: lower 32 bits of the flat indices.
     """
-    words = [jnp.broadcast_to(word, low.shape) for word in prng.random_unwrap(key)]
-    first, second = threefry.threefry2x32_p.bind(*words, high, low)
+    words = prng.random_unwrap(key)
+    first, second = threefry.threefry2x32_p.bind(words[0], words[1], high, low)
     dtype = prng.UINT_DTYPES[bit_width]
     if bit_width == 64:
         return jax.lax.shift_left(first.astype(dtype), np.asarray(32, dtype)) | second.astype(dtype)

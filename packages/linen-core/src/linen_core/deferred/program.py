@@ -94,13 +94,13 @@ class Program:
 
         Args:
           arguments: the scalars.
-          high: upper 32 bits of the indices, of shape (n,).
-          low: lower 32 bits of the indices, of shape (n,).
+          high: upper 32 bits of the indices, of any shape.
+          low: lower 32 bits of the indices, of the same shape.
           minus_zero: -0.0 in float32, as an array whose value the compiler does not know; None if the program runs
             inside a function that is compiled as a whole, where nothing is rounded in between.
 
         Returns:
-          The elements, of shape (n,).
+          The elements, of the same shape.
         """
         slots: dict[int, Any] = dict(zip(self.arguments, arguments, strict=True))
         for slot, data, dtype in self.constants:
@@ -113,7 +113,7 @@ class Program:
                 outputs = [bits_at(inputs[0], dict(step.params)["bit_width"], high, low)]
             else:
                 if step.is_full:
-                    inputs = [jnp.broadcast_to(jnp.ravel(value), low.shape) for value in inputs]
+                    inputs = [_spread(value, low.shape) for value in inputs]
                 elif step.primitive.name in ELEMENTWISE and all(x.size == 1 for x in inputs):
                     inputs = [jnp.reshape(value, ()) for value in inputs]
                 outputs = step.primitive.bind(*inputs, **dict(step.params))
@@ -121,7 +121,12 @@ class Program:
             if step.is_rounded and minus_zero is not None:
                 outputs = [_rounded(value, minus_zero) for value in outputs]
             slots.update(zip(step.outputs, outputs, strict=True))
-        return jnp.broadcast_to(jnp.ravel(slots[self.result]), low.shape)
+        return _spread(slots[self.result], low.shape)
+
+
+def _spread(value: Any, shape: tuple[int, ...]) -> Array:
+    """Give a full value, or a scalar of any rank, a shape."""
+    return value if jnp.shape(value) == shape else jnp.broadcast_to(jnp.ravel(value), shape)
 
 
 def _rounded(value: Array, minus_zero: Array) -> Any:

@@ -14,7 +14,7 @@ from linen_core.deferred.drawing import BLOCK, consecutive_indices, draw_blocks
 from linen_core.deferred.program import Elementwise
 from linen_core.typing import Array
 
-__all__ = ["fill_traced"]
+__all__ = ["fill_by_shape", "fill_traced"]
 
 
 def fill_traced(arrays: Sequence[Elementwise]) -> list[Any]:
@@ -60,6 +60,44 @@ def fill_traced(arrays: Sequence[Elementwise]) -> list[Any]:
     return [jnp.reshape(flat[index], array.shape) for index, array in enumerate(arrays)]
 
 
+def fill_by_shape(arrays: Sequence[Elementwise]) -> list[Any]:
+    """Compute arrays of equal programs in one loop for each shape.
+
+    The compiler can partition these loops: a device then draws its part of each array, and holds no other part.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, array in enumerate(arrays):
+        groups.setdefault(array.shape, []).append(index)
+    values: dict[int, Any] = {}
+    for members in groups.values():
+        values.update(zip(members, _fill_shape([arrays[index] for index in members]), strict=True))
+    return [values[index] for index in range(len(arrays))]
+
+
+def _fill_shape(arrays: Sequence[Elementwise]) -> list[Any]:
+    shape, program = arrays[0].shape, arrays[0].program
+    arguments = _arguments_of(arrays)
+
+    def draw(number: Any) -> Any:
+        low = sum(
+            jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
+            * np.uint32(math.prod(shape[axis + 1 :]))
+            for axis in range(len(shape))
+        )
+        return program.run(arguments(number), jnp.zeros_like(low), low, None)
+
+    if len(arrays) == 1:
+        return [draw(0)]
+
+    def step(number: Array, state: Any) -> Any:
+        return _put(draw(number), *state)
+
+    flags = [jnp.array(number == 0) for number in range(len(arrays))]
+    buffers = [jnp.zeros(shape, arrays[0].dtype) for _ in arrays]
+    _, filled = jax.lax.fori_loop(0, len(arrays), step, (flags, buffers))
+    return list(filled)
+
+
 def _put(value: Array, flags: list[Any], buffers: list[Any]) -> Any:
     """Copy a value to the buffer whose flag is set, and set the flag of the next buffer instead."""
     filled = [_copied_if(flag, value, buffer) for flag, buffer in zip(flags, buffers, strict=True)]
@@ -80,6 +118,21 @@ def _blocks(array: Elementwise) -> int:
 def _drawing_of(arrays: Sequence[Elementwise]) -> Callable[[Array, Array], Any]:
     """Return a function that draws the array of a number into the rows of a workspace."""
     counts = jnp.array(list(map(_blocks, arrays)), jnp.int32)
+    arguments = _arguments_of(arrays)
+
+    def draw(number: Array, space: Array) -> Any:
+        def indices(row: Array) -> tuple[Array, Array]:
+            return consecutive_indices(row.astype(jnp.uint32))
+
+        return draw_blocks(
+            arrays[0].program, arguments(number), counts[number], indices, space, None
+        )
+
+    return draw
+
+
+def _arguments_of(arrays: Sequence[Elementwise]) -> Callable[[Any], list[Any]]:
+    """Return a function that returns the arguments of the program of an array, given its number."""
     columns = list(zip(*(array.arguments for array in arrays), strict=True))
     shared = [all(_is_same(value, column[0]) for value in column) for column in columns]
     varying = [
@@ -87,18 +140,13 @@ def _drawing_of(arrays: Sequence[Elementwise]) -> Callable[[Array, Array], Any]:
         for column, is_shared in zip(columns, shared, strict=True)
     ]
 
-    def draw(number: Array, space: Array) -> Any:
-        arguments = [
+    def of(number: Any) -> list[Any]:
+        return [
             column[0] if stack is None else stack[number]
             for column, stack in zip(columns, varying, strict=True)
         ]
 
-        def indices(row: Array) -> tuple[Array, Array]:
-            return consecutive_indices(row.astype(jnp.uint32))
-
-        return draw_blocks(arrays[0].program, arguments, counts[number], indices, space, None)
-
-    return draw
+    return of
 
 
 def _is_same(value: Any, other: Any) -> bool:

@@ -28,7 +28,7 @@ from linen_core.deferred.elementwise import elementwise_program
 from linen_core.deferred.program import Elementwise
 from linen_core.deferred.recording import AbsentValueError, Recording
 from linen_core.deferred.trace import DeferredTrace
-from linen_core.deferred.traced_drawing import fill_traced
+from linen_core.deferred.traced_drawing import fill_by_shape, fill_traced
 from linen_core.errors import LazyInitError
 from linen_core.typing import PyTree
 
@@ -133,9 +133,10 @@ class _Drawn(NamedTuple):
 def _draw_traced(recording: Recording, drawn: Mapping[Any, _Drawn]) -> dict[Any, Any]:
     """Draw variables inside an outer trace, those with equal programs in one loop."""
     groups: dict[Any, list[Any]] = {}
-    # On several devices the compiler partitions each parameter by its sharding. The buffers of the loop would be
-    # whole on each device.
-    is_grouped = is_staging() and jax.device_count() == 1
+    is_grouped = is_staging()
+    # With several devices the compiler may have to partition the parameters. The workspace of one loop for all shapes
+    # would be whole on each device.
+    fill = fill_traced if jax.device_count() == 1 else fill_by_shape
     for variable, one in drawn.items():
         program = one.array.program
         # Where 16 bits become 32, compilers skip the rounding to 16 bits in some places, which differ inside a loop.
@@ -144,7 +145,7 @@ def _draw_traced(recording: Recording, drawn: Mapping[Any, _Drawn]) -> dict[Any,
     values: dict[Any, Any] = {}
     for variables in groups.values():
         arrays = [drawn[variable].array for variable in variables]
-        values.update(zip(variables, fill_traced(arrays), strict=True))
+        values.update(zip(variables, fill(arrays), strict=True))
     rest = [variable for variable in drawn if variable not in values]
     values.update(zip(rest, recording.compute(rest, keep=False), strict=True))
     return {
