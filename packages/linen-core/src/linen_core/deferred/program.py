@@ -125,7 +125,7 @@ class Program:
 
 
 def _spread(value: Any, shape: tuple[int, ...]) -> Array:
-    """Give a full value, or a scalar of any rank, a shape."""
+    """Broadcast a scalar of any rank to a shape; return a full value, which has it, unchanged."""
     return value if jnp.shape(value) == shape else jnp.broadcast_to(jnp.ravel(value), shape)
 
 
