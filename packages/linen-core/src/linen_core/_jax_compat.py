@@ -41,6 +41,7 @@ __all__ = [
     "call_again",
     "config_value",
     "fold_in",
+    "get_mesh",
     "has_legacy_mesh",
     "hide_frames_of",
     "is_eager",
@@ -229,6 +230,10 @@ def bits_at(key: jax.Array, bit_width: int, high: Array, low: Array) -> Array:
 def is_eager(trace: object) -> bool:
     """Return whether a trace runs operations immediately, outside JAX transforms."""
     return isinstance(trace, core.EvalTrace)
+
+
+get_mesh: Callable[[], Any] = getattr(jax.sharding, "get_mesh", mesh_lib.get_concrete_mesh)
+"""Function that returns the mesh of the surrounding `jax.set_mesh`, or an empty one. JAX 0.8.1 made it public."""
 
 
 def without_mesh() -> contextlib.AbstractContextManager[object]:

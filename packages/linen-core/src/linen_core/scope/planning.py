@@ -123,7 +123,8 @@ def _tracer(spec: Any) -> Any:
         and jax.sharding.AxisType.Explicit in where.mesh.axis_types
     )
     dtype = jax.dtypes.canonicalize_dtype(spec.dtype, allow_extended_dtype=True)
-    return jax.lax.empty(spec.shape, dtype, out_sharding=where if is_explicit else None)
+    value = jax.lax.empty(spec.shape, dtype)
+    return jax.sharding.reshard(value, where) if is_explicit else value
 
 
 def _plan_key(store: VariableStore, determinants: PyTree) -> Hashable:
