@@ -444,14 +444,14 @@ SPMD = [
         "Give each axis a different name",
         lambda: constrained(("a", "a"), [("a", "data")]),
         lambda: constrained(("a", "b"), [("a", "data")]),
-        "P('data', None)",
+        str(PartitionSpec("data", None)),
     ),
     Case(
         ValueError,
         "Axis rules must be a list or tuple of pairs (logical axis, mesh axis)",
         lambda: constrained(("a",), {"a": "data"}),
         lambda: constrained(("a",), [("a", "data")]),
-        "P('data',)",
+        str(PartitionSpec("data")),
     ),
 ]
 

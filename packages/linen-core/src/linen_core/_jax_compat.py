@@ -40,6 +40,7 @@ __all__ = [
     "bits_at",
     "call_again",
     "config_value",
+    "empty",
     "fold_in",
     "get_mesh",
     "has_legacy_mesh",
@@ -104,6 +105,11 @@ set_current_trace: Any = core.set_current_trace
 
 INLINE: Any = jax.Inline.JAX_EARLY if hasattr(jax, "Inline") else True
 """Value of `inline=` for `jax.jit` that inlines the operations into the caller. JAX 0.11 replaced True by an enum."""
+
+empty: Callable[..., Any] = (
+    jax.lax.empty if hasattr(jax.lax, "empty") else functools.partial(jax.lax.full, fill_value=0)
+)
+"""Function of `shape` and `dtype` that returns an array of any values. JAX 0.7.1 has zeros instead."""
 
 trace_context: Any = core.trace_ctx
 """Its attribute `trace` is the current trace of this thread: the innermost JAX transform, or eager execution."""

@@ -208,10 +208,10 @@ def constrain(value: PyTree, spec: PartitionSpec | None, mesh: jax.sharding.Mesh
     """
     around: Any = jax.sharding.get_abstract_mesh()
     kinds = dict(zip(around.axis_names, around.axis_types, strict=True))
-    if AxisType.Manual in kinds.values():
-        mesh = around  # it says which axes are manual
-    elif mesh is not None:
+    if mesh is not None and AxisType.Manual not in kinds.values():
         kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    elif mesh is not None:
+        mesh = None  # the surrounding one says which axes are manual
 
     if spec is None:
         return jax.lax.with_sharding_constraint(value, None)
