@@ -24,7 +24,9 @@ def assert_same_draw(actual, expected):
 @functools.cache
 def _shapes_have_the_same_bits():
     keys = jax.random.split(jax.random.key(0), 5)
-    return all((_drawn(keys, shape) == _drawn(keys, (math.prod(shape),))).all() for shape in _SHAPES)
+    return all(
+        (_drawn(keys, shape) == _drawn(keys, (math.prod(shape),))).all() for shape in _SHAPES
+    )
 
 
 def _drawn(keys, shape):

@@ -5,6 +5,7 @@ Warnings are errors in tests, so a warning is followed like an error.
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 import linen_core as nn
 from core.advice.cases import Case

@@ -83,7 +83,7 @@ def test_manual_axes_are_left_out(box, manual):
         out_specs=PartitionSpec("data"),
         axis_names=manual,
     )
-    if manual == {"data"} and not _constrains_the_other_axes(mesh):
+    if box != "plain" and manual == {"data"} and not _constrains_the_other_axes(mesh):
         pytest.skip("before 0.8, JAX has no sharding constraints where some axes are manual")
     with nn.logical_axis_rules(RULES):
         np.testing.assert_allclose(jax.jit(run)(variables, X), EXPECTED, atol=1e-6)

@@ -189,18 +189,20 @@ def call_again(equation: Any, inputs: Sequence[Any]) -> Any:
 
 
 # JAX 0.12 also tells a rule which references among the inputs are read later.
-_RULES_TAKE_LIVE_INPUTS = "live_inputs" in inspect.signature(internal_partial_eval.dce_jaxpr).parameters
+_RULES_TAKE_LIVE_INPUTS = (
+    "live_inputs" in inspect.signature(internal_partial_eval.dce_jaxpr).parameters
+)
 
 
 def remove_unused(used_outputs: list[bool], equation: Any) -> tuple[list[bool], Any]:
     """Return which inputs the used outputs of an equation need, and the equation without the unused outputs."""
     everything = [True] * len(equation.invars), equation
-    rule = internal_partial_eval.dce_rules.get(equation.primitive)
+    rule: Any = internal_partial_eval.dce_rules.get(equation.primitive)
     if rule is None:
         return everything
     live_inputs = [[True] * len(equation.invars)] if _RULES_TAKE_LIVE_INPUTS else []
     try:
-        return rule(used_outputs, *live_inputs, equation)
+        return rule(used_outputs, *live_inputs, equation)  # type: ignore[no-any-return]
     except AssertionError:  # JAX's rule for `jax.checkpoint` fails for keyword arguments
         return everything
 
