@@ -18,10 +18,8 @@ __all__ = ["main"]
 
 ENVIRONMENTS = ["oldest", "newest"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-# How uv and pip say that a package has no build for a Python.
-NO_WHEELS = re.compile(
-    r"no wheels with a matching|doesn't have a wheel|no usable wheels|depends on Python"
-)
+# How uv says that a release has no build for a Python, or refuses it.
+NO_WHEELS = re.compile(r"has\s+no\s+wheels\s+with\s+a\s+matching|does\s+not\s+satisfy\s+Python")
 
 
 def main(*chosen: str) -> int:

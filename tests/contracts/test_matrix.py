@@ -84,6 +84,15 @@ def test_all_cells_are_run_and_a_missing_python_is_reported(matrix, monkeypatch,
             0,
         ),
         (
+            (
+                "Because the current Python version (3.11.7) does not\nsatisfy Python>=3.12 and flax==0.12.12",
+                1,
+            ),
+            None,
+            "no wheels      cannot create the environment; see {log}",
+            0,
+        ),
+        (
             ("no route to host", 1),
             None,
             "failed         cannot create the environment; see {log}",
