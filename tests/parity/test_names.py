@@ -41,9 +41,8 @@ PAIRS = {
 }
 # Parts of flax's own machinery that are not documented, and what only flax.nnx uses.
 INTERNAL = {
-    "flax.configurations": {"nnx_sow_capture_noop"},  # of nnx, later than flax 0.12.8
     "flax.linen": {"kw_only_dataclasses"},
-    "flax.configurations": {"TYPE_CHECKING"},
+    "flax.configurations": {"TYPE_CHECKING", "nnx_sow_capture_noop"},
     "flax.core.frozen_dict": {"FrozenKeysView", "FrozenValuesView"},
     "flax.cursor": {"AccessType", "Indexable", "ParentKey", "is_named_tuple"},
     "flax.core.scope": {"child_rng_token", "no_flag"},
