@@ -158,14 +158,7 @@ def create_environment(name: str) -> None:
     variables = clean_variables()
     settings = uv_settings(python, variables)
     UV_SETTINGS.write_text(json.dumps(settings))  # a test creates another environment with them
-    variables |= settings
-    variables |= {
-        "HATCH_CONFIG": str(STATE / "config.toml"),
-        "HATCH_DATA_DIR": str(STATE / "data"),
-        "HATCH_CACHE_DIR": str(STATE / "cache"),
-        "HATCH_PYTHON": sys.executable,
-        "HATCH_ENV_TYPE_VIRTUAL_UV_PATH": str(STATE / "tools" / "bin" / "uv"),
-    }
+    variables |= settings | hatch_settings(sys.executable)
     call(
         f"create the environment {name!r}",
         [python, "-m", "hatch", "env", "create", name],
@@ -174,6 +167,17 @@ def create_environment(name: str) -> None:
     if not (home / "bin" / "python").exists():
         msg = f"hatch did not create {home}; see {LOG}"
         raise SetUpError(msg)
+
+
+def hatch_settings(python: str) -> dict[str, str]:
+    """Return variables for hatch: everything is in the folder `.hatch`, and environments have this Python."""
+    return {
+        "HATCH_CONFIG": str(STATE / "config.toml"),
+        "HATCH_DATA_DIR": str(STATE / "data"),
+        "HATCH_CACHE_DIR": str(STATE / "cache"),
+        "HATCH_PYTHON": python,
+        "HATCH_ENV_TYPE_VIRTUAL_UV_PATH": str(STATE / "tools" / "bin" / "uv"),
+    }
 
 
 def clean_variables() -> dict[str, str]:

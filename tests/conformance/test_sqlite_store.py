@@ -46,6 +46,9 @@ class SqliteStore(nn.VariableStore):
         self.reads = 0
         self.ask(TABLE)
 
+    def __del__(self):  # Python 3.13 warns of a database that is left open
+        self.database.close()
+
     def ask(self, question, *values):
         try:
             with self.lock, self.database:

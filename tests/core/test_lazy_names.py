@@ -166,6 +166,8 @@ def test_a_missing_sister_package_is_named(name, found, sister, monkeypatch):
 
 def test_no_name_means_two_things():
     """A name of a package that is also a file of it means the file."""
+    for name in ("orbax.checkpoint", "rich"):
+        pytest.importorskip(name, reason="files of linen-store and linen-summary import it")
     modules = [
         importlib.import_module(info.name)
         for package in workspace.PACKAGES
@@ -226,7 +228,7 @@ def test_names_imported_by_path():
 
 
 def test_every_initializer_of_flax_is_there():
-    theirs = importlib.import_module("flax.linen.initializers")
+    theirs = pytest.importorskip("flax.linen.initializers", reason="flax says which there are")
     assert {name for name in vars(theirs) if not name.startswith("_")} <= set(dir(nn.initializers))
 
 

@@ -44,7 +44,7 @@ def test_scan(options, in_axes, out_axes):
 def test_arguments_and_results_that_are_the_same_in_all_steps():
     def run(library):
         axes = ((1, library.broadcast), (2, library.broadcast))
-        return library.scan(body, *axes)(3.0, jnp.zeros(()), XS, XS[:, 0])
+        return library.scan(body, *axes)(jnp.float32(3), jnp.zeros(()), XS, XS[:, 0])
 
     assert_same_tree(*map(run, LIBRARIES))
 

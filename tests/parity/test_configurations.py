@@ -138,19 +138,23 @@ def test_frames():
 
 
 def test_the_flags_are_those_of_flax():
-    theirs = flax_configurations.config._values
+    theirs = dict(flax_configurations.config._values)
+    if flax.__version__ != "0.12.8":  # Linen does not have the flags that nnx got later
+        later = {name for name in theirs.keys() - config._values.keys() if name.startswith("nnx_")}
+        theirs = {name: value for name, value in theirs.items() if name not in later}
     assert {name: config._values[name] for name in theirs} == theirs
     added = {name for name in config._values.keys() - theirs if name.startswith(("flax", "nnx"))}
     assert not added  # programs may add flags of their own
     holders = {
         name: value.name
         for name, value in vars(flax_configurations).items()
-        if isinstance(value, flax_configurations.FlagHolder)
+        if isinstance(value, flax_configurations.FlagHolder) and value.name in theirs
     }
     assert {name: getattr(configurations, name).name for name in holders} == holders
     assert nn.config is config
-    lines = repr(flax_configurations.config).splitlines()
-    assert all(line.rstrip(", ") in repr(config) for line in lines[:-1])
+    texts = {name: f"{name}={value}" for name, value in theirs.items()}
+    assert all(text in repr(flax_configurations.config) for text in texts.values())
+    assert all(text in repr(config) for text in texts.values())
 
 
 @pytest.mark.parametrize("name", sorted(configurations._FLAGS_OF_NNX))

@@ -42,7 +42,7 @@ PAIRS = {
 # Parts of flax's own machinery that are not documented, and what only flax.nnx uses.
 INTERNAL = {
     "flax.linen": {"kw_only_dataclasses"},
-    "flax.configurations": {"TYPE_CHECKING"},
+    "flax.configurations": {"TYPE_CHECKING", "nnx_sow_capture_noop"},
     "flax.core.frozen_dict": {"FrozenKeysView", "FrozenValuesView"},
     "flax.cursor": {"AccessType", "Indexable", "ParentKey", "is_named_tuple"},
     "flax.core.scope": {"child_rng_token", "no_flag"},

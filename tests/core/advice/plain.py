@@ -5,6 +5,7 @@ Warnings are errors in tests, so a warning is followed like an error.
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 import linen_core as nn
 from core.advice.cases import Case
@@ -444,14 +445,14 @@ SPMD = [
         "Give each axis a different name",
         lambda: constrained(("a", "a"), [("a", "data")]),
         lambda: constrained(("a", "b"), [("a", "data")]),
-        "P('data', None)",
+        str(PartitionSpec("data", None)),
     ),
     Case(
         ValueError,
         "Axis rules must be a list or tuple of pairs (logical axis, mesh axis)",
         lambda: constrained(("a",), {"a": "data"}),
         lambda: constrained(("a",), [("a", "data")]),
-        "P('data',)",
+        str(PartitionSpec("data")),
     ),
 ]
 

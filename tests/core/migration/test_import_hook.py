@@ -1,5 +1,6 @@
 """Programs written for flax run with Linen, in a process of their own: here flax itself is imported."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -211,6 +212,7 @@ def test_other_sitecustomize_is_imported_too(run, tmp_path):
 
 
 def test_environment_without_linen_has_its_own_flax(run):
+    pytest.importorskip("flax", reason="the environment has a flax")
     folder = os.path.join(os.path.dirname(migration.__file__), "site_folder")
     train = """
         import importlib.metadata, flax, sys
@@ -219,7 +221,7 @@ def test_environment_without_linen_has_its_own_flax(run):
     """
     files = {"linen_core": "raise ImportError", "flax": "value = 7", "train": train}
     done = run(["train.py"], module=(), pythonpath=folder, **files)
-    assert done.stdout == "7 False\n0.12.8\n", done.stderr
+    assert done.stdout == f"7 False\n{importlib.metadata.version('flax')}\n", done.stderr
 
 
 def test_options_of_python(run):
@@ -276,6 +278,7 @@ def test_exit_codes_and_missing_files(run):
 
 
 def test_flax_that_is_imported_already_is_refused(run):
+    pytest.importorskip("flax", reason="flax itself is imported")
     train = """
         import linen_core.flax_compat as compat
         compat.uninstall()

@@ -30,6 +30,15 @@ NAMES = [
 X = jnp.ones((2, 3))
 
 
+def _jit_takes(name):
+    """Return whether a function under `jax.jit` may have an argument of this name. Before JAX 0.9, "fun" is JAX's."""
+    try:
+        jax.jit(lambda **more: more)(**{name: 1.0})
+    except TypeError:
+        return False
+    return True
+
+
 class Adding(nn.Module):
     @nn.compact
     def __call__(self, x, **more):
@@ -48,12 +57,13 @@ WAYS = {
 @pytest.mark.parametrize("is_intercepted", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 def test_any_name_may_be_an_argument(way, is_intercepted):
-    module, more = WAYS[way](), {name: jnp.full(3, 0.5) for name in NAMES}
+    names = [name for name in NAMES if way != "jit" or _jit_takes(name)]
+    module, more = WAYS[way](), {name: jnp.full(3, 0.5) for name in names}
     interceptor = lambda next_fun, args, kwargs, context: next_fun(*args, **kwargs)
     if is_intercepted:
         with nn.intercept_methods(interceptor):
             y, variables = module.init_with_output(jax.random.key(0), X, **more)
     else:
         y, variables = module.init_with_output(jax.random.key(0), X, **more)
-    expected = module.apply(variables, X) + 0.5 * len(NAMES)
+    expected = module.apply(variables, X) + 0.5 * len(names)
     assert jnp.allclose(y, expected)

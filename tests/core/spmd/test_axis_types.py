@@ -83,8 +83,23 @@ def test_manual_axes_are_left_out(box, manual):
         out_specs=PartitionSpec("data"),
         axis_names=manual,
     )
+    if box != "plain" and manual == {"data"} and not _constrains_the_other_axes(mesh):
+        pytest.skip("before 0.8, JAX has no sharding constraints where some axes are manual")
     with nn.logical_axis_rules(RULES):
         np.testing.assert_allclose(jax.jit(run)(variables, X), EXPECTED, atol=1e-6)
+
+
+def _constrains_the_other_axes(mesh):
+    def constrain(x):
+        return jax.lax.with_sharding_constraint(x, PartitionSpec(None, "model"))
+
+    split = PartitionSpec("data")
+    run = jax.shard_map(constrain, mesh=mesh, in_specs=split, out_specs=split, axis_names={"data"})
+    try:
+        jax.jit(run)(X)
+    except RuntimeError:
+        return False
+    return True
 
 
 def test_eager_init_puts_variables_on_the_mesh():

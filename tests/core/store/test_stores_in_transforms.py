@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import linen_core as nn
@@ -22,6 +23,7 @@ CALLS = {
     "eval_shape": lambda: jax.eval_shape(MODEL.apply, STORE, X),
     "device_put": lambda: jax.device_put(STORE),
     "asarray": lambda: jnp.asarray(STORE),
+    "asarray of numpy": lambda: np.asarray(STORE),
 }
 
 

@@ -40,7 +40,9 @@ __all__ = [
     "bits_at",
     "call_again",
     "config_value",
+    "empty",
     "fold_in",
+    "get_mesh",
     "has_legacy_mesh",
     "hide_frames_of",
     "is_eager",
@@ -103,6 +105,11 @@ set_current_trace: Any = core.set_current_trace
 
 INLINE: Any = jax.Inline.JAX_EARLY if hasattr(jax, "Inline") else True
 """Value of `inline=` for `jax.jit` that inlines the operations into the caller. JAX 0.11 replaced True by an enum."""
+
+empty: Callable[..., Any] = (
+    jax.lax.empty if hasattr(jax.lax, "empty") else functools.partial(jax.lax.full, fill_value=0)
+)
+"""Function of `shape` and `dtype` that returns an array of any values. JAX 0.7.1 has zeros instead."""
 
 trace_context: Any = core.trace_ctx
 """Its attribute `trace` is the current trace of this thread: the innermost JAX transform, or eager execution."""
@@ -181,14 +188,21 @@ def call_again(equation: Any, inputs: Sequence[Any]) -> Any:
     return equation.primitive.bind(*functions, *inputs, **params)
 
 
+# JAX 0.12 also tells a rule which references among the inputs are read later.
+_RULES_TAKE_LIVE_INPUTS = (
+    "live_inputs" in inspect.signature(internal_partial_eval.dce_jaxpr).parameters
+)
+
+
 def remove_unused(used_outputs: list[bool], equation: Any) -> tuple[list[bool], Any]:
     """Return which inputs the used outputs of an equation need, and the equation without the unused outputs."""
     everything = [True] * len(equation.invars), equation
-    rule = internal_partial_eval.dce_rules.get(equation.primitive)
+    rule: Any = internal_partial_eval.dce_rules.get(equation.primitive)
     if rule is None:
         return everything
+    live_inputs = [[True] * len(equation.invars)] if _RULES_TAKE_LIVE_INPUTS else []
     try:
-        return rule(used_outputs, equation)
+        return rule(used_outputs, *live_inputs, equation)  # type: ignore[no-any-return]
     except AssertionError:  # JAX's rule for `jax.checkpoint` fails for keyword arguments
         return everything
 
@@ -224,6 +238,10 @@ def bits_at(key: jax.Array, bit_width: int, high: Array, low: Array) -> Array:
 def is_eager(trace: object) -> bool:
     """Return whether a trace runs operations immediately, outside JAX transforms."""
     return isinstance(trace, core.EvalTrace)
+
+
+get_mesh: Callable[[], Any] = getattr(jax.sharding, "get_mesh", mesh_lib.get_concrete_mesh)
+"""Function that returns the mesh of the surrounding `jax.set_mesh`, or an empty one. JAX 0.8.1 made it public."""
 
 
 def without_mesh() -> contextlib.AbstractContextManager[object]:

@@ -17,6 +17,7 @@ from linen_core import meta
 from linen_core._context import current_context
 from linen_core._jax_compat import (
     config_value,
+    get_mesh,
     is_eager,
     is_staging,
     trace_context,
@@ -157,7 +158,7 @@ def _draw_traced(recording: Recording, drawn: Mapping[Any, _Drawn]) -> dict[Any,
 
 
 def _draw_all_eagerly(drawn: Mapping[Any, _Drawn]) -> dict[Any, Any]:
-    mesh = jax.sharding.get_mesh()
+    mesh = get_mesh()
     # Where a mesh is set, eager JAX puts whole arrays on each of its devices.
     default = None if mesh.empty else jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     placed = {
@@ -189,7 +190,7 @@ def _compute_others(recording: Recording, shardings: Mapping[Any, Any]) -> None:
         # On a mesh no array may be whole on one device in between, so the operations are compiled together.
         compute = jax.jit(
             functools.partial(recording.replay, variables, dict(recording.values)),
-            out_shardings=list(shardings.values()),
+            out_shardings=[_on_devices(sharding) for sharding in shardings.values()],
         )
         recording.values.update(zip(variables, compute(), strict=True))
     else:
@@ -201,7 +202,7 @@ def _compute_others(recording: Recording, shardings: Mapping[Any, Any]) -> None:
 def _on_devices(sharding: Any) -> Any:
     """Return a sharding of a constraint with the devices of the current mesh in place of an abstract mesh."""
     if isinstance(getattr(sharding, "mesh", None), jax.sharding.AbstractMesh):
-        return jax.sharding.NamedSharding(jax.sharding.get_mesh(), sharding.spec)
+        return jax.sharding.NamedSharding(get_mesh(), sharding.spec)
     return sharding
 
 

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from linen_core._context import replaced_context
-from linen_core._jax_compat import set_current_trace, trace_context, tracing
+from linen_core._jax_compat import empty, set_current_trace, trace_context, tracing
 from linen_core.abstract import eval_shape
 from linen_core.errors import StorePathError
 from linen_core.fingerprint import NoFingerprintError, fingerprint
@@ -123,7 +123,8 @@ def _tracer(spec: Any) -> Any:
         and jax.sharding.AxisType.Explicit in where.mesh.axis_types
     )
     dtype = jax.dtypes.canonicalize_dtype(spec.dtype, allow_extended_dtype=True)
-    return jax.lax.empty(spec.shape, dtype, out_sharding=where if is_explicit else None)
+    value = empty(shape=spec.shape, dtype=dtype)
+    return jax.sharding.reshard(value, where) if is_explicit else value
 
 
 def _plan_key(store: VariableStore, determinants: PyTree) -> Hashable:

@@ -66,6 +66,14 @@ class VariableStore(abc.ABC):
         """
         raise StoreTracedError(type(self).__name__)
 
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        """Numpy looks for this, and with it `jax.vmap` of JAX 0.7.1.
+
+        Raises:
+          StoreTracedError: always.
+        """
+        raise StoreTracedError(type(self).__name__)
+
     @property
     @abc.abstractmethod
     def capabilities(self) -> StoreCapabilities:

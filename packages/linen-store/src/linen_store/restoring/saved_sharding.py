@@ -10,6 +10,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from linen_core import VariableStore
+from linen_store._jax_compat import get_mesh
 from linen_store.formats.orbax.checkpoint_store import CheckpointStore
 from linen_store.reading.stored import Names
 from linen_store.restoring.matching import Row
@@ -31,7 +32,7 @@ def or_saved_sharding(
       store: the store; only an Orbax checkpoint has records of shardings.
       rows: the variables, and the arrays of the store.
     """
-    mesh = jax.sharding.get_mesh()
+    mesh = get_mesh()
     if mesh.empty or not isinstance(store, CheckpointStore):
         return asked
     found = {
