@@ -1,5 +1,6 @@
 """A compiled `init` whose results are spread over devices: each device draws its own part."""
 
+import random
 import re
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import linen_core as nn
+from core._last_bits import assert_same_draw
 
 COLLECTIVES = re.compile(r"all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter")
 SIZE = 256
@@ -55,3 +57,62 @@ def test_different_shardings_of_one_shape(mesh):
 def test_the_program_does_not_grow_with_depth(mesh):
     few, many = (compiled(mesh, depth, [("x", "y")])[0].as_text() for depth in (3, 12))
     assert few.count(" xor(") == many.count(" xor(") > 0
+
+
+class Block(nn.Module):
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x, _=None):
+        x = nn.Dense(16, kernel_init=self.kernel_init, param_dtype=self.dtype)(x)
+        return nn.LayerNorm(param_dtype=self.dtype)(x) + nn.Dense(16, param_dtype=self.dtype)(
+            x
+        ), None
+
+
+class Scanned(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        scan = nn.scan(Block, variable_axes={"params": 0}, split_rngs={"params": True}, length=8)
+        return scan()(x, None)[0]
+
+
+class Mixed(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        y = nn.Conv(8, (3, 3))(x[:, None, None, :])
+        y = nn.BatchNorm(use_running_average=True)(nn.Conv(8, (3, 3))(y)).reshape(-1, 8)
+        z = nn.Embed(24, 16)(jnp.zeros((2, 5), jnp.int32))
+        z = nn.RNN(nn.GRUCell(16))(nn.MultiHeadDotProductAttention(4)(z))
+        return nn.DenseGeneral((4, 4), kernel_init=nn.initializers.orthogonal())(y), z
+
+
+MODELS = {
+    "bfloat16": Block(jnp.bfloat16),
+    "float16": Block(jnp.float16, nn.initializers.he_uniform()),
+    "of a user": Block(kernel_init=lambda key, *rest: 2 - jax.random.uniform(key, *rest) * 0.1),
+    "boxed": Block(kernel_init=nn.with_partitioning(nn.initializers.normal(), (None, "y"))),
+    "scanned": Scanned(),
+    "vmapped": nn.vmap(Block, variable_axes={"params": 1}, split_rngs={"params": True})(),
+    "mixed": Mixed(),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_any_model_with_any_sharding(mesh, name):
+    model, key, x = MODELS[name], jax.random.key(7), jnp.ones((2, 16))
+    draw = random.Random(name)
+
+    def sharding(leaf):
+        free = [("x", 4), ("y", 2)]
+        axes = [
+            free.pop(0)[0] if free and size % free[0][1] == 0 and draw.random() < 0.6 else None
+            for size in leaf.shape
+        ]
+        return NamedSharding(mesh, PartitionSpec(*axes))
+
+    shardings = jax.tree.map(sharding, jax.eval_shape(model.init, key, x))
+    found = jax.jit(model.init, out_shardings=shardings)(key, x)
+    jax.tree.map(assert_same_draw, found, jax.jit(model.init)(key, x))
+    assert jax.tree.map(lambda leaf: leaf.sharding, found) == shardings
