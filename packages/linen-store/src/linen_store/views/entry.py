@@ -24,15 +24,24 @@ class Source:
       collection: the collection.
       path: the names that lead to the leaf.
       spec: the spec that the store gives.
+      entry: what the leaf is, if the store is a view.
     """
 
-    __slots__ = ("collection", "path", "spec", "store")
+    __slots__ = ("collection", "entry", "path", "spec", "store")
 
-    def __init__(self, store: VariableStore, collection: str, path: Names, spec: Any) -> None:
+    def __init__(
+        self,
+        store: VariableStore,
+        collection: str,
+        path: Names,
+        spec: Any,
+        entry: Entry | None = None,
+    ) -> None:
         self.store = store
         self.collection = collection
         self.path = path
         self.spec = spec
+        self.entry = entry
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Source):

@@ -73,6 +73,27 @@ class Operation(abc.ABC):
         """
         del spec, rank
 
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        """Return the operation on each layer that has the effect of this one on their stack; None if there is none.
+
+        Args:
+          axis: the axis of the stack, not negative.
+          rank: the number of axes of the stack.
+
+        Returns:
+          The operation, and the axis of the stack in the result.
+        """
+        del axis, rank
+        return None
+
+
+def _beside(operation: Any, axis: int, rank: int) -> tuple[Operation, int] | None:
+    """Return an operation along one axis as one on each layer of a stack, unless it is the axis of the stack."""
+    own = operation.axis % rank
+    if own == axis:
+        return None
+    return dataclasses.replace(operation, axis=own - (own > axis)), axis
+
 
 @dataclasses.dataclass(frozen=True)
 class Same(Operation):
@@ -86,6 +107,9 @@ class Same(Operation):
 
     def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
         return spec
+
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        return self, axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +127,9 @@ class Cast(Operation):
 
     def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
         return spec
+
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        return self, axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +156,11 @@ class Transpose(Operation):
         padded = [*spec, *[None] * (rank - len(spec))]
         order = self._axes(rank)
         return jax.sharding.PartitionSpec(*(padded[order.index(axis)] for axis in range(rank)))
+
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        order = self._axes(rank)
+        rest = (one - (one > axis) for one in order if one != axis)
+        return Transpose(tuple(rest)), order.index(axis)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -322,6 +354,9 @@ class Slice(Operation):
     def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
         return _without_axis(spec, self.axis, rank)
 
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        return _beside(self, axis, rank)
+
 
 @dataclasses.dataclass(frozen=True)
 class Resize(Operation):
@@ -371,6 +406,9 @@ class Pad(Operation):
     def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
         return _without_axis(spec, self.axis, rank)
 
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        return _beside(self, axis, rank)
+
 
 @dataclasses.dataclass(frozen=True)
 class Crop(Operation):
@@ -398,6 +436,9 @@ class Crop(Operation):
 
     def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
         return _without_axis(spec, self.axis, rank)
+
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        return _beside(self, axis, rank)
 
 
 @dataclasses.dataclass(frozen=True)
