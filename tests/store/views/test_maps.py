@@ -45,7 +45,7 @@ do = ["transpose"]
 
 def tensors():
     rng = np.random.default_rng(0)
-    draw = lambda *shape: rng.normal(size=shape).astype(ml_dtypes.bfloat16)
+    draw = lambda *shape: rng.standard_normal(shape, np.float32).astype(ml_dtypes.bfloat16)
     found = {
         "model.embed_tokens.weight": draw(VOCABULARY, WIDTH),
         "model.norm.weight": draw(WIDTH),
@@ -63,19 +63,18 @@ def tensors():
 
 
 def write_safetensors(path, arrays):
-    header, data = {"__metadata__": {"format": "pt"}}, b""
+    header, end = {"__metadata__": {"format": "pt"}}, 0
     for name, array in arrays.items():
-        end = len(data) + array.nbytes
-        header[name] = {"dtype": "BF16", "shape": array.shape, "data_offsets": [len(data), end]}
-        data += array.tobytes()
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": "BF16", "shape": array.shape, "data_offsets": [start, end]}
     text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    with path.open("wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        stream.writelines(array.tobytes() for array in arrays.values())
 
 
-@pytest.fixture
-def llama(tmp_path):
-    """Two files with an index, as transformers writes them."""
-    folder = tmp_path / "llama"
+def write_llama(folder):
+    """Write two files with an index, as transformers does."""
     folder.mkdir()
     found = tensors()
     names = list(found)
@@ -85,6 +84,11 @@ def llama(tmp_path):
     index = {"weight_map": {name: file for file, part in files.items() for name in part}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     return folder
+
+
+@pytest.fixture
+def llama(tmp_path):
+    return write_llama(tmp_path / "llama")
 
 
 def kernel(*names):
@@ -109,7 +113,8 @@ class Block(nn.Module):
 class Llama(nn.Module):
     @nn.compact
     def __call__(self, tokens):
-        x = nn.Embed(VOCABULARY, WIDTH, name="embed")(tokens)
+        embedding = kernel("data", "model")
+        x = nn.Embed(VOCABULARY, WIDTH, embedding_init=embedding, name="embed")(tokens)
         blocks = nn.scan(
             Block,
             variable_axes={"params": 0},

@@ -33,7 +33,7 @@ __all__ = ["evaluate"]
 
 _SMALL_BYTES = 1 << 18
 """The size of an array up to which it is read whole, even if devices of this process need a part of it."""
-_JOINED_BYTES = 1 << 26
+_JOINED_BYTES = 1 << 24
 """The size of a stack from which on its layers are read one after the other."""
 
 
@@ -59,12 +59,15 @@ def evaluate(
         else:
             results[number] = _joined(layers, specs[number], places[number])
     for numbers in _groups(entries, others):
-        group, where = [entries[n] for n in numbers], [places[n] for n in numbers]
-        values = _read_sources(group, where, dtype)
-        found = _put_on_devices([_computed(one, values) for one in group], where, dtype)
+        found = _group_values([entries[n] for n in numbers], [places[n] for n in numbers], dtype)
         for number, value in zip(numbers, found, strict=True):
             results[number] = value
     return results
+
+
+def _group_values(entries: Sequence[Entry], places: Sequence[Any], dtype: Any) -> list[Any]:
+    values = _read_sources(entries, places, dtype)
+    return _put_on_devices([_computed(one, values) for one in entries], places, dtype)
 
 
 def _groups(entries: Sequence[Entry], numbers: Sequence[int]) -> list[list[int]]:
