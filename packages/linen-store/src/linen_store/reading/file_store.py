@@ -24,6 +24,7 @@ from linen_store.errors import CheckpointReplacedError, ForkedStoreError
 from linen_store.filesystem.paths import file_identity, local_path
 from linen_store.reading.buffers import is_canonical
 from linen_store.reading.cache import ValueCache
+from linen_store.reading.device import ForDevice
 from linen_store.reading.options import CACHE_BYTES, ReadOptions, Root, ShardingLike
 from linen_store.reading.specs import (
     array_spec,
@@ -40,6 +41,7 @@ from linen_store.reading.specs import (
 from linen_store.reading.tree import (
     Leaf,
     Tree,
+    change_leaves,
     has_integers,
     leaves_of,
     map_leaves,
@@ -250,6 +252,26 @@ class FileStore(VariableStore):
 
         return self._read_nodes(values, floating_dtype(dtype), of_file)
 
+    def read_host(
+        self, collection: str, paths: Sequence[tuple[str, ...]], dtype: Any = None
+    ) -> list[Any]:
+        """Like `read`, but an array for the default device stays in host memory, as a `ForDevice`.
+
+        Args:
+          collection: the collection.
+          paths: the paths of the leaves.
+          dtype: a floating-point dtype that every floating-point array is cast to; that of the store by default.
+        """
+        nodes = self._values_at(collection, paths)
+        in_host = [change_leaves(_in_host_memory, node) for node in nodes]
+        values = self._read_nodes(in_host, self._dtype if dtype is None else dtype, None)
+        return [
+            ForDevice(value)
+            if isinstance(node, Leaf) and node.kind == "array" and is_canonical(value.dtype)
+            else value
+            for node, value in zip(nodes, values, strict=True)
+        ]
+
     def _values_at(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Tree]:
         nodes = [self._find(collection, path) for path in paths]
         for path, node in zip(paths, nodes, strict=True):
@@ -342,7 +364,12 @@ class FileStore(VariableStore):
             self._check_same()
             specs = self._placed_specs(leaves, dtype, sharding)
             keys = [
-                (leaf.names, getattr(spec, "dtype", None), getattr(spec, "sharding", None))
+                (
+                    leaf.names,
+                    leaf.kind,
+                    getattr(spec, "dtype", None),
+                    getattr(spec, "sharding", None),
+                )
                 for leaf, spec in zip(leaves, specs, strict=True)
             ]
             missing = [index for index, key in enumerate(keys) if key not in self._cache]
@@ -453,6 +480,10 @@ class LazyStore(FileStore):
     @property
     def capabilities(self) -> StoreCapabilities:
         return StoreCapabilities(writable=False, lazy=True, thread_safe=True)
+
+
+def _in_host_memory(leaf: Leaf) -> Leaf:
+    return Leaf(leaf.names, "numpy", leaf.joined) if leaf.kind == "array" else leaf
 
 
 def _placed_spec(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:

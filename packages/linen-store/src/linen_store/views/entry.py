@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from linen_core import VariableStore
 from linen_store.reading.specs import is_array_spec
@@ -14,6 +14,9 @@ __all__ = ["Entry", "Leaf", "Source", "StoreLike"]
 
 StoreLike: TypeAlias = VariableStore | Mapping[str, Any]
 """A store, or nested mappings of variables by collection."""
+
+
+_SAME = Same()
 
 
 class Source:
@@ -53,11 +56,21 @@ class Source:
         return hash((id(self.store), self.collection, self.path))
 
 
-class Entry(NamedTuple):
-    """A leaf of a view: an operation on leaves of other stores."""
+class Entry:
+    """A leaf of a view: an operation on leaves of other stores.
 
-    sources: tuple[Source, ...]
-    operation: Operation = Same()
+    Attributes:
+      sources: the leaves.
+      operation: the operation.
+    """
+
+    # A view makes one of these for each leaf. A dataclass would take twice the time.
+    __slots__ = ("_spec", "operation", "sources")
+
+    def __init__(self, sources: tuple[Source, ...], operation: Operation = _SAME) -> None:
+        self.sources = sources
+        self.operation = operation
+        self._spec: Any = None
 
     def spec(self) -> Any:
         """Describe the leaf.
@@ -65,11 +78,15 @@ class Entry(NamedTuple):
         Raises:
           ValueError: the operation does not fit the sources.
         """
-        for source in self.sources:
-            if self.operation != Same() and not is_array_spec(source.spec):
-                msg = f"{'/'.join((source.collection, *source.path))} is not one array"
-                raise ValueError(msg)
-        return self.operation.spec([source.spec for source in self.sources])
+        if type(self.operation) is Same:
+            return self.sources[0].spec
+        if self._spec is None:
+            for source in self.sources:
+                if not is_array_spec(source.spec):
+                    msg = f"{'/'.join((source.collection, *source.path))} is not one array"
+                    raise ValueError(msg)
+            self._spec = self.operation.spec([source.spec for source in self.sources])
+        return self._spec
 
 
 Leaf: TypeAlias = Entry | dict[str, Any]

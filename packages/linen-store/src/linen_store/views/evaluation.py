@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linen_store.reading.file_store import ReadsPlaced
-from linen_store.reading.specs import array_spec, is_array_spec, key_name, nbytes
+from linen_store.reading.device import ForDevice, put_at_once
+from linen_store.reading.file_store import FileStore, ReadsPlaced
+from linen_store.reading.specs import array_spec, is_array_spec, is_key, key_name, nbytes
 from linen_store.reading.stored import Names
 from linen_store.views.entry import Entry, Source
 from linen_store.views.operations import (
@@ -27,6 +28,8 @@ from linen_store.views.operations import (
     Take,
     Transpose,
     Unflatten,
+    chain,
+    steps_of,
 )
 
 __all__ = ["evaluate"]
@@ -67,7 +70,12 @@ def evaluate(
 
 def _group_values(entries: Sequence[Entry], places: Sequence[Any], dtype: Any) -> list[Any]:
     values = _read_sources(entries, places, dtype)
-    return _put_on_devices([_computed(one, values) for one in entries], places, dtype)
+    computed = [_computed(entry, values) for entry in entries]
+    computed = [
+        one.buffer if isinstance(one, ForDevice) and place is not None else one
+        for one, place in zip(computed, places, strict=True)
+    ]
+    return _put_on_devices(put_at_once(computed), places, dtype)
 
 
 def _groups(entries: Sequence[Entry], numbers: Sequence[int]) -> list[list[int]]:
@@ -95,30 +103,53 @@ def _groups(entries: Sequence[Entry], numbers: Sequence[int]) -> list[list[int]]
     return [group for group in groups if group]
 
 
-def _read_sources(entries: Sequence[Entry], where: Sequence[Any], dtype: Any) -> dict[Source, Any]:
-    """Read the sources of entries, each once, in one batch for each collection of a store."""
-    places: dict[Source, tuple[Any, Any]] = {}
-    for entry, place in zip(entries, where, strict=True):
+class _Read(NamedTuple):
+    """How a source is read."""
+
+    place: Any
+    dtype: Any
+    is_host: bool
+
+
+def _read_sources(entries: Sequence[Entry], places: Sequence[Any], dtype: Any) -> dict[Source, Any]:
+    """Read the sources of entries, each once, in one batch for each way and each collection of a store."""
+    reads: dict[Source, _Read] = {}
+    for entry, place in zip(entries, places, strict=True):
         for source in entry.sources:
-            found = (
-                _source_place(entry.operation, source, place),
-                _source_dtype(entry.operation, dtype),
-            )
+            found = _read_for(entry.operation, source, place, dtype)
             # An array that two entries need in different places is read whole.
-            places[source] = found if places.setdefault(source, found) == found else (None, None)
-    batches: dict[tuple[int, str, Any], list[Source]] = {}
-    for source, (_, read_dtype) in places.items():
-        batches.setdefault((id(source.store), source.collection, read_dtype), []).append(source)
+            reads[source] = found if reads.setdefault(source, found) == found else _READ
+    batches: dict[Any, list[Source]] = {}
+    for source, (_, read_dtype, is_host) in reads.items():
+        key = (id(source.store), source.collection, read_dtype, is_host)
+        batches.setdefault(key, []).append(source)
     values: dict[Source, Any] = {}
-    for (_, _, read_dtype), batch in batches.items():
-        read = _read_batch(batch, {source: places[source][0] for source in batch}, read_dtype)
-        values.update(zip(batch, read, strict=True))
+    for batch in batches.values():
+        values.update(zip(batch, _read_batch(batch, reads), strict=True))
     return values
+
+
+_READ = _Read(None, None, False)
+
+
+def _read_for(operation: Operation, source: Source, place: Any, dtype: Any) -> _Read:
+    """Return how a source is read. Small arrays are moved in host memory, where that takes less time."""
+    spec = source.spec
+    is_move = all(isinstance(one, _MOVES) for one in steps_of(operation))
+    read_dtype = dtype if is_move else None
+    if type(operation) is Same or not is_array_spec(spec) or nbytes(spec) >= _SMALL_BYTES:
+        return _Read(_source_place(operation, source, place), read_dtype, False)
+    is_free = place is not None or spec.sharding is None
+    is_host = is_move and is_free and isinstance(source.store, FileStore) and not is_key(spec)
+    return _Read(None, read_dtype, is_host)
 
 
 def _computed(entry: Entry, values: Mapping[Source, Any]) -> Any:
     """Compute a leaf."""
     found = [values[source] for source in entry.sources]
+    if all(isinstance(value, ForDevice) for value in found):
+        return ForDevice(entry.operation.compute([value.buffer for value in found]))
+    found = put_at_once(found)
     is_compiled = any(isinstance(value, jax.Array) for value in found)
     if is_compiled and isinstance(entry.operation, (Pipeline, *_MOVES)):
         return _compiled(entry.operation, found)
@@ -143,7 +174,7 @@ def _put_on_devices(leaves: Sequence[Any], places: Sequence[Any], dtype: Any) ->
         arrays.append(value)
         if not hasattr(value, "dtype"):
             continue
-        if dtype is not None and jnp.issubdtype(value.dtype, jnp.floating):
+        if dtype not in (None, value.dtype) and jnp.issubdtype(value.dtype, jnp.floating):
             arrays[index] = value.astype(dtype)
         place = places[number.idx]
         if callable(place):
@@ -155,13 +186,6 @@ def _put_on_devices(leaves: Sequence[Any], places: Sequence[Any], dtype: Any) ->
     for index, array in zip(moved, put, strict=True):
         arrays[index] = array
     return list(jax.tree.unflatten(structure, arrays))
-
-
-def _steps(operation: Operation) -> tuple[Operation, ...]:
-    """Return the operations that an operation does in order."""
-    if isinstance(operation, Pipeline):
-        return (*operation.before, operation.combine, *operation.after)
-    return (operation,)
 
 
 class _Layers(NamedTuple):
@@ -178,15 +202,15 @@ def _layers_of(entry: Entry) -> _Layers | None:
     Returns:
       None if the leaf is not a stack, or an operation needs the whole stack.
     """
-    steps = list(_steps(entry.operation))
+    steps = list(steps_of(entry.operation))
     while not any(isinstance(one, Stack) for one in steps):
         if len(entry.sources) != 1 or entry.sources[0].entry is None:
             return None
         entry = entry.sources[0].entry
-        steps = [*_steps(entry.operation), *steps]
+        steps = [*steps_of(entry.operation), *steps]
     start = next(number for number, one in enumerate(steps) if isinstance(one, Stack))
     each = steps[:start]
-    rank = len(Pipeline(tuple(each)).spec([entry.sources[0].spec]).shape) + 1
+    rank = len(chain(*each).spec([entry.sources[0].spec]).shape) + 1
     axis = steps[start].axis % rank  # type: ignore[attr-defined]
     for operation in steps[start + 1 :]:
         found = operation.in_layers(axis, rank)
@@ -196,7 +220,7 @@ def _layers_of(entry: Entry) -> _Layers | None:
         axis = found[1]
     sources: Sequence[Source] = entry.sources
     while (below := _one_below(sources)) is not None:
-        each = [*_steps(below[0].operation), *each]
+        each = [*steps_of(below[0].operation), *each]
         sources = [one.sources[0] for one in below]
     return _Layers(tuple(sources), tuple(each), axis)
 
@@ -212,12 +236,11 @@ def _one_below(sources: Sequence[Source]) -> list[Entry] | None:
 
 def _joined(layers: _Layers, spec: Any, place: Any) -> Any:
     """Read the layers of a stack one after the other into the result."""
-    each = Pipeline(layers.each)
-    stack = Pipeline(layers.each, Stack(layers.axis))
+    each, stack = chain(*layers.each), chain(*layers.each, Stack(layers.axis))
     result: Any = None
     for number, source in enumerate(layers.sources):
         where = _source_place(stack, source, place)
-        (layer,) = _read_batch([source], {source: where}, None)
+        (layer,) = _read_batch([source], {source: _READ._replace(place=where)})
         if isinstance(layer, np.ndarray) and place is None:
             result = np.empty(spec.shape, spec.dtype) if result is None else result
             result[(slice(None),) * layers.axis + (number,)] = each.compute([layer])
@@ -237,10 +260,13 @@ def _insert(whole: Any, layer: Any, number: int, each: Operation, axis: int) -> 
     return jax.lax.dynamic_update_index_in_dim(whole, changed, number, axis)
 
 
-def _read_batch(batch: Sequence[Source], places: Mapping[Source, Any], dtype: Any) -> list[Any]:
+def _read_batch(batch: Sequence[Source], reads: Mapping[Source, _Read]) -> list[Any]:
     store, collection = batch[0].store, batch[0].collection
+    _, dtype, is_host = reads[batch[0]]
     paths = [source.path for source in batch]
-    is_placed = dtype is not None or any(places[source] is not None for source in batch)
+    if is_host and isinstance(store, FileStore):
+        return store.read_host(collection, paths, dtype)
+    is_placed = dtype is not None or any(reads[source].place is not None for source in batch)
     if not isinstance(store, ReadsPlaced) or not is_placed:
         return store.read(collection, paths)
     by_names = {(source.collection, *source.path): source for source in batch}
@@ -248,29 +274,19 @@ def _read_batch(batch: Sequence[Source], places: Mapping[Source, Any], dtype: An
     def where(names: Names, spec: Any) -> Any:
         if names in by_names:
             source = by_names[names]
-            return places[source] or getattr(source.spec, "sharding", None)
+            return reads[source].place or getattr(source.spec, "sharding", None)
         # The array is inside a leaf that is a pytree.
         for depth in range(len(names) - 1, 0, -1):
-            if names[:depth] in by_names and (place := places[by_names[names[:depth]]]):
+            if names[:depth] in by_names and (place := reads[by_names[names[:depth]]].place):
                 return place(names[depth:], spec)
         return None
 
     return store.read_placed(collection, paths, dtype=dtype, sharding=where)
 
 
-def _source_dtype(operation: Operation, dtype: Any) -> Any:
-    """Return the dtype that the sources are read in; None for their own."""
-    return dtype if all(isinstance(one, _MOVES) for one in _steps(operation)) else None
-
-
 def _source_place(operation: Operation, source: Source, place: Any) -> Any:
     """Return the sharding of a source that gives the result its sharding without a move; None if it is not known."""
     spec = source.spec
-    is_small = (
-        is_array_spec(spec) and not isinstance(operation, Same) and nbytes(spec) < _SMALL_BYTES
-    )
-    if place is None or is_small:
-        return None
     if not isinstance(place, jax.sharding.NamedSharding) or not is_array_spec(spec):
         return place if isinstance(operation, Same) else None
     found = operation.source_spec(place.spec, len(spec.shape))

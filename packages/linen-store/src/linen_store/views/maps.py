@@ -17,7 +17,7 @@ from linen_store.reading.stored import Names
 from linen_store.views.entry import Entry, StoreLike
 from linen_store.views.naming import split_name
 from linen_store.views.numbering import in_order
-from linen_store.views.operations import Operation, Pipeline, Same, Slice, Take
+from linen_store.views.operations import Operation, Same, Slice, Take, chain
 from linen_store.views.rules import Rule, Step, check_texts, filled_in, parse_step, pattern_of
 from linen_store.views.view import View, find_entries, source_of
 
@@ -257,7 +257,7 @@ class _Application:
                 raise ValueError(msg)
             taken = tuple(self._sources[name] for name in sources)
             for target, operation in self._parts(rule, special, dict(bindings), taken, before):
-                yield target, Entry(taken, Pipeline(before, operation, after))
+                yield target, Entry(taken, chain(*before, operation, *after))
 
     def _matches(self, rule: Rule) -> dict[_Bindings, list[str]]:
         """Return the arrays of a rule by the texts of its placeholders."""
@@ -298,7 +298,7 @@ class _Application:
             combine = Same() if special is None or special.operation is None else special.operation
             yield filled_in(rule.targets[0], bindings), combine
             return
-        shape = Pipeline(tuple(before)).spec([taken[0].spec]).shape
+        shape = chain(*before).spec([taken[0].spec]).shape
         size = shape[special.axis]
         if special.kind == "unstack":
             for index in range(size):

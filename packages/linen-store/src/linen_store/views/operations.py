@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,8 @@ __all__ = [
     "Take",
     "Transpose",
     "Unflatten",
+    "chain",
+    "steps_of",
 ]
 
 
@@ -51,6 +53,9 @@ def _without_axis(
 
 class Operation(abc.ABC):
     """A pure function of one or several arrays, whose result has a known shape."""
+
+    combines: ClassVar[bool] = False
+    """True if it is of all arrays together."""
 
     @abc.abstractmethod
     def spec(self, specs: Sequence[Any]) -> Any:
@@ -245,6 +250,8 @@ class Flatten(Operation):
 class Stack(Operation):
     """Several arrays of one shape along a new axis."""
 
+    combines: ClassVar = True
+
     axis: int = 0
 
     def spec(self, specs: Sequence[Any]) -> Any:
@@ -297,6 +304,8 @@ class Take(Operation):
 @dataclasses.dataclass(frozen=True)
 class Concatenate(Operation):
     """Several arrays behind each other along an axis."""
+
+    combines: ClassVar = True
 
     axis: int = 0
 
@@ -445,6 +454,8 @@ class Crop(Operation):
 class Mean(Operation):
     """The mean of several arrays, computed in at least 32 bits."""
 
+    combines: ClassVar = True
+
     def spec(self, specs: Sequence[Any]) -> Any:
         Stack().spec(specs)
         if not jnp.issubdtype(specs[0].dtype, jnp.floating):
@@ -467,6 +478,8 @@ class Mean(Operation):
 class Compute(Operation):
     """Any function of arrays; its result is described with `jax.eval_shape`."""
 
+    combines: ClassVar = True
+
     function: Callable[..., Any]
 
     def spec(self, specs: Sequence[Any]) -> Any:
@@ -487,35 +500,49 @@ class Compute(Operation):
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline(Operation):
-    """Operations on each source, then one on all of them, then operations on its result."""
+    """Operations in order: on each source until one combines them, then on the result."""
 
-    before: tuple[Operation, ...] = ()
-    combine: Operation = Same()
-    after: tuple[Operation, ...] = ()
+    steps: tuple[Operation, ...]
+
+    def _follow(self, values: Sequence[Any], method: str) -> Any:
+        for step in self.steps:
+            call = getattr(step, method)
+            values = [call(values)] if step.combines else [call([value]) for value in values]
+        (result,) = values
+        return result
 
     def spec(self, specs: Sequence[Any]) -> Any:
-        each = [_follow(self.before, one, "spec") for one in specs]
-        return _follow(self.after, self.combine.spec(each), "spec")
+        return self._follow(specs, "spec")
 
     def compute(self, values: Sequence[Any]) -> Any:
-        each = [_follow(self.before, one, "compute") for one in values]
-        return _follow(self.after, self.combine.compute(each), "compute")
+        return self._follow(values, "compute")
 
     def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        steps = (*self.before, self.combine, *self.after)
-        if any(isinstance(one, Reshape | Unflatten | Flatten) for one in steps):
+        if any(isinstance(one, Reshape | Unflatten | Flatten) for one in self.steps):
             return None  # the axes of the result are not those of the sources
         ranks = []
-        for operation in steps:
+        for operation in self.steps:
             ranks.append(rank)
             rank += isinstance(operation, Stack) - isinstance(operation, Take)
         found: Any = spec
-        for operation, before in reversed(list(zip(steps, ranks, strict=True))):
+        for operation, before in reversed(list(zip(self.steps, ranks, strict=True))):
             found = None if found is None else operation.source_spec(found, before)
         return found
 
 
-def _follow(operations: Sequence[Operation], value: Any, method: str) -> Any:
-    for operation in operations:
-        value = getattr(operation, method)([value])
-    return value
+def steps_of(operation: Operation) -> tuple[Operation, ...]:
+    """Return the operations that an operation does in order."""
+    return operation.steps if isinstance(operation, Pipeline) else (operation,)
+
+
+def chain(*steps: Operation) -> Operation:
+    """Return operations in order as one operation.
+
+    Example:
+      >>> chain(Same(), Stack(1)), chain()
+      (Stack(axis=1), Same())
+    """
+    changing = tuple(one for step in steps for one in steps_of(step) if type(one) is not Same)
+    if len(changing) > 1:
+        return Pipeline(changing)
+    return changing[0] if changing else Same()
