@@ -17,17 +17,10 @@ from linen_store.reading.stored import Names
 from linen_store.views.entry import Entry, Source
 from linen_store.views.operations import (
     Compute,
-    Concatenate,
-    Flatten,
     Operation,
     Pipeline,
-    Reshape,
     Same,
-    Slice,
     Stack,
-    Take,
-    Transpose,
-    Unflatten,
     chain,
     steps_of,
 )
@@ -135,12 +128,13 @@ _READ = _Read(None, None, False)
 def _read_for(operation: Operation, source: Source, place: Any, dtype: Any) -> _Read:
     """Return how a source is read. Small arrays are moved in host memory, where that takes less time."""
     spec = source.spec
-    is_move = all(isinstance(one, _MOVES) for one in steps_of(operation))
-    read_dtype = dtype if is_move else None
+    read_dtype = dtype if operation.moves else None
     if type(operation) is Same or not is_array_spec(spec) or nbytes(spec) >= _SMALL_BYTES:
         return _Read(_source_place(operation, source, place), read_dtype, False)
     is_free = place is not None or spec.sharding is None
-    is_host = is_move and is_free and isinstance(source.store, FileStore) and not is_key(spec)
+    is_host = (
+        operation.moves and is_free and isinstance(source.store, FileStore) and not is_key(spec)
+    )
     return _Read(None, read_dtype, is_host)
 
 
@@ -151,13 +145,9 @@ def _computed(entry: Entry, values: Mapping[Source, Any]) -> Any:
         return ForDevice(entry.operation.compute([value.buffer for value in found]))
     found = put_at_once(found)
     is_compiled = any(isinstance(value, jax.Array) for value in found)
-    if is_compiled and isinstance(entry.operation, (Pipeline, *_MOVES)):
+    if is_compiled and (entry.operation.moves or isinstance(entry.operation, Pipeline)):
         return _compiled(entry.operation, found)
     return entry.operation.compute(found)
-
-
-_MOVES = (Concatenate, Flatten, Reshape, Same, Slice, Stack, Take, Transpose, Unflatten)
-"""Operations that move values, and compute none: a cast of the sources is one of the result."""
 
 
 @functools.partial(jax.jit, static_argnums=0)  # takes a fraction of the time of single operations

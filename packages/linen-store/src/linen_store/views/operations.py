@@ -57,6 +57,9 @@ class Operation(abc.ABC):
     combines: ClassVar[bool] = False
     """True if it is of all arrays together."""
 
+    moves: ClassVar[bool] = False
+    """True if it moves values and computes none: a cast of the sources is one of the result."""
+
     @abc.abstractmethod
     def spec(self, specs: Sequence[Any]) -> Any:
         """Describe the result.
@@ -104,6 +107,8 @@ def _beside(operation: Any, axis: int, rank: int) -> tuple[Operation, int] | Non
 class Same(Operation):
     """The value of the source, which may be anything that a store holds."""
 
+    moves: ClassVar = True
+
     def spec(self, specs: Sequence[Any]) -> Any:
         return specs[0]
 
@@ -141,10 +146,14 @@ class Cast(Operation):
 class Transpose(Operation):
     """The axes in another order; reversed if ``axes`` is None."""
 
+    moves: ClassVar = True
+
     axes: tuple[int, ...] | None = None
 
     def _axes(self, rank: int) -> tuple[int, ...]:
-        axes = tuple(range(rank))[::-1] if self.axes is None else self.axes
+        if self.axes is None:
+            return tuple(range(rank))[::-1]
+        axes = self.axes
         if sorted(axes) != list(range(rank)):
             msg = f"cannot transpose an array of {rank} axes by {axes}: expected each of 0 ... {rank - 1} once"
             raise ValueError(msg)
@@ -172,6 +181,8 @@ class Transpose(Operation):
 class Reshape(Operation):
     """Another shape with as many elements; one size may be -1."""
 
+    moves: ClassVar = True
+
     shape: tuple[int, ...]
 
     def spec(self, specs: Sequence[Any]) -> Any:
@@ -191,6 +202,8 @@ class Reshape(Operation):
 @dataclasses.dataclass(frozen=True)
 class Unflatten(Operation):
     """One axis as several, such as the features of all heads as (heads, features); one size may be -1."""
+
+    moves: ClassVar = True
 
     axis: int
     sizes: tuple[int, ...]
@@ -226,6 +239,8 @@ class Unflatten(Operation):
 class Flatten(Operation):
     """The axes from ``first`` to ``last`` as one, such as (heads, features) as the features of all heads."""
 
+    moves: ClassVar = True
+
     first: int
     last: int
 
@@ -251,6 +266,7 @@ class Stack(Operation):
     """Several arrays of one shape along a new axis."""
 
     combines: ClassVar = True
+    moves: ClassVar = True
 
     axis: int = 0
 
@@ -280,6 +296,8 @@ class Stack(Operation):
 class Take(Operation):
     """One index of an axis, which disappears."""
 
+    moves: ClassVar = True
+
     axis: int
     index: int
 
@@ -306,6 +324,7 @@ class Concatenate(Operation):
     """Several arrays behind each other along an axis."""
 
     combines: ClassVar = True
+    moves: ClassVar = True
 
     axis: int = 0
 
@@ -340,6 +359,8 @@ class Concatenate(Operation):
 @dataclasses.dataclass(frozen=True)
 class Slice(Operation):
     """The indices from ``start`` to ``stop`` of an axis."""
+
+    moves: ClassVar = True
 
     axis: int
     start: int
@@ -423,6 +444,8 @@ class Pad(Operation):
 class Crop(Operation):
     """An axis without its first and its last indices; the inverse of `Pad`."""
 
+    moves: ClassVar = True
+
     axis: int
     before: int
     after: int
@@ -503,6 +526,10 @@ class Pipeline(Operation):
     """Operations in order: on each source until one combines them, then on the result."""
 
     steps: tuple[Operation, ...]
+
+    @property
+    def moves(self) -> bool:  # type: ignore[override]
+        return all(step.moves for step in self.steps)
 
     def _follow(self, values: Sequence[Any], method: str) -> Any:
         for step in self.steps:
