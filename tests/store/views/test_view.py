@@ -155,7 +155,7 @@ def test_a_stack_is_placed(tmp_path, axis):
 @pytest.mark.parametrize("axis", [0, -1])
 @pytest.mark.parametrize("is_placed", [True, False])
 def test_a_large_stack_is_joined_layer_by_layer(tmp_path, monkeypatch, axis, is_placed):
-    monkeypatch.setattr("linen_store.views.evaluation._JOINED_BYTES", 1)
+    monkeypatch.setattr("linen_store.views.evaluation._LAYERED_BYTES", 1)
     save(tmp_path / "model", layers(4))
     stacked = views.stack(open_store(tmp_path / "model"), r"block_(\d+)", "blocks", axis)
     sharding = NamedSharding(mesh(), PartitionSpec(None, "model")) if is_placed else None

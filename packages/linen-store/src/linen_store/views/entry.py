@@ -16,7 +16,7 @@ StoreLike: TypeAlias = VariableStore | Mapping[str, Any]
 """A store, or nested mappings of variables by collection."""
 
 
-_SAME = Same()
+_UNCHANGED = Same()
 
 
 class Source:
@@ -67,7 +67,7 @@ class Entry:
     # A view makes one of these for each leaf. A dataclass would take twice the time.
     __slots__ = ("_spec", "operation", "sources")
 
-    def __init__(self, sources: tuple[Source, ...], operation: Operation = _SAME) -> None:
+    def __init__(self, sources: tuple[Source, ...], operation: Operation = _UNCHANGED) -> None:
         self.sources = sources
         self.operation = operation
         self._spec: Any = None

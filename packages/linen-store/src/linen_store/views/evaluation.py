@@ -15,21 +15,14 @@ from linen_store.reading.file_store import FileStore, ReadsPlaced
 from linen_store.reading.specs import array_spec, is_array_spec, is_key, key_name, nbytes
 from linen_store.reading.stored import Names
 from linen_store.views.entry import Entry, Source
-from linen_store.views.operations import (
-    Compute,
-    Operation,
-    Pipeline,
-    Same,
-    Stack,
-    chain,
-    steps_of,
-)
+from linen_store.views.operations import Compute, Operation, Same, Stack
+from linen_store.views.pipelines import Pipeline, chain, steps_of
 
 __all__ = ["evaluate"]
 
 _SMALL_BYTES = 1 << 18
 """The size of an array up to which it is read whole, even if devices of this process need a part of it."""
-_JOINED_BYTES = 1 << 24
+_LAYERED_BYTES = 1 << 24
 """The size of a stack from which on its layers are read one after the other."""
 
 
@@ -49,12 +42,12 @@ def evaluate(
     results: list[Any] = [None] * len(entries)
     others = []
     for number, entry in enumerate(entries):
-        layers = _layers_of(entry) if nbytes(specs[number]) >= _JOINED_BYTES else None
+        layers = _layers_of(entry) if nbytes(specs[number]) >= _LAYERED_BYTES else None
         if layers is None:
             others.append(number)
         else:
-            results[number] = _joined(layers, specs[number], places[number])
-    for numbers in _groups(entries, others):
+            results[number] = _read_layers(layers, specs[number], places[number])
+    for numbers in _in_groups(entries, others):
         found = _group_values([entries[n] for n in numbers], [places[n] for n in numbers], dtype)
         for number, value in zip(numbers, found, strict=True):
             results[number] = value
@@ -71,8 +64,8 @@ def _group_values(entries: Sequence[Entry], places: Sequence[Any], dtype: Any) -
     return _put_on_devices(put_at_once(computed), places, dtype)
 
 
-def _groups(entries: Sequence[Entry], numbers: Sequence[int]) -> list[list[int]]:
-    """Group leaves whose sources have about `_JOINED_BYTES`. Leaves that are not computed have a group of their own."""
+def _in_groups(entries: Sequence[Entry], numbers: Sequence[int]) -> list[list[int]]:
+    """Group leaves whose sources have about `_LAYERED_BYTES`. Leaves that are not computed have a group of their own."""
     groups: list[list[int]] = [[], []]
     owners: dict[Source, list[int]] = {}
     size = 0
@@ -84,7 +77,7 @@ def _groups(entries: Sequence[Entry], numbers: Sequence[int]) -> list[list[int]]
         # A source of several leaves is read once.
         group = next((owners[one] for one in entry.sources if one in owners), None)
         if group is None:
-            if size >= _JOINED_BYTES:
+            if size >= _LAYERED_BYTES:
                 groups.append([])
                 size = 0
             group = groups[-1]
@@ -224,7 +217,7 @@ def _one_below(sources: Sequence[Source]) -> list[Entry] | None:
     return below if is_same and not isinstance(below[0].operation, Compute) else None
 
 
-def _joined(layers: _Layers, spec: Any, place: Any) -> Any:
+def _read_layers(layers: _Layers, spec: Any, place: Any) -> Any:
     """Read the layers of a stack one after the other into the result."""
     each, stack = chain(*layers.each), chain(*layers.each, Stack(layers.axis))
     result: Any = None

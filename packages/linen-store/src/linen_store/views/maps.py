@@ -17,7 +17,8 @@ from linen_store.reading.stored import Names
 from linen_store.views.entry import Entry, Source, StoreLike
 from linen_store.views.naming import split_name
 from linen_store.views.numbering import in_order
-from linen_store.views.operations import Operation, Slice, Take, chain
+from linen_store.views.operations import Operation, Slice, Take
+from linen_store.views.pipelines import chain
 from linen_store.views.rules import Rule, Step, check_texts, filled_in, parse_step, pattern_of
 from linen_store.views.view import View, find_entries, source_of
 
@@ -260,7 +261,7 @@ class _Application:
             if step is not None and kind in ("unstack", "split"):
                 middle = steps.index(step)
                 before, after = _operations(steps[:middle]), _operations(steps[middle:])
-                for target, part in _parts(rule, step, dict(bindings), taken[0], before):
+                for target, part in _taken_apart(rule, step, dict(bindings), taken[0], before):
                     yield target, Entry(taken, chain(*before, part, *after))
             else:
                 yield filled_in(rule.targets[0], dict(bindings)), Entry(taken, whole)
@@ -288,7 +289,7 @@ class _Application:
         return matches
 
 
-def _parts(
+def _taken_apart(
     rule: Rule,
     step: Step,
     bindings: Mapping[str, str],

@@ -15,6 +15,7 @@ import numpy as np
 from linen_store.reading.specs import array_spec, cast_spec
 
 __all__ = [
+    "AlongAxis",
     "Cast",
     "Compute",
     "Concatenate",
@@ -23,8 +24,8 @@ __all__ = [
     "Mean",
     "Operation",
     "Pad",
-    "Pipeline",
     "Reshape",
+    "Reshaping",
     "Resize",
     "Same",
     "Slice",
@@ -32,23 +33,12 @@ __all__ = [
     "Take",
     "Transpose",
     "Unflatten",
-    "chain",
-    "steps_of",
 ]
 
 
 def _library(values: Sequence[Any]) -> Any:
     """Return the module that computes with values where they are: jax.numpy or numpy."""
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
-
-
-def _without_axis(
-    spec: jax.sharding.PartitionSpec, axis: int, rank: int
-) -> jax.sharding.PartitionSpec:
-    """Return the sharding of arrays whose axis has another size than that of the result: it is not split."""
-    padded = [*spec, *[None] * (rank - len(spec))]
-    padded[axis] = None
-    return jax.sharding.PartitionSpec(*padded)
 
 
 class Operation(abc.ABC):
@@ -95,12 +85,40 @@ class Operation(abc.ABC):
         return None
 
 
-def _beside(operation: Any, axis: int, rank: int) -> tuple[Operation, int] | None:
-    """Return an operation along one axis as one on each layer of a stack, unless it is the axis of the stack."""
-    own = operation.axis % rank
-    if own == axis:
-        return None
-    return dataclasses.replace(operation, axis=own - (own > axis)), axis
+class AlongAxis(Operation):
+    """An operation that changes the size of one axis."""
+
+    axis: int
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        padded = [*spec, *[None] * (rank - len(spec))]
+        padded[self.axis] = None  # a part of the result is not one of the sources
+        return jax.sharding.PartitionSpec(*padded)
+
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        own = self.axis % rank
+        if own == axis or self.combines:
+            return None
+        changed: Any = self
+        return dataclasses.replace(changed, axis=own - (own > axis)), axis
+
+
+class Reshaping(Operation):
+    """An operation that gives the elements another shape."""
+
+    moves: ClassVar = True
+
+    @abc.abstractmethod
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the result."""
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        return array_spec(self._shape(tuple(one.shape)), one.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        (value,) = values
+        return _library(values).reshape(value, self._shape(value.shape))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,39 +196,27 @@ class Transpose(Operation):
 
 
 @dataclasses.dataclass(frozen=True)
-class Reshape(Operation):
+class Reshape(Reshaping):
     """Another shape with as many elements; one size may be -1."""
-
-    moves: ClassVar = True
 
     shape: tuple[int, ...]
 
-    def spec(self, specs: Sequence[Any]) -> Any:
-        (one,) = specs
-        size, free = math.prod(one.shape), [i for i, n in enumerate(self.shape) if n == -1]
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        size, free = math.prod(shape), [i for i, n in enumerate(self.shape) if n == -1]
         rest = math.prod(n for n in self.shape if n != -1)
-        shape = [size // rest if n == -1 and rest else n for n in self.shape]
-        if len(free) > 1 or math.prod(shape) != size:
-            msg = f"cannot reshape {one.shape} to {self.shape}: expected a shape of {size} elements"
+        found = tuple(size // rest if n == -1 and rest else n for n in self.shape)
+        if len(free) > 1 or math.prod(found) != size:
+            msg = f"cannot reshape {shape} to {self.shape}: expected a shape of {size} elements"
             raise ValueError(msg)
-        return array_spec(shape, one.dtype)
-
-    def compute(self, values: Sequence[Any]) -> Any:
-        return _library(values).reshape(values[0], self.shape)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
-class Unflatten(Operation):
+class Unflatten(Reshaping):
     """One axis as several, such as the features of all heads as (heads, features); one size may be -1."""
-
-    moves: ClassVar = True
 
     axis: int
     sizes: tuple[int, ...]
-
-    def spec(self, specs: Sequence[Any]) -> Any:
-        (one,) = specs
-        return array_spec(self._shape(tuple(one.shape)), one.dtype)
 
     def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         rank = len(shape)
@@ -231,22 +237,13 @@ class Unflatten(Operation):
             raise ValueError(msg)
         return (*shape[:axis], *sizes, *shape[axis + 1 :])
 
-    def compute(self, values: Sequence[Any]) -> Any:
-        return _library(values).reshape(values[0], self._shape(values[0].shape))
-
 
 @dataclasses.dataclass(frozen=True)
-class Flatten(Operation):
+class Flatten(Reshaping):
     """The axes from ``first`` to ``last`` as one, such as (heads, features) as the features of all heads."""
-
-    moves: ClassVar = True
 
     first: int
     last: int
-
-    def spec(self, specs: Sequence[Any]) -> Any:
-        (one,) = specs
-        return array_spec(self._shape(tuple(one.shape)), one.dtype)
 
     def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         rank = len(shape)
@@ -256,9 +253,6 @@ class Flatten(Operation):
             msg = f"cannot flatten the axes from {self.first} to {self.last} of an array of shape {shape}"
             raise ValueError(msg)
         return (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
-
-    def compute(self, values: Sequence[Any]) -> Any:
-        return _library(values).reshape(values[0], self._shape(values[0].shape))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -320,7 +314,7 @@ class Take(Operation):
 
 
 @dataclasses.dataclass(frozen=True)
-class Concatenate(Operation):
+class Concatenate(AlongAxis):
     """Several arrays behind each other along an axis."""
 
     combines: ClassVar = True
@@ -352,12 +346,9 @@ class Concatenate(Operation):
     def compute(self, values: Sequence[Any]) -> Any:
         return _library(values).concatenate(values, self.axis)
 
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        return _without_axis(spec, self.axis, rank)
-
 
 @dataclasses.dataclass(frozen=True)
-class Slice(Operation):
+class Slice(AlongAxis):
     """The indices from ``start`` to ``stop`` of an axis."""
 
     moves: ClassVar = True
@@ -380,12 +371,6 @@ class Slice(Operation):
         index = [slice(None)] * values[0].ndim
         index[self.axis] = slice(self.start, self.stop)
         return values[0][tuple(index)]
-
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        return _without_axis(spec, self.axis, rank)
-
-    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
-        return _beside(self, axis, rank)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -410,7 +395,7 @@ class Resize(Operation):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pad(Operation):
+class Pad(AlongAxis):
     """More indices before and after those of an axis, filled with a number."""
 
     axis: int
@@ -433,15 +418,9 @@ class Pad(Operation):
         fill = np.asarray(self.fill, values[0].dtype)
         return _library(values).pad(values[0], widths, constant_values=fill)
 
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        return _without_axis(spec, self.axis, rank)
-
-    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
-        return _beside(self, axis, rank)
-
 
 @dataclasses.dataclass(frozen=True)
-class Crop(Operation):
+class Crop(AlongAxis):
     """An axis without its first and its last indices; the inverse of `Pad`."""
 
     moves: ClassVar = True
@@ -465,12 +444,6 @@ class Crop(Operation):
         index = [slice(None)] * values[0].ndim
         index[self.axis] = slice(self.before, values[0].shape[self.axis] - self.after)
         return values[0][tuple(index)]
-
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        return _without_axis(spec, self.axis, rank)
-
-    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
-        return _beside(self, axis, rank)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -519,57 +492,3 @@ class Compute(Operation):
 
     def compute(self, values: Sequence[Any]) -> Any:
         return self.function(*values)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pipeline(Operation):
-    """Operations in order: on each source until one combines them, then on the result."""
-
-    steps: tuple[Operation, ...]
-
-    @property
-    def moves(self) -> bool:  # type: ignore[override]
-        return all(step.moves for step in self.steps)
-
-    def _follow(self, values: Sequence[Any], method: str) -> Any:
-        for step in self.steps:
-            call = getattr(step, method)
-            values = [call(values)] if step.combines else [call([value]) for value in values]
-        (result,) = values
-        return result
-
-    def spec(self, specs: Sequence[Any]) -> Any:
-        return self._follow(specs, "spec")
-
-    def compute(self, values: Sequence[Any]) -> Any:
-        return self._follow(values, "compute")
-
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        if any(isinstance(one, Reshape | Unflatten | Flatten) for one in self.steps):
-            return None  # the axes of the result are not those of the sources
-        ranks = []
-        for operation in self.steps:
-            ranks.append(rank)
-            rank += isinstance(operation, Stack) - isinstance(operation, Take)
-        found: Any = spec
-        for operation, before in reversed(list(zip(self.steps, ranks, strict=True))):
-            found = None if found is None else operation.source_spec(found, before)
-        return found
-
-
-def steps_of(operation: Operation) -> tuple[Operation, ...]:
-    """Return the operations that an operation does in order."""
-    return operation.steps if isinstance(operation, Pipeline) else (operation,)
-
-
-def chain(*steps: Operation) -> Operation:
-    """Return operations in order as one operation.
-
-    Example:
-      >>> chain(Same(), Stack(1)), chain()
-      (Stack(axis=1), Same())
-    """
-    changing = tuple(one for step in steps for one in steps_of(step) if type(one) is not Same)
-    if len(changing) > 1:
-        return Pipeline(changing)
-    return changing[0] if changing else Same()
