@@ -275,6 +275,13 @@ def test_padding_is_cut_off_again():
     np.testing.assert_array_equal(given.inverse().apply(view).get("a", ("w",)), A)
 
 
+def test_rules_may_swap_names():
+    """All rules read the names of the checkpoint, so rules in a circle are not a mistake."""
+    found = rules(("a/w", "a/v"), ("a/v", "a/w")).apply({"a": {"w": A, "v": 2 * A}}).snapshot()
+    np.testing.assert_array_equal(found["a"]["v"], A)
+    np.testing.assert_array_equal(found["a"]["w"], 2 * A)
+
+
 def test_an_optional_rule_may_match_nothing():
     head = Rule("a/head/w", "p/head", ("transpose",), optional=True)
     given = Map((Rule("a/w", "p/w"), head))
@@ -323,13 +330,26 @@ PROBLEMS = {
         rules(("a/w", "p/w", ("transpose 1 0",))),
         {"w": A},
         [
-            "a/w -> p/w: p/w: cannot transpose an array of 3 axes by (1, 0): expected each of 0 ... 2 once"
+            "a/w -> p/w: p/w: cannot transpose an array of shape (2, 3, 4) by (1, 0): expected each of 0 ... 2 once"
         ],
     ),
     "hole": (
         rules(("a/l{i}", "p/l", ("stack i",))),
         {"l0": A, "l2": A},
         ["a/l{i} -> p/l: a hole in the stack: 1 is missing, but a/l2 exists"],
+    ),
+    "an axis that does not exist": (
+        rules(("a/w", "p/l{i}", ("unstack i 3",)), ("a/v", ("p/v", "p/u"), ("split 3 1 1",))),
+        {"w": A, "v": A},
+        [
+            "a/w -> p/l{i}: w of shape (2, 3, 4) does not have the axis 3 to unstack",
+            "a/v -> p/v + p/u: v of shape (2, 3, 4) does not have the axis 3 to split",
+        ],
+    ),
+    "the placeholder of a stack": (
+        rules(("a/l{i}", "p/l", ("stack j",))),
+        {"l0": A, "l1": A},
+        ["a/l{i} -> p/l: the source does not have the placeholder {j} of the stack"],
     ),
     "word": (
         rules(("a/w", "p/w", ("rotate 1",))),
@@ -355,11 +375,11 @@ PROBLEMS = {
         ["p/x/y: p/x is an array, so nothing can be below it"],
     ),
     "numbers": (
-        rules(("a/w", "p/w", ("slice",))),
-        {"w": A},
+        rules(("a/w", "p/w", ("slice",)), ("a/v", "p/v", ("stack",))),
+        {"w": A, "v": A},
         [
-            "a/w -> p/w: cannot read the operation 'slice': Slice.__init__() missing 3 required positional arguments: 'axis', "
-            "'start', and 'stop'"
+            "a/w -> p/w: cannot read the operation 'slice': expected slice AXIS START STOP",
+            "a/v -> p/v: cannot read the operation 'stack': expected stack NAME or stack NAME AXIS",
         ],
     ),
     "empty": (
@@ -422,16 +442,16 @@ PROBLEMS = {
         rules(("a/w", "p/w", ("pad 0 1 1 0",)), ("a/v", "p/v", ("crop 0 1",))),
         {"w": A, "v": A},
         [
-            "a/w -> p/w: cannot read the operation 'pad 0 1 1 0': expected an axis, two sizes, then fill and a number",
-            "a/v -> p/v: cannot read the operation 'crop 0 1': expected an axis and two sizes",
+            "a/w -> p/w: cannot read the operation 'pad 0 1 1 0': expected pad AXIS BEFORE AFTER fill NUMBER",
+            "a/v -> p/v: cannot read the operation 'crop 0 1': expected crop AXIS BEFORE AFTER",
         ],
     ),
     "sizes": (
         rules(("a/w", "p/w", ("unflatten 1 3",)), ("a/v", "p/v", ("flatten 1",))),
         {"w": A, "v": A},
         [
-            "a/w -> p/w: cannot read the operation 'unflatten 1 3': expected an axis and at least two sizes",
-            "a/v -> p/v: cannot read the operation 'flatten 1': expected the first and the last axis",
+            "a/w -> p/w: cannot read the operation 'unflatten 1 3': expected unflatten AXIS SIZE SIZE ...",
+            "a/v -> p/v: cannot read the operation 'flatten 1': expected flatten FIRST LAST",
         ],
     ),
     "drop": (

@@ -81,6 +81,9 @@ class Entry:
         if type(self.operation) is Same:
             return self.sources[0].spec
         if self._spec is None:
+            if not self.sources:
+                msg = "expected at least one array"
+                raise ValueError(msg)
             for source in self.sources:
                 if not is_array_spec(source.spec):
                     msg = f"{'/'.join((source.collection, *source.path))} is not one array"

@@ -65,7 +65,7 @@ def _group_values(entries: Sequence[Entry], places: Sequence[Any], dtype: Any) -
 
 
 def _in_groups(entries: Sequence[Entry], numbers: Sequence[int]) -> list[list[int]]:
-    """Group leaves whose sources have about `_LAYERED_BYTES`. Leaves that are not computed have a group of their own."""
+    """Group leaves whose sources have about `_LAYERED_BYTES`; the first group has those that are not computed."""
     groups: list[list[int]] = [[], []]
     owners: dict[Source, list[int]] = {}
     size = 0

@@ -298,6 +298,9 @@ def _taken_apart(
 ) -> Iterator[tuple[str, Operation]]:
     """Return the targets of an array that is taken apart, and the operation for each."""
     shape = chain(*before).spec([source.spec]).shape
+    if not -len(shape) <= step.axis < len(shape):
+        msg = f"{'/'.join(source.path)} of shape {shape} does not have the axis {step.axis} to {step.kind}"
+        raise ValueError(msg)
     size = shape[step.axis]
     if step.kind == "unstack":
         for index in range(size):
@@ -320,7 +323,10 @@ def _operations(steps: Sequence[Step]) -> tuple[Operation, ...]:
 def _stacked(matches: Mapping[_Bindings, list[str]], step: Step) -> dict[_Bindings, list[str]]:
     """Group the arrays that differ in the number of a stack, in the order of the numbers."""
     groups: dict[_Bindings, list[tuple[str, str]]] = {}
+    if any(step.name not in dict(bindings) for bindings in matches):
+        msg = f"the source does not have the placeholder {{{step.name}}} of the stack"
+        raise ValueError(msg)
     for bindings, (name, *_) in matches.items():
         rest = tuple(one for one in bindings if one[0] != step.name)
-        groups.setdefault(rest, []).append((dict(bindings).get(step.name, ""), name))
+        groups.setdefault(rest, []).append((dict(bindings)[step.name], name))
     return {rest: in_order(members) for rest, members in groups.items()}

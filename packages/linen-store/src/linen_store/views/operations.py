@@ -169,17 +169,17 @@ class Transpose(Operation):
     axes: tuple[int, ...] | None = None
 
     def _axes(self, rank: int) -> tuple[int, ...]:
-        if self.axes is None:
-            return tuple(range(rank))[::-1]
-        axes = self.axes
-        if sorted(axes) != list(range(rank)):
-            msg = f"cannot transpose an array of {rank} axes by {axes}: expected each of 0 ... {rank - 1} once"
-            raise ValueError(msg)
-        return axes
+        return tuple(range(rank))[::-1] if self.axes is None else self.axes
 
     def spec(self, specs: Sequence[Any]) -> Any:
         (one,) = specs
-        return array_spec([one.shape[axis] for axis in self._axes(len(one.shape))], one.dtype)
+        rank = len(one.shape)
+        axes = self._axes(rank)
+        if self.axes is not None and sorted(axes) != list(range(rank)):
+            expected = f"each of 0 ... {rank - 1} once" if rank else "no axes"
+            msg = f"cannot transpose an array of shape {one.shape} by {axes}: expected {expected}"
+            raise ValueError(msg)
+        return array_spec([one.shape[axis] for axis in axes], one.dtype)
 
     def compute(self, values: Sequence[Any]) -> Any:
         return _library(values).transpose(values[0], self._axes(values[0].ndim))
