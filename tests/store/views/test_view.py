@@ -318,6 +318,19 @@ def test_results_are_as_free_as_what_the_store_returns(tmp_path):
     assert (jax.random.key_data(keys)[0] == jax.random.key_data(jax.random.key(0))).all()
 
 
+@pytest.mark.parametrize("size", [8, 512])
+@pytest.mark.parametrize("is_placed", [True, False])
+def test_the_dtype_of_a_store_is_that_of_its_views(tmp_path, size, is_placed):
+    save(tmp_path / "model", {"params": {"w": np.ones((size, size), np.float32)}})
+    sharding = NamedSharding(mesh(), PartitionSpec("data")) if is_placed else None
+    spec = jax.ShapeDtypeStruct((size, size), jnp.float32, sharding=sharding)
+    with open_store(tmp_path / "model", dtype="bfloat16") as store:
+        for one in (store, views.transpose(store, "w"), views.rename(store, {"w": "w"})):
+            found = restore({"params": {"w": spec}}, one).variables["params"]["w"]
+            assert found.dtype == one.spec("params", ("w",)).dtype == jnp.bfloat16
+            assert sharding is None or found.sharding == sharding
+
+
 def test_apply_takes_a_view(tmp_path):
     model, x = nn.Dense(3), jnp.ones((2, 4))
     variables = model.init(jax.random.key(0), x)

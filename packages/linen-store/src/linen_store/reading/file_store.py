@@ -231,7 +231,7 @@ class FileStore(VariableStore):
         Args:
           collection: the collection.
           paths: the paths of the leaves.
-          dtype: a floating-point dtype that every floating-point array is cast to.
+          dtype: a floating-point dtype that every floating-point array is cast to; that of the store by default.
           sharding: the sharding of each array, by the collection and names that lead to it.
 
         Raises:
@@ -239,8 +239,9 @@ class FileStore(VariableStore):
           StoreDtypeError: ``dtype`` is not a floating-point dtype.
         """
         values = self._values_at(collection, paths)
+        dtype = self._dtype if dtype is None else floating_dtype(dtype)
         if sharding is None:
-            return self._read_nodes(values, floating_dtype(dtype), None)
+            return self._read_nodes(values, dtype, None)
         variables: dict[tuple[str, ...], tuple[str, ...]] = {}
         for path, value in zip(paths, values, strict=True):
             names, leaves, _ = flatten_names(map_leaves(lambda leaf: leaf, value))
@@ -250,7 +251,7 @@ class FileStore(VariableStore):
         def of_file(in_file: tuple[str, ...], spec: jax.ShapeDtypeStruct) -> Any:
             return sharding(variables[in_file], spec)
 
-        return self._read_nodes(values, floating_dtype(dtype), of_file)
+        return self._read_nodes(values, dtype, of_file)
 
     def read_host(
         self, collection: str, paths: Sequence[tuple[str, ...]], dtype: Any = None

@@ -21,6 +21,7 @@ from linen_store.views.operations import (
     Operation,
     Pad,
     Reshape,
+    Reshaping,
     Same,
     Slice,
     Stack,
@@ -30,7 +31,7 @@ from linen_store.views.operations import (
 )
 from linen_store.views.view import View, entries_of, find_entries, source_of
 
-__all__ = ["inverse"]
+__all__ = ["inverse", "inverse_of"]
 
 
 class _Piece(NamedTuple):
@@ -143,28 +144,44 @@ def _backward(entry: Entry) -> Iterator[tuple[Source, Operation, bool]]:
     elif isinstance(operation, Take | Slice):
         yield sources[0], operation, True
     else:
-        yield sources[0], _inverse_of(operation, sources[0].spec), False
+        yield sources[0], inverse_of(operation, sources[0].spec), False
 
 
-def _inverse_of(operation: Operation, spec: Any) -> Operation:
-    """Return the inverse of an operation on one array."""
+def inverse_of(operation: Operation, spec: Any = None) -> Operation:
+    """Return the inverse of an operation on one array.
+
+    Args:
+      operation: the operation.
+      spec: the array; None if it is not known, as for the rules of a map.
+
+    Raises:
+      ValueError: there is no inverse, or not without the array.
+
+    Example:
+      >>> inverse_of(Transpose((1, 2, 0))), inverse_of(Unflatten(0, (8, -1)))
+      (Transpose(axes=(2, 0, 1)), Flatten(first=0, last=1))
+    """
     if isinstance(operation, Same):
         return operation
     if isinstance(operation, Transpose):
         axes = operation.axes
         return Transpose(None if axes is None else tuple(np.argsort(axes).tolist()))
-    if isinstance(operation, Reshape | Unflatten | Flatten):
-        return Reshape(tuple(spec.shape))
+    if isinstance(operation, Unflatten):
+        first, more = operation.axis, len(operation.sizes) - 1
+        return Flatten(first, first + more) if first >= 0 else Flatten(first - more, first)
     if isinstance(operation, Pad):
         return Crop(operation.axis, operation.before, operation.after)
-    if isinstance(operation, Cast):
+    if isinstance(operation, Reshaping) and spec is not None:
+        return Reshape(tuple(spec.shape))
+    if isinstance(operation, Cast) and spec is not None:
         if not is_array_spec(spec) or not jnp.issubdtype(spec.dtype, jnp.floating):
             return Same()
         if jnp.promote_types(spec.dtype, operation.dtype) == operation.dtype:
             return Cast(spec.dtype)
         msg = f"a cast from {spec.dtype} to {jnp.dtype(operation.dtype)} loses digits"
         raise ValueError(msg)
-    msg = f"{type(operation).__name__.lower()} has no inverse"
+    name = type(operation).__name__.lower()
+    msg = f"{name} has no inverse" if name != "pipeline" else "it is made by a map: use Map.inverse"
     raise ValueError(msg)
 
 

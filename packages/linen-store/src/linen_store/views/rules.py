@@ -7,7 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import jax
+
 from linen_store.reading.specs import floating_dtype
+from linen_store.views.inverting import inverse_of
 from linen_store.views.operations import (
     Cast,
     Concatenate,
@@ -17,6 +20,7 @@ from linen_store.views.operations import (
     Pad,
     Reshape,
     Resize,
+    Same,
     Slice,
     Stack,
     Transpose,
@@ -211,22 +215,18 @@ _FORMS: dict[str, tuple[str, Callable[..., Step]]] = {
 
 
 def _inverse(text: str) -> str:
-    word, *rest = text.split()
-    if word == "transpose":
-        axes = _integers(rest)
-        return " ".join([word, *(str(axes.index(axis)) for axis in range(len(axes)))])
-    if word in ("stack", "unstack"):
+    step, (word, *rest) = parse_step(text), text.split()
+    if step.name:
         return " ".join(["unstack" if word == "stack" else "stack", *rest])
-    if word == "split":
-        return f"concatenate {rest[0]}"
-    if word == "unflatten":
-        axis, *sizes = _integers(rest)
-        last = axis + len(sizes) - 1 if axis >= 0 else axis
-        return f"flatten {last - len(sizes) + 1} {last}"
-    if word == "pad":
-        return " ".join(["crop", *rest[:3]])
-    msg = f"{text!r} does not have an inverse"
-    raise ValueError(msg)
+    if step.kind == "split":
+        return f"concatenate {step.axis}"
+    try:
+        undone = inverse_of(step.operation or Same())
+    except ValueError as error:
+        msg = f"{text!r} does not have an inverse"
+        raise ValueError(msg) from error
+    numbers = jax.tree.leaves(dataclasses.astuple(undone))  # type: ignore[call-overload]
+    return " ".join([type(undone).__name__.lower(), *map(str, numbers)])
 
 
 _NAMED_PART = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
