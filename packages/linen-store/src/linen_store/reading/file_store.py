@@ -266,11 +266,12 @@ class FileStore(VariableStore):
         nodes = self._values_at(collection, paths)
         in_host = [change_leaves(_in_host_memory, node) for node in nodes]
         values = self._read_nodes(in_host, self._dtype if dtype is None else dtype, None)
+        is_array = [isinstance(node, Leaf) and node.kind == "array" for node in nodes]
+        pairs = list(zip(values, is_array, strict=True))
+        canonical = set(filter(is_canonical, {value.dtype for value, array in pairs if array}))
         return [
-            ForDevice(value)
-            if isinstance(node, Leaf) and node.kind == "array" and is_canonical(value.dtype)
-            else value
-            for node, value in zip(nodes, values, strict=True)
+            ForDevice(value) if array and value.dtype in canonical else value
+            for value, array in pairs
         ]
 
     def _values_at(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Tree]:

@@ -62,15 +62,18 @@ class Entry:
     Attributes:
       sources: the leaves.
       operation: the operation.
+      known: the spec, once it is known. Entries of one operation on arrays of one spec may share it.
     """
 
     # A view makes one of these for each leaf. A dataclass would take twice the time.
-    __slots__ = ("_spec", "operation", "sources")
+    __slots__ = ("known", "operation", "sources")
 
-    def __init__(self, sources: tuple[Source, ...], operation: Operation = _UNCHANGED) -> None:
+    def __init__(
+        self, sources: tuple[Source, ...], operation: Operation = _UNCHANGED, known: Any = None
+    ) -> None:
         self.sources = sources
         self.operation = operation
-        self._spec: Any = None
+        self.known = known
 
     def spec(self) -> Any:
         """Describe the leaf.
@@ -80,7 +83,7 @@ class Entry:
         """
         if type(self.operation) is Same:
             return self.sources[0].spec
-        if self._spec is None:
+        if self.known is None:
             if not self.sources:
                 msg = "expected at least one array"
                 raise ValueError(msg)
@@ -88,8 +91,8 @@ class Entry:
                 if not is_array_spec(source.spec):
                     msg = f"{'/'.join((source.collection, *source.path))} is not one array"
                     raise ValueError(msg)
-            self._spec = self.operation.spec([source.spec for source in self.sources])
-        return self._spec
+            self.known = self.operation.spec([source.spec for source in self.sources])
+        return self.known
 
 
 Leaf: TypeAlias = Entry | dict[str, Any]

@@ -253,6 +253,7 @@ class _Application:
         if step is not None and kind == "stack":
             matches = _stacked(matches, step)
         whole = chain(*_operations(steps))
+        specs: dict[tuple[int, ...], Any] = {}
         for bindings, sources in matches.items():
             if len(sources) > 1 and kind not in ("stack", "concatenate"):
                 msg = "several sources: expected concatenate"
@@ -264,7 +265,11 @@ class _Application:
                 for target, part in _taken_apart(rule, step, dict(bindings), taken[0], before):
                     yield target, Entry(taken, chain(*before, part, *after))
             else:
-                yield filled_in(rule.targets[0], dict(bindings)), Entry(taken, whole)
+                # Most arrays of a rule share their spec with others.
+                shared = tuple(id(one.spec) for one in taken)
+                entry = Entry(taken, whole, specs.get(shared))
+                yield filled_in(rule.targets[0], dict(bindings)), entry
+                specs[shared] = entry.known
 
     def _matches(self, rule: Rule) -> dict[_Bindings, list[str]]:
         """Return the arrays of a rule by the texts of its placeholders."""
