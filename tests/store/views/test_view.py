@@ -331,6 +331,24 @@ def test_the_dtype_of_a_store_is_that_of_its_views(tmp_path, size, is_placed):
             assert sharding is None or found.sharding == sharding
 
 
+def test_small_arrays_keep_their_kind_and_are_read_once(tmp_path):
+    saved = {"jax": jnp.ones((2, 3)), "numpy": np.ones((2, 3), np.float32), "wide": np.ones((2, 3))}
+    save(tmp_path / "model", {"params": saved})
+    store = open_store(tmp_path / "model")
+    view = views.transpose(store, "")
+    for _ in range(2):
+        found = view.snapshot()["params"]
+        assert isinstance(found["jax"], jax.Array)
+        assert type(found["numpy"]) is type(found["wide"]) is np.ndarray
+        assert {name: str(one.dtype) for name, one in found.items()} == {
+            "jax": "float32",
+            "numpy": "float32",
+            "wide": "float64",
+        }
+    assert (store.stats.leaves, store.stats.hits) == (3, 3)
+    assert isinstance(store.get("params", ("jax",)), jax.Array)
+
+
 def test_apply_takes_a_view(tmp_path):
     model, x = nn.Dense(3), jnp.ones((2, 4))
     variables = model.init(jax.random.key(0), x)

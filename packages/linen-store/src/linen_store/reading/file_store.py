@@ -268,11 +268,8 @@ class FileStore(VariableStore):
         values = self._read_nodes(in_host, self._dtype if dtype is None else dtype, None)
         is_array = [isinstance(node, Leaf) and node.kind == "array" for node in nodes]
         pairs = list(zip(values, is_array, strict=True))
-        canonical = set(filter(is_canonical, {value.dtype for value, array in pairs if array}))
-        return [
-            ForDevice(value) if array and value.dtype in canonical else value
-            for value, array in pairs
-        ]
+        kept = set(filter(is_canonical, {value.dtype for value, array in pairs if array}))
+        return [ForDevice(one) if array and one.dtype in kept else one for one, array in pairs]
 
     def _values_at(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Tree]:
         nodes = [self._find(collection, path) for path in paths]
