@@ -158,3 +158,75 @@ def workers():
         one.kill()
         for worker in one.running:
             worker.communicate()
+
+
+_MEASURED = """
+import json, sys, threading, time
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import linen_store
+from linen_store import views
+
+mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
+
+def held():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+
+def settled():
+    # JAX releases memory in its own threads.
+    last, now = None, held()
+    while now != last:
+        time.sleep(0.05)
+        last, now = now, held()
+    return now
+
+def peak_of(program):
+    peak = before = settled()
+    stop = threading.Event()
+
+    def watch():
+        nonlocal peak
+        while not stop.wait(0.001):
+            peak = max(peak, held())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    result = jax.block_until_ready(program())
+    stop.set()
+    watcher.join()
+    return max(peak, held()) - before, result
+
+def size_of(tree):
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 2**20
+"""
+
+
+@pytest.fixture
+def measured():
+    """A function that runs a program in a process with 8 CPU devices, and returns the JSON that it prints.
+
+    The program finds `jax`, `jnp`, `np`, `linen_store`, `views`, a mesh of 4 x 2 devices, and its arguments in
+    `sys.argv`. `peak_of(program)` is the memory that a function needs at most, in MiB, and its result; `size_of(tree)`
+    the size of arrays. Each large array is given back to the system at once: later ones would not be seen otherwise.
+    """
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads the memory from /proc")
+
+    def run(program, *arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", _MEASURED + program, *map(str, arguments)],
+            env={
+                **os.environ,
+                "JAX_PLATFORMS": "cpu",
+                "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+                "MALLOC_MMAP_THRESHOLD_": "65536",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run

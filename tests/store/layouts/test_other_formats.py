@@ -10,7 +10,7 @@ import tensorstore
 
 from layouts import linen_side, other_names
 from linen_core.traverse_util import flatten_dict, unflatten_dict
-from linen_store import convert, open_store, views
+from linen_store import convert, open_store, restore, views
 from linen_store.views.maps import load_map
 
 HERE = Path(__file__).parent
@@ -27,6 +27,15 @@ def check(name, path, map, *, scanned=False, root=None):
     found = linen_side.difference(model, variables, inputs, outputs)
     assert found < linen_side.TOLERANCE
     return variables
+
+
+def check_back(variables, map, expected, *, scanned=False):
+    """Compare the arrays of another file, joined by slashes, with those that the variables become."""
+    unrolled = load_map(linen_side.SCAN).inverse().apply(variables) if scanned else variables
+    found = flatten_dict(map.inverse().apply(unrolled).snapshot(), sep="/")
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 def arrays_and_config(name):
@@ -62,12 +71,7 @@ def test_files_of_vision_transformer_and_back(scanned, compressed, tmp_path):
     (np.savez_compressed if compressed else np.savez)(tmp_path / "vit.npz", **arrays)
     given = load_map(MAPS / "vit_vision_transformer.toml")
     variables = check("vit", tmp_path / "vit.npz", given, scanned=scanned)
-    if not scanned:
-        convert(variables, tmp_path / "back.npz", map=given.inverse())
-        with np.load(tmp_path / "back.npz") as back:
-            assert sorted(back) == sorted(arrays)
-            for name, array in arrays.items():
-                np.testing.assert_array_equal(back[name], array)
+    check_back(variables, given, arrays, scanned=scanned)
 
 
 @SCANNED
@@ -76,12 +80,7 @@ def test_files_of_big_vision_and_back(scanned, tmp_path):
     np.savez(tmp_path / "vit.npz", **arrays)
     given = load_map(MAPS / "vit_big_vision.toml")
     variables = check("vit", tmp_path / "vit.npz", given, scanned=scanned)
-    if not scanned:
-        convert(variables, tmp_path / "back.npz", map=given.inverse())
-        with np.load(tmp_path / "back.npz") as back:
-            assert sorted(back) == sorted(arrays)
-            for name, array in arrays.items():
-                np.testing.assert_array_equal(back[name], array)
+    check_back(variables, given, arrays, scanned=scanned)
 
 
 def test_scanned_files_of_big_vision(tmp_path):
@@ -96,7 +95,10 @@ def test_scanned_files_of_big_vision(tmp_path):
         _, inputs, outputs = linen_side.recorded(HERE / "vit")
         model = linen_side.model_of("vit", config)
         found = linen_side.difference(model, given.apply(apart), inputs, outputs)
+        variables = restore(model, apart, **inputs, map=given).variables
+        back = views.inverse(apart, given.inverse().apply(variables)).snapshot()
     assert found < linen_side.TOLERANCE
+    jax.tree.map(np.testing.assert_array_equal, back, stacked.snapshot())
 
 
 def write_zarr(folder, value):
@@ -131,9 +133,48 @@ def write_t5x(folder, arrays, *, is_early):
 def test_folders_of_t5x(is_early, scanned, tmp_path):
     folder = tmp_path / "checkpoint_5"
     folder.mkdir()
-    write_t5x(folder, other_names.t5x(*arrays_and_config("t5")), is_early=is_early)
+    arrays = other_names.t5x(*arrays_and_config("t5"))
+    write_t5x(folder, arrays, is_early=is_early)
     root = {"target": ("optimizer", "target") if is_early else ("target",)}
-    check("t5", folder, load_map(MAPS / "t5_t5x.toml"), scanned=scanned, root=root)
+    given = load_map(MAPS / "t5_t5x.toml")
+    variables = check("t5", folder, given, scanned=scanned, root=root)
+    expected = {f"target/{name}": array for name, array in arrays.items()}
+    check_back(variables, given, expected, scanned=scanned)
+
+
+def test_scanned_folders_of_t5x_and_back(tmp_path):
+    """With `scan_layers=True`, T5X has one module `layers` whose arrays have the axis 1 for the blocks."""
+    arrays, config = arrays_and_config("t5")
+    stacked = views.Map(
+        (
+            views.Rule(
+                "{side:encoder|decoder}/layers_{i}/{name:**}",
+                "{side}/layers/{name}",
+                ("stack i 1",),
+            ),
+        ),
+        keep=("{name:**}",),
+    ).apply(unflatten_dict(other_names.t5x(arrays, config), sep="/"))
+    scanned = flatten_dict(stacked.snapshot(), sep="/")
+    size = config["d_model"]
+    assert scanned["encoder/layers/mlp/wo/kernel"].shape == (
+        config["d_ff"],
+        config["num_layers"],
+        size,
+    )
+    assert scanned["decoder/layers/pre_mlp_layer_norm/scale"].shape[0] == size
+    write_t5x(tmp_path, scanned, is_early=False)
+    unscanned, given = load_map(MAPS / "t5x_scanned.toml"), load_map(MAPS / "t5_t5x.toml")
+    _, inputs, outputs = linen_side.recorded(HERE / "t5")
+    model = linen_side.model_of("t5", config)
+    with open_store(tmp_path, {"target": ("target",)}, map=unscanned) as store:
+        variables = restore(model, store, **inputs, map=given).variables
+    assert linen_side.difference(model, variables, inputs, outputs) < linen_side.TOLERANCE
+    back = unscanned.inverse().apply(given.inverse().apply(variables))
+    found = flatten_dict(back.snapshot()["target"], sep="/")
+    assert found.keys() == scanned.keys()
+    for name, array in scanned.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 @SCANNED
@@ -149,4 +190,6 @@ def test_early_orbax_files(scanned, placeholders, tmp_path):
     state = {"step": 7, "params": unflatten_dict(params, sep="."), "opt_state": {}}
     (tmp_path / "checkpoint").write_bytes(flax.serialization.msgpack_serialize(state))
     given = load_map(MAPS / "bert_flax.toml")
-    check("bert", tmp_path, given, scanned=scanned, root="params")
+    variables = check("bert", tmp_path, given, scanned=scanned, root="params")
+    with open_store(HERE / "bert" / "flax_model.msgpack") as store:
+        check_back(variables, given, flatten_dict(store.snapshot(), sep="/"), scanned=scanned)

@@ -97,6 +97,13 @@ PROBLEMS = {
         lambda s: views.slice_axis(s, "head", 0, 0, 2),
         "params/head/weight: the view has only a part of it, or has some of it twice",
     ),
+    "a map": (
+        views.Map(
+            (views.Rule("params/head/weight", "params/h", ("transpose", "cast float64")),),
+            keep=("{name:**}",),
+        ).apply,
+        "params/h: it is made by a map: use Map.inverse",
+    ),
     "overlay": (
         lambda s: views.overlay({"params": {"head": {"weight": np.zeros((4, 2), np.float32)}}}, s),
         "the view is made of several stores",

@@ -9,6 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import linen_core as nn
 from linen_core.testing import StoreTests
 from linen_store import open_store, restore, save, views
+from linen_store.views import Rule
 
 
 class TestMount(StoreTests):
@@ -155,7 +156,7 @@ def test_a_stack_is_placed(tmp_path, axis):
 @pytest.mark.parametrize("axis", [0, -1])
 @pytest.mark.parametrize("is_placed", [True, False])
 def test_a_large_stack_is_joined_layer_by_layer(tmp_path, monkeypatch, axis, is_placed):
-    monkeypatch.setattr("linen_store.views.evaluation._JOINED_BYTES", 1)
+    monkeypatch.setattr("linen_store.views.evaluation._LAYERED_BYTES", 1)
     save(tmp_path / "model", layers(4))
     stacked = views.stack(open_store(tmp_path / "model"), r"block_(\d+)", "blocks", axis)
     sharding = NamedSharding(mesh(), PartitionSpec(None, "model")) if is_placed else None
@@ -167,6 +168,61 @@ def test_a_large_stack_is_joined_layer_by_layer(tmp_path, monkeypatch, axis, is_
     assert array.dtype == jnp.bfloat16
     if is_placed:
         assert array.sharding.is_equivalent_to(sharding, 3)
+
+
+AROUND_A_STACK = {
+    "cast": lambda stack: views.cast(stack, "bfloat16"),
+    "transpose": lambda stack: views.transpose(stack, "blocks/w$", (2, 0, 1)),
+    "reverse": lambda stack: views.transpose(stack, "blocks/w$"),
+    "slice": lambda stack: views.slice_axis(stack, "blocks/w$", -1, 0, 2),
+    "pad": lambda stack: views.pad(stack, "blocks/w$", 2, 1, 3, fill=7),
+    "layers 1 and 2": lambda stack: views.slice_axis(stack, "blocks/w$", 0, 1, 3),
+    "reshape": lambda stack: views.reshape(stack, "blocks/w$", (8, 4)),
+    "compute": lambda stack: views.compute(stack, ["params/blocks/w"], "params/blocks/w", jnp.sin),
+    "several": lambda stack: views.cast(
+        views.transpose(
+            views.rename(views.transpose(stack, "blocks/w$", (1, 2, 0)), {"blocks/w$": "blocks/v"}),
+            "blocks/v$",
+        ),
+        "float16",
+    ),
+    "map": views.Map(
+        (
+            Rule("params/blocks/w", "params/v", ("transpose 0 2 1", "crop 1 0 2", "cast bfloat16")),
+            Rule("params/blocks/b", "params/b"),
+            Rule("params/head/w", "params/head"),
+        )
+    ).apply,
+}
+
+
+@pytest.mark.parametrize("name", AROUND_A_STACK)
+@pytest.mark.parametrize("is_transposed", [True, False])
+def test_operations_on_a_large_stack_are_done_to_its_layers(
+    tmp_path, monkeypatch, same, name, is_transposed
+):
+    def view(store):
+        if is_transposed:
+            store = views.transpose(views.transpose(store, "w$"), "w$")
+        return AROUND_A_STACK[name](views.stack(store, r"block_(\d+)", "blocks"))
+
+    save(tmp_path / "model", jax.tree.map(jnp.asarray, layers(4)))
+    expected = view(open_store(tmp_path / "model")).snapshot()
+    monkeypatch.setattr("linen_store.views.evaluation._LAYERED_BYTES", 1)
+    assert same(view(open_store(tmp_path / "model")).snapshot(), expected)
+    arrays = jax.tree.map(np.asarray, view(layers(4)).snapshot())
+    for found, array in zip(jax.tree.leaves(expected), jax.tree.leaves(arrays), strict=True):
+        np.testing.assert_allclose(found, array, rtol=1e-6)
+
+
+def test_numpy_layers_make_a_numpy_stack(monkeypatch):
+    monkeypatch.setattr("linen_store.views.evaluation._LAYERED_BYTES", 1)
+    wide = {"params": {f"l{i}": np.full((2, 3), i / 3) for i in range(3)}}
+    view = views.transpose(views.stack(wide, r"l(\d)", "ls", axis=1), "ls", (1, 0, 2))
+    found = view.get("params", ("ls",))
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, np.stack(list(wide["params"].values())))
 
 
 def test_restore_into_a_scanned_model_on_a_mesh(tmp_path):
@@ -260,6 +316,37 @@ def test_results_are_as_free_as_what_the_store_returns(tmp_path):
     assert views.transpose(bound, "w").get("params", ("w",)).devices() == {jax.devices()[3]}
     keys = views.reshape(store, "k", (1,)).get("params", ("k",))
     assert (jax.random.key_data(keys)[0] == jax.random.key_data(jax.random.key(0))).all()
+
+
+@pytest.mark.parametrize("size", [8, 512])
+@pytest.mark.parametrize("is_placed", [True, False])
+def test_the_dtype_of_a_store_is_that_of_its_views(tmp_path, size, is_placed):
+    save(tmp_path / "model", {"params": {"w": np.ones((size, size), np.float32)}})
+    sharding = NamedSharding(mesh(), PartitionSpec("data")) if is_placed else None
+    spec = jax.ShapeDtypeStruct((size, size), jnp.float32, sharding=sharding)
+    with open_store(tmp_path / "model", dtype="bfloat16") as store:
+        for one in (store, views.transpose(store, "w"), views.rename(store, {"w": "w"})):
+            found = restore({"params": {"w": spec}}, one).variables["params"]["w"]
+            assert found.dtype == one.spec("params", ("w",)).dtype == jnp.bfloat16
+            assert sharding is None or found.sharding == sharding
+
+
+def test_small_arrays_keep_their_kind_and_are_read_once(tmp_path):
+    saved = {"jax": jnp.ones((2, 3)), "numpy": np.ones((2, 3), np.float32), "wide": np.ones((2, 3))}
+    save(tmp_path / "model", {"params": saved})
+    store = open_store(tmp_path / "model")
+    view = views.transpose(store, "")
+    for _ in range(2):
+        found = view.snapshot()["params"]
+        assert isinstance(found["jax"], jax.Array)
+        assert type(found["numpy"]) is type(found["wide"]) is np.ndarray
+        assert {name: str(one.dtype) for name, one in found.items()} == {
+            "jax": "float32",
+            "numpy": "float32",
+            "wide": "float64",
+        }
+    assert (store.stats.leaves, store.stats.hits) == (3, 3)
+    assert isinstance(store.get("params", ("jax",)), jax.Array)
 
 
 def test_apply_takes_a_view(tmp_path):

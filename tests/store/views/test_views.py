@@ -138,7 +138,7 @@ def test_low_precision_is_averaged_in_32_bits():
 PROBLEMS = {
     "transpose": (
         lambda: views.transpose(store(w=A), "w", (0, 1)),
-        "params/w: cannot transpose an array of 3 axes by (0, 1): expected each of 0 ... 2 once",
+        "params/w: cannot transpose an array of shape (2, 3, 4) by (0, 1): expected each of 0 ... 2 once",
     ),
     "reshape": (
         lambda: views.reshape(store(w=A), "w", (5, -1)),
@@ -183,6 +183,10 @@ PROBLEMS = {
     "concatenate into a name that exists": (
         lambda: views.concatenate(store(a=A, b=A, c=A), ["params/a", "params/b"], "params/c"),
         "params/c: two arrays get this name",
+    ),
+    "concatenate nothing": (
+        lambda: views.concatenate(store(a=A), [], "params/c"),
+        "params/c: expected at least one array",
     ),
     "average of nothing": (views.average, "expected at least one store"),
     "a function that fails": (

@@ -1,15 +1,11 @@
 """The arguments of the command are read as Python values, specifications and modules."""
 
-import os
-import sys
-
 import jax
 import jax.numpy as jnp
 import pytest
 
 import linen_core as nn
 from linen_summary.commands.targets import (
-    current_folder_first,
     import_module,
     is_module_name,
     parsed_inputs,
@@ -62,10 +58,3 @@ def test_classes_modules_and_functions_become_modules():
         import_module("linen_core:Missing", {})
     with pytest.raises(TargetError, match="Cannot construct 'linen_core:Dense'"):
         import_module("linen_core:Dense", {"size": 3})
-
-
-def test_the_current_folder_comes_first_only_during_the_command():
-    before = list(sys.path)
-    with current_folder_first():
-        assert sys.path[0] == os.getcwd()
-    assert sys.path == before

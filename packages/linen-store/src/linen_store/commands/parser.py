@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import importlib.metadata
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import jax
-import jax.numpy as jnp
-
+from linen_core.targets import parse_input, parse_value
 from linen_store.commands.completion import SHELLS
 from linen_store.formats.orbax.layout import step_number
 from linen_store.saving.converting import writable_formats
@@ -115,12 +112,17 @@ def _add_mesh(plan: argparse.ArgumentParser) -> None:
 def _add_model(command: argparse.ArgumentParser) -> None:
     """Add the options that say how a model is constructed and called."""
     for option, reader, metavar, text in (
-        ("--arg", _named_value, "NAME=VALUE", "a field of the model, for example features=64"),
-        ("--input", _input, "[NAME=]DTYPE[SHAPE]", "an input of its call, as float32[1,28,28,1]"),
-        ("--call", _named_value, "NAME=VALUE", "another argument of its call, as train=False"),
+        ("--arg", parse_value, "NAME=VALUE", "a field of the model, for example features=64"),
+        (
+            "--input",
+            parse_input,
+            "[NAME=]DTYPE[SHAPE]",
+            "an input of its call, as float32[1,28,28,1]",
+        ),
+        ("--call", parse_value, "NAME=VALUE", "another argument of its call, as train=False"),
     ):
         command.add_argument(
-            option, type=reader, action="append", default=[], metavar=metavar, help=text
+            option, type=_parsed(reader), action="append", default=[], metavar=metavar, help=text
         )
 
 
@@ -181,26 +183,13 @@ def _split(text: str) -> Split:
         raise argparse.ArgumentTypeError(msg) from error
 
 
-def _named_value(text: str) -> tuple[str, Any]:
-    """Read a name and a value, as ``features=64``; a value that is not a literal of Python is a text."""
-    name, sign, value = text.partition("=")
-    if not sign or not name.isidentifier():
-        msg = f"expected a name and a value, as features=64, found {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
+def _parsed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let argparse show the text of a ValueError."""
 
+    def read(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
-def _input(text: str) -> tuple[str | None, jax.ShapeDtypeStruct]:
-    """Read the dtype and the shape of an input, as ``float32[1,28]`` or ``mask=bool[1]``."""
-    match = re.fullmatch(r"(?:(\w+)=)?(\w+)\[(\d+(?:,\d+)*)?\]", text.replace(" ", ""))
-    try:
-        if match is not None:
-            sizes = tuple(map(int, filter(None, (match[3] or "").split(","))))
-            return match[1], jax.ShapeDtypeStruct(sizes, jnp.dtype(match[2]))
-    except TypeError:
-        pass  # not a dtype
-    msg = f"expected a dtype and a shape, as float32[1,28,28,1] or mask=bool[1], found {text!r}"
-    raise argparse.ArgumentTypeError(msg)
+    return read

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
-import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import linen_core as nn
 from linen_core import VariableStore
+from linen_core.targets import USER_ERRORS, construct, current_folder_first, import_target
 from linen_store._texts import counted
 from linen_store.commands.render import Outcome
 from linen_store.errors import ModelTargetError
@@ -20,9 +17,6 @@ from linen_store.views.suggesting import suggest
 
 __all__ = ["suggest_map"]
 
-_USER_ERRORS = (Exception, SystemExit)
-"""Errors that a user's code may raise. An imported script may call `sys.exit`."""
-
 
 def suggest_map(store: VariableStore, options: argparse.Namespace) -> Outcome:
     """Propose a map from the arrays of a store to the variables of a model.
@@ -30,7 +24,7 @@ def suggest_map(store: VariableStore, options: argparse.Namespace) -> Outcome:
     Raises:
       ModelTargetError: the model cannot be imported, constructed or initialised.
     """
-    with _current_folder_first():
+    with current_folder_first():
         model = _imported(options.model, dict(options.arg))
         wanted = _variables(options, model)
     found = suggest(store, nn.unbox(wanted))
@@ -50,29 +44,15 @@ def suggest_map(store: VariableStore, options: argparse.Namespace) -> Outcome:
     )
 
 
-@contextlib.contextmanager
-def _current_folder_first() -> Iterator[None]:
-    """Put the current folder first in the import path, also for imports of a running model."""
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
-
-
 def _imported(target: str, fields: Mapping[str, Any]) -> nn.Module:
     """Import the model, or what makes it, and construct it."""
-    module_name, _, name = target.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except _USER_ERRORS as error:
+        found = import_target(target)
+    except USER_ERRORS as error:
         raise ModelTargetError(target, "import", _shown_error(error)) from error
     try:
-        model = found.clone(**fields) if isinstance(found, nn.Module) else found(**fields)
-    except _USER_ERRORS as error:
+        model = construct(found, fields)
+    except USER_ERRORS as error:
         raise ModelTargetError(target, "construct", _shown_error(error)) from error
     if not isinstance(model, nn.Module):
         raise ModelTargetError(target, "use", f"a {type(model).__name__}")
@@ -85,7 +65,7 @@ def _variables(options: argparse.Namespace, model: nn.Module) -> Any:
     named = {name: spec for name, spec in options.input if name is not None}
     try:
         return Call(model, args, {**named, **dict(options.call)}).expected(None)
-    except _USER_ERRORS as error:
+    except USER_ERRORS as error:
         raise ModelTargetError(options.model, "initialize", _shown_error(error)) from error
 
 

@@ -99,8 +99,11 @@ class FlaxMsgpackStore(FileStore):
 
     def _load_values(self, leaves: Sequence[Leaf], specs: Sequence[Any]) -> list[Any]:
         values = {leaf.names: self._values[leaf.names] for leaf in leaves}
-        pairs = zip(leaves, specs, strict=True)
-        arrays = [(values[leaf.names], leaf, spec) for leaf, spec in pairs if leaf.kind == "array"]
+        arrays = [
+            (values[leaf.names], leaf, spec)
+            for leaf, spec in zip(leaves, specs, strict=True)
+            if leaf.kind in ("array", "numpy")
+        ]
         for (_, leaf, _), value in zip(arrays, place(arrays), strict=True):
             values[leaf.names] = value
         return list(values.values())

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from linen_store.reading.buffers import cast_into
+from linen_store.reading.buffers import aligned_empty, cast_into
 
 __all__ = ["FileArray"]
 
@@ -57,8 +57,8 @@ class FileArray:
                 cast_into(flat[start : start + part.size], part)
 
     def read(self) -> np.ndarray[Any, Any]:
-        """Read the whole array; see `read_into`."""
-        whole = np.empty(self.shape, self.dtype)
+        """Read the whole array, into memory that JAX uses without a copy; see `read_into`."""
+        whole = aligned_empty(self.shape, self.dtype)
         self.read_into(whole)
         return whole
 
@@ -68,7 +68,7 @@ class FileArray:
         split = [axis for axis, bound in enumerate(bounds) if bound != (0, self.shape[axis])]
         if not split:
             return self.read()
-        region = np.empty([stop - start for start, stop in bounds], self.dtype)
+        region = aligned_empty([stop - start for start, stop in bounds], self.dtype)
         # From the last axis that is split on, each run of elements is contiguous in the file.
         axis = split[-1]
         run = math.prod(region.shape[axis:]) * self.dtype.itemsize

@@ -24,6 +24,7 @@ from linen_store.errors import CheckpointReplacedError, ForkedStoreError
 from linen_store.filesystem.paths import file_identity, local_path
 from linen_store.reading.buffers import is_canonical
 from linen_store.reading.cache import ValueCache
+from linen_store.reading.device import ForDevice
 from linen_store.reading.options import CACHE_BYTES, ReadOptions, Root, ShardingLike
 from linen_store.reading.specs import (
     array_spec,
@@ -40,6 +41,7 @@ from linen_store.reading.specs import (
 from linen_store.reading.tree import (
     Leaf,
     Tree,
+    change_leaves,
     has_integers,
     leaves_of,
     map_leaves,
@@ -229,7 +231,7 @@ class FileStore(VariableStore):
         Args:
           collection: the collection.
           paths: the paths of the leaves.
-          dtype: a floating-point dtype that every floating-point array is cast to.
+          dtype: a floating-point dtype that every floating-point array is cast to; that of the store by default.
           sharding: the sharding of each array, by the collection and names that lead to it.
 
         Raises:
@@ -237,8 +239,9 @@ class FileStore(VariableStore):
           StoreDtypeError: ``dtype`` is not a floating-point dtype.
         """
         values = self._values_at(collection, paths)
+        dtype = self._dtype if dtype is None else floating_dtype(dtype)
         if sharding is None:
-            return self._read_nodes(values, floating_dtype(dtype), None)
+            return self._read_nodes(values, dtype, None)
         variables: dict[tuple[str, ...], tuple[str, ...]] = {}
         for path, value in zip(paths, values, strict=True):
             names, leaves, _ = flatten_names(map_leaves(lambda leaf: leaf, value))
@@ -248,7 +251,25 @@ class FileStore(VariableStore):
         def of_file(in_file: tuple[str, ...], spec: jax.ShapeDtypeStruct) -> Any:
             return sharding(variables[in_file], spec)
 
-        return self._read_nodes(values, floating_dtype(dtype), of_file)
+        return self._read_nodes(values, dtype, of_file)
+
+    def read_host(
+        self, collection: str, paths: Sequence[tuple[str, ...]], dtype: Any = None
+    ) -> list[Any]:
+        """Like `read`, but an array for the default device stays in host memory, as a `ForDevice`.
+
+        Args:
+          collection: the collection.
+          paths: the paths of the leaves.
+          dtype: a floating-point dtype that every floating-point array is cast to; that of the store by default.
+        """
+        nodes = self._values_at(collection, paths)
+        in_host = [change_leaves(_in_host_memory, node) for node in nodes]
+        values = self._read_nodes(in_host, self._dtype if dtype is None else dtype, None)
+        is_array = [isinstance(node, Leaf) and node.kind == "array" for node in nodes]
+        pairs = list(zip(values, is_array, strict=True))
+        kept = set(filter(is_canonical, {value.dtype for value, array in pairs if array}))
+        return [ForDevice(one) if array and one.dtype in kept else one for one, array in pairs]
 
     def _values_at(self, collection: str, paths: Sequence[tuple[str, ...]]) -> list[Tree]:
         nodes = [self._find(collection, path) for path in paths]
@@ -342,7 +363,12 @@ class FileStore(VariableStore):
             self._check_same()
             specs = self._placed_specs(leaves, dtype, sharding)
             keys = [
-                (leaf.names, getattr(spec, "dtype", None), getattr(spec, "sharding", None))
+                (
+                    leaf.names,
+                    leaf.kind,
+                    getattr(spec, "dtype", None),
+                    getattr(spec, "sharding", None),
+                )
                 for leaf, spec in zip(leaves, specs, strict=True)
             ]
             missing = [index for index, key in enumerate(keys) if key not in self._cache]
@@ -453,6 +479,10 @@ class LazyStore(FileStore):
     @property
     def capabilities(self) -> StoreCapabilities:
         return StoreCapabilities(writable=False, lazy=True, thread_safe=True)
+
+
+def _in_host_memory(leaf: Leaf) -> Leaf:
+    return Leaf(leaf.names, "numpy", leaf.joined) if leaf.kind == "array" else leaf
 
 
 def _placed_spec(leaf: Leaf, stored: Any, dtype: Any, sharding: ShardingLike) -> Any:

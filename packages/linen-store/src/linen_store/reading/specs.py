@@ -156,7 +156,7 @@ def nbytes(spec: Any) -> int:
     """Compute the size of a described array, in bytes."""
     if not is_array_spec(spec):
         return 0
-    data = key_data_spec(spec)
+    data = spec if isinstance(spec.dtype, np.dtype) else key_data_spec(spec)
     return int(math.prod(data.shape) * data.dtype.itemsize)
 
 

@@ -21,6 +21,7 @@ from linen_store.views.operations import (
     Operation,
     Pad,
     Reshape,
+    Reshaping,
     Same,
     Slice,
     Stack,
@@ -30,19 +31,16 @@ from linen_store.views.operations import (
 )
 from linen_store.views.view import View, entries_of, find_entries, source_of
 
-__all__ = ["inverse"]
+__all__ = ["inverse", "inverse_of"]
 
 
 class _Piece(NamedTuple):
-    """The share that a leaf of the view has in a source."""
+    """A leaf of the view that makes a source: by an operation, or as the indices from start to stop of a join."""
 
     leaf: Source
-    """The leaf of the store that takes the place of the view."""
-
     operation: Operation
-    """How the source is made of the leaf; or for a part, how the leaf was made of the source."""
-
-    is_part: bool
+    start: int = 0
+    stop: int | None = None
 
 
 def inverse(view: View, store: StoreLike) -> View:
@@ -103,8 +101,8 @@ def _sources_of(view: View, given: VariableStore, problems: list[str]) -> list[t
         if isinstance(entry, Entry) and isinstance(mine, Entry):
             leaf = source_of(given, names, mine)
             try:
-                for source, operation, is_part in _backward(entry):
-                    pieces.setdefault(source, []).append(_Piece(leaf, operation, is_part))
+                for source, piece in _backward(entry, leaf):
+                    pieces.setdefault(source, []).append(piece)
             except ValueError as error:
                 problems.append(f"{'/'.join(names)}: {error}")
     stores: dict[int, tuple[VariableStore, list[tuple[Names, Leaf]]]] = {}
@@ -127,73 +125,75 @@ def _sources_of(view: View, given: VariableStore, problems: list[str]) -> list[t
     return results
 
 
-def _backward(entry: Entry) -> Iterator[tuple[Source, Operation, bool]]:
-    """Yield for each source the operation that makes it of the leaf; or the one that made the leaf a part, and True."""
+def _backward(entry: Entry, leaf: Source) -> Iterator[tuple[Source, _Piece]]:
+    """Yield the sources of an entry, and how a leaf in its place makes them."""
     operation, sources = entry.operation, entry.sources
+    axis = getattr(operation, "axis", 0) % max(len(getattr(leaf.spec, "shape", ())), 1)
     if isinstance(operation, Stack):
-        axis = operation.axis % (len(sources[0].spec.shape) + 1)
         for index, source in enumerate(sources):
-            yield source, Take(axis, index), False
+            yield source, _Piece(leaf, Take(axis, index))
     elif isinstance(operation, Concatenate):
         start = 0
         for source in sources:
-            stop = start + source.spec.shape[operation.axis]
-            yield source, Slice(operation.axis, start, stop), False
+            stop = start + source.spec.shape[axis]
+            yield source, _Piece(leaf, Slice(axis, start, stop))
             start = stop
-    elif isinstance(operation, Take | Slice):
-        yield sources[0], operation, True
+    elif isinstance(operation, Take):
+        joining = Stack(operation.axis % len(sources[0].spec.shape))
+        yield sources[0], _Piece(leaf, joining, operation.index, operation.index + 1)
+    elif isinstance(operation, Slice):
+        yield sources[0], _Piece(leaf, Concatenate(axis), operation.start, operation.stop)
     else:
-        yield sources[0], _inverse_of(operation, sources[0].spec), False
+        yield sources[0], _Piece(leaf, inverse_of(operation, sources[0].spec))
 
 
-def _inverse_of(operation: Operation, spec: Any) -> Operation:
-    """Return the inverse of an operation on one array."""
+def inverse_of(operation: Operation, spec: Any = None) -> Operation:
+    """Return the inverse of an operation on one array.
+
+    Args:
+      operation: the operation.
+      spec: the array; None if it is not known, as for the rules of a map.
+
+    Raises:
+      ValueError: the operation does not have an inverse, or its inverse depends on the array.
+    """
     if isinstance(operation, Same):
         return operation
     if isinstance(operation, Transpose):
         axes = operation.axes
         return Transpose(None if axes is None else tuple(np.argsort(axes).tolist()))
-    if isinstance(operation, Reshape | Unflatten | Flatten):
-        return Reshape(tuple(spec.shape))
+    if isinstance(operation, Unflatten):
+        first, more = operation.axis, len(operation.sizes) - 1
+        return Flatten(first, first + more) if first >= 0 else Flatten(first - more, first)
     if isinstance(operation, Pad):
         return Crop(operation.axis, operation.before, operation.after)
-    if isinstance(operation, Cast):
+    if isinstance(operation, Reshaping) and spec is not None:
+        return Reshape(tuple(spec.shape))
+    if isinstance(operation, Cast) and spec is not None:
         if not is_array_spec(spec) or not jnp.issubdtype(spec.dtype, jnp.floating):
             return Same()
         if jnp.promote_types(spec.dtype, operation.dtype) == operation.dtype:
             return Cast(spec.dtype)
         msg = f"a cast from {spec.dtype} to {jnp.dtype(operation.dtype)} loses digits"
         raise ValueError(msg)
-    msg = f"{type(operation).__name__.lower()} has no inverse"
+    name = type(operation).__name__.lower()
+    msg = f"{name} has no inverse" if name != "pipeline" else "it is made by a map: use Map.inverse"
     raise ValueError(msg)
 
 
-def _remade(source: Source, parts: Sequence[_Piece]) -> Entry:
+def _remade(source: Source, pieces: Sequence[_Piece]) -> Entry:
     """Return a source as an operation on the leaves that were made of it."""
-    if not any(one.is_part for one in parts):
-        if len(parts) > 1:
+    ordered = sorted(pieces, key=lambda one: one.start)
+    joining: Any = ordered[0].operation
+    stops = [one.stop for one in ordered]
+    if None in stops:
+        if len(stops) > 1:
             msg = "several arrays of the view are made of it"
             raise ValueError(msg)
-        return Entry((parts[0].leaf,), parts[0].operation)
-    shape = source.spec.shape
-    kinds = {(type(one.operation), _axis(one.operation) % len(shape)) for one in parts}
-    ordered = sorted(parts, key=lambda one: _interval(one.operation))
-    bounds = [_interval(one.operation) for one in ordered]
-    if len(kinds) == 1 and all(one.is_part for one in parts):
-        ((kind, axis),) = kinds
-        starts, stops = [start for start, _ in bounds], [stop for _, stop in bounds]
-        if starts == [0, *stops[:-1]] and stops[-1] == shape[axis]:
-            joining = Stack(axis) if kind is Take else Concatenate(axis)
-            return Entry(tuple(one.leaf for one in ordered), joining)
-    msg = "the view has only a part of it, or has some of it twice"
-    raise ValueError(msg)
-
-
-def _axis(operation: Any) -> int:
-    return int(operation.axis)
-
-
-def _interval(operation: Any) -> tuple[int, int]:
-    if isinstance(operation, Take):
-        return operation.index, operation.index + 1
-    return operation.start, operation.stop
+        return Entry((ordered[0].leaf,), joining)
+    is_whole = [one.start for one in ordered] == [0, *stops[:-1]]
+    is_whole &= stops[-1] == source.spec.shape[joining.axis]
+    if not is_whole or any(one.operation != joining for one in ordered):
+        msg = "the view has only a part of it, or has some of it twice"
+        raise ValueError(msg)
+    return Entry(tuple(one.leaf for one in ordered), joining)

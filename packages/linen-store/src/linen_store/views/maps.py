@@ -14,10 +14,11 @@ from linen_core import as_store
 from linen_store.errors import MapError, ViewError
 from linen_store.reading.specs import render_spec
 from linen_store.reading.stored import Names
-from linen_store.views.entry import Entry, StoreLike
+from linen_store.views.entry import Entry, Source, StoreLike
 from linen_store.views.naming import split_name
 from linen_store.views.numbering import in_order
-from linen_store.views.operations import Operation, Pipeline, Same, Slice, Take
+from linen_store.views.operations import Operation, Slice, Take
+from linen_store.views.pipelines import chain
 from linen_store.views.rules import Rule, Step, check_texts, filled_in, parse_step, pattern_of
 from linen_store.views.view import View, find_entries, source_of
 
@@ -236,28 +237,38 @@ class _Application:
 
     def _entries_of(self, rule: Rule) -> Iterator[tuple[str, Entry]]:
         """Find the arrays of a rule, and what they become."""
-        matches = self._matches(
-            rule
-        )  # first: the arrays of a rule with another problem are not unused
+        # First, so that the arrays of a rule with another problem do not count as unused.
+        matches = self._matches(rule)
         steps = [parse_step(text) for text in rule.do]
-        kinds = [step.kind for step in steps]
-        if len([kind for kind in kinds if kind != "each"]) > 1:
+        special = [step for step in steps if step.kind != "each"]
+        if len(special) > 1:
             msg = "more than one of stack, unstack, concatenate and split: use two maps"
             raise ValueError(msg)
-        middle = next((i for i, kind in enumerate(kinds) if kind != "each"), len(steps))
-        special = steps[middle] if middle < len(steps) else None
-        before, after = _operations(steps[:middle]), _operations(steps[middle + 1 :])
-        if special is not None and special.kind == "stack":
-            matches = _stacked(matches, special)
+        kind, step = (special[0].kind, special[0]) if special else ("each", None)
+        expected = len(step.sizes) if step is not None and kind == "split" else 1
+        if len(rule.targets) != expected:
+            msg = f"{len(rule.targets)} targets, expected {expected}"
+            raise ValueError(msg)
+        if step is not None and kind == "stack":
+            matches = _stacked(matches, step)
+        whole = chain(*_operations(steps))
+        specs: dict[tuple[int, ...], Any] = {}
         for bindings, sources in matches.items():
-            if len(sources) > 1 and (
-                special is None or special.kind not in ("stack", "concatenate")
-            ):
+            if len(sources) > 1 and kind not in ("stack", "concatenate"):
                 msg = "several sources: expected concatenate"
                 raise ValueError(msg)
             taken = tuple(self._sources[name] for name in sources)
-            for target, operation in self._parts(rule, special, dict(bindings), taken, before):
-                yield target, Entry(taken, Pipeline(before, operation, after))
+            if step is not None and kind in ("unstack", "split"):
+                middle = steps.index(step)
+                before, after = _operations(steps[:middle]), _operations(steps[middle:])
+                for target, part in _taken_apart(rule, step, dict(bindings), taken[0], before):
+                    yield target, Entry(taken, chain(*before, part, *after))
+            else:
+                # Most arrays of a rule share their spec with others.
+                shared = tuple(id(one.spec) for one in taken)
+                entry = Entry(taken, whole, specs.get(shared))
+                yield filled_in(rule.targets[0], dict(bindings)), entry
+                specs[shared] = entry.known
 
     def _matches(self, rule: Rule) -> dict[_Bindings, list[str]]:
         """Return the arrays of a rule by the texts of its placeholders."""
@@ -281,37 +292,32 @@ class _Application:
                 raise ValueError(msg)
         return matches
 
-    def _parts(
-        self,
-        rule: Rule,
-        special: Step | None,
-        bindings: Mapping[str, str],
-        taken: Sequence[Any],
-        before: Sequence[Operation],
-    ) -> Iterator[tuple[str, Operation]]:
-        """Return the targets of one group of sources, and the operation that combines or takes apart."""
-        expected = len(special.sizes) if special is not None and special.kind == "split" else 1
-        if len(rule.targets) != expected:
-            msg = f"{len(rule.targets)} targets, expected {expected}"
-            raise ValueError(msg)
-        if special is None or special.kind in ("stack", "concatenate"):
-            combine = Same() if special is None or special.operation is None else special.operation
-            yield filled_in(rule.targets[0], bindings), combine
-            return
-        shape = Pipeline(tuple(before)).spec([taken[0].spec]).shape
-        size = shape[special.axis]
-        if special.kind == "unstack":
-            for index in range(size):
-                target = filled_in(rule.targets[0], {**bindings, special.name: str(index)})
-                yield target, Take(special.axis, index)
-            return
-        if sum(special.sizes) != size:
-            msg = f"{'/'.join(taken[0].path)} of shape {shape}: the parts have {sum(special.sizes)} of {size} indices"
-            raise ValueError(msg)
-        start = 0
-        for target, part in zip(rule.targets, special.sizes, strict=True):
-            yield filled_in(target, bindings), Slice(special.axis, start, start + part)
-            start += part
+
+def _taken_apart(
+    rule: Rule,
+    step: Step,
+    bindings: Mapping[str, str],
+    source: Source,
+    before: Sequence[Operation],
+) -> Iterator[tuple[str, Operation]]:
+    """Return the targets of an array that is taken apart, and the operation for each."""
+    shape = chain(*before).spec([source.spec]).shape
+    if not -len(shape) <= step.axis < len(shape):
+        msg = f"{'/'.join(source.path)} of shape {shape} does not have the axis {step.axis} to {step.kind}"
+        raise ValueError(msg)
+    size = shape[step.axis]
+    if step.kind == "unstack":
+        for index in range(size):
+            target = filled_in(rule.targets[0], {**bindings, step.name: str(index)})
+            yield target, Take(step.axis, index)
+        return
+    if sum(step.sizes) != size:
+        msg = f"{'/'.join(source.path)} of shape {shape}: the parts have {sum(step.sizes)} of {size} indices"
+        raise ValueError(msg)
+    start = 0
+    for target, part in zip(rule.targets, step.sizes, strict=True):
+        yield filled_in(target, bindings), Slice(step.axis, start, start + part)
+        start += part
 
 
 def _operations(steps: Sequence[Step]) -> tuple[Operation, ...]:
@@ -321,7 +327,10 @@ def _operations(steps: Sequence[Step]) -> tuple[Operation, ...]:
 def _stacked(matches: Mapping[_Bindings, list[str]], step: Step) -> dict[_Bindings, list[str]]:
     """Group the arrays that differ in the number of a stack, in the order of the numbers."""
     groups: dict[_Bindings, list[tuple[str, str]]] = {}
+    if any(step.name not in dict(bindings) for bindings in matches):
+        msg = f"the source does not have the placeholder {{{step.name}}} of the stack"
+        raise ValueError(msg)
     for bindings, (name, *_) in matches.items():
         rest = tuple(one for one in bindings if one[0] != step.name)
-        groups.setdefault(rest, []).append((dict(bindings).get(step.name, ""), name))
+        groups.setdefault(rest, []).append((dict(bindings)[step.name], name))
     return {rest: in_order(members) for rest, members in groups.items()}

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import numpy as np
 from linen_store.reading.specs import array_spec, cast_spec
 
 __all__ = [
+    "AlongAxis",
     "Cast",
     "Compute",
     "Concatenate",
@@ -23,8 +24,8 @@ __all__ = [
     "Mean",
     "Operation",
     "Pad",
-    "Pipeline",
     "Reshape",
+    "Reshaping",
     "Resize",
     "Same",
     "Slice",
@@ -40,17 +41,14 @@ def _library(values: Sequence[Any]) -> Any:
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
 
 
-def _without_axis(
-    spec: jax.sharding.PartitionSpec, axis: int, rank: int
-) -> jax.sharding.PartitionSpec:
-    """Return the sharding of arrays whose axis has another size than that of the result: it is not split."""
-    padded = [*spec, *[None] * (rank - len(spec))]
-    padded[axis] = None
-    return jax.sharding.PartitionSpec(*padded)
-
-
 class Operation(abc.ABC):
     """A pure function of one or several arrays, whose result has a known shape."""
+
+    combines: ClassVar[bool] = False
+    """True if it is of all arrays together."""
+
+    moves: ClassVar[bool] = False
+    """True if it moves values and computes none: a cast of the sources is one of the result."""
 
     @abc.abstractmethod
     def spec(self, specs: Sequence[Any]) -> Any:
@@ -73,10 +71,61 @@ class Operation(abc.ABC):
         """
         del spec, rank
 
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        """Return the operation on each layer that has the effect of this one on their stack; None if there is none.
+
+        Args:
+          axis: the axis of the stack, not negative.
+          rank: the number of axes of the stack.
+
+        Returns:
+          The operation, and the axis of the stack in the result.
+        """
+        del axis, rank
+        return None
+
+
+class AlongAxis(Operation):
+    """An operation that changes the size of one axis."""
+
+    axis: int
+
+    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
+        padded = [*spec, *[None] * (rank - len(spec))]
+        padded[self.axis] = None  # a part of the result is not one of the sources
+        return jax.sharding.PartitionSpec(*padded)
+
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        own = self.axis % rank
+        if own == axis or self.combines:
+            return None
+        changed: Any = self
+        return dataclasses.replace(changed, axis=own - (own > axis)), axis
+
+
+class Reshaping(Operation):
+    """An operation that gives the elements another shape."""
+
+    moves: ClassVar = True
+
+    @abc.abstractmethod
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the result."""
+
+    def spec(self, specs: Sequence[Any]) -> Any:
+        (one,) = specs
+        return array_spec(self._shape(tuple(one.shape)), one.dtype)
+
+    def compute(self, values: Sequence[Any]) -> Any:
+        (value,) = values
+        return _library(values).reshape(value, self._shape(value.shape))
+
 
 @dataclasses.dataclass(frozen=True)
 class Same(Operation):
     """The value of the source, which may be anything that a store holds."""
+
+    moves: ClassVar = True
 
     def spec(self, specs: Sequence[Any]) -> Any:
         return specs[0]
@@ -86,6 +135,9 @@ class Same(Operation):
 
     def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
         return spec
+
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        return self, axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,23 +156,30 @@ class Cast(Operation):
     def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
         return spec
 
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        return self, axis
+
 
 @dataclasses.dataclass(frozen=True)
 class Transpose(Operation):
     """The axes in another order; reversed if ``axes`` is None."""
 
+    moves: ClassVar = True
+
     axes: tuple[int, ...] | None = None
 
     def _axes(self, rank: int) -> tuple[int, ...]:
-        axes = tuple(range(rank))[::-1] if self.axes is None else self.axes
-        if sorted(axes) != list(range(rank)):
-            msg = f"cannot transpose an array of {rank} axes by {axes}: expected each of 0 ... {rank - 1} once"
-            raise ValueError(msg)
-        return axes
+        return tuple(range(rank))[::-1] if self.axes is None else self.axes
 
     def spec(self, specs: Sequence[Any]) -> Any:
         (one,) = specs
-        return array_spec([one.shape[axis] for axis in self._axes(len(one.shape))], one.dtype)
+        rank = len(one.shape)
+        axes = self._axes(rank)
+        if self.axes is not None and sorted(axes) != list(range(rank)):
+            expected = f"each of 0 ... {rank - 1} once" if rank else "no axes"
+            msg = f"cannot transpose an array of shape {one.shape} by {axes}: expected {expected}"
+            raise ValueError(msg)
+        return array_spec([one.shape[axis] for axis in axes], one.dtype)
 
     def compute(self, values: Sequence[Any]) -> Any:
         return _library(values).transpose(values[0], self._axes(values[0].ndim))
@@ -130,37 +189,34 @@ class Transpose(Operation):
         order = self._axes(rank)
         return jax.sharding.PartitionSpec(*(padded[order.index(axis)] for axis in range(rank)))
 
+    def in_layers(self, axis: int, rank: int) -> tuple[Operation, int] | None:
+        order = self._axes(rank)
+        rest = (one - (one > axis) for one in order if one != axis)
+        return Transpose(tuple(rest)), order.index(axis)
+
 
 @dataclasses.dataclass(frozen=True)
-class Reshape(Operation):
+class Reshape(Reshaping):
     """Another shape with as many elements; one size may be -1."""
 
     shape: tuple[int, ...]
 
-    def spec(self, specs: Sequence[Any]) -> Any:
-        (one,) = specs
-        size, free = math.prod(one.shape), [i for i, n in enumerate(self.shape) if n == -1]
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        size, free = math.prod(shape), [i for i, n in enumerate(self.shape) if n == -1]
         rest = math.prod(n for n in self.shape if n != -1)
-        shape = [size // rest if n == -1 and rest else n for n in self.shape]
-        if len(free) > 1 or math.prod(shape) != size:
-            msg = f"cannot reshape {one.shape} to {self.shape}: expected a shape of {size} elements"
+        found = tuple(size // rest if n == -1 and rest else n for n in self.shape)
+        if len(free) > 1 or math.prod(found) != size:
+            msg = f"cannot reshape {shape} to {self.shape}: expected a shape of {size} elements"
             raise ValueError(msg)
-        return array_spec(shape, one.dtype)
-
-    def compute(self, values: Sequence[Any]) -> Any:
-        return _library(values).reshape(values[0], self.shape)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
-class Unflatten(Operation):
+class Unflatten(Reshaping):
     """One axis as several, such as the features of all heads as (heads, features); one size may be -1."""
 
     axis: int
     sizes: tuple[int, ...]
-
-    def spec(self, specs: Sequence[Any]) -> Any:
-        (one,) = specs
-        return array_spec(self._shape(tuple(one.shape)), one.dtype)
 
     def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         rank = len(shape)
@@ -181,20 +237,13 @@ class Unflatten(Operation):
             raise ValueError(msg)
         return (*shape[:axis], *sizes, *shape[axis + 1 :])
 
-    def compute(self, values: Sequence[Any]) -> Any:
-        return _library(values).reshape(values[0], self._shape(values[0].shape))
-
 
 @dataclasses.dataclass(frozen=True)
-class Flatten(Operation):
+class Flatten(Reshaping):
     """The axes from ``first`` to ``last`` as one, such as (heads, features) as the features of all heads."""
 
     first: int
     last: int
-
-    def spec(self, specs: Sequence[Any]) -> Any:
-        (one,) = specs
-        return array_spec(self._shape(tuple(one.shape)), one.dtype)
 
     def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         rank = len(shape)
@@ -205,13 +254,13 @@ class Flatten(Operation):
             raise ValueError(msg)
         return (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
 
-    def compute(self, values: Sequence[Any]) -> Any:
-        return _library(values).reshape(values[0], self._shape(values[0].shape))
-
 
 @dataclasses.dataclass(frozen=True)
 class Stack(Operation):
     """Several arrays of one shape along a new axis."""
+
+    combines: ClassVar = True
+    moves: ClassVar = True
 
     axis: int = 0
 
@@ -241,6 +290,8 @@ class Stack(Operation):
 class Take(Operation):
     """One index of an axis, which disappears."""
 
+    moves: ClassVar = True
+
     axis: int
     index: int
 
@@ -263,8 +314,11 @@ class Take(Operation):
 
 
 @dataclasses.dataclass(frozen=True)
-class Concatenate(Operation):
+class Concatenate(AlongAxis):
     """Several arrays behind each other along an axis."""
+
+    combines: ClassVar = True
+    moves: ClassVar = True
 
     axis: int = 0
 
@@ -292,13 +346,12 @@ class Concatenate(Operation):
     def compute(self, values: Sequence[Any]) -> Any:
         return _library(values).concatenate(values, self.axis)
 
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        return _without_axis(spec, self.axis, rank)
-
 
 @dataclasses.dataclass(frozen=True)
-class Slice(Operation):
+class Slice(AlongAxis):
     """The indices from ``start`` to ``stop`` of an axis."""
+
+    moves: ClassVar = True
 
     axis: int
     start: int
@@ -318,9 +371,6 @@ class Slice(Operation):
         index = [slice(None)] * values[0].ndim
         index[self.axis] = slice(self.start, self.stop)
         return values[0][tuple(index)]
-
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        return _without_axis(spec, self.axis, rank)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,7 +395,7 @@ class Resize(Operation):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pad(Operation):
+class Pad(AlongAxis):
     """More indices before and after those of an axis, filled with a number."""
 
     axis: int
@@ -368,13 +418,12 @@ class Pad(Operation):
         fill = np.asarray(self.fill, values[0].dtype)
         return _library(values).pad(values[0], widths, constant_values=fill)
 
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        return _without_axis(spec, self.axis, rank)
-
 
 @dataclasses.dataclass(frozen=True)
-class Crop(Operation):
+class Crop(AlongAxis):
     """An axis without its first and its last indices; the inverse of `Pad`."""
+
+    moves: ClassVar = True
 
     axis: int
     before: int
@@ -396,13 +445,12 @@ class Crop(Operation):
         index[self.axis] = slice(self.before, values[0].shape[self.axis] - self.after)
         return values[0][tuple(index)]
 
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        return _without_axis(spec, self.axis, rank)
-
 
 @dataclasses.dataclass(frozen=True)
 class Mean(Operation):
     """The mean of several arrays, computed in at least 32 bits."""
+
+    combines: ClassVar = True
 
     def spec(self, specs: Sequence[Any]) -> Any:
         Stack().spec(specs)
@@ -426,6 +474,8 @@ class Mean(Operation):
 class Compute(Operation):
     """Any function of arrays; its result is described with `jax.eval_shape`."""
 
+    combines: ClassVar = True
+
     function: Callable[..., Any]
 
     def spec(self, specs: Sequence[Any]) -> Any:
@@ -442,39 +492,3 @@ class Compute(Operation):
 
     def compute(self, values: Sequence[Any]) -> Any:
         return self.function(*values)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pipeline(Operation):
-    """Operations on each source, then one on all of them, then operations on its result."""
-
-    before: tuple[Operation, ...] = ()
-    combine: Operation = Same()
-    after: tuple[Operation, ...] = ()
-
-    def spec(self, specs: Sequence[Any]) -> Any:
-        each = [_follow(self.before, one, "spec") for one in specs]
-        return _follow(self.after, self.combine.spec(each), "spec")
-
-    def compute(self, values: Sequence[Any]) -> Any:
-        each = [_follow(self.before, one, "compute") for one in values]
-        return _follow(self.after, self.combine.compute(each), "compute")
-
-    def source_spec(self, spec: jax.sharding.PartitionSpec, rank: int) -> Any:
-        steps = (*self.before, self.combine, *self.after)
-        if any(isinstance(one, Reshape | Unflatten | Flatten) for one in steps):
-            return None  # the axes of the result are not those of the sources
-        ranks = []
-        for operation in steps:
-            ranks.append(rank)
-            rank += isinstance(operation, Stack) - isinstance(operation, Take)
-        found: Any = spec
-        for operation, before in reversed(list(zip(steps, ranks, strict=True))):
-            found = None if found is None else operation.source_spec(found, before)
-        return found
-
-
-def _follow(operations: Sequence[Operation], value: Any, method: str) -> Any:
-    for operation in operations:
-        value = getattr(operation, method)([value])
-    return value

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import jax
+
 from linen_store.reading.specs import floating_dtype
+from linen_store.views.inverting import inverse_of
 from linen_store.views.operations import (
     Cast,
     Concatenate,
@@ -17,6 +20,7 @@ from linen_store.views.operations import (
     Pad,
     Reshape,
     Resize,
+    Same,
     Slice,
     Stack,
     Transpose,
@@ -36,7 +40,7 @@ class Step:
       kind: whether it changes each array, combines several, or takes one apart.
       operation: the operation, for one array or for several.
       name: the placeholder of a stack or of an unstack.
-      axis: the axis of everything that has one.
+      axis: the axis of an unstack or of a split.
       sizes: the sizes of the parts of a split.
     """
 
@@ -133,18 +137,19 @@ def parse_step(text: str) -> Step:
       ValueError: a word is unknown, or its numbers are missing.
     """
     word, *rest = text.split() or [""]
+    if word not in _FORMS:
+        msg = f"unknown operation {text!r}: expected one of {', '.join(sorted(_FORMS))}"
+        raise ValueError(msg)
+    form, parse = _FORMS[word]
     try:
-        step: Step = _PARSERS[word](rest)
-    except KeyError:
-        msg = f"unknown operation {text!r}: expected one of {', '.join(sorted(_PARSERS))}"
-    except (ValueError, IndexError, TypeError) as error:
-        msg = f"cannot read the operation {text!r}: {error}"
-    else:
-        return step
-    raise ValueError(msg)
+        step: Step = parse(*rest)
+    except (ValueError, TypeError) as error:
+        msg = f"cannot read the operation {text!r}: expected {form}"
+        raise ValueError(msg) from error
+    return step
 
 
-def _integers(words: Sequence[str]) -> tuple[int, ...]:
+def _integers(words: Iterable[str]) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
@@ -152,83 +157,76 @@ def _each(operation: Operation) -> Step:
     return Step("each", operation)
 
 
-def _resize(words: Sequence[str]) -> Step:
-    if len(words) < 3 or words[-2] != "fill":
-        msg = "expected sizes, then fill and a number"
-        raise ValueError(msg)
-    return _each(Resize(_integers(words[:-2]), float(words[-1])))
+def _of_integers(make: Callable[..., Step]) -> Callable[..., Step]:
+    return lambda *words: make(*_integers(words))
 
 
-def _pad(words: Sequence[str]) -> Pad:
-    if len(words) != 5 or words[3] != "fill":
-        msg = "expected an axis, two sizes, then fill and a number"
-        raise ValueError(msg)
-    axis, before, after = _integers(words[:3])
-    return Pad(axis, before, after, float(words[4]))
+def _numbers_and_fill(words: Sequence[str]) -> tuple[tuple[int, ...], float]:
+    *numbers, word, fill = words
+    if word != "fill":
+        raise ValueError(word)
+    return _integers(numbers), float(fill)
 
 
-def _crop(words: Sequence[str]) -> Crop:
-    if len(words) != 3:
-        msg = "expected an axis and two sizes"
-        raise ValueError(msg)
-    return Crop(*_integers(words))
+def _resize(*words: str) -> Step:
+    return _each(Resize(*_numbers_and_fill(words)))
 
 
-def _unflatten(numbers: tuple[int, ...]) -> Unflatten:
-    if len(numbers) < 3:
-        msg = "expected an axis and at least two sizes"
-        raise ValueError(msg)
-    return Unflatten(numbers[0], numbers[1:])
+def _pad(*words: str) -> Step:
+    (axis, before, after), fill = _numbers_and_fill(words)
+    return _each(Pad(axis, before, after, fill))
 
 
-def _flatten(numbers: tuple[int, ...]) -> Flatten:
-    if len(numbers) != 2:
-        msg = "expected the first and the last axis"
-        raise ValueError(msg)
-    return Flatten(*numbers)
+def _unflatten(axis: int, first: int, second: int, *more: int) -> Step:
+    return _each(Unflatten(axis, (first, second, *more)))
 
 
-def _with_axis(kind: Kind, words: Sequence[str]) -> Step:
-    axis = int(words[1]) if len(words) > 1 else 0
-    return Step(kind, Stack(axis) if kind == "stack" else None, name=words[0], axis=axis)
-
-
-_PARSERS: dict[str, Any] = {
-    "cast": lambda words: _each(Cast(floating_dtype(words[0]))),
-    "concatenate": lambda words: Step(
-        "concatenate", Concatenate(int(words[0])), axis=int(words[0])
+_FORMS: dict[str, tuple[str, Callable[..., Step]]] = {
+    "cast": ("cast and a floating-point dtype", lambda dtype: _each(Cast(floating_dtype(dtype)))),
+    "concatenate": (
+        "concatenate AXIS",
+        _of_integers(lambda axis: Step("concatenate", Concatenate(axis))),
     ),
-    "crop": lambda words: _each(_crop(words)),
-    "flatten": lambda words: _each(_flatten(_integers(words))),
-    "pad": lambda words: _each(_pad(words)),
-    "reshape": lambda words: _each(Reshape(_integers(words))),
-    "resize": _resize,
-    "slice": lambda words: _each(Slice(*_integers(words))),
-    "split": lambda words: Step("split", axis=int(words[0]), sizes=_integers(words[1:])),
-    "stack": lambda words: _with_axis("stack", words),
-    "transpose": lambda words: _each(Transpose(_integers(words) or None)),
-    "unflatten": lambda words: _each(_unflatten(_integers(words))),
-    "unstack": lambda words: _with_axis("unstack", words),
+    "crop": ("crop AXIS BEFORE AFTER", _of_integers(lambda *sizes: _each(Crop(*sizes)))),
+    "flatten": ("flatten FIRST LAST", _of_integers(lambda *axes: _each(Flatten(*axes)))),
+    "pad": ("pad AXIS BEFORE AFTER fill NUMBER", _pad),
+    "reshape": ("reshape SIZE SIZE ...", _of_integers(lambda *shape: _each(Reshape(shape)))),
+    "resize": ("resize SIZE SIZE ... fill NUMBER", _resize),
+    "slice": ("slice AXIS START STOP", _of_integers(lambda *bounds: _each(Slice(*bounds)))),
+    "split": (
+        "split AXIS SIZE SIZE ...",
+        _of_integers(lambda axis, *sizes: Step("split", axis=axis, sizes=sizes)),
+    ),
+    "stack": (
+        "stack NAME or stack NAME AXIS",
+        lambda name, axis="0": Step("stack", Stack(int(axis)), name=name),
+    ),
+    "transpose": (
+        "transpose, or transpose AXIS AXIS ...",
+        _of_integers(lambda *axes: _each(Transpose(axes or None))),
+    ),
+    "unflatten": ("unflatten AXIS SIZE SIZE ...", _of_integers(_unflatten)),
+    "unstack": (
+        "unstack NAME or unstack NAME AXIS",
+        lambda name, axis="0": Step("unstack", name=name, axis=int(axis)),
+    ),
 }
+"""The form of each operation, for errors, and what parses its words."""
 
 
 def _inverse(text: str) -> str:
-    word, *rest = text.split()
-    if word == "transpose":
-        axes = _integers(rest)
-        return " ".join([word, *(str(axes.index(axis)) for axis in range(len(axes)))])
-    if word in ("stack", "unstack"):
+    step, (word, *rest) = parse_step(text), text.split()
+    if step.name:
         return " ".join(["unstack" if word == "stack" else "stack", *rest])
-    if word == "split":
-        return f"concatenate {rest[0]}"
-    if word == "unflatten":
-        axis, *sizes = _integers(rest)
-        last = axis + len(sizes) - 1 if axis >= 0 else axis
-        return f"flatten {last - len(sizes) + 1} {last}"
-    if word == "pad":
-        return " ".join(["crop", *rest[:3]])
-    msg = f"{text!r} does not have an inverse"
-    raise ValueError(msg)
+    if step.kind == "split":
+        return f"concatenate {step.axis}"
+    try:
+        undone = inverse_of(step.operation or Same())
+    except ValueError as error:
+        msg = f"{text!r} does not have an inverse"
+        raise ValueError(msg) from error
+    numbers = jax.tree.leaves(dataclasses.astuple(undone))  # type: ignore[call-overload]
+    return " ".join([type(undone).__name__.lower(), *map(str, numbers)])
 
 
 _NAMED_PART = re.compile(r"\{(\w+)(?::([^{}]+))?\}")

@@ -190,4 +190,4 @@ def source_of(store: VariableStore, names: Names, entry: Entry) -> Source:
     """
     if entry.operation == Same():
         return entry.sources[0]
-    return Source(store, names[0], names[1:], store.spec(names[0], names[1:]))
+    return Source(store, names[0], names[1:], store.spec(names[0], names[1:]), entry)

@@ -12,10 +12,9 @@ import jax
 from rich.console import Console
 
 from linen_core.errors import LinenError
+from linen_core.targets import USER_ERRORS, current_folder_first
 from linen_summary.charts.chart import Chart, bars, treemap
 from linen_summary.commands.targets import (
-    USER_ERRORS,
-    current_folder_first,
     import_module,
     is_module_name,
     parsed_inputs,
