@@ -237,7 +237,7 @@ class _Application:
 
     def _entries_of(self, rule: Rule) -> Iterator[tuple[str, Entry]]:
         """Find the arrays of a rule, and what they become."""
-        # First, so that the arrays of a rule with another problem do not count as unused.
+        # This comes first: the arrays of a rule with another problem do not count as unused.
         matches = self._matches(rule)
         steps = [parse_step(text) for text in rule.do]
         special = [step for step in steps if step.kind != "each"]
