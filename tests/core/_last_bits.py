@@ -16,13 +16,14 @@ def assert_same_draw(actual, expected):
     """Assert that two arrays have the same bits; the last ones differ where those of JAX's own draws do."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
-    if (actual == expected).all() or _shapes_have_the_same_bits():
+    if (actual == expected).all() or shapes_have_the_same_bits():
         np.testing.assert_array_equal(actual, expected)
     np.testing.assert_allclose(actual.astype(float), expected.astype(float), rtol=_FEW_ULPS, atol=0)
 
 
 @functools.cache
-def _shapes_have_the_same_bits():
+def shapes_have_the_same_bits():
+    """Return whether JAX draws the same bits in arrays of different shapes."""
     keys = jax.random.split(jax.random.key(0), 5)
     return all(
         (_drawn(keys, shape) == _drawn(keys, (math.prod(shape),))).all() for shape in _SHAPES

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from core._last_bits import shapes_have_the_same_bits
 from linen_core.migrate import main as migrate
 
 HERE = Path(__file__).parent
@@ -74,6 +75,13 @@ def project(request, tmp_path_factory):
     return Project(request.param, tmp_path_factory.mktemp(request.param))
 
 
+@pytest.fixture
+def equal_bits(project):
+    """Skip a test where two programs need not have the same bits."""
+    if project.name == "vision" and not shapes_have_the_same_bits():
+        pytest.skip("this JAX draws other last bits in arrays of other shapes")
+
+
 @pytest.fixture(scope="module")
 def with_flax(project):
     return project.train(project.before, blocked=False)
@@ -85,11 +93,11 @@ def test_it_trains(with_flax):
     assert len(with_flax["params"]) == 64
 
 
-def test_moved_code_computes_the_same_bits(project, with_flax):
+def test_moved_code_computes_the_same_bits(project, with_flax, equal_bits):
     assert project.train(project.after, blocked=True) == with_flax
 
 
-def test_unchanged_code_computes_the_same_bits(project, with_flax):
+def test_unchanged_code_computes_the_same_bits(project, with_flax, equal_bits):
     # The first run may have left a checkpoint, which the second one would restore.
     copy = shutil.copytree(HERE / project.name, project.folder / "unchanged")
     run = ("-m", "linen_core.flax_compat", "run")
@@ -97,7 +105,7 @@ def test_unchanged_code_computes_the_same_bits(project, with_flax):
 
 
 @pytest.mark.parametrize("project", ["vision"], indirect=True)
-def test_moved_code_goes_on_with_the_checkpoints_of_flax(project, with_flax):
+def test_moved_code_goes_on_with_the_checkpoints_of_flax(project, with_flax, equal_bits):
     shutil.copytree(project.before / "runs", project.after / "runs_of_flax")
     goes_on = project.train(project.before, blocked=False)
     assert goes_on["losses"] != with_flax["losses"]

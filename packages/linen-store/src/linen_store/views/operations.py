@@ -479,7 +479,12 @@ class Compute(Operation):
     function: Callable[..., Any]
 
     def spec(self, specs: Sequence[Any]) -> Any:
-        plain = [array_spec(one.shape, one.dtype) for one in specs]
+        plain = [
+            array_spec(
+                one.shape, jax.dtypes.canonicalize_dtype(one.dtype, allow_extended_dtype=True)
+            )
+            for one in specs
+        ]
         try:
             found: Any = jax.eval_shape(self.function, *plain)
         except Exception as error:
