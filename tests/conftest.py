@@ -26,6 +26,7 @@ os.environ["XLA_FLAGS"] = " ".join(_GIVEN + [flag for flag in _FLAGS if flag not
 
 # These look at what the compiler makes of a program, or at the last bits of what that computes, here or elsewhere.
 WITH_OPTIMIZATIONS = {
+    "test_code_bases",
     "test_deferred_init",
     "test_demo",
     "test_drawing",
