@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import linen_core as nn
 from core._last_bits import assert_same_draw
+from linen_core.scope import deferred
 
 COLLECTIVES = re.compile(r"all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter")
 SIZE = 256
@@ -57,6 +58,13 @@ def test_different_shardings_of_one_shape(mesh):
 def test_the_program_does_not_grow_with_depth(mesh):
     few, many = (compiled(mesh, depth, [("x", "y")])[0].as_text() for depth in (3, 12))
     assert few.count(" xor(") == many.count(" xor(") > 0
+
+
+def test_an_array_with_long_indices_is_drawn_by_itself(mesh, monkeypatch):
+    monkeypatch.setattr(deferred, "MAX_INDEXED", SIZE * SIZE)
+    monkeypatch.setattr(deferred, "fill_by_shape", None)
+    _, found, expected = compiled(mesh, 2, [("x", "y")])
+    assert jax.tree.all(jax.tree.map(np.array_equal, found, expected))
 
 
 class Block(nn.Module):

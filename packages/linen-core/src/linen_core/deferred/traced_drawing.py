@@ -14,7 +14,10 @@ from linen_core.deferred.drawing import BLOCK, consecutive_indices, draw_blocks
 from linen_core.deferred.program import Elementwise
 from linen_core.typing import Array
 
-__all__ = ["fill_by_shape", "fill_traced"]
+__all__ = ["MAX_INDEXED", "fill_by_shape", "fill_traced"]
+
+MAX_INDEXED = 1 << 32
+"""Arrays of so many elements have indices of more than 32 bits, which `fill_by_shape` does not compute."""
 
 
 def fill_traced(arrays: Sequence[Elementwise]) -> list[Any]:
@@ -61,7 +64,7 @@ def fill_traced(arrays: Sequence[Elementwise]) -> list[Any]:
 
 
 def fill_by_shape(arrays: Sequence[Elementwise]) -> list[Any]:
-    """Compute arrays of equal programs in one loop for each shape.
+    """Compute arrays of equal programs in one loop for each shape. Each has fewer than `MAX_INDEXED` elements.
 
     The compiler can partition these loops: a device then draws its part of each array, and holds no other part.
     """

@@ -8,6 +8,7 @@ variables are computed by the operations that lead to them. The forward pass is 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from linen_core.deferred.elementwise import elementwise_program
 from linen_core.deferred.program import Elementwise
 from linen_core.deferred.recording import AbsentValueError, Recording
 from linen_core.deferred.trace import DeferredTrace
-from linen_core.deferred.traced_drawing import fill_by_shape, fill_traced
+from linen_core.deferred.traced_drawing import MAX_INDEXED, fill_by_shape, fill_traced
 from linen_core.errors import LazyInitError
 from linen_core.typing import PyTree
 
@@ -134,15 +135,16 @@ class _Drawn(NamedTuple):
 def _draw_traced(recording: Recording, drawn: Mapping[Any, _Drawn]) -> dict[Any, Any]:
     """Draw variables inside an outer trace, those with equal programs in one loop."""
     groups: dict[Any, list[Any]] = {}
-    is_grouped = is_staging()
-    # With several devices the compiler may have to partition the parameters. The workspace of one loop for all shapes
-    # would be whole on each device.
-    fill = fill_traced if jax.device_count() == 1 else fill_by_shape
+    is_one_device = jax.device_count() == 1
     for variable, one in drawn.items():
         program = one.array.program
+        is_indexed = is_one_device or math.prod(one.array.shape) < MAX_INDEXED
         # Where 16 bits become 32, compilers skip the rounding to 16 bits in some places, which differ inside a loop.
-        if is_grouped and program.is_random and not program.widens():
+        if is_staging() and is_indexed and program.is_random and not program.widens():
             groups.setdefault(one.array.compiled_key(), []).append(variable)
+    # With several devices the compiler may have to partition the parameters. The workspace of one loop for all shapes
+    # would be whole on each device.
+    fill = fill_traced if is_one_device else fill_by_shape
     values: dict[Any, Any] = {}
     for variables in groups.values():
         arrays = [drawn[variable].array for variable in variables]

@@ -107,12 +107,14 @@ class _Place(NamedTuple):
 
 
 def _place(sharding: jax.sharding.Sharding) -> _Place:
+    if not sharding.is_fully_addressable:
+        return _Place(is_local=False, device=None, is_cpu=False, has_host_memory=False)
     device: Any = next(iter(sharding.device_set))
     usual = (None, device.default_memory().kind)
     kinds = {memory.kind for memory in device.addressable_memories()}
     is_cpu = device.platform == "cpu" and sharding.memory_kind in usual
     one = device if len(sharding.device_set) == 1 else None
-    return _Place(sharding.is_fully_addressable, one, is_cpu, _HOST in kinds)
+    return _Place(True, one, is_cpu, _HOST in kinds)
 
 
 def _global_copy(leaf: jax.Array) -> _GlobalCopy:
