@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import functools
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from linen_store.errors import SaveTimeoutError
 
 __all__ = ["SaveHandle"]
+
+_HEAD_START = 0.001
+"""Seconds that a thread waits before it starts to work."""
 
 
 class SaveHandle:
@@ -46,6 +50,8 @@ class SaveHandle:
             raise
 
     def _run(self, work: Callable[[], None]) -> None:
+        # The caller goes on first. Otherwise it would wait until this thread gives up the interpreter.
+        time.sleep(_HEAD_START)
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`
