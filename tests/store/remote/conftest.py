@@ -158,16 +158,9 @@ class _Files:
     def __call__(self, environ, start_response):
         file = self._folder / environ["PATH_INFO"].lstrip("/")
         if not file.is_file():
-            start_response("404 Not Found", [("Content-Length", "0")])
-            return [b""]
-        body, status, headers = file.read_bytes(), "200 OK", []
-        found = parse_range_header(environ.get("HTTP_RANGE")) if self._ranges else None
-        if found is not None:
-            start, stop = found.range_for_length(len(body)) or (0, 0)
-            headers = [("Content-Range", f"bytes {start}-{stop - 1}/{len(body)}")]
-            body, status = body[start:stop], "206 Partial Content"
-        start_response(status, [*headers, ("Content-Length", str(len(body)))])
-        return [body]
+            return _answer(start_response, "404 Not Found")
+        text = environ.get("HTTP_RANGE") if self._ranges else None
+        return _answer_part(start_response, file.read_bytes(), text)
 
 
 @pytest.fixture(params=[True, False], ids=["ranges", "whole"])
@@ -206,13 +199,8 @@ class _GoogleStorage:
         if environ["REQUEST_METHOD"] == "DELETE":
             del self._objects[name]
             return _answer(start_response, "204 No Content")
-        body, headers, status = self._objects[name], [("x-goog-generation", "1")], "200 OK"
-        found = parse_range_header(environ.get("HTTP_RANGE"))
-        if found is not None:
-            start, stop = found.range_for_length(len(body))
-            headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{len(body)}"))
-            body, status = body[start:stop], "206 Partial Content"
-        return _answer(start_response, status, body, headers)
+        headers = [("x-goog-generation", "1")]
+        return _answer_part(start_response, self._objects[name], environ.get("HTTP_RANGE"), headers)
 
 
 def _described(name):
@@ -222,6 +210,16 @@ def _described(name):
 def _answer(start_response, status, body=b"", headers=()):
     start_response(status, [*headers, ("Content-Length", str(len(body)))])
     return [body]
+
+
+def _answer_part(start_response, body, text, headers=()):
+    """Answer with the range of bytes that a header asks for; with the whole body if there is none."""
+    found = parse_range_header(text)
+    if found is None:
+        return _answer(start_response, "200 OK", body, headers)
+    start, stop = found.range_for_length(len(body)) or (0, 0)
+    shown = ("Content-Range", f"bytes {start}-{stop - 1}/{len(body)}")
+    return _answer(start_response, "206 Partial Content", body[start:stop], [*headers, shown])
 
 
 @pytest.fixture

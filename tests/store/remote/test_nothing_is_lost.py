@@ -46,6 +46,22 @@ def test_other_objects_beside_an_interrupted_save_are_kept(s3, tmp_path, address
     assert "c/notes.txt" in RemoteFolder(address).names()
 
 
+def test_an_interrupted_removal_of_an_interrupted_save_goes_on(s3, address):
+    s3.fault = lambda _number, text: "503" if text.startswith("PUT ") and "/d/" in text else None
+    with pytest.raises(Exception, match="Cannot write"):
+        save(address, TREE)
+    s3.fault = lambda _number, text: (
+        "503" if text.startswith("DELETE ") and "/state/" in text else None
+    )
+    with pytest.raises(Exception, match="Cannot delete"):
+        save(address, TREE)
+    s3.forget()
+    with pytest.raises(UnfinishedCheckpointError):
+        open_store(address)
+    save(address, TREE)
+    assert open_store(address, verify="files").get("params", ("w",)).tolist() == [0, 1, 2]
+
+
 def test_a_step_that_is_removed_in_part_is_no_step(s3, address):
     run = Checkpoints(f"{address}/run", keep=None)
     for step in (1, 2):

@@ -1,5 +1,7 @@
 """Views are stores: they keep the contract, compute when they are read, and place parts on devices."""
 
+import random
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import linen_core as nn
 from linen_core.testing import StoreTests
 from linen_store import open_store, restore, save, views
-from linen_store.views import Rule
+from linen_store.views import Rule, evaluation
 
 
 class TestMount(StoreTests):
@@ -213,6 +215,40 @@ def test_operations_on_a_large_stack_are_done_to_its_layers(
     arrays = jax.tree.map(np.asarray, view(layers(4)).snapshot())
     for found, array in zip(jax.tree.leaves(expected), jax.tree.leaves(arrays), strict=True):
         np.testing.assert_allclose(found, array, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_layers_make_the_same_stack_as_whole_arrays(tmp_path, monkeypatch, seed):
+    draw = random.Random(seed)
+    layers = {
+        f"layer_{i}": {"w": np.arange(i, i + 128, dtype=np.float32).reshape(8, 16)}
+        for i in range(3)
+    }
+    save(tmp_path / "c", {"params": layers})
+    view, shape = open_store(tmp_path / "c", cache_bytes=0), [8, 16]
+    kinds = draw.choices(["transpose", "cast", "pad", "slice"], k=4)
+    for kind in [*kinds[:2], "stack", *kinds[2:]]:
+        axis = draw.randrange(len(shape))
+        if kind == "stack":
+            view = views.stack(view, r"layer_(\d+)", "layers", axis)
+            shape.insert(axis, 3)
+        elif kind == "transpose":
+            order = draw.sample(range(len(shape)), len(shape))
+            view, shape = views.transpose(view, "w", order), [shape[one] for one in order]
+        elif kind == "cast":
+            view = views.cast(view, "bfloat16")
+        elif kind == "pad":
+            view = views.pad(view, "w", axis, 1, 2, fill=-1.0)
+            shape[axis] += 3
+        else:
+            view = views.slice_axis(view, "w", axis, 1, shape[axis])
+            shape[axis] -= 1
+    assert list(view.spec("params", ("layers", "w")).shape) == shape
+    whole = view.get("params", ("layers", "w"))
+    monkeypatch.setattr(evaluation, "_LAYERED_BYTES", 0)
+    layered = view.get("params", ("layers", "w"))
+    assert (layered.shape, layered.dtype) == (whole.shape, whole.dtype)
+    assert jnp.array_equal(layered, whole)
 
 
 def test_numpy_layers_make_a_numpy_stack(monkeypatch):

@@ -335,8 +335,9 @@ class _Together:
     def _merge_uploads(self, others: Iterable[str]) -> None:
         """Replace the index of process 0 by one of all uploads, which have the files ``others`` in them."""
         assert self._upload is not None  # noqa: S101 - for the type checker
-        os.remove(os.path.join(self._item, "manifest.ocdbt"))
-        shutil.rmtree(os.path.join(self._item, "d"))
+        with contextlib.suppress(FileNotFoundError):  # process 0 may have written no array
+            os.remove(os.path.join(self._item, "manifest.ocdbt"))
+        shutil.rmtree(os.path.join(self._item, "d"), ignore_errors=True)
         own = list_files(self._item)
         self._upload.add(self._finished, [os.path.join(ITEM, name) for name in own])
         folders = {name.split("/")[0] for name in (*own, *others)}

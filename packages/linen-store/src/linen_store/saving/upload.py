@@ -67,8 +67,10 @@ class Upload:
         Raises:
           RemoteFailedError: the bucket did not answer, or refused.
         """
-        self._remote.delete(filter(_is_of_save, self._remote.names()))
+        names = self._remote.names()
+        # The mark comes first, and stays if this is interrupted: without it, the rest would not count as unfinished.
         self._remote.write(IN_WORK, b"")
+        self._remote.delete(name for name in names if _is_of_save(name) and name != IN_WORK)
 
     def add(self, folder: str, names: Iterable[str]) -> None:
         """Upload some files of a checkpoint.
