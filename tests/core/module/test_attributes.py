@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import linen_core as nn
-from linen_core.module.attributes import ImmutableDict, freeze_attribute, map_modules
+from linen_core.module.attributes import ImmutableDict, freeze_attribute
+from linen_core.module.state import map_modules
 
 Pair = collections.namedtuple("Pair", ["second", "first"])  # noqa: PYI024 - untyped, as users have them
 A, B, C = (nn.Dense(size) for size in (1, 2, 3))

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 __all__ = [
     "Context",
     "context_var",
-    "current_context",
     "replaced_context",
 ]
 
@@ -52,20 +51,11 @@ class Context(NamedTuple):
     separates_rng_names: bool = False
     """True if RNG streams fold in a separator before each name and counter."""
 
-    def inside(self, module: object) -> Context:
-        """Return the context for the code of a method: the same, with another module."""
-        return Context(module, *self[1:])
-
 
 context_var: contextvars.ContextVar[Context] = contextvars.ContextVar(
     "linen",
     default=Context(),  # noqa: B039 - a NamedTuple of immutable values
 )
-
-
-def current_context() -> Context:
-    """Return the current context."""
-    return context_var.get()
 
 
 @contextlib.contextmanager

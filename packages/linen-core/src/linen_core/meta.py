@@ -12,7 +12,7 @@ import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from linen_core import struct
-from linen_core._context import current_context
+from linen_core._context import context_var
 from linen_core._jax_compat import ArrayImpl, Tracer, has_legacy_mesh
 from linen_core.errors import PartitioningUnspecifiedError, UnknownMeshAxisError
 from linen_core.typing import LogicalPartitionSpec, PyTree
@@ -329,7 +329,7 @@ def whereabouts() -> str:
       >>> whereabouts()
       ''
     """
-    module = current_context().module
+    module = context_var.get().module
     if module is None:
         return ""
     kind = type(module).__name__

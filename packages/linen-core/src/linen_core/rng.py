@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linen_core._context import current_context
+from linen_core._context import context_var
 from linen_core._jax_compat import fold_in
 from linen_core.typing import PRNGKey
 
@@ -98,7 +98,7 @@ def fold_number(data: tuple[str | int, ...]) -> int:
       3134051577
     """
     digest = hashlib.sha1(usedforsecurity=False)
-    separator = b"\0" if current_context().separates_rng_names else b""
+    separator = b"\0" if context_var.get().separates_rng_names else b""
     for item in data:
         digest.update(separator)
         if isinstance(item, str):

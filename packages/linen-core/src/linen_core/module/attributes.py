@@ -1,18 +1,14 @@
-"""Attributes of modules: finds the modules inside them, and freezes them."""
+"""The immutable containers that the attributes of modules become."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import jax
 
-from linen_core.module.state import ModuleBase
-from linen_core.struct import STRUCT_MARK, is_struct
-from linen_core.typing import PyTree
-
-__all__ = ["ImmutableDict", "freeze_attribute", "map_modules"]
+__all__ = ["ImmutableDict", "freeze_attribute"]
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -52,56 +48,6 @@ class ImmutableDict(dict[Any, Any]):
     def tree_unflatten(cls, keys: tuple[Any, ...], children: Iterable[Any]) -> ImmutableDict:
         """Rebuild the dict from its sorted keys and values."""
         return cls(zip(keys, children, strict=True))
-
-
-def map_modules(fn: Callable[[str, Any], Any], value: object, suffix: str = "") -> Any:
-    """Replace each module in an attribute by ``fn(suffix, module)``.
-
-    Searches mappings, lists, tuples, named tuples and `struct` dataclasses. The suffix joins the keys and indices on
-    the path to the module, each after "_". Modules are visited in the order of these keys as strings.
-
-    Args:
-      fn: called with the suffix and the module.
-      value: the attribute.
-      suffix: the start of every suffix.
-
-    Returns:
-      The attribute with containers of the same types. A mapping of another type becomes a dict if it contains a
-      module.
-    """
-    if isinstance(value, ModuleBase):
-        return fn(suffix, value)
-    parts = _children(value)
-    if parts is None:
-        return value
-    mapped = {}
-    for key in sorted(parts, key=str):
-        mapped[key] = map_modules(fn, parts[key], f"{suffix}_{key}")
-    if all(mapped[key] is parts[key] for key in parts):
-        return value
-    return _rebuild(value, {key: mapped[key] for key in parts})
-
-
-def _children(value: PyTree) -> dict[Any, Any] | None:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return dict(zip(value._fields, value, strict=True))
-    if isinstance(value, list | tuple):
-        return dict(enumerate(value))
-    if is_struct(value):
-        return {name: getattr(value, name) for name in getattr(type(value), STRUCT_MARK)}
-    return None
-
-
-def _rebuild(value: PyTree, parts: dict[Any, Any]) -> Any:
-    if isinstance(value, Mapping):
-        return parts
-    if is_struct(value):
-        return value.replace(**parts)
-    if hasattr(value, "_fields"):
-        return type(value)(**parts)
-    return type(value)(parts.values())
 
 
 def freeze_attribute(value: object) -> Any:

@@ -21,12 +21,15 @@ from linen_core.module.functional import (
     run_with,
 )
 from linen_core.module.inspection import ModuleInspection
-from linen_core.module.registration import attach, clone_deeply, register_attribute, run_setup
 from linen_core.module.state import (
     UNSPECIFIED_PARENT,
     ModuleState,
     ParentDescriptor,
     UnspecifiedParent,
+    attach,
+    clone_deeply,
+    register_attribute,
+    run_setup,
 )
 from linen_core.module.wrapping import checked_on_instance, wrap_attributes
 from linen_core.scope.functional import as_streams, bind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from linen_core._context import current_context
+from linen_core._context import context_var
 
 __all__ = ["CallStack", "call_stack"]
 
@@ -24,7 +24,7 @@ class CallStack:
           >>> Model().apply({}), nn.module._context.module_stack
           (True, [None])
         """
-        module = current_context().module
+        module = context_var.get().module
         return [None] if module is None else [None, module]
 
 

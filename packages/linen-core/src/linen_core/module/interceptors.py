@@ -17,7 +17,6 @@ __all__ = [
     "disable_named_call",
     "enable_named_call",
     "intercept_methods",
-    "method_name",
     "override_named_call",
     "run_interceptors",
 ]
@@ -77,16 +76,10 @@ def intercept_methods(interceptor: Interceptor) -> Iterator[None]:
         yield
 
 
-def method_name(fun: object) -> str:
-    """Return a function's name, looking through `functools.partial`."""
-    if isinstance(fun, functools.partial):
-        return method_name(fun.func)
-    return getattr(fun, "__name__", "unnamed_function")
-
-
 def run_interceptors(
     interceptors: tuple[Interceptor, ...],
     fun: Callable[..., Any],
+    method_name: str,
     module: ModuleBase,
     /,
     *args: object,
@@ -94,7 +87,7 @@ def run_interceptors(
 ) -> Any:
     """Call a method with interceptors around it."""
     bound = functools.partial(fun, module)
-    context = InterceptorContext(module, method_name(fun), bound)
+    context = InterceptorContext(module, method_name, bound)
     run: Callable[..., Any] = bound
     for interceptor in reversed(interceptors):
         run = _around(interceptor, run, context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -16,10 +17,18 @@ from linen_core.errors import (
     IncorrectPostInitOverrideError,
     InvalidInstanceModuleError,
 )
-from linen_core.module.interceptors import method_name, run_interceptors
+from linen_core.module.interceptors import run_interceptors
 from linen_core.module.state import ModuleBase, SetupState
 
-__all__ = ["checked_on_instance", "compact", "nowrap", "wrap_attributes", "wrap_method_once"]
+__all__ = [
+    "call_label",
+    "checked_on_instance",
+    "compact",
+    "method_name",
+    "nowrap",
+    "wrap_attributes",
+    "wrap_method_once",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -82,8 +91,6 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
     is_compact = hasattr(fun, "compact")
     enter = _enter_setup if name == "setup" else _enter_compact if is_compact else _enter_plain
     resets = is_compact or name == "setup"
-    suffix = "" if name == "__call__" else f".{name}"
-    own_label = suffix[1:]
 
     @functools.wraps(fun)
     def wrapped_module_method(*args: object, **kwargs: object) -> Any:
@@ -92,23 +99,13 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
         module: Any = args[0]
         recurrent = enter(module)
         outer = _context.context_var.get()
-        token = _context.context_var.set(outer.inside(module))
+        token = _context.context_var.set(outer._replace(module=module))
         try:
-            run = (
-                functools.partial(run_interceptors, outer.interceptors, fun)
-                if outer.interceptors
-                else fun
-            )
-            if not outer.named_calls:
-                label = ""
-            elif module is outer.labelled:
-                label = own_label
-            else:
-                label = (module.name or type(module).__name__) + suffix
-            if label:
-                with named_scope(label):
-                    result = run(*args, **kwargs)
-            else:
+            run = fun
+            if outer.interceptors:
+                run = functools.partial(run_interceptors, outer.interceptors, fun, name)
+            label = call_label(outer, module, name)
+            with named_scope(label) if label else contextlib.nullcontext():
                 result = run(*args, **kwargs)
             if outer.capture is not None and outer.capture(module, name):
                 module.sow("intermediates", name, result)
@@ -122,6 +119,33 @@ def wrap_method_once(fun: Callable[..., Any]) -> Callable[..., Any]:
 
     wrapped_module_method.method_handler_wrapped = True  # type: ignore[attr-defined]
     return wrapped_module_method
+
+
+def method_name(fun: object) -> str:
+    """Return a function's name, looking through `functools.partial`."""
+    if isinstance(fun, functools.partial):
+        return method_name(fun.func)
+    return getattr(fun, "__name__", "unnamed_function")
+
+
+def call_label(
+    context: _context.Context, module: ModuleBase, name: str, cls: type | None = None
+) -> str:
+    """Return the name of the named scope of a method, or "" if the method has none.
+
+    Args:
+      context: the context of the call.
+      module: the module.
+      name: name of the method.
+      cls: the class whose name labels a module without a name; the class of the module if None.
+    """
+    if not context.named_calls:
+        return ""
+    suffix = "" if name == "__call__" else name
+    if module is context.labelled:
+        return suffix
+    label = module.name or (cls or type(module)).__name__
+    return f"{label}.{suffix}" if suffix else label
 
 
 def _enter_setup(module: ModuleBase) -> bool:

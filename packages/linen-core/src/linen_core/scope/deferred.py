@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 
 from linen_core import meta
-from linen_core._context import current_context
+from linen_core._context import context_var
 from linen_core._jax_compat import (
     config_value,
     get_mesh,
@@ -82,7 +82,7 @@ def can_defer() -> bool:
 
     It may not inside another deferred run, if only shapes are needed, or if the user asks JAX for eager execution.
     """
-    if current_context().only_shapes:
+    if context_var.get().only_shapes:
         return False
     is_nested = isinstance(trace_context.trace, DeferredTrace)
     return not (is_nested or config_value("jax_disable_jit") or config_value("jax_debug_nans"))

@@ -23,8 +23,7 @@ from linen_core.errors import (
 )
 from linen_core.filters import in_filter
 from linen_core.scope.cursor import Cursor
-from linen_core.scope.initializers import initial_value
-from linen_core.scope.shapes import expected_shapes
+from linen_core.scope.initializers import expected_shapes, initial_value
 from linen_core.store.view import StoreView, snapshot_mapping
 from linen_core.typing import PyTree
 

@@ -12,7 +12,7 @@ import jax
 from jax.sharding import PartitionSpec
 
 from linen_core import struct
-from linen_core._context import current_context
+from linen_core._context import context_var
 from linen_core.errors import ScopeVariableNotFoundError
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter, union_filters
 from linen_core.module.base import Module
@@ -97,7 +97,7 @@ def _param_with_axes_sow_reduce_fn(x: object, y: AxisMetadata) -> AxisMetadata:
 
 
 def _surrounding_module(module: Module | None) -> Any:
-    module = current_context().module if module is None else module
+    module = context_var.get().module if module is None else module
     if module is None:
         msg = "Found no module: call this inside a method of a module, or pass `module`."
         raise AssertionError(msg)
@@ -309,7 +309,7 @@ def _add_axis_to_metadata(
         return (*names[:position], *names[position + 1 :])
 
     module = (
-        current_context().module
+        context_var.get().module
     )  # the caller: outside of `init` its collections are usually immutable
     return map_variables(
         fn,

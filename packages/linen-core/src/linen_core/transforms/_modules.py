@@ -15,14 +15,14 @@ from typing import Any, TypeAlias, TypeVar
 import jax
 
 from linen_core import struct
-from linen_core._context import current_context, replaced_context
+from linen_core._context import context_var, replaced_context
+from linen_core._jax_compat import named_scope
 from linen_core.errors import TransformedMethodReturnValueError, TransformTargetError
 from linen_core.module.base import Module
 from linen_core.module.functional import resolve_method
 from linen_core.module.state import ModuleState
-from linen_core.module.wrapping import wrap_method_once
+from linen_core.module.wrapping import call_label, method_name, wrap_method_once
 from linen_core.scope.scope import Scope, Variable
-from linen_core.transforms.naming import label_call
 from linen_core.typing import Methods, PyTree
 
 __all__ = [
@@ -158,7 +158,7 @@ def _run_inside(
     # Each trace starts from the state at the call. Otherwise a second trace of the same body would continue the
     # numbering of the first, and its submodules would get other names.
     clone.__dict__["_state"] = state.export()
-    if named or current_context().labelled is module:
+    if named or context_var.get().labelled is module:
         with replaced_context(labelled=clone):
             result = method(clone, *args, **kwargs)
     else:
@@ -227,7 +227,8 @@ def lift_call(
             )
             raise NotImplementedError(msg)
         scopes = scopes[0]
-    with label_call(module, methods[0], cls) if named else contextlib.nullcontext():
+    label = call_label(context_var.get(), module, method_name(methods[0]), cls) if named else ""
+    with named_scope(label) if label else contextlib.nullcontext():
         return transform(*map(inside, methods))(scopes, *arguments.args, **arguments.kwargs)
 
 

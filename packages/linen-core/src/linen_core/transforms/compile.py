@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -10,13 +11,13 @@ from typing import Any
 
 import jax
 
-from linen_core._context import current_context
+from linen_core import traverse_util
+from linen_core._context import context_var
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
 from linen_core.fingerprint import NoFingerprintError, fingerprint
 from linen_core.module.base import Module
 from linen_core.rng import LazyRng
 from linen_core.scope.scope import Scope
-from linen_core.transforms._cached_trace import CachedTrace
 from linen_core.transforms._modules import Target, is_module_class, lift_call, make_lifted
 from linen_core.transforms._packing import Groups, Lifted, lifts_scopes
 from linen_core.transforms._static import StaticArguments, as_names, as_numbers
@@ -137,6 +138,75 @@ def fold_rngs(
     )
 
 
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class _SideEffects:
+    """Side effects of a trace. Static, because a jitted function can only return arrays and static data."""
+
+    draws: tuple[tuple[tuple[Any, int], ...], ...]
+    """For each scope the increment of each RNG counter, by path."""
+    autonames: tuple[tuple[str, int], ...]
+    """The number of automatically named submodules of each class, after the call."""
+
+
+class _CachedTrace:
+    """One call of a function of scopes, which runs only if JAX has no trace of an equal call.
+
+    If JAX has one, the module does not run, so it does not name its submodules and does not increment its RNG counters.
+    A later draw would then repeat a key. The traced function therefore returns these side effects as static output, and
+    `apply_side_effects` applies them.
+
+    Args:
+      fn: the function of scopes; it calls a method of the module.
+      lifted: the scopes of the call.
+      module: the module, or None for a function that calls none.
+    """
+
+    def __init__(self, fn: Callable[..., Any], lifted: Lifted, module: Module | None) -> None:
+        self._fn = fn
+        self._lifted = lifted
+        self._module = module
+        self._has_run = False
+
+    def run(
+        self, variable_groups: Groups, rng_groups: Groups, /, *args: object, **kwargs: object
+    ) -> Any:
+        """Call the function under the trace of JAX; return its result, the groups written and the side effects."""
+        self._has_run = True
+        scopes = self._lifted.scopes
+        before = [_flat_counters(scope) for scope in scopes]
+        result, groups = self._lifted.call(self._fn, variable_groups, rng_groups, *args, **kwargs)
+        draws = tuple(
+            _increments(old, _flat_counters(scope))
+            for scope, old in zip(scopes, before, strict=True)
+        )
+        cursor = {} if self._module is None else self._module._state.autoname_cursor
+        autonames = tuple(cursor.items())
+        return result, groups, _SideEffects(draws, autonames)
+
+    def apply_side_effects(self, effects: _SideEffects) -> None:
+        """Update names and RNG counters after a cache hit; a call that was traced has updated them itself."""
+        if self._has_run:
+            return
+        for scope, increments in zip(self._lifted.scopes, effects.draws, strict=True):
+            for path, increment in increments:
+                counters = scope.rng_counters
+                for name in path[:-1]:
+                    counters = counters.setdefault(name, {})
+                counters[path[-1]] = counters.get(path[-1], 0) + increment
+        if self._module is not None:
+            self._module._state.autoname_cursor = dict(effects.autonames)
+
+
+def _flat_counters(scope: Scope) -> dict[Any, int]:
+    return traverse_util.flatten_dict(scope.rng_counters)
+
+
+def _increments(old: dict[Any, int], new: dict[Any, int]) -> tuple[tuple[Any, int], ...]:
+    changes = ((path, count - old.get(path, 0)) for path, count in new.items())
+    return tuple((path, change) for path, change in changes if change)
+
+
 class _StaticCall:
     """Static argument of the jitted function: the call to trace, compared by its cache key only.
 
@@ -144,9 +214,9 @@ class _StaticCall:
     module and scopes that differ each time.
     """
 
-    def __init__(self, cache_key: Hashable, trace: CachedTrace) -> None:
+    def __init__(self, cache_key: Hashable, trace: _CachedTrace) -> None:
         self.cache_key = cache_key
-        self.trace: CachedTrace | None = trace
+        self.trace: _CachedTrace | None = trace
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _StaticCall) and self.cache_key == other.cache_key
@@ -196,7 +266,7 @@ def lift_jit(
             rng_groups = _without_suffixes(lifted.rng_groups)
             if cache_key is None:
                 return lifted.call(fn, lifted.variable_groups, rng_groups, *args, **kwargs)
-            trace = CachedTrace(fn, lifted, module)
+            trace = _CachedTrace(fn, lifted, module)
             mutable = tuple(fingerprint(scope.mutable) for scope in lifted.scopes)
             call = _StaticCall((cache_key, mutable), trace)
             try:
@@ -251,7 +321,7 @@ def lift_jit_scopes(fn: Callable[..., Any], **options: Any) -> Callable[..., Any
 
 def _must_run(scopes: Iterable[Scope]) -> bool:
     """Return whether something must see every call: interceptors, captured intermediates, the observer of a run."""
-    context = current_context()
+    context = context_var.get()
     observed = any(scope.run.observer is not None for scope in scopes)
     return bool(context.interceptors) or context.capture is not None or observed
 
@@ -267,7 +337,7 @@ def _cache_key(module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     """
     if _must_run([] if module.scope is None else [module.scope]):
         return None
-    context = current_context()
+    context = context_var.get()
     modules = [leaf for leaf in jax.tree.leaves((args, kwargs)) if isinstance(leaf, Module)]
     # The calling module and its label change names in the profile, but no number.
     surroundings = context._replace(module=None, labelled=None)

@@ -1,41 +1,18 @@
-"""Named scopes around functions of a module: `named_call`, and the labels of transformed methods."""
+"""`named_call`: a named scope around a function of a module."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from linen_core._context import current_context
-from linen_core._jax_compat import named_scope
+from linen_core._context import context_var
 from linen_core.module.base import Module
-from linen_core.module.interceptors import method_name
+from linen_core.module.wrapping import method_name
 
 __all__ = ["named_call"]
-
-
-@contextlib.contextmanager
-def label_call(module: Module, fn: Callable[..., Any], cls: type | None) -> Iterator[None]:
-    """Enter the named scope of a method of a module; `lift_call` uses it where the method must not enter it itself.
-
-    Args:
-      module: the module.
-      fn: the method.
-      cls: the class whose name labels a module without a name; the class of the module if None.
-    """
-    context = current_context()
-    name = method_name(fn)
-    suffix = "" if name == "__call__" else name
-    if context.labelled is module:
-        label = suffix
-    else:
-        label = module.name or (cls or type(module)).__name__
-        label = f"{label}.{suffix}" if suffix else label
-    with named_scope(label) if label and context.named_calls else contextlib.nullcontext():
-        yield
 
 
 def named_call(class_fn: Callable[..., Any], force: bool = True) -> Callable[..., Any]:
@@ -65,7 +42,7 @@ def named_call(class_fn: Callable[..., Any], force: bool = True) -> Callable[...
 
     @functools.wraps(class_fn)
     def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
-        if self._state.in_setup or not (force or current_context().named_calls):
+        if self._state.in_setup or not (force or context_var.get().named_calls):
             return class_fn(self, *args, **kwargs)
         label = (self.name or type(self).__name__) + suffix
         return jax.named_call(class_fn, name=label)(self, *args, **kwargs)

@@ -5,7 +5,7 @@ import pytest
 
 import linen_core as nn
 from linen_core import errors
-from linen_core.module.registration import clone_deeply
+from linen_core.module.state import clone_deeply
 
 KEY = jax.random.key(0)
 

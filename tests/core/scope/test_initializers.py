@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import linen_core as nn
-from linen_core.scope import shapes
+from linen_core.scope import initializers
 
 SIZE = 3
 
@@ -105,7 +105,7 @@ def test_numpy_draws_are_asked_anew():
         return jnp.zeros(np.random.randint(5, 6))  # noqa: NPY002
 
     assert accepts(init_fn, 5)
-    assert all(key[0] is not init_fn for key in shapes._shapes)
+    assert all(key[0] is not init_fn for key in initializers._shapes)
 
 
 def helper():
@@ -137,14 +137,14 @@ def test_changed_helper_is_asked_anew(monkeypatch):
 )
 def test_initializers_of_jax_and_linen_are_evaluated_once(init_fn, monkeypatch):
     calls = []
-    evaluate = shapes._evaluate
-    monkeypatch.setattr(shapes, "_evaluate", lambda *args: calls.append(1) or evaluate(*args))
+    evaluate = initializers._evaluate
+    monkeypatch.setattr(initializers, "_evaluate", lambda *args: calls.append(1) or evaluate(*args))
     shape = (5, 7)
-    shapes.expected_shapes(init_fn, (shape,), {})
+    initializers.expected_shapes(init_fn, (shape,), {})
     before = len(calls)
-    assert shapes.expected_shapes(init_fn, (shape,), {}) == (shape,)
+    assert initializers.expected_shapes(init_fn, (shape,), {}) == (shape,)
     assert len(calls) == before
-    assert shapes.expected_shapes(init_fn, ((5, 8),), {}) == ((5, 8),)
+    assert initializers.expected_shapes(init_fn, ((5, 8),), {}) == ((5, 8),)
 
 
 @pytest.mark.parametrize(
@@ -152,12 +152,12 @@ def test_initializers_of_jax_and_linen_are_evaluated_once(init_fn, monkeypatch):
 )
 def test_an_initializer_made_anew_with_equal_parts_is_evaluated_once(wrap, monkeypatch):
     calls = []
-    evaluate = shapes._evaluate
-    monkeypatch.setattr(shapes, "_evaluate", lambda *args: calls.append(1) or evaluate(*args))
+    evaluate = initializers._evaluate
+    monkeypatch.setattr(initializers, "_evaluate", lambda *args: calls.append(1) or evaluate(*args))
     for _ in range(3):
-        shapes.expected_shapes(wrap(jax.nn.initializers.normal(0.125)), ((4321,),), {})
+        initializers.expected_shapes(wrap(jax.nn.initializers.normal(0.125)), ((4321,),), {})
     assert len(calls) == 1
-    shapes.expected_shapes(wrap(jax.nn.initializers.normal(0.25)), ((4321,),), {})
+    initializers.expected_shapes(wrap(jax.nn.initializers.normal(0.25)), ((4321,),), {})
     assert len(calls) == 2
 
 
@@ -171,7 +171,7 @@ def test_trees_of_shapes_are_compared_leaf_by_leaf():
     def init_fn(key):
         return {"a": jnp.zeros(2), "b": (jnp.zeros((3, 1)), 1.0)}
 
-    assert shapes.expected_shapes(init_fn, (), {}) == ((2,), (3, 1), ())
+    assert initializers.expected_shapes(init_fn, (), {}) == ((2,), (3, 1), ())
 
 
 def remember_shapes_of_an_array():
@@ -180,8 +180,8 @@ def remember_shapes_of_an_array():
     def init_fn(key, like):
         return jnp.zeros_like(like) + array
 
-    shapes.expected_shapes(init_fn, (array,), {})
-    jax.jit(lambda x: shapes.expected_shapes(init_fn, (x,), {}) and x)(array)
+    initializers.expected_shapes(init_fn, (array,), {})
+    jax.jit(lambda x: initializers.expected_shapes(init_fn, (x,), {}) and x)(array)
     return weakref.ref(array)
 
 
@@ -192,10 +192,10 @@ def test_no_array_and_no_tracer_is_kept_alive():
 
 
 def test_tables_are_bounded(monkeypatch):
-    monkeypatch.setattr(shapes, "_MAX_ENTRIES", 10)
+    monkeypatch.setattr(initializers, "_MAX_ENTRIES", 10)
     for size in range(1, 40):
-        shapes.expected_shapes(jax.nn.initializers.zeros, ((size,),), {})
-    assert len(shapes._shapes) <= 11
+        initializers.expected_shapes(jax.nn.initializers.zeros, ((size,),), {})
+    assert len(initializers._shapes) <= 11
 
 
 def test_functions_that_refer_to_each_other_do_not_hang():
@@ -205,4 +205,4 @@ def test_functions_that_refer_to_each_other_do_not_hang():
     def second(key):
         return first(key)
 
-    assert shapes.expected_shapes(first, (), {}) == ((3,),)
+    assert initializers.expected_shapes(first, (), {}) == ((3,),)
