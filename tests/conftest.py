@@ -26,7 +26,6 @@ os.environ["XLA_FLAGS"] = " ".join(_GIVEN + [flag for flag in _FLAGS if flag not
 
 # These look at what the compiler makes of a program, or at the last bits of what that computes, here or elsewhere.
 WITH_OPTIMIZATIONS = {
-    "test_code_bases",
     "test_deferred_init",
     "test_demo",
     "test_drawing",
@@ -36,6 +35,9 @@ WITH_OPTIMIZATIONS = {
     "test_pickled_by_value",
     "test_sharded_layers",
 }
+if jax.__version_info__ >= (0, 11):
+    # Without optimizations, gradients of the moved program have other last bits there.
+    WITH_OPTIMIZATIONS.add("test_code_bases")
 
 # Files compute something when they are imported.
 jax.config.update("jax_disable_most_optimizations", QUICK)
