@@ -225,8 +225,8 @@ def test_environment_without_linen_has_its_own_flax(run):
 
 
 def test_options_of_python(run):
-    train = "import sys; print(sys.flags.dev_mode, sys.flags.optimize, sys.argv)"
-    command = ["-X", "dev", "-O", "-m", "linen_core.flax_compat", "run", "train.py", "-m", "a"]
+    train = "import sys; print(sys.flags.dev_mode, sys.flags.quiet, sys.argv)"
+    command = ["-X", "dev", "-q", "-m", "linen_core.flax_compat", "run", "train.py", "-m", "a"]
     assert run(command, train=train, module=()).stdout == "True 1 ['train.py', '-m', 'a']\n"
     done = run(["-E", "-m", "linen_core.flax_compat", "run", "train.py"], train=train, module=())
     assert (done.returncode, done.stderr) == (
