@@ -20,7 +20,6 @@ from linen_core._jax_compat import named_scope
 from linen_core.errors import TransformedMethodReturnValueError, TransformTargetError
 from linen_core.module.base import Module
 from linen_core.module.functional import resolve_method
-from linen_core.module.state import ModuleState
 from linen_core.module.wrapping import call_label, method_name, wrap_method_once
 from linen_core.scope.scope import Scope, Variable
 from linen_core.typing import Methods, PyTree
@@ -49,7 +48,7 @@ class _Placeholder:
 class _BoundArguments:
     """The bound modules and variables of one call: the module itself, and those in its fields and in the arguments.
 
-    JAX transforms accept arrays only. The scopes enter the transform in place of the modules. Inside, `rebind` creates
+    JAX transforms accept arrays only. The scopes enter the transform in place of the modules. Inside, `run` creates
     clones that are bound to the scopes there. A module that occurs twice has one number and one clone, which keeps it
     shared inside.
 
@@ -57,6 +56,7 @@ class _BoundArguments:
       module: the module whose method is transformed.
       args: arguments of the method.
       kwargs: keyword arguments of the method.
+      cls: class of the module's clone inside; the class of the module if None.
 
     Attributes:
       scopes: the scopes to pass to the transform.
@@ -64,9 +64,19 @@ class _BoundArguments:
       kwargs: the keyword arguments, likewise.
     """
 
-    def __init__(self, module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        module: Module,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        cls: type[Module] | None,
+    ) -> None:
         self.scopes: list[Scope] = []
         self._module = module
+        self._cls = cls or type(module)
+        # Each trace starts from the state at the call. Otherwise a second trace of the same body would continue the
+        # numbering of the first, and its submodules would get other names.
+        self._state = module._state.export()
         self._numbers: dict[int, int] = {}
         self._originals: list[Any] = []
         self.args, self.kwargs = jax.tree.map(self._replace, (args, kwargs))
@@ -87,27 +97,47 @@ class _BoundArguments:
                 jax.tree.map(self._replace, _fields(leaf))
         return _Placeholder(self._numbers[id(leaf)])
 
-    def rebind(
+    def run(
         self,
+        method: Callable[..., Any],
         scopes: Sequence[Scope],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        cls: type[Module] | None = None,
-    ) -> tuple[Any, Any, Any]:
-        """Create the clones inside the transform.
+        labelled: bool,
+    ) -> Any:
+        """Call a method on the clone of the module inside the transform.
 
         Args:
+          method: the method.
           scopes: the scopes that were opened for `scopes`.
           args: the traced values of `args`.
           kwargs: the traced values of `kwargs`.
-          cls: class of the module's clone; the class of the module if None.
+          labelled: whether the named scope of the module has begun outside.
 
-        Returns:
-          The clone of the module, and the arguments with clones for the placeholders.
+        Raises:
+          TransformedMethodReturnValueError: the method returned a module or a variable.
         """
+        clone, args, kwargs = self._rebind(scopes, args, kwargs)
+        clone.__dict__["_state"] = self._state.export()
+        if labelled or context_var.get().labelled is self._module:
+            with replaced_context(labelled=clone):
+                result = method(clone, *args, **kwargs)
+        else:
+            result = method(clone, *args, **kwargs)
+        self._module._state.reimport(clone._state)
+        if any(isinstance(leaf, Module | Variable) for leaf in jax.tree.leaves(result)):
+            name, scope = method_name(method), self._module.scope
+            path = f" at {'/'.join(scope.path)}" if scope is not None and scope.path else ""
+            raise TransformedMethodReturnValueError(name, f"{self._cls.__name__}{path}")
+        return result
+
+    def _rebind(
+        self, scopes: Sequence[Scope], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Any, Any, Any]:
+        """Return the clone of the module, and the arguments with clones for the placeholders."""
         clones: dict[int, Any] = {}
 
-        def clone(number: int, cls: type[Module] | None = None) -> Any:
+        def clone(number: int) -> Any:
             if number not in clones:
                 original, scope = self._originals[number], scopes[number]
                 if isinstance(original, Variable):
@@ -115,12 +145,12 @@ class _BoundArguments:
                         scope, original.collection, original.name, original.unbox
                     )
                 else:
-                    clones[number] = clone_module(original, scope, cls)
+                    clones[number] = clone_module(original, scope)
             return clones[number]
 
-        def clone_module(original: Module, scope: Scope | None, cls: type[Module] | None) -> Module:
-            fields = jax.tree.map(restore, _fields(original))
-            return (cls or type(original))(parent=scope, **fields)
+        def clone_module(original: Module, scope: Scope | None) -> Module:
+            cls = self._cls if original is self._module else type(original)
+            return cls(parent=scope, **jax.tree.map(restore, _fields(original)))
 
         def restore(leaf: object) -> Any:
             if isinstance(leaf, _Placeholder):
@@ -132,45 +162,13 @@ class _BoundArguments:
             restore, (args, kwargs), is_leaf=lambda x: isinstance(x, _Placeholder)
         )
         number = self._numbers.get(id(self._module))  # None for a module that is not bound
-        module = clone_module(self._module, None, cls) if number is None else clone(number, cls)
+        module = clone_module(self._module, None) if number is None else clone(number)
         return module, args, kwargs
 
 
 def _fields(module: Module) -> dict[str, Any]:
     values = {name: getattr(module, name) for name in module._field_names}
     return {**values, "name": module.name}
-
-
-def _run_inside(
-    module: Module,
-    arguments: _BoundArguments,
-    method: Callable[..., Any],
-    name: str,
-    scopes: Sequence[Scope],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    state: ModuleState,
-    cls: type[Module] | None,
-    named: bool,
-) -> Any:
-    """Call a method on the clone of a module inside the transform, with the state of the module."""
-    clone, args, kwargs = arguments.rebind(scopes, args, kwargs, cls)
-    # Each trace starts from the state at the call. Otherwise a second trace of the same body would continue the
-    # numbering of the first, and its submodules would get other names.
-    clone.__dict__["_state"] = state.export()
-    if named or context_var.get().labelled is module:
-        with replaced_context(labelled=clone):
-            result = method(clone, *args, **kwargs)
-    else:
-        result = method(clone, *args, **kwargs)
-    module._state.reimport(clone._state)
-    leaves = jax.tree.leaves(result)
-    if any(isinstance(leaf, Module | Variable) for leaf in leaves):
-        scope = module.scope
-        kind = (cls or type(module)).__name__
-        where = kind if scope is None or not scope.path else f"{kind} at {'/'.join(scope.path)}"
-        raise TransformedMethodReturnValueError(name, where)
-    return result
 
 
 def lift_call(
@@ -202,18 +200,13 @@ def lift_call(
       NotImplementedError: the module has modules as fields, but the transform takes a single scope.
       TransformedMethodReturnValueError: a method returned a module or a variable.
     """
-    state = module._state.export()
-    arguments = _BoundArguments(module, args, kwargs)
+    arguments = _BoundArguments(module, args, kwargs, cls)
 
     def inside(method: Callable[..., Any]) -> Callable[..., Any]:
-        name = getattr(method, "__name__", type(module).__name__)
-
         @functools.wraps(method)
         def run(scopes: PyTree, /, *args: object, **kwargs: object) -> Any:
             opened = scopes if multi_scope else [scopes]
-            return _run_inside(
-                module, arguments, method, name, opened, args, kwargs, state, cls, named
-            )
+            return arguments.run(method, opened, args, kwargs, named)
 
         return run
 

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from linen_store.errors import ProcessesDisagreeError, SaveFailedError
@@ -67,7 +67,9 @@ def save_together(
     with processes.alive():
         checked = _agree(path, tree, processes, options)
         with contextlib.ExitStack() as stack:
-            save = _Together(path, checked, processes, options, metadata, hooks)
+            is_uploaded = checked.is_global and is_remote(path)
+            kind = _TogetherInBucket if is_uploaded else _Together
+            save = kind(path, checked, processes, options, metadata, hooks)
             (first, *_) = processes.together("staged", lambda: save.stage(stack))
             save.staging = save.staging or first
             processes.together("seen", save.check_staging)
@@ -163,7 +165,9 @@ def _first_difference(found: dict[str, str], expected: dict[str, str]) -> tuple[
 
 
 class _Together:
-    """The steps of one save, as one of the processes takes them."""
+    """The steps of one save, as one of the processes takes them. The processes write to one folder."""
+
+    shares_folder = True
 
     def __init__(
         self,
@@ -183,8 +187,6 @@ class _Together:
         self.hooks = hooks
         self.staging = ""
         self._start = time.time_ns()
-        # Machines that save to a bucket need not share a disk: each uploads its part.
-        self._upload = Upload(path) if tree.is_global and is_remote(path) else None
 
     @property
     def _finished(self) -> str:
@@ -195,13 +197,13 @@ class _Together:
         return os.path.join(self._finished, ITEM)
 
     def stage(self, stack: contextlib.ExitStack) -> str | None:
-        """Make the folder that this process writes in, and return its path; process 0 makes the one on a disk."""
-        if self.processes.is_first:
-            self.hooks.check(self.path, overwrite=self.overwrite)
-            if self._upload is not None:
-                self._upload.begin()
-        elif self._upload is None:
+        """Make the folder that this process writes in, and return its path; None if process 0 makes it."""
+        if not self.processes.is_first:
             return None
+        self.hooks.check(self.path, overwrite=self.overwrite)
+        return self._make_staging(stack)
+
+    def _make_staging(self, stack: contextlib.ExitStack) -> str:
         self.staging = stack.enter_context(staging(self.path))
         os.makedirs(self._item)
         if self.tree.is_global:
@@ -250,11 +252,7 @@ class _Together:
         return failure
 
     def _fetch_descriptions(self) -> None:
-        """Get the descriptions of arrays by the other processes, which Orbax compares, from the bucket."""
-        if self._upload is not None:
-            others = range(1, self.processes.count)
-            names = [f"{ITEM}/array_metadatas/process_{number}" for number in others]
-            self._upload.fetch(self._finished, names)
+        """Get the descriptions of arrays by the other processes, which Orbax compares: they are in the folder."""
 
     def _write(self, others: Any) -> None:
         several = self.processes
@@ -267,7 +265,7 @@ class _Together:
                 self.compression,
                 several.number,
                 others,
-                has_all=self._upload is None,
+                has_all=self.shares_folder,
             )
 
     def _record_part(self) -> None:
@@ -285,14 +283,14 @@ class _Together:
                 "files": {name: crc_of_file(os.path.join(self._item, name)) for name in names},
                 "chunks": self.tree.chunks(with_local=False) if self.tree.is_global else {},
             }
-            if self._upload is not None:
-                self._upload.add(self._finished, [os.path.join(ITEM, name) for name in names])
-                self._upload.add_part(number, part)
-                return
-            with open(self._part_file(number), "w", encoding="utf-8") as stream:
-                json.dump(part, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
+            self._hand_over(part, names)
+
+    def _hand_over(self, part: dict[str, Any], _names: list[str]) -> None:
+        """Give process 0 the record of this process and the files with these names in the item."""
+        with open(self._part_file(self.processes.number), "w", encoding="utf-8") as stream:
+            json.dump(part, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def _part_file(self, number: int) -> str:
         return os.path.join(self.staging, f"part_{number}.json")
@@ -309,32 +307,57 @@ class _Together:
                 files.update(part["files"])
                 for name, found in part["chunks"].items():
                     chunks.setdefault(name, []).extend(_chunk(*one) for one in found)
-            if self._upload is not None:
-                self._merge_uploads(files)
+            self._merge(files)
             sync_files(self._finished)
             for name in list_files(self._item):
                 if name not in files:
                     files[name] = crc_of_file(os.path.join(self._item, name))
             top = crc_of_top_files(self._finished)
             self.tree.checksums(chunks, files, top, several=True).write(self._item)
-            if self._upload is not None:
-                self._upload.complete(self._finished)
-            else:
-                publish(self._finished, self.path, overwrite=self.overwrite)
+            self._complete()
 
-    def _parts(self) -> Iterator[dict[str, Any]]:
-        """Yield what the other processes have recorded."""
-        others = range(1, self.processes.count)
-        if self._upload is not None:
-            yield from self._upload.take_parts(others)
-            return
-        for number in others:
+    def _parts(self) -> Iterable[dict[str, Any]]:
+        """Return what the other processes have recorded."""
+        for number in range(1, self.processes.count):
             with open(self._part_file(number), encoding="utf-8") as stream:
                 yield json.load(stream)
 
-    def _merge_uploads(self, others: Iterable[str]) -> None:
-        """Replace the index of process 0 by one of all uploads, which have the files ``others`` in them."""
-        assert self._upload is not None  # noqa: S101 - for the type checker
+    def _merge(self, others: Iterable[str]) -> None:
+        """Make one index of the arrays of all processes, which have the files ``others``: Orbax has made it."""
+
+    def _complete(self) -> None:
+        publish(self._finished, self.path, overwrite=self.overwrite)
+
+
+class _TogetherInBucket(_Together):
+    """The steps of a save to a bucket. The processes need not share a disk: each uploads its part."""
+
+    shares_folder = False
+
+    def __init__(self, path: str, *args: Any) -> None:
+        super().__init__(path, *args)
+        self._upload = Upload(path)
+
+    def stage(self, stack: contextlib.ExitStack) -> str:
+        """Make the folder that this process writes in, and return its path; process 0 prepares the bucket."""
+        if self.processes.is_first:
+            self.hooks.check(self.path, overwrite=self.overwrite)
+            self._upload.begin()
+        return self._make_staging(stack)
+
+    def _fetch_descriptions(self) -> None:
+        others = range(1, self.processes.count)
+        names = [f"{ITEM}/array_metadatas/process_{number}" for number in others]
+        self._upload.fetch(self._finished, names)
+
+    def _hand_over(self, part: dict[str, Any], names: list[str]) -> None:
+        self._upload.add(self._finished, [os.path.join(ITEM, name) for name in names])
+        self._upload.add_part(self.processes.number, part)
+
+    def _parts(self) -> Iterable[dict[str, Any]]:
+        return self._upload.take_parts(range(1, self.processes.count))
+
+    def _merge(self, others: Iterable[str]) -> None:
         with contextlib.suppress(FileNotFoundError):  # process 0 may have written no array
             os.remove(os.path.join(self._item, "manifest.ocdbt"))
         shutil.rmtree(os.path.join(self._item, "d"), ignore_errors=True)
@@ -344,6 +367,9 @@ class _Together:
         self._upload.merge(
             self._finished, sorted(name for name in folders if name.startswith("ocdbt.process_"))
         )
+
+    def _complete(self) -> None:
+        self._upload.complete(self._finished)
 
 
 def _chunk(bounds: list[list[int]], crc: int) -> Chunk:
