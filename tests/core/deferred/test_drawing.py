@@ -35,7 +35,7 @@ INITIALIZERS = {
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4, 5), (130, 140)])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (130, 140)])
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_an_array_has_the_bits_of_its_initializer(name, shape, dtype):
     initializer = INITIALIZERS[name]
