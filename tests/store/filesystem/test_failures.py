@@ -324,6 +324,15 @@ def test_a_first_save_that_was_killed_is_unfinished_and_the_advice_works(killed)
     assert os.listdir(killed) == ["1"]
 
 
+def test_a_save_that_was_killed_is_no_step_whatever_its_random_name(killed):
+    (left,) = os.listdir(killed)
+    (killed / left).rename(killed / ".linen-saving-1-nozvf_10")
+    test_a_first_save_that_was_killed_is_unfinished_and_the_advice_works(killed)
+    save(killed / "other", {"p": {"s": "of a save that was killed"}})
+    (killed / "other").rename(killed / ".linen-saving-2-abcdef_7")
+    assert open_store(killed).get("p", ("s",)) == "text"
+
+
 def test_an_earlier_step_is_opened_beside_a_save_that_was_killed(killed):
     save(killed / "0", TREE)
     assert open_store(killed).get("p", ("s",)) == "text"

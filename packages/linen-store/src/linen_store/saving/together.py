@@ -286,7 +286,7 @@ class _Together:
             self._hand_over(part, names)
 
     def _hand_over(self, part: dict[str, Any], _names: list[str]) -> None:
-        """Give process 0 the record of this process and the files with these names in the item."""
+        """Pass the record of this process, and the files with these names in the item, to process 0."""
         with open(self._part_file(self.processes.number), "w", encoding="utf-8") as stream:
             json.dump(part, stream)
             stream.flush()

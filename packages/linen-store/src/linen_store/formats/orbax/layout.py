@@ -54,8 +54,10 @@ UNFINISHED = ".orbax-checkpoint-tmp"
 _MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
 _ONLY_ITEM = "default"
 """The name that Orbax's `CheckpointManager` gives the item of a step that is saved as a whole."""
-STEP = re.compile(r"(.*_|.*[A-Za-z]-)?(\d+(?:\.\d+)?)")
-"""The name of the folder of a step, such as ``5``, ``step_5``, ``step-5`` or ``best_1.5``: its prefix and number."""
+STEP = re.compile(r"(?!\.linen-)(.*_|.*[A-Za-z]-)?(\d+(?:\.\d+)?)")
+"""The name of the folder of a step, such as ``5``, ``step_5``, ``step-5`` or ``best_1.5``: its prefix and number.
+
+A staging folder of `save` is none, although its random ending may look like a number."""
 _SEQUENCE_KEY = 1
 _KINDS: dict[str, Kind] = {
     "jax.Array": "array",
