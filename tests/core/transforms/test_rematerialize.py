@@ -272,6 +272,26 @@ def test_nothing_is_kept_alive():
     assert all(reference() is None for reference in traces)
 
 
+def test_a_module_among_its_own_arguments_is_the_module_inside():
+    seen = []
+
+    class Block(nn.Module):
+        @nn.compact
+        def __call__(self, x, other=None):
+            seen.append((other is self, type(other)))
+            return nn.Dense(4)(x)
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            block = nn.remat(Block)()
+            return block(x, block)
+
+    variables = Model().init(KEYS, X)
+    Model().apply(variables, X)
+    assert set(seen) == {(True, Block)}
+
+
 def test_a_closure_over_a_tracer_does_not_leak():
     @jax.jit
     def run(x, factor):

@@ -1,7 +1,7 @@
 """The state of a module besides its fields: its parent, name, scope and children, and the progress of `setup`.
 
 `attach` gives a new module its place below its parent, `register_attribute` does so for the modules in an attribute,
-and `run_setup` runs `setup` once.
+and `run_setup` runs `setup` once. `ModuleBase` declares what the other files of this folder use of a module.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _PLAIN_TYPES: frozenset[type] = frozenset(
         types.FunctionType,
     }
 )
+"""Types of attributes that hold no modules and need no freezing."""
 
 
 class SetupState(enum.IntEnum):

@@ -24,6 +24,7 @@ __all__ = [
     "call_label",
     "checked_on_instance",
     "compact",
+    "method_label",
     "method_name",
     "nowrap",
     "wrap_attributes",
@@ -128,24 +129,27 @@ def method_name(fun: object) -> str:
     return getattr(fun, "__name__", "unnamed_function")
 
 
-def call_label(
-    context: _context.Context, module: ModuleBase, name: str, cls: type | None = None
-) -> str:
-    """Return the name of the named scope of a method, or "" if the method has none.
+def method_label(module: ModuleBase, name: str, cls: type | None = None) -> str:
+    """Return the label of a method in named scopes, for example "encoder" or "encoder.decode".
 
     Args:
-      context: the context of the call.
       module: the module.
       name: name of the method.
       cls: the class whose name labels a module without a name; the class of the module if None.
     """
+    label = module.name or (cls or type(module)).__name__
+    return label if name == "__call__" else f"{label}.{name}"
+
+
+def call_label(
+    context: _context.Context, module: ModuleBase, name: str, cls: type | None = None
+) -> str:
+    """Return the named scope of a call in a context, or "" for none; the arguments are those of `method_label`."""
     if not context.named_calls:
         return ""
-    suffix = "" if name == "__call__" else name
     if module is context.labelled:
-        return suffix
-    label = module.name or (cls or type(module)).__name__
-    return f"{label}.{suffix}" if suffix else label
+        return "" if name == "__call__" else name
+    return method_label(module, name, cls)
 
 
 def _enter_setup(module: ModuleBase) -> bool:

@@ -10,7 +10,7 @@ import jax
 
 from linen_core._context import context_var
 from linen_core.module.base import Module
-from linen_core.module.wrapping import method_name
+from linen_core.module.wrapping import method_label, method_name
 
 __all__ = ["named_call"]
 
@@ -38,13 +38,11 @@ def named_call(class_fn: Callable[..., Any], force: bool = True) -> Callable[...
       True
     """
     name = method_name(class_fn)
-    suffix = "" if name == "__call__" else f".{name}"
 
     @functools.wraps(class_fn)
     def wrapped(self: Module, *args: object, **kwargs: object) -> Any:
         if self._state.in_setup or not (force or context_var.get().named_calls):
             return class_fn(self, *args, **kwargs)
-        label = (self.name or type(self).__name__) + suffix
-        return jax.named_call(class_fn, name=label)(self, *args, **kwargs)
+        return jax.named_call(class_fn, name=method_label(self, name))(self, *args, **kwargs)
 
     return wrapped

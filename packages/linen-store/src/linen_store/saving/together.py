@@ -67,6 +67,7 @@ def save_together(
     with processes.alive():
         checked = _agree(path, tree, processes, options)
         with contextlib.ExitStack() as stack:
+            # A tree that is not spread over the processes is uploaded by process 0, when it publishes.
             is_uploaded = checked.is_global and is_remote(path)
             kind = _TogetherInBucket if is_uploaded else _Together
             save = kind(path, checked, processes, options, metadata, hooks)
@@ -198,18 +199,20 @@ class _Together:
 
     def stage(self, stack: contextlib.ExitStack) -> str | None:
         """Make the folder that this process writes in, and return its path; None if process 0 makes it."""
-        if not self.processes.is_first:
+        if self.processes.is_first:
+            self._begin()
+        elif self.shares_folder:
             return None
-        self.hooks.check(self.path, overwrite=self.overwrite)
-        return self._make_staging(stack)
-
-    def _make_staging(self, stack: contextlib.ExitStack) -> str:
         self.staging = stack.enter_context(staging(self.path))
         os.makedirs(self._item)
         if self.tree.is_global:
             # The other processes of Orbax wait until it exists, for up to ten minutes.
             os.mkdir(os.path.join(self._item, "array_metadatas"))
         return self.staging
+
+    def _begin(self) -> None:
+        """Check the path, in process 0."""
+        self.hooks.check(self.path, overwrite=self.overwrite)
 
     def check_staging(self) -> None:
         """Raise if this process does not see the folder."""
@@ -252,7 +255,7 @@ class _Together:
         return failure
 
     def _fetch_descriptions(self) -> None:
-        """Get the descriptions of arrays by the other processes, which Orbax compares: they are in the folder."""
+        """Get the descriptions of arrays by the other processes, which Orbax compares. A shared folder has them."""
 
     def _write(self, others: Any) -> None:
         several = self.processes
@@ -269,7 +272,7 @@ class _Together:
             )
 
     def _record_part(self) -> None:
-        """Write the checksums of the files and arrays of this process to a file for process 0."""
+        """Pass the checksums of the files and arrays of this process to process 0."""
         with save_failures(self.path, Exception):
             number = self.processes.number
             folder = os.path.join(self._item, f"ocdbt.process_{number}")
@@ -323,7 +326,7 @@ class _Together:
                 yield json.load(stream)
 
     def _merge(self, others: Iterable[str]) -> None:
-        """Make one index of the arrays of all processes, which have the files ``others``: Orbax has made it."""
+        """Make one index of all arrays; ``others`` are the files of the others. In a shared folder Orbax does it."""
 
     def _complete(self) -> None:
         publish(self._finished, self.path, overwrite=self.overwrite)
@@ -338,12 +341,9 @@ class _TogetherInBucket(_Together):
         super().__init__(path, *args)
         self._upload = Upload(path)
 
-    def stage(self, stack: contextlib.ExitStack) -> str:
-        """Make the folder that this process writes in, and return its path; process 0 prepares the bucket."""
-        if self.processes.is_first:
-            self.hooks.check(self.path, overwrite=self.overwrite)
-            self._upload.begin()
-        return self._make_staging(stack)
+    def _begin(self) -> None:
+        super()._begin()
+        self._upload.begin()
 
     def _fetch_descriptions(self) -> None:
         others = range(1, self.processes.count)
