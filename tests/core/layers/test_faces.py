@@ -212,13 +212,22 @@ def test_built_initializer_is_a_value(name):
 def test_built_initializers_that_draw_different_bits_differ():
     constant = nn.initializers.constant
     assert constant(0.0) != constant(-0.0)
+    assert constant(np.float32(0.0)) != constant(np.float32(-0.0))
+    assert len({constant(1), constant(1.0), constant(True), constant(np.float32(1))}) == 4
     assert constant(1) == constant(1)
+    assert constant(np.float32(1)) == constant(np.float32(1))
     array = jnp.ones(2)
     assert constant(array) == constant(array)
     assert constant(array) != constant(jnp.ones(2))
     assert nn.initializers.variance_scaling(
         1.0, "fan_in", "normal", [0]
     ) == nn.initializers.variance_scaling(1.0, "fan_in", "normal", (0,))
+
+
+def test_zeros_of_numpy_keep_their_signs_under_jit():
+    zeros = [nn.initializers.constant(np.float32(value)) for value in (0.0, -0.0)]
+    signs = jax.jit(lambda key: [jnp.signbit(init(key, (1,), jnp.float32)) for init in zeros])
+    assert [bool(sign[0]) for sign in signs(jax.random.key(0))] == [False, True]
 
 
 def test_every_name_is_declared_by_its_file():

@@ -47,13 +47,14 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False)
 class BuiltInitializer:
     """An initializer of JAX, together with the builder and the arguments that it was created with.
 
     Attributes:
       family: name of the builder in `jax.nn.initializers`.
       arguments: names and values of the builder's arguments.
+      identity: a text that is equal for two initializers of a family only if they draw the same bits.
 
     >>> import pickle
     >>> pickle.loads(pickle.dumps(normal(0.1))) == normal(0.1)
@@ -61,7 +62,11 @@ class BuiltInitializer:
     """
 
     family: str
-    arguments: tuple[tuple[str, Any], ...]
+    arguments: tuple[tuple[str, Any], ...] = dataclasses.field(compare=False)
+    identity: str = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "identity", _identify(self.arguments))
 
     @functools.cached_property
     def __name__(self) -> str:
@@ -77,14 +82,6 @@ class BuiltInitializer:
     def _can_be_staged(self) -> bool:
         # An array may be a tracer of the current trace, and a staged function outlives the trace.
         return not any(isinstance(value, np.ndarray | jax.Array) for _, value in self.arguments)
-
-    @functools.cached_property
-    def _identity(self) -> tuple[Any, ...]:
-        return (self.family, *(_identify(value) for _, value in self.arguments))
-
-    @functools.cached_property
-    def _hash(self) -> int:
-        return hash(self._identity)
 
     def __call__(
         self,
@@ -103,12 +100,6 @@ class BuiltInitializer:
         """
         draw = _draw_staged if self._can_be_staged else _draw
         return draw(self, key, tuple(shape), dtype=dtype, out_sharding=out_sharding)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, BuiltInitializer) and self._identity == other._identity
-
-    def __hash__(self) -> int:
-        return self._hash
 
     def __repr__(self) -> str:
         return f"{self.family}({', '.join(f'{name}={value!r}' for name, value in self.arguments)})"
@@ -137,14 +128,13 @@ def _draw(
 _draw_staged = staged("initializer", "shape", "dtype", "out_sharding")(_draw)
 
 
-def _identify(value: object) -> Any:
-    """Return a hashable value that is equal for two arguments only if the same bits are drawn."""
+def _identify(value: object) -> str:
+    """Return a text that is equal for two living arguments only if the same bits are drawn."""
     if isinstance(value, tuple):
-        return tuple(map(_identify, value))
-    if isinstance(value, np.ndarray | jax.Array):
-        return id(value)
-    # The repr tells apart 1, 1.0 and True, which compare equal.
-    return (value, repr(value)) if isinstance(value, int | float | complex) else value
+        return f"({', '.join(map(_identify, value))})"
+    if value is None or isinstance(value, int | float | complex | str | np.generic):
+        return f"{type(value).__name__} {value!r}"  # 1, 1.0 and True compare equal, and so do 0.0 and -0.0
+    return f"object {id(value)}"
 
 
 def zeros_init() -> Initializer:
