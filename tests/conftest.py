@@ -6,10 +6,12 @@ The CPU stands in for the devices, so that sharding can be tested.
 import gc
 import importlib.util
 import os
+import tempfile
 
 import jax
 import pytest
 from hypothesis import settings
+from jax.experimental.compilation_cache import compilation_cache
 
 # These compare with models of PyTorch, in an environment of their own: `hatch run layouts:test`.
 collect_ignore = [] if importlib.util.find_spec("torch") else ["layouts"]
@@ -42,6 +44,14 @@ if jax.__version_info__ >= (0, 11):
 # Files compute something when they are imported.
 jax.config.update("jax_disable_most_optimizations", QUICK)
 
+if QUICK and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # The processes of a run, those of pytest-xdist and those that tests start, compile a program once between them.
+    PROGRAMS = tempfile.TemporaryDirectory(prefix="linen-programs-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    jax.config.update("jax_compilation_cache_dir", PROGRAMS.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
 settings.register_profile("linen", deadline=None)
 settings.register_profile("ci", settings.get_profile("linen"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "linen")
@@ -62,5 +72,9 @@ def _compile_quickly(quickly):
     if quickly != jax.config.read("jax_disable_most_optimizations"):
         jax.clear_caches()
         jax.config.update("jax_disable_most_optimizations", quickly)
+        # Of two programs that differ in names only, the cache would return the first.
+        jax.config.update("jax_enable_compilation_cache", quickly)
+        compilation_cache.reset_cache()
     # for processes that a test starts
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = str(int(quickly))

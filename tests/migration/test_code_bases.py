@@ -17,10 +17,13 @@ from pathlib import Path
 import pytest
 
 from core._last_bits import shapes_have_the_same_bits
+from core._long_runs import IS_LONG
 from linen_core.migrate import main as migrate
 
 HERE = Path(__file__).parent
 PROGRAMS = {"vision": "main.py", "language": "train.py", "agent": "train.py"}
+# The usual run trains one of them.
+trained = pytest.mark.parametrize("project", PROGRAMS if IS_LONG else ["vision"], indirect=True)
 # Each line that changes has one of these words.
 CHANGED = {"vision": r"\bflax\b", "language": r"\b(flax|core)\b", "agent": r"\bflax\b"}
 
@@ -87,16 +90,19 @@ def with_flax(project):
     return project.train(project.before, blocked=False)
 
 
+@trained
 def test_it_trains(with_flax):
     losses = [float.fromhex(loss) for loss in with_flax["losses"]]
     assert len(set(losses)) == len(losses) >= 4
     assert len(with_flax["params"]) == 64
 
 
+@trained
 def test_moved_code_computes_the_same_bits(project, with_flax, equal_bits):
     assert project.train(project.after, blocked=True) == with_flax
 
 
+@trained
 def test_unchanged_code_computes_the_same_bits(project, with_flax, equal_bits):
     # The first run may have left a checkpoint, which the second one would restore.
     copy = shutil.copytree(HERE / project.name, project.folder / "unchanged")

@@ -1,7 +1,7 @@
 """Runs one program on linen_core and on flax.linen and compares what comes out.
 
 Nothing here knows a particular layer: a test builds the same thing on both sides and hands over two callables.
-How many cases hypothesis draws is set by the environment variable ``LINEN_EXAMPLES`` (default 10).
+How many cases hypothesis draws is set by the environment variable ``LINEN_EXAMPLES`` (default 6).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "plain",
 ]
 
-EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", "6"))
 
 UNKNOWN_VALUES_ARE_ZEROS = tuple(map(int, flax.__version__.split(".")[:3])) > (0, 12, 8)
 """flax's releases after the one Linen follows make up what `lazy_init` was not told, and say nothing."""

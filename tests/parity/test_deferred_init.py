@@ -13,10 +13,10 @@ import pytest
 
 import linen_core as nn
 from core._last_bits import assert_same_draw
-from parity._compare import EXAMPLES, assert_same_tree, parity_settings, plain
+from core._long_runs import IS_LONG
+from parity._compare import assert_same_tree, parity_settings, plain
 
 F32 = jnp.float32
-IS_LONG = EXAMPLES > 16
 
 X = jnp.arange(16.0).reshape(2, 8) / 16
 
