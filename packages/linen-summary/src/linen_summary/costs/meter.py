@@ -161,7 +161,7 @@ class Programs:
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
-        self._nested: dict[int, tuple[Any, int]] = {}
+        self._nested: dict[Any, int] = {}
 
     def number(self, program: Any) -> int:
         """Return the number of a program.
@@ -204,7 +204,9 @@ class Programs:
 
     def _parameter(self, value: Any) -> Hashable:
         if hasattr(value, "eqns") and hasattr(value, "consts"):
-            return self._nested_number(value)
+            if value not in self._nested:  # models share many programs, so each is read once
+                self._nested[value] = self.number(value)
+            return self._nested[value]
         if hasattr(value, "eqns"):
             return self._key(value)
         if isinstance(value, tuple | list):
@@ -214,12 +216,6 @@ class Programs:
         except TypeError:
             return _ByIdentity(value)
         return type(value), value
-
-    def _nested_number(self, program: Any) -> int:
-        """Number a program within another. Models share many of these, so each is read once."""
-        if id(program) not in self._nested:  # keeping the program keeps its id from being reused
-            self._nested[id(program)] = program, self.number(program)
-        return self._nested[id(program)][1]
 
 
 class _ByIdentity:
