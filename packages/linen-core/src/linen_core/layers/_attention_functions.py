@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax, random
 
 from linen_core.errors import LayerArgumentError, LayerShapeError, MaskShapeError
+from linen_core.layers._common import where as where_of
 from linen_core.layers._staging import staged
-from linen_core.layers._where import where as where_of
 from linen_core.layers.dtypes import promote_dtype
 from linen_core.module import Module
 from linen_core.typing import Array, Dtype, PrecisionLike, PRNGKey

@@ -23,9 +23,9 @@ from linen_core.layers._common import (
     canonicalize_tuple,
     check_padding_word,
     default_kernel_init,
+    where,
 )
 from linen_core.layers._staging import add_bias, staged
-from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module, compact, nowrap
 from linen_core.typing import (

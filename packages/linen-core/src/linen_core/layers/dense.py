@@ -19,9 +19,9 @@ from linen_core.layers._common import (
     canonicalize_tuple,
     default_kernel_init,
     normalize_axes,
+    where,
 )
 from linen_core.layers._staging import add_bias, rounds_as_one, staged
-from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module, compact, merge_param, nowrap
 from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, PyTree, Shape
