@@ -322,10 +322,8 @@ class MultiHeadDotProductAttention(Module):
         sow_weights: bool,
     ) -> Array:
         """Call the attention function with the arguments that it takes."""
-        weights_cls, values_cls = (
-            self.qk_attn_weights_einsum_cls,
-            self.attn_weights_value_einsum_cls,
-        )
+        weights_cls = self.qk_attn_weights_einsum_cls
+        values_cls = self.attn_weights_value_einsum_cls
         arguments = {
             "mask": mask,
             "dropout_rng": dropout_rng,
