@@ -12,8 +12,7 @@ from typing import NamedTuple
 from linen_core.migration.findings import Finding, Rewrite, UnreadableError
 from linen_core.migration.import_edits import ImportEditor
 from linen_core.migration.module_names import ModuleName, module_of
-from linen_core.migration.name_scopes import ScopeVisitor
-from linen_core.migration.scopes import Binding, NameUse
+from linen_core.migration.scopes import Binding, NameUse, ScopeVisitor
 from linen_core.migration.source_text import Edit, SourceText, apply_edits
 from linen_core.migration.strings import find_in_strings, importer_arguments
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from linen_core.migration.findings import Finding, no_counterpart
 from linen_core.migration.flax_names import MODULES
 from linen_core.migration.module_names import is_flax
-from linen_core.migration.name_scopes import ScopeVisitor
+from linen_core.migration.scopes import ScopeVisitor
 from linen_core.migration.source_text import Edit, SourceText
 
 __all__ = ["StringEdits", "find_in_strings", "importer_arguments"]
