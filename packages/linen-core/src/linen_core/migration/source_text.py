@@ -9,7 +9,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterable, Iterator
-from typing import AnyStr, NamedTuple
+from typing import Any, AnyStr, NamedTuple
 
 __all__ = ["Edit", "SourceText", "apply_edits"]
 
@@ -32,12 +32,14 @@ def apply_edits(data: AnyStr, edits: Iterable[Edit]) -> AnyStr:
       >>> apply_edits(b"import flax", [Edit(7, 11, "linen_core")])
       b'import linen_core'
     """
-    pieces, done = [], 0
+    pieces: list[Any] = []
+    done = 0
     for edit in sorted(set(edits)):
         new = edit.text if isinstance(data, str) else edit.text.encode()
         pieces += [data[done : edit.start], new]
         done = edit.end
-    return data[:0].join([*pieces, data[done:]])
+    pieces.append(data[done:])
+    return data[:0].join(pieces)
 
 
 class SourceText:

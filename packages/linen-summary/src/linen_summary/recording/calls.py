@@ -150,9 +150,8 @@ def as_specs(tree: Any) -> Any:
 def _as_spec(leaf: Any) -> Any:
     if isinstance(leaf, Partitioned):
         return leaf.replace_boxed(as_specs(leaf.value))
-    if isinstance(
-        leaf, jax.ShapeDtypeStruct
-    ):  # `result_type` below would narrow a store's 64-bit dtypes
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        # `result_type` below would narrow a store's 64-bit dtypes.
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
     if isinstance(leaf, int | float | Module):  # includes np.float64, which flax shows as a float
         return leaf
