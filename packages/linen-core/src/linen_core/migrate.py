@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -106,15 +107,11 @@ def _unified_diff(path: str, old: bytes, new: bytes) -> str:
       <BLANKLINE>
     """
     name = path.lstrip("/")
-    lines = difflib.unified_diff(_split(old), _split(new), f"a/{name}", f"b/{name}")
+    # As `patch` counts lines: only a line feed ends one.
+    lines = [list(io.StringIO(data.decode(errors="replace"), newline="\n")) for data in (old, new)]
+    diff = difflib.unified_diff(*lines, f"a/{name}", f"b/{name}")
     missing = "\n\\ No newline at end of file\n"
-    return "".join(line if line.endswith("\n") else line + missing for line in lines)
-
-
-def _split(data: bytes) -> list[str]:
-    """Return lines with their ends, as `patch` counts them: only a line feed ends a line."""
-    lines = data.decode(errors="replace").split("\n")
-    return [line + "\n" for line in lines[:-1]] + [line for line in lines[-1:] if line]
+    return "".join(line if line.endswith("\n") else line + missing for line in diff)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

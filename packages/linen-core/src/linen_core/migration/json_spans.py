@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 __all__ = ["JsonString", "strings_of"]
 
-_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]')
+_JSON_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]')
 
 
 class JsonString(NamedTuple):
@@ -38,7 +38,7 @@ def strings_of(text: str) -> Iterator[JsonString]:
     json.loads(text)  # The walk below relies on correct syntax.
     path: list[str | int] = []
     is_key = False
-    for found in _MARK.finditer(text):
+    for found in _JSON_MARK.finditer(text):
         mark = found[0]
         if mark[0] == '"' and is_key:
             path[-1], is_key = json.loads(mark), False

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 __all__ = ["TomlString", "toml_strings"]
 
-_MARK = re.compile(
+_TOML_MARK = re.compile(
     r"""
     \"{3} (?s: \\. | . )*? \"{3} | '{3} (?s: .*? ) '{3}     # strings of several lines
     | " (?: \\. | [^"\\] )* " | ' [^']* '
@@ -69,7 +69,7 @@ def _find_or_end(text: str, part: str, start: int) -> int:
 def _scan_value(text: str, index: int) -> tuple[list[tuple[int, int]], int]:
     """Return the spans of the strings in a value, and the position after its line."""
     spans, depth = [], 0
-    for found in _MARK.finditer(text, index):
+    for found in _TOML_MARK.finditer(text, index):
         mark = found[0]
         if mark[0] in "\"'":
             quotes = 3 if mark.startswith(('"""', "'''")) else 1
