@@ -108,8 +108,9 @@ def _unified_diff(path: str, old: bytes, new: bytes) -> str:
     """
     name = path.lstrip("/")
     # As `patch` counts lines: only a line feed ends one.
-    lines = [list(io.StringIO(data.decode(errors="replace"), newline="\n")) for data in (old, new)]
-    diff = difflib.unified_diff(*lines, f"a/{name}", f"b/{name}")
+    texts = (data.decode(errors="replace") for data in (old, new))
+    before, after = (list(io.StringIO(text, newline="\n")) for text in texts)
+    diff = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
     missing = "\n\\ No newline at end of file\n"
     return "".join(line if line.endswith("\n") else line + missing for line in diff)
 
