@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -54,16 +53,12 @@ __all__ = [
 PAD_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
 
 
-@functools.lru_cache(maxsize=64)
-def _dimension_numbers(ndim: int) -> lax.ConvDimensionNumbers:
+def conv_dimension_numbers(input_shape: Sequence[int]) -> lax.ConvDimensionNumbers:
+    """Return the dimension numbers of `jax.lax` for images and kernels whose features are the last axis."""
+    ndim = len(input_shape)
     image = (0, ndim - 1, *range(1, ndim - 1))
     kernel = (ndim - 1, ndim - 2, *range(ndim - 2))
     return lax.ConvDimensionNumbers(image, kernel, image)
-
-
-def conv_dimension_numbers(input_shape: Sequence[int]) -> lax.ConvDimensionNumbers:
-    """Return the dimension numbers of `jax.lax` for images and kernels whose features are the last axis."""
-    return _dimension_numbers(len(input_shape))
 
 
 def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -441,7 +440,6 @@ def _hidden_axes(term: str, ndim: int) -> int:
     return max(ndim - len(term.replace("...", "")), 0) if "..." in term else 0
 
 
-@functools.lru_cache(maxsize=256)
 def _labels(term: str, hidden: int) -> tuple[str | int, ...]:
     """Return the axes of a term: its letters, and numbers for an ellipsis, counted from its right end."""
     head, dots, tail = term.partition("...")

@@ -95,12 +95,9 @@ def _in_requirements(text: str) -> Iterator[Place]:
 
 def _in_environment(text: str) -> Iterator[Place]:
     for number, position, line in numbered_lines(text):
-        content = line.lstrip()
-        if content.startswith("- "):
-            skipped = line.index("-") + 1
-            skipped += len(line[skipped:]) - len(line[skipped:].lstrip())
-            skipped += line[skipped : skipped + 1] in {'"', "'"}
-            yield _place(text, number, position, line, skipped)
+        item = re.match(r"""\s*- \s*["']?""", line)
+        if item is not None:
+            yield _place(text, number, position, line, item.end())
 
 
 def _in_setup_cfg(text: str) -> Iterator[Place]:
