@@ -83,7 +83,7 @@ def find_edits(text: str) -> SourceEdits:
         for name, line in taken.items()
         if name != "flax"
     ]
-    if findings and _uses_flax(tree):
+    if findings and "flax" in packages_of(tree):
         return SourceEdits([], findings)
     names = list(_module_names(visitor, source, free="flax" not in taken))
     by_alias = {id(binding.alias): (name, binding) for name in names for binding in name.bindings}
@@ -145,10 +145,6 @@ def _module_names(visitor: ScopeVisitor, source: SourceText, *, free: bool) -> I
         for name, bindings in scope.bindings.items():
             if any(map(module_of, bindings)):
                 yield ModuleName(name, bindings, uses.get((id(scope), name), ()), source, free=free)
-
-
-def _uses_flax(tree: ast.Module) -> bool:
-    return "flax" in packages_of(tree)
 
 
 def packages_of(tree: ast.Module) -> frozenset[str]:

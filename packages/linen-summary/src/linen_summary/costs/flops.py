@@ -250,12 +250,11 @@ def called_jaxprs(equation: Any) -> Iterator[Any]:
 
 def _has_plain_types(equation: Any) -> bool:
     """Return whether the rules cover an equation's types: real numbers and booleans, in plain arrays."""
-    return all(_is_plain(variable.aval) for variable in (*equation.invars, *equation.outvars))
-
-
-def _is_plain(aval: Any) -> bool:
-    dtype = getattr(aval, "dtype", None)
-    return isinstance(dtype, np.dtype) and not jnp.issubdtype(dtype, jnp.complexfloating)
+    variables = (*equation.invars, *equation.outvars)
+    return all(
+        isinstance(dtype, np.dtype) and not jnp.issubdtype(dtype, jnp.complexfloating)
+        for dtype in (getattr(variable.aval, "dtype", None) for variable in variables)
+    )
 
 
 def _size(variable: Any) -> int:
