@@ -272,7 +272,9 @@ class _Conv(Module):
         """
         window = self._window()
         check_rank(self, inputs, len(window.size))
-        convolution = self._custom_convolution()
+        convolution = self.conv_general_dilated
+        if self.conv_general_dilated_cls is not None:
+            convolution = self.conv_general_dilated_cls()
         kernel_shape, bias_shape = self._shapes(inputs, window, convolution)
         if self.mask is not None:
             check_mask(self, self.mask, kernel_shape)
@@ -286,12 +288,6 @@ class _Conv(Module):
             convolution = convolution or lax.conv_general_dilated
             return _convolve(*args, *options, self.promote_dtype, convolution)
         return _convolve_staged(*args, *options)
-
-    @nowrap
-    def _custom_convolution(self) -> Any:
-        if self.conv_general_dilated_cls is not None:
-            return self.conv_general_dilated_cls()
-        return self.conv_general_dilated
 
     @nowrap
     def _window(self) -> Window:

@@ -103,9 +103,10 @@ class FlopCounter:
         return _Cost(flops, iterations, folds)
 
     def _equation(self, equation: Any, constants: tuple[Any, ...]) -> _Cost:
-        called = self._called_jaxpr(equation)
+        called = equation.params.get(_CALLS.get(equation.primitive.name))
         if called is None:
             return self._operation(equation, constants)
+        called = getattr(called, "jaxpr", called)
         is_inlined = equation.primitive.name in _INLINED
         inputs = constants if is_inlined else (_NO_CONSTANT,) * len(constants)
         if (called, inputs) not in self._called:
@@ -113,11 +114,6 @@ class FlopCounter:
         cost = self._called[called, inputs]
         folds = not is_inlined and _has_constant_array(equation, constants)
         return cost._replace(folds=cost.folds or folds)
-
-    def _called_jaxpr(self, equation: Any) -> Any:
-        """Return the jaxpr that an equation runs once and unchanged; None for other equations."""
-        called = equation.params.get(_CALLS.get(equation.primitive.name))
-        return getattr(called, "jaxpr", called)
 
     def _operation(self, equation: Any, constants: tuple[Any, ...]) -> _Cost:
         if equation.primitive.name == "random_fold_in":
