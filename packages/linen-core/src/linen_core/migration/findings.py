@@ -29,9 +29,8 @@ class Finding(NamedTuple):
           >>> Finding(3, "Look at it.", cell=2).describe("a.ipynb")
           'a.ipynb: cell 2, line 3: Look at it.'
         """
-        cell = "" if self.cell is None else f" cell {self.cell},"
-        where = f"{path}:{self.line}" if self.cell is None else f"{path}:{cell} line {self.line}"
-        return f"{where}: {self.text}"
+        place = self.line if self.cell is None else f" cell {self.cell}, line {self.line}"
+        return f"{path}:{place}: {self.text}"
 
 
 class Rewrite(NamedTuple):
