@@ -6,8 +6,9 @@ import ast
 from typing import NamedTuple
 
 from linen_core.migration.flax_names import advice_for
+from linen_core.migration.source_text import Edit
 
-__all__ = ["Finding", "Rewrite", "UnreadableError", "no_counterpart"]
+__all__ = ["Finding", "Rewrite", "SourceEdits", "UnreadableError", "no_counterpart"]
 
 
 class Finding(NamedTuple):
@@ -31,6 +32,15 @@ class Finding(NamedTuple):
         """
         place = self.line if self.cell is None else f" cell {self.cell}, line {self.line}"
         return f"{path}:{place}: {self.text}"
+
+
+class SourceEdits(NamedTuple):
+    """The changes of a source, and the lines that are left."""
+
+    edits: list[Edit]
+    """The edits."""
+    findings: list[Finding]
+    """The lines that are left."""
 
 
 class Rewrite(NamedTuple):
