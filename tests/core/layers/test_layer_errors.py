@@ -344,6 +344,12 @@ FUNCTIONS = {
         "Cannot apply dot_product_attention: `value` is of shape (1, 2, 4), expected the length of the keys, of shape "
         "(3, 2, 4).",
     ),
+    "length of fewer keys": (
+        lambda: nn.dot_product_attention(QUERY, QUERY[:2], QUERY),
+        errors.LayerShapeError,
+        "Cannot apply dot_product_attention: `value` is of shape (3, 2, 4), expected the length of the keys, of shape "
+        "(2, 2, 4).",
+    ),
     "one einsum": (
         lambda: nn.dot_product_attention(QUERY, QUERY, QUERY, qk_attn_weights_einsum=jnp.einsum),
         errors.LayerArgumentError,

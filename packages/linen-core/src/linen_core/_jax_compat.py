@@ -85,10 +85,9 @@ class _TracerWithShape(core.Tracer):  # type: ignore[type-arg]
         self.aval = aval
 
 
+# Before JAX 0.10, a subclass added the shape.
 _HAS_SHAPE = "aval" in inspect.signature(core.Tracer.__init__).parameters
-ShapedTracer: Any = (
-    core.Tracer if _HAS_SHAPE else _TracerWithShape
-)  # before JAX 0.10, a subclass added the shape
+ShapedTracer: Any = core.Tracer if _HAS_SHAPE else _TracerWithShape
 """A tracer that is created with its trace and its shape."""
 
 Trace: Any = core.Trace

@@ -1,4 +1,4 @@
-"""Public names, imported on first use.
+"""Public names, imported on first use, from this package or from linen-store and linen-summary.
 
 The stub `__init__.pyi` beside an `__init__.py` is the one list of the names of that package. Type checkers read it, and
 this file reads it at run time: its line `from linen_core.layers.dense import Dense as Dense` says which file to import
@@ -18,14 +18,33 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from linen_core._optional_packages import import_optional
-
-__all__ = ["declare_imported", "lazy_names"]
+__all__ = ["declare_imported", "import_optional", "lazy_names"]
 
 _ROOT = "linen_core"
 
 Home: TypeAlias = tuple[str, str | None]
 """A module, and the name to take from it; None for the module itself."""
+
+
+def import_optional(package: str, name: str | None) -> Any:
+    """Import a sister package, which need not be installed, and return one of its names.
+
+    Args:
+      package: import name, ``linen_store`` or ``linen_summary``.
+      name: the name in it; None for the package itself.
+
+    Raises:
+      ImportError: the package is not installed.
+    """
+    try:
+        module = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        distribution = package.replace("_", "-")
+        msg = f"`{name or package}` is part of {distribution}, which is not installed. Run: pip install {distribution}"
+        raise ImportError(msg, name=package) from error
+    return module if name is None else getattr(module, name)
 
 
 @functools.cache

@@ -25,7 +25,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from linen_core import traceback_util
 from linen_core._context import context_var
-from linen_core._optional_packages import import_optional
+from linen_core._lazy_names import import_optional
 from linen_core.store.default import default_store
 
 __all__ = [

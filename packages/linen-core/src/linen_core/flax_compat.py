@@ -84,10 +84,6 @@ def _finder() -> FlaxFinder | None:
     return next((one for one in sys.meta_path if isinstance(one, FlaxFinder)), None)
 
 
-def _is_importable(name: str) -> bool:
-    return name.isidentifier() and importlib.util.find_spec(name) is not None
-
-
 def _options_of_python() -> list[str]:
     """Return the options before `-m linen_core.flax_compat`, such as ``["-X", "dev"]``."""
     pairs = list(zip(sys.orig_argv, sys.orig_argv[1:], strict=False))
@@ -136,9 +132,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("target", help="a script, a module after -m, or a tool such as pytest")
     parser.add_argument("args", nargs=argparse.REMAINDER, help="the arguments of the program")
     options = parser.parse_args(argv)
-    exists = os.path.exists(options.target)
-    # A tool such as pytest is a module too.
-    is_module = options.is_module or (not exists and _is_importable(options.target))
+    exists, is_module = os.path.exists(options.target), options.is_module
+    if not exists and not is_module and options.target.isidentifier():  # a tool such as pytest
+        is_module = importlib.util.find_spec(options.target) is not None
     if not exists and not is_module:
         sys.exit(
             f"Cannot run {options.target}: the file does not exist. Name a script, or a module after -m."

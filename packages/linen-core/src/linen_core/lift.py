@@ -12,27 +12,7 @@ from typing import Any
 import jax
 
 from linen_core.filters import CollectionFilter, PRNGSequenceFilter
-from linen_core.transforms import (
-    cond as cond,
-)
-from linen_core.transforms import (
-    custom_vjp as custom_vjp,
-)
-from linen_core.transforms import (
-    jvp as jvp,
-)
-from linen_core.transforms import (
-    switch as switch,
-)
-from linen_core.transforms import (
-    value_and_grad as value_and_grad,
-)
-from linen_core.transforms import (
-    vjp as vjp,
-)
-from linen_core.transforms import (
-    while_loop as while_loop,
-)
+from linen_core.transforms import cond, custom_vjp, jvp, switch, value_and_grad, vjp, while_loop
 from linen_core.transforms._packing import Lifted, lifts_scopes
 from linen_core.transforms.compile import lift_jit_scopes
 from linen_core.transforms.loop import lift_scan as scan
@@ -40,9 +20,7 @@ from linen_core.transforms.mapping import lift_map_variables
 from linen_core.transforms.rematerialize import lift_checkpoint as checkpoint
 from linen_core.transforms.rematerialize import lift_remat_scan as remat_scan
 from linen_core.transforms.vectorize import lift_vmap as vmap
-from linen_core.typing import In as In
-from linen_core.typing import Out as Out
-from linen_core.typing import PyTree
+from linen_core.typing import In, Out, PyTree
 
 __all__ = [
     "In",

@@ -12,6 +12,8 @@ Linen lacks still comes from flax, and is listed with its place and what to do.
 from __future__ import annotations
 
 import argparse
+import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +22,6 @@ from linen_core.migration.files import files_of, is_python, leaves_tree, read_fi
 from linen_core.migration.findings import Rewrite, UnreadableError
 from linen_core.migration.notebooks import rewrite_notebook
 from linen_core.migration.python_files import rewrite_python
-from linen_core.migration.report import unified_diff
 from linen_core.migration.requirements import is_requirement_file, rewrite_requirements
 
 __all__ = ["main"]
@@ -79,7 +80,7 @@ class _Migration:
             replace_file(path, new)
         else:
             self.code = max(self.code, 1)
-            sys.stdout.write(unified_diff(path, old, new))
+            sys.stdout.write(_unified_diff(path, old, new))
         self.changed += 1
 
     def _rewriter_of(self, path: str) -> Callable[[bytes], Rewrite]:
@@ -88,6 +89,30 @@ class _Migration:
         if path.endswith(".ipynb"):
             return rewrite_notebook
         return lambda data: rewrite_requirements(path, data, self.packages)
+
+
+def _unified_diff(path: str, old: bytes, new: bytes) -> str:
+    r"""Return the difference of two contents in the format of `diff -u`.
+
+    Example:
+      >>> print(_unified_diff("a.py", b"x\ny", b"x\nz"))
+      --- a/a.py
+      +++ b/a.py
+      @@ -1,2 +1,2 @@
+       x
+      -y
+      \ No newline at end of file
+      +z
+      \ No newline at end of file
+      <BLANKLINE>
+    """
+    name = path.lstrip("/")
+    # As `patch` counts lines: only a line feed ends one.
+    texts = (data.decode(errors="replace") for data in (old, new))
+    before, after = (list(io.StringIO(text, newline="\n")) for text in texts)
+    diff = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
+    missing = "\n\\ No newline at end of file\n"
+    return "".join(line if line.endswith("\n") else line + missing for line in diff)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

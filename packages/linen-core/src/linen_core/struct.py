@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, Self, TypeVar, dataclass_transform, overload
 
-from linen_core._nodes import register_node
+import jax
+
 from linen_core.errors import StructFieldError
 
 __all__ = ["PyTreeNode", "dataclass", "field", "is_struct", "is_struct_type"]
@@ -88,10 +90,40 @@ def dataclass(
         (children if info.metadata.get("pytree_node", True) else static).append(info.name)
         if not info.init:
             raise StructFieldError(node_type.__qualname__, info.name)
-    register_node(node_type, tuple(children), tuple(static))
+    _register(node_type, tuple(children), tuple(static))
     setattr(node_type, STRUCT_MARK, tuple(children))
     node_type._flax_dataclass = True  # programs written for flax check this attribute
     return node_type  # type: ignore[no-any-return]
+
+
+def _register(node_type: type, children: tuple[str, ...], static: tuple[str, ...]) -> None:
+    """Make the instances of a class nodes of pytrees, with some attributes as children and others as structure.
+
+    `jax.tree_util.register_dataclass` is faster, but the structures of two classes that it registers
+    compare equal where their static attributes do (seen with jaxlib 0.10.2): `jax.jit` may then return the
+    class that it met first, and `jax.lax.cond` takes branches that return different classes.
+    """
+    keys = tuple(jax.tree_util.GetAttrKey(name) for name in children)
+    names = (*children, *static)
+    values_of, structure_of = _getter(children), _getter(static)
+
+    def flatten_with_keys(node: Any) -> tuple[Any, Any]:
+        return tuple(zip(keys, values_of(node), strict=True)), structure_of(node)
+
+    def flatten(node: Any) -> tuple[Any, Any]:
+        return values_of(node), structure_of(node)
+
+    def unflatten(structure: Any, values: Any) -> Any:
+        return node_type(**dict(zip(names, (*values, *structure), strict=True)))
+
+    jax.tree_util.register_pytree_with_keys(node_type, flatten_with_keys, unflatten, flatten)
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[object], tuple[Any, ...]]:
+    """Return a function from an object to the tuple of those of its attributes."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)  # in C, but it returns no tuple for one name
+    return lambda node: tuple([getattr(node, name) for name in names])
 
 
 def _replace(self: _T, **updates: object) -> _T:

@@ -56,7 +56,7 @@ class TrainState(struct.PyTreeNode):
         updates, opt_state = self.tx.update(
             grads["params"] if overwrites else grads, self.opt_state, params
         )
-        params = jax.tree.map(_add, params, updates, is_leaf=_is_none)
+        params = jax.tree.map(_add, params, updates, is_leaf=lambda leaf: leaf is None)
         if overwrites:
             params = {"params": params, OVERWRITE_WITH_GRADIENT: grads[OVERWRITE_WITH_GRADIENT]}
         return self.replace(step=self.step + 1, params=params, opt_state=opt_state, **kwargs)
@@ -81,10 +81,6 @@ class TrainState(struct.PyTreeNode):
         overwrites = not isinstance(params, jax.Array) and OVERWRITE_WITH_GRADIENT in params
         opt_state = tx.init(params["params"] if overwrites else params)
         return cls(step=0, apply_fn=apply_fn, params=params, tx=tx, opt_state=opt_state, **kwargs)
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 def _add(param: PyTree, update: PyTree) -> Any:

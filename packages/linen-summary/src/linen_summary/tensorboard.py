@@ -220,7 +220,12 @@ class SummaryWriter:
         encoded = metadata if isinstance(metadata, bytes | None) else metadata.SerializeToString()
         parsed = None if encoded is None else messages.SummaryMetadata.FromString(encoded)
         value = messages.Summary.Value(tag=tag, tensor=_tensor(tensor), metadata=parsed)
-        self._add(messages.Summary(value=[value]), step)
+        writer = self._open_writer()
+        event = _of_extra("tensorboardX.proto.event_pb2").Event
+        summary = messages.Summary(value=[value])
+        writer.write_event(event(wall_time=time.time(), step=int(step), summary=summary))
+        if self._auto_flush:
+            writer.flush()
 
     def hparams(self, hparams: Mapping[str, Any]) -> None:
         """Write hyperparameters.
@@ -254,13 +259,6 @@ class SummaryWriter:
         metadata.plugin_data.plugin_name = plugin
         metadata.plugin_data.content = content
         self.write(tag, tensor, step, metadata)
-
-    def _add(self, summary: Any, step: int) -> None:
-        writer = self._open_writer()
-        event = _of_extra("tensorboardX.proto.event_pb2").Event
-        writer.write_event(event(wall_time=time.time(), step=int(step), summary=summary))
-        if self._auto_flush:
-            writer.flush()
 
     def _open_writer(self) -> Any:
         if not self._close.alive:

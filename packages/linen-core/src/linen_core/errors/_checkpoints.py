@@ -97,9 +97,8 @@ class TraverseTreeError(LinenError, TypeError):
     """A search was given both a condition and an update, or neither."""
 
     def __init__(self, update_fn: Any, cond_fn: Any) -> None:
-        self.given = sum(
-            fn is not None for fn in (update_fn, cond_fn)
-        )  #: How many were passed, 0 or 2.
+        #: How many were passed, 0 or 2.
+        self.given = sum(fn is not None for fn in (update_fn, cond_fn))
         super().__init__(
             f"Expected one of update_fn and cond_fn, found {'both' if self.given else 'neither'}. Pass one of them."
         )

@@ -112,9 +112,7 @@ class TracedFlagError(LinenError, jax.errors.TracerBoolConversionError):
     ) -> None:
         self.transform = transform  #: Name of the transform.
         self.where = where  #: Class, method and path of the module.
-        self.arguments = dict(
-            arguments
-        )  #: The Python values that are not static, rendered, by name.
+        self.arguments = dict(arguments)  #: The values that are not static, rendered, by name.
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
         positions = tuple(number for number in numbers.values() if number is not None)
         keywords = tuple(name for name, number in numbers.items() if number is None)
@@ -145,9 +143,8 @@ class ScanCarryError(LinenError, TypeError):
         self.transform = transform  #: Name of the transform.
         self.scope_path = scope_path  #: Path of the module.
         self.created = tuple(created)  #: Variables that are created in the loop.
-        self.changed = tuple(
-            changed
-        )  #: Variables that change, with the shapes and dtypes before and after.
+        #: Variables that change, with the shapes and dtypes before and after.
+        self.changed = tuple(changed)
         if self.created:
             reason = f"the loop creates {listing(self.created)}, but a carried variable must exist before it"
         else:

@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax, random
 
 from linen_core.errors import LayerArgumentError, LayerShapeError, MaskShapeError
+from linen_core.layers._common import where as where_of
 from linen_core.layers._staging import staged
-from linen_core.layers._where import where as where_of
 from linen_core.layers.dtypes import promote_dtype
 from linen_core.module import Module
 from linen_core.typing import Array, Dtype, PrecisionLike, PRNGKey
@@ -109,21 +109,20 @@ def _check_shapes(**arrays: Array) -> None:
     where = "dot_product_attention"
     (_, query), *others = arrays.items()
     for name, array in others:
-        parts = [("the same rank as the queries", array.ndim == query.ndim)]
-        parts.append(("the batch axes of the queries", array.shape[:-3] == query.shape[:-3]))
-        parts.append(("as many heads as the queries", array.shape[-2:-1] == query.shape[-2:-1]))
+        parts = [
+            ("the same rank as the queries", query, array.ndim == query.ndim),
+            ("the batch axes of the queries", query, array.shape[:-3] == query.shape[:-3]),
+            ("as many heads as the queries", query, array.shape[-2:-1] == query.shape[-2:-1]),
+        ]
         if name == "key":
-            parts.append(("the depth of the queries", array.shape[-1:] == query.shape[-1:]))
+            parts.append(("the depth of the queries", query, array.shape[-1:] == query.shape[-1:]))
         else:
-            parts.append(("the length of the keys", array.shape[-3] == arrays["key"].shape[-3]))
-        for expected, is_met in parts:
+            key = arrays["key"]
+            parts.append(("the length of the keys", key, array.shape[-3] == key.shape[-3]))
+        for expected, other, is_met in parts:
             if not is_met:
-                raise LayerShapeError(
-                    where,
-                    name,
-                    f"of shape {array.shape}",
-                    f"{expected}, of shape {query.shape}",
-                )
+                found = f"of shape {array.shape}"
+                raise LayerShapeError(where, name, found, f"{expected}, of shape {other.shape}")
 
 
 def check_mask(owner: Module | str, mask: Array | None, query: Array, key: Array) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from linen_core.errors import PaddingWordError
 from linen_core.layers import initializers
+from linen_core.module import Module
 from linen_core.typing import Axes
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "default_embed_init",
     "default_kernel_init",
     "normalize_axes",
+    "where",
 ]
 
 _PADDINGS = ("SAME", "SAME_LOWER", "VALID")
@@ -23,16 +25,25 @@ default_kernel_init = initializers.lecun_normal()
 default_embed_init = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
 
 
+def where(module: Module) -> str:
+    """Return class and path of a layer, for error messages."""
+    name = type(module).__name__
+    if module.scope is None:
+        return name
+    path = "/".join(map(str, module.path))
+    return f"{name} at {path}" if path else f"{name} (the outermost module)"
+
+
 def canonicalize_tuple(x: Sequence[int] | int) -> tuple[int, ...]:
     """Make a tuple of one integer or of several."""
     return tuple(x) if isinstance(x, Iterable) else (x,)
 
 
-def check_padding_word(where: str, padding: object, words: Iterable[str] = ()) -> None:
+def check_padding_word(owner: str, padding: object, words: Iterable[str] = ()) -> None:
     """Raise where a padding is a word that is neither one of `jax.lax`, in any case, nor one of ``words``."""
     if isinstance(padding, str) and padding.upper() not in _PADDINGS and padding not in words:
         accepted = ", ".join(map(repr, (*_PADDINGS, *words)))
-        raise PaddingWordError(where, "padding", repr(padding), f"one of {accepted}, or numbers")
+        raise PaddingWordError(owner, "padding", repr(padding), f"one of {accepted}, or numbers")
 
 
 def normalize_axes(axes: Iterable[int], ndim: int) -> tuple[int, ...]:

@@ -55,8 +55,10 @@ def in_qdq(
 def _in_qdq_fwd(
     compute_dtype: Dtype, q_dtype: Dtype, inp: Array, scale: Array, amax_history: Array
 ) -> tuple[Array, tuple[Array, Array]]:
-    rounded, *updated = quantize_dequantize_update(inp, q_dtype, scale, amax_history, compute_dtype)
-    return rounded, (updated[0], updated[1])
+    rounded, new_scale, new_history = quantize_dequantize_update(
+        inp, q_dtype, scale, amax_history, compute_dtype
+    )
+    return rounded, (new_scale, new_history)
 
 
 def _in_qdq_bwd(

@@ -24,15 +24,8 @@ __all__ = [
     "update_fp8_meta",
 ]
 
-_FP8_DTYPES = tuple(
-    map(
-        np.dtype,
-        (jnp.float8_e4m3fn, jnp.float8_e5m2, jnp.float8_e4m3fnuz, jnp.float8_e5m2fnuz),
-    )
-)
-
-
-_FP8_LARGEST: dict[Any, Any] = {dtype: jnp.finfo(dtype).max for dtype in _FP8_DTYPES}  # type: ignore[no-untyped-call]
+_FP8_DTYPES = (jnp.float8_e4m3fn, jnp.float8_e5m2, jnp.float8_e4m3fnuz, jnp.float8_e5m2fnuz)
+_LARGEST: dict[Any, Any] = {np.dtype(dtype): jnp.finfo(dtype).max for dtype in _FP8_DTYPES}  # type: ignore[no-untyped-call]
 
 
 def get_fp8_max(fp8_dtype: Dtype, out_dtype: Dtype) -> Any:
@@ -44,12 +37,11 @@ def get_fp8_max(fp8_dtype: Dtype, out_dtype: Dtype) -> Any:
     >>> print(get_fp8_max(jnp.float8_e4m3fn, jnp.float32))
     448.0
     """
-    if np.dtype(fp8_dtype) not in _FP8_DTYPES:
+    if np.dtype(fp8_dtype) not in _LARGEST:
         name = "get_fp8_max"
-        raise Fp8DtypeError(
-            name, "fp8_dtype", fp8_dtype, f"one of {', '.join(d.name for d in _FP8_DTYPES)}"
-        )
-    return _FP8_LARGEST[np.dtype(fp8_dtype)].astype(out_dtype)
+        known = ", ".join(dtype.name for dtype in _LARGEST)
+        raise Fp8DtypeError(name, "fp8_dtype", fp8_dtype, f"one of {known}")
+    return _LARGEST[np.dtype(fp8_dtype)].astype(out_dtype)
 
 
 def quantize(x: Array, q_dtype: Dtype, scale: Array, compute_dtype: Dtype) -> Array:

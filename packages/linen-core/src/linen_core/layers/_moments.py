@@ -10,8 +10,8 @@ import numpy as np
 from jax import lax
 
 from linen_core.errors import MaskShapeError, UnboundAxisError
+from linen_core.layers._common import where
 from linen_core.layers._staging import staged
-from linen_core.layers._where import where
 from linen_core.layers.dtypes import canonicalize_dtype
 from linen_core.module import Module
 from linen_core.typing import Array, Axes, AxisName, Dtype

@@ -22,8 +22,7 @@ from linen_core.layers._attention_functions import (
     make_attention_mask,
     make_causal_mask,
 )
-from linen_core.layers._common import default_kernel_init
-from linen_core.layers._where import where
+from linen_core.layers._common import default_kernel_init, where
 from linen_core.layers.dense import DenseGeneral
 from linen_core.layers.dtypes import promote_dtype as promote_dtype
 from linen_core.layers.normalization import LayerNorm
@@ -323,10 +322,8 @@ class MultiHeadDotProductAttention(Module):
         sow_weights: bool,
     ) -> Array:
         """Call the attention function with the arguments that it takes."""
-        weights_cls, values_cls = (
-            self.qk_attn_weights_einsum_cls,
-            self.attn_weights_value_einsum_cls,
-        )
+        weights_cls = self.qk_attn_weights_einsum_cls
+        values_cls = self.attn_weights_value_einsum_cls
         arguments = {
             "mask": mask,
             "dropout_rng": dropout_rng,

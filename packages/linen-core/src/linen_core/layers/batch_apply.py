@@ -17,10 +17,6 @@ from linen_core.typing import PyTree
 __all__ = ["BatchApply"]
 
 
-def _as_array(x: ArrayLike) -> jax.Array | np.ndarray[Any, Any]:
-    return x if isinstance(x, jax.Array | np.ndarray) else jnp.asarray(x)
-
-
 class BatchApply:
     """Merge the leading axes of all inputs, call a function, and split the axis of its outputs again.
 
@@ -76,6 +72,6 @@ class BatchApply:
     def _merge(self, x: ArrayLike) -> Any:
         if np.ndim(x) < self.num_dims:
             return x
-        array = _as_array(x)
+        array = x if isinstance(x, jax.Array | np.ndarray) else jnp.asarray(x)
         shape = (math.prod(array.shape[: self.num_dims]), *array.shape[self.num_dims :])
         return array.reshape(shape)

@@ -25,8 +25,8 @@ from linen_core.typing import Array, Axes, Dtype, Initializer
 
 __all__ = ["BatchNorm"]
 
-_stats = staged("plan")(compute_stats)
-_normalize = staged("plan")(normalize)
+_stats_staged = staged("plan")(compute_stats)
+_normalize_staged = staged("plan")(normalize)
 
 
 @staged("momentum")
@@ -125,12 +125,12 @@ class BatchNorm(Module):
         else:
             check_mask(self, mask, x.shape)
             check_axis_name(self, plan.axis_name)
-            mean, var = _stats(x, mask, plan)
+            mean, var = _stats_staged(x, mask, plan)
             if not self.is_initializing():
                 running_mean.value = _update_average(running_mean.value, mean, self.momentum)
                 running_var.value = _update_average(running_var.value, var, self.momentum)
         scale, bias = scale_and_bias(self, shape)
-        return _normalize(x, mean, var, scale, bias, plan)
+        return _normalize_staged(x, mean, var, scale, bias, plan)
 
     @nowrap
     def _plan(self, ndim: int) -> Plan:

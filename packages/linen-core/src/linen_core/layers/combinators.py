@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from linen_core.errors import LayerArgumentError
-from linen_core.layers._where import where
+from linen_core.layers._common import where
 from linen_core.module import Module, compact
 
 __all__ = ["Sequential"]

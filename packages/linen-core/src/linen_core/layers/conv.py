@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -23,9 +22,9 @@ from linen_core.layers._common import (
     canonicalize_tuple,
     check_padding_word,
     default_kernel_init,
+    where,
 )
 from linen_core.layers._staging import add_bias, staged
-from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module, compact, nowrap
 from linen_core.typing import (
@@ -54,16 +53,12 @@ __all__ = [
 PAD_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect", "CAUSAL": "constant"}
 
 
-@functools.lru_cache(maxsize=64)
-def _dimension_numbers(ndim: int) -> lax.ConvDimensionNumbers:
+def conv_dimension_numbers(input_shape: Sequence[int]) -> lax.ConvDimensionNumbers:
+    """Return the dimension numbers of `jax.lax` for images and kernels whose features are the last axis."""
+    ndim = len(input_shape)
     image = (0, ndim - 1, *range(1, ndim - 1))
     kernel = (ndim - 1, ndim - 2, *range(ndim - 2))
     return lax.ConvDimensionNumbers(image, kernel, image)
-
-
-def conv_dimension_numbers(input_shape: Sequence[int]) -> lax.ConvDimensionNumbers:
-    """Return the dimension numbers of `jax.lax` for images and kernels whose features are the last axis."""
-    return _dimension_numbers(len(input_shape))
 
 
 def canonicalize_padding(padding: PaddingLike, rank: int) -> LaxPadding:
@@ -277,7 +272,9 @@ class _Conv(Module):
         """
         window = self._window()
         check_rank(self, inputs, len(window.size))
-        convolution = self._custom_convolution()
+        convolution = self.conv_general_dilated
+        if self.conv_general_dilated_cls is not None:
+            convolution = self.conv_general_dilated_cls()
         kernel_shape, bias_shape = self._shapes(inputs, window, convolution)
         if self.mask is not None:
             check_mask(self, self.mask, kernel_shape)
@@ -291,12 +288,6 @@ class _Conv(Module):
             convolution = convolution or lax.conv_general_dilated
             return _convolve(*args, *options, self.promote_dtype, convolution)
         return _convolve_staged(*args, *options)
-
-    @nowrap
-    def _custom_convolution(self) -> Any:
-        if self.conv_general_dilated_cls is not None:
-            return self.conv_general_dilated_cls()
-        return self.conv_general_dilated
 
     @nowrap
     def _window(self) -> Window:

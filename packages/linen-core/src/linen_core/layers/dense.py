@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -19,9 +18,9 @@ from linen_core.layers._common import (
     canonicalize_tuple,
     default_kernel_init,
     normalize_axes,
+    where,
 )
 from linen_core.layers._staging import add_bias, rounds_as_one, staged
-from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module, compact, merge_param, nowrap
 from linen_core.typing import Array, DotGeneralT, Dtype, Initializer, PrecisionLike, PyTree, Shape
@@ -441,7 +440,6 @@ def _hidden_axes(term: str, ndim: int) -> int:
     return max(ndim - len(term.replace("...", "")), 0) if "..." in term else 0
 
 
-@functools.lru_cache(maxsize=256)
 def _labels(term: str, hidden: int) -> tuple[str | int, ...]:
     """Return the axes of a term: its letters, and numbers for an ellipsis, counted from its right end."""
     head, dots, tail = term.partition("...")

@@ -10,9 +10,8 @@ from jax.sharding import PartitionSpec
 
 from linen_core._jax_compat import Tracer
 from linen_core.errors import LayerArgumentError
-from linen_core.layers._common import default_embed_init
+from linen_core.layers._common import default_embed_init, where
 from linen_core.layers._explicit import explicit_axes
-from linen_core.layers._where import where
 from linen_core.layers.dtypes import PromoteDtypeFn, promote_dtype
 from linen_core.module import Module
 from linen_core.typing import Array, Dtype, Initializer

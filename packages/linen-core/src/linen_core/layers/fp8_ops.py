@@ -18,6 +18,7 @@ from jax import lax, random
 
 from linen_core.errors import LayerArgumentError
 from linen_core.layers import initializers
+from linen_core.layers._common import where
 from linen_core.layers._fp8_dtype import fm32, fp32_max_grad
 from linen_core.layers._fp8_products import (
     dot_general_with_precision,
@@ -38,7 +39,6 @@ from linen_core.layers._fp8_scaling import (
     quantize_dequantize_update,
     update_fp8_meta,
 )
-from linen_core.layers._where import where
 from linen_core.module import Module, nowrap
 from linen_core.typing import OVERWRITE_WITH_GRADIENT, Array, Dtype, Initializer
 

@@ -70,7 +70,7 @@ class SimpleCell(OneStateCell):
           The new hidden state twice, as carry and as output.
         """
         dense_i, dense_h = _dense_pair(self, carry, bias_init=self.bias_init)
-        state = dense_i(name="i", bias_init=self.bias_init)(inputs) + dense_h(name="h")(carry)
+        state = dense_i(name="i")(inputs) + dense_h(name="h")(carry)
         if self.residual:
             state = state + carry
         state = self.activation_fn(state)
@@ -79,19 +79,15 @@ class SimpleCell(OneStateCell):
 
 def _dense_pair(cell: Any, hidden: Array, bias_init: Initializer) -> tuple[Any, Any]:
     """Return constructors of Dense layers: for the input, with a bias, and for the state, without one."""
-    common = {
-        "features": hidden.shape[-1],
-        "dtype": cell.dtype,
-        "param_dtype": cell.param_dtype,
-    }
-    dense_i = functools.partial(Dense, use_bias=True, kernel_init=cell.kernel_init, **common)
-    dense_h = functools.partial(
+    dense = functools.partial(
         Dense,
-        use_bias=False,
-        kernel_init=cell.recurrent_kernel_init,
+        features=hidden.shape[-1],
+        dtype=cell.dtype,
+        param_dtype=cell.param_dtype,
         bias_init=bias_init,
-        **common,
     )
+    dense_i = functools.partial(dense, kernel_init=cell.kernel_init)
+    dense_h = functools.partial(dense, use_bias=False, kernel_init=cell.recurrent_kernel_init)
     return dense_i, dense_h
 
 
@@ -149,7 +145,6 @@ class GRUCell(OneStateCell):
         """
         h = carry
         dense_i, dense_h = _dense_pair(self, h, bias_init=self.bias_init)
-        dense_i = functools.partial(dense_i, bias_init=self.bias_init)
         r = self.gate_fn(dense_i(name="ir")(inputs) + dense_h(name="hr")(h))
         z = self.gate_fn(dense_i(name="iz")(inputs) + dense_h(name="hz")(h))
         n = self.activation_fn(
@@ -224,6 +219,6 @@ class MGUCell(OneStateCell):
         x = dense_h(name="hn", use_bias=self.reset_gate)(h)
         if self.reset_gate:
             x = x * f
-        n = self.activation_fn(dense_i(name="in", bias_init=self.activation_bias_init)(inputs) + x)
+        n = self.activation_fn(dense_i(name="in")(inputs) + x)
         new_h = (1.0 - f) * n + f * h
         return new_h, new_h

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from linen_core.layers import initializers
 from linen_core.layers._common import default_kernel_init
@@ -229,8 +228,7 @@ class OptimizedLSTMCell(TwoStatesCell):
         y = jnp.dot(inputs, kernel)
         if bias is not None:
             y = add_bias(y, bias, (1,) * (y.ndim - 1) + bias.shape)
-        ends = np.cumsum([kernel.shape[-1] for kernel in kernels[:-1]])
-        return dict(zip(params, jnp.split(y, ends, axis=-1), strict=True))
+        return dict(zip(params, jnp.split(y, len(kernels), axis=-1), strict=True))
 
 
 class ConvLSTMCell(TwoStatesCell):

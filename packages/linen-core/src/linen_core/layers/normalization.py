@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -9,24 +10,23 @@ import jax.numpy as jnp
 
 from linen_core.errors import LayerArgumentError, LayerShapeError
 from linen_core.layers import initializers
-from linen_core.layers._common import canonicalize_axes
+from linen_core.layers._common import canonicalize_axes, where
 from linen_core.layers._common import canonicalize_axes as _canonicalize_axes
 from linen_core.layers._moments import (
     Plan,
     check_axis_name,
     check_mask,
+    compute_stats,
     feature_shape,
     hashable_groups,
+    normalize,
     normalize_by_own_stats,
     scale_and_bias,
 )
 from linen_core.layers._moments import abs_square as _abs_sq
-from linen_core.layers._norm_functions import compute_stats as _compute_stats
-from linen_core.layers._norm_functions import l2_normalize as _l2_normalize
-from linen_core.layers._norm_functions import normalize_with as _normalize
-from linen_core.layers._where import where
 from linen_core.layers.batch_norm import BatchNorm
 from linen_core.layers.weight_norm import SpectralNorm, WeightNorm
+from linen_core.layers.weight_norm import l2_normalize as _l2_normalize
 from linen_core.module import Module, compact, nowrap
 from linen_core.typing import Array, Axes, Dtype, Initializer
 
@@ -360,3 +360,65 @@ class InstanceNorm(Module):
         plan = _plan(self, axes, feature_axes)
         scale, bias = scale_and_bias(self, feature_shape(x.shape, plan))
         return normalize_by_own_stats(x, scale, bias, mask, plan)
+
+
+# The two functions below are for libraries that build on those of flax with these names.
+
+
+def _compute_stats(
+    x: Array,
+    axes: Axes,
+    dtype: Dtype | None,
+    axis_name: str | None = None,
+    axis_index_groups: Iterable[Iterable[int]] | None = None,
+    use_mean: bool = True,
+    use_fast_variance: bool = True,
+    mask: Array | None = None,
+    force_float32_reductions: bool = True,
+) -> tuple[Array, Array]:
+    """Compute mean and variance over axes; the arguments are those of `BatchNorm`."""
+    plan = Plan(
+        reduction_axes=canonicalize_axes(jnp.ndim(x), axes),
+        feature_axes=(),
+        dtype=dtype,
+        param_dtype=None,
+        epsilon=0.0,
+        force_float32=force_float32_reductions,
+        fast_variance=use_fast_variance,
+        use_mean=use_mean,
+        axis_name=axis_name,
+        axis_index_groups=hashable_groups(axis_index_groups),
+    )
+    return compute_stats(x, mask, plan)
+
+
+def _normalize(
+    mdl: Module,
+    x: Array,
+    mean: Array,
+    var: Array,
+    reduction_axes: Axes,
+    feature_axes: Axes,
+    dtype: Dtype | None,
+    param_dtype: Dtype,
+    epsilon: float,
+    use_bias: bool,
+    use_scale: bool,
+    bias_init: Initializer,
+    scale_init: Initializer,
+    force_float32_reductions: bool = True,
+) -> Array:
+    """Normalize by a given mean and variance, with parameters `scale` and `bias` of the module `mdl`."""
+    plan = Plan(
+        reduction_axes=canonicalize_axes(x.ndim, reduction_axes),
+        feature_axes=canonicalize_axes(x.ndim, feature_axes),
+        dtype=dtype,
+        param_dtype=param_dtype,
+        epsilon=epsilon,
+        force_float32=force_float32_reductions,
+        fast_variance=True,
+    )
+    shape = feature_shape(x.shape, plan)
+    scale = mdl.param("scale", scale_init, shape, param_dtype) if use_scale else None
+    bias = mdl.param("bias", bias_init, shape, param_dtype) if use_bias else None
+    return normalize(x, mean, var, scale, bias, plan)

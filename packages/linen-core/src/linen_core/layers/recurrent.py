@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
+from linen_core.layers._common import where
 from linen_core.layers._explicit import explicit_axes, like_batch
-from linen_core.layers._where import where
 from linen_core.layers.activation import sigmoid, tanh
 from linen_core.layers.gated_cells import GRUCell, MGUCell, SimpleCell
 from linen_core.layers.lstm_cells import ConvLSTMCell, DenseParams, LSTMCell, OptimizedLSTMCell

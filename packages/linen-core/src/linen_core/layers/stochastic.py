@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax, random
 
 from linen_core.errors import DropoutRateError
+from linen_core.layers._common import where
 from linen_core.layers._staging import staged
-from linen_core.layers._where import where
 from linen_core.module import Module, compact, merge_param
 from linen_core.typing import Array, PRNGKey
 

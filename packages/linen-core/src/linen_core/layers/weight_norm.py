@@ -12,18 +12,18 @@ from jax import lax
 
 from linen_core.errors import LayerRankError
 from linen_core.layers import initializers
-from linen_core.layers._common import canonicalize_axes
-from linen_core.layers._where import where
+from linen_core.layers._common import canonicalize_axes, where
 from linen_core.layers.dtypes import canonicalize_dtype
 from linen_core.module import Module, compact, nowrap
 from linen_core.transforms import map_variables
 from linen_core.typing import Array, Axes, Collections, Dtype, Initializer
 
-__all__ = ["SpectralNorm", "WeightNorm"]
+__all__ = ["SpectralNorm", "WeightNorm", "l2_normalize"]
 
 
-def _unit(x: Array, axis: Axes | None, epsilon: float) -> Array:
-    return x * lax.rsqrt((x * x).sum(axis=axis, keepdims=True) + epsilon)
+def l2_normalize(x: Array, axis: Axes | None = None, eps: float = 1e-12) -> Array:
+    """Divide by the Euclidean norm over axes, or over all of them; ``eps`` is added to its square."""
+    return x * lax.rsqrt((x * x).sum(axis=axis, keepdims=True) + eps)
 
 
 class SpectralNorm(Module):
@@ -130,8 +130,8 @@ class SpectralNorm(Module):
     def _iterate(self, u: Array, matrix: Array) -> tuple[Array, Array, Array]:
         """Run the power iteration; return right and left singular vector and the singular value."""
         for _ in range(self.n_steps):
-            v = _unit(jnp.matmul(u, matrix.transpose([1, 0])), None, self.epsilon)
-            u = _unit(jnp.matmul(v, matrix), None, self.epsilon)
+            v = l2_normalize(jnp.matmul(u, matrix.transpose([1, 0])), None, self.epsilon)
+            u = l2_normalize(jnp.matmul(v, matrix), None, self.epsilon)
         # The singular vectors count as constants, as in the paper: no gradient goes through the iteration.
         u, v = lax.stop_gradient(u), lax.stop_gradient(v)
         return u, v, jnp.matmul(jnp.matmul(v, matrix), jnp.transpose(u))[0, 0]
@@ -202,7 +202,7 @@ class WeightNorm(Module):
         if self.feature_axes is not None:
             feature_axes = canonicalize_axes(value.ndim, self.feature_axes)
         reduced = tuple(axis for axis in range(value.ndim) if axis not in feature_axes)
-        unit = _unit(value, reduced, self.epsilon)
+        unit = l2_normalize(value, reduced, self.epsilon)
         used = [vs]
         if self.use_scale:
             shape = tuple(value.shape[axis] for axis in feature_axes)

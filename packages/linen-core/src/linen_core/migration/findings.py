@@ -6,8 +6,9 @@ import ast
 from typing import NamedTuple
 
 from linen_core.migration.flax_names import advice_for
+from linen_core.migration.source_text import Edit
 
-__all__ = ["Finding", "Rewrite", "UnreadableError", "no_counterpart"]
+__all__ = ["Finding", "Rewrite", "SourceEdits", "UnreadableError", "no_counterpart"]
 
 
 class Finding(NamedTuple):
@@ -29,9 +30,17 @@ class Finding(NamedTuple):
           >>> Finding(3, "Look at it.", cell=2).describe("a.ipynb")
           'a.ipynb: cell 2, line 3: Look at it.'
         """
-        cell = "" if self.cell is None else f" cell {self.cell},"
-        where = f"{path}:{self.line}" if self.cell is None else f"{path}:{cell} line {self.line}"
-        return f"{where}: {self.text}"
+        place = self.line if self.cell is None else f" cell {self.cell}, line {self.line}"
+        return f"{path}:{place}: {self.text}"
+
+
+class SourceEdits(NamedTuple):
+    """The changes of a source, and the lines that are left."""
+
+    edits: list[Edit]
+    """The edits."""
+    findings: list[Finding]
+    """The lines that are left."""
 
 
 class Rewrite(NamedTuple):

@@ -123,9 +123,6 @@ class FlaxFinder(Loader):
         if context.name == "flax":
             yield _Flax()
 
-    def invalidate_caches(self) -> None:
-        """Do nothing: the finder keeps nothing."""
-
 
 class _Flax(importlib.metadata.Distribution):
     def read_text(self, filename: str) -> str | None:

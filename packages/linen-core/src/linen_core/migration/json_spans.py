@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import NamedTuple
 
 __all__ = ["JsonString", "strings_of"]
+
+_JSON_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]')
 
 
 class JsonString(NamedTuple):
@@ -24,37 +26,27 @@ class JsonString(NamedTuple):
 
 
 def strings_of(text: str) -> Iterator[JsonString]:
-    """Yield the strings of a JSON document, in its order, without its keys.
+    """Yield the strings of a correct JSON document, in its order, without its keys.
 
     Example:
       >>> [(one.path, one.value) for one in strings_of('{"a": ["b", 1]}')]
       [(('a', 0), 'b')]
-
-    Raises:
-      ValueError: the text is not JSON.
     """
-    json.loads(text)  # The walk below relies on correct syntax.
     path: list[str | int] = []
     is_key = False
-    index = 0
-    while index < len(text):
-        char = text[index]
-        if char == '"':
-            value, end = scanstring(text, index + 1)
-            if is_key:
-                path[-1], is_key = value, False
-            else:
-                yield JsonString(tuple(path), index, end, value)
-            index = end
-            continue
-        if char in "{[":
-            is_key = char == "{"
+    for found in _JSON_MARK.finditer(text):
+        mark = found[0]
+        if mark[0] == '"' and is_key:
+            path[-1], is_key = json.loads(mark), False
+        elif mark[0] == '"':
+            yield JsonString(tuple(path), *found.span(), json.loads(mark))
+        elif mark in "{[":
+            is_key = mark == "{"
             path.append("" if is_key else 0)
-        elif char in "}]":
+        elif mark in "}]":
             path.pop()
             is_key = False
-        elif char == ",":
+        else:
             last = path[-1]
             is_key = isinstance(last, str)
             path[-1] = last if isinstance(last, str) else last + 1
-        index += 1

@@ -83,12 +83,9 @@ class ModuleName:
         for use in uses:
             self._visit_use(use, source)
         is_mixed |= len(set(modules)) > 1 and self.module in self.missing
-        if (is_mixed and self._needs_edits) or (self.is_kept and self.keeps_flax and not free):
+        needs_edits = not self.is_kept or self.keeps_flax or bool(self.needs)
+        if (is_mixed and needs_edits) or (self.is_kept and self.keeps_flax and not free):
             self._leave()
-
-    @property
-    def _needs_edits(self) -> bool:
-        return not self.is_kept or self.keeps_flax or bool(self.needs)
 
     def _leave(self) -> None:
         """Leave the name: some bindings are not imports of this module."""

@@ -88,7 +88,7 @@ def rewrite_notebook(data: bytes) -> Rewrite:
         raise UnreadableError(msg) from error
     python = "\n".join(cell.python for cell in cells)
     edits, findings = find_edits(python)
-    new: list[tuple[int, int, str]] = []
+    new: list[Edit] = []
     start, first_line = 0, 1
     placed = [cell.error for cell in cells if cell.error is not None]
     for cell in cells:
@@ -109,7 +109,7 @@ def rewrite_notebook(data: bytes) -> Rewrite:
     packages = packages_of(parse(apply_edits(python.encode(), edits).decode()))
     if any(cell.error for cell in cells):
         packages |= {"flax"}
-    return Rewrite(_replace_spans(text, new).encode(), placed, packages)
+    return Rewrite(apply_edits(text, new).encode(), placed, packages)
 
 
 def _code_cells(text: str) -> Iterator[_Cell]:
@@ -135,8 +135,8 @@ def _findings_in_magics(cell: _Cell) -> Iterator[Finding]:
             yield Finding(line, message, cell=cell.number)
 
 
-def _edit_strings(text: str, cell: _Cell, edits: Sequence[Edit]) -> Iterator[tuple[int, int, str]]:
-    """Yield the spans of JSON to replace. An edit over several lines joins their strings."""
+def _edit_strings(text: str, cell: _Cell, edits: Sequence[Edit]) -> Iterator[Edit]:
+    """Yield the edits of the JSON. One over several lines joins their strings."""
     position = 0
     bounds = []
     for string in cell.strings:
@@ -158,7 +158,7 @@ def _edit_strings(text: str, cell: _Cell, edits: Sequence[Edit]) -> Iterator[tup
         moved = [Edit(e.start - offset, e.end - offset, e.text) for e in group]
         new = apply_edits(old, moved).decode()
         start, end = cell.strings[first].start, cell.strings[last].end
-        yield start, end, _as_json(text, cell.strings, new)
+        yield Edit(start, end, _as_json(text, cell.strings, new))
 
 
 def _as_json(text: str, strings: Sequence[JsonString], source: str) -> str:
@@ -170,11 +170,3 @@ def _as_json(text: str, strings: Sequence[JsonString], source: str) -> str:
     if len(strings) > 1:
         separator = text[strings[0].end : strings[1].start]
     return separator.join(json.dumps(line, ensure_ascii=text.isascii()) for line in lines)
-
-
-def _replace_spans(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
-    pieces, done = [], 0
-    for start, end, new in spans:
-        pieces += [text[done:start], new]
-        done = end
-    return "".join([*pieces, text[done:]])

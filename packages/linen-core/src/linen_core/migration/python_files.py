@@ -7,18 +7,15 @@ import io
 import tokenize
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from linen_core.migration.findings import Finding, Rewrite, UnreadableError
+from linen_core.migration.findings import Finding, Rewrite, SourceEdits, UnreadableError
 from linen_core.migration.import_edits import ImportEditor
 from linen_core.migration.module_names import ModuleName, module_of
-from linen_core.migration.name_scopes import ScopeVisitor
-from linen_core.migration.scopes import Binding, NameUse
-from linen_core.migration.source_text import Edit, SourceText, apply_edits
+from linen_core.migration.scopes import Binding, NameUse, ScopeVisitor
+from linen_core.migration.source_text import SourceText, apply_edits
 from linen_core.migration.strings import find_in_strings, importer_arguments
 
 __all__ = [
-    "SourceEdits",
     "find_edits",
     "mentions_packages",
     "packages_of",
@@ -30,15 +27,6 @@ _PACKAGES = frozenset({"flax", "linen_core", "linen_store", "linen_summary"})
 _OPTIONAL_NAMES = {"tabulate": "linen_summary", "FrozenDict": "linen_store"}
 _OTHER_FILE = "`flax` comes from another file, whose import of it may change. Import flax here, and run this again."
 _BOM = b"\xef\xbb\xbf"
-
-
-class SourceEdits(NamedTuple):
-    """The changes of a source, and the lines that are left."""
-
-    edits: list[Edit]
-    """The edits."""
-    findings: list[Finding]
-    """The lines that are left."""
 
 
 def parse(text: str) -> ast.Module:
@@ -84,7 +72,7 @@ def find_edits(text: str) -> SourceEdits:
         for name, line in taken.items()
         if name != "flax"
     ]
-    if findings and _uses_flax(tree):
+    if findings and "flax" in packages_of(tree):
         return SourceEdits([], findings)
     names = list(_module_names(visitor, source, free="flax" not in taken))
     by_alias = {id(binding.alias): (name, binding) for name in names for binding in name.bindings}
@@ -146,10 +134,6 @@ def _module_names(visitor: ScopeVisitor, source: SourceText, *, free: bool) -> I
         for name, bindings in scope.bindings.items():
             if any(map(module_of, bindings)):
                 yield ModuleName(name, bindings, uses.get((id(scope), name), ()), source, free=free)
-
-
-def _uses_flax(tree: ast.Module) -> bool:
-    return "flax" in packages_of(tree)
 
 
 def packages_of(tree: ast.Module) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -54,10 +55,8 @@ def distribution_of(requirement: str) -> str:
       >>> distribution_of("Flax[all] >= 0.8")
       'flax'
     """
-    end = 0
-    while end < len(requirement) and (requirement[end].isalnum() or requirement[end] in "._-"):
-        end += 1
-    return requirement[:end].lower().replace("_", "-").replace(".", "-")
+    name = re.match(r"[\w.-]*", requirement)
+    return re.sub("[_.]", "-", name[0].lower()) if name else ""
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, int, str]]:
@@ -96,12 +95,9 @@ def _in_requirements(text: str) -> Iterator[Place]:
 
 def _in_environment(text: str) -> Iterator[Place]:
     for number, position, line in numbered_lines(text):
-        content = line.lstrip()
-        if content.startswith("- "):
-            skipped = line.index("-") + 1
-            skipped += len(line[skipped:]) - len(line[skipped:].lstrip())
-            skipped += line[skipped : skipped + 1] in {'"', "'"}
-            yield _place(text, number, position, line, skipped)
+        item = re.match(r"""\s*- \s*["']?""", line)
+        if item is not None:
+            yield _place(text, number, position, line, item.end())
 
 
 def _in_setup_cfg(text: str) -> Iterator[Place]:

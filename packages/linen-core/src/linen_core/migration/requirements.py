@@ -69,14 +69,11 @@ def rewrite_requirements(path: str, data: bytes, packages: Collection[str]) -> R
             new = [name + marker for name in missing or needed[:1]]
             if "flax" in packages:
                 new = [*(name + marker for name in missing), old]
-            start, end = (len(text[:at].encode()) for at in (place.start, place.end))
-            edits.append(Edit(start, end, place.separator.join(new)))
-    result = apply_edits(
-        data, [edit for edit in edits if data[edit.start : edit.end].decode() != edit.text]
-    )
+            edits.append(Edit(place.start, place.end, place.separator.join(new)))
+    result = apply_edits(text, edits)
     if path.endswith(".toml"):
-        tomllib.loads(result.decode())  # A file that this would break is never written.
-    return Rewrite(result, findings)
+        tomllib.loads(result)  # A file that this would break is never written.
+    return Rewrite(result.encode(), findings)
 
 
 def _marker_of(requirement: str) -> str:

@@ -6,39 +6,40 @@ import ast
 import contextlib
 import functools
 import io
+import re
 import tokenize
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, AnyStr, NamedTuple
 
 __all__ = ["Edit", "SourceText", "apply_edits"]
 
-_NEWLINE = 10
-_RETURN = 13
-
 
 class Edit(NamedTuple):
-    """A replacement of the bytes from `start` to `end`."""
+    """A replacement of the bytes or letters from `start` to `end`."""
 
     start: int
-    """The first byte."""
+    """The first one."""
     end: int
-    """The byte after the last one."""
+    """The one after the last."""
     text: str
     """The new text."""
 
 
-def apply_edits(data: bytes, edits: Iterable[Edit]) -> bytes:
-    """Return the bytes with the edits, which must not overlap.
+def apply_edits(data: AnyStr, edits: Iterable[Edit]) -> AnyStr:
+    """Return bytes or a text with the edits, which must not overlap.
 
     Example:
       >>> apply_edits(b"import flax", [Edit(7, 11, "linen_core")])
       b'import linen_core'
     """
-    pieces, done = [], 0
+    pieces: list[Any] = []
+    done = 0
     for edit in sorted(set(edits)):
-        pieces += [data[done : edit.start], edit.text.encode()]
+        new = edit.text if isinstance(data, str) else edit.text.encode()
+        pieces += [data[done : edit.start], new]
         done = edit.end
-    return b"".join([*pieces, data[done:]])
+    pieces.append(data[done:])
+    return data[:0].join(pieces)
 
 
 class SourceText:
@@ -51,19 +52,12 @@ class SourceText:
     """
 
     def __init__(self, text: str) -> None:
-        self.data = (
-            text.encode()
-        )  #: The source in UTF-8, the encoding that columns of `ast` count in.
+        self.data = text.encode()  #: The source in UTF-8, in which columns of `ast` count.
 
     @functools.cached_property
     def line_starts(self) -> list[int]:
         """The offset of each line. Lines end as in Python's parser: not at form feeds."""
-        data, starts = self.data, [0]
-        for index, byte in enumerate(data):
-            is_last = index + 1 == len(data) or data[index + 1] != _NEWLINE
-            if byte == _NEWLINE or (byte == _RETURN and is_last):
-                starts.append(index + 1)
-        return starts
+        return [0, *(end.end() for end in re.finditer(rb"\r\n|\r|\n", self.data))]
 
     @property
     def newline(self) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
 
-from linen_core.migration.findings import Finding, no_counterpart
+from linen_core.migration.findings import Finding, SourceEdits, no_counterpart
 from linen_core.migration.flax_names import MODULES
 from linen_core.migration.module_names import is_flax
-from linen_core.migration.name_scopes import ScopeVisitor
+from linen_core.migration.scopes import ScopeVisitor
 from linen_core.migration.source_text import Edit, SourceText
 
-__all__ = ["StringEdits", "find_in_strings", "importer_arguments"]
+__all__ = ["find_in_strings", "importer_arguments"]
 
 _IMPORTERS = {"import_module": ("name", "package"), "__import__": ("name",)}
 _IMPORT = r"(?:import +flax[\w.]* *(?=$|[,;#]|as )|from +flax[\w.]* +import +\w+)"
@@ -22,18 +21,9 @@ _EXAMPLE = re.compile(rf"^\s*>>> *{_IMPORT}", re.MULTILINE)
 _LOOKUPS = ("find_spec", "importorskip", "metadata.version")
 
 
-class StringEdits(NamedTuple):
-    """Edits of strings, and strings that are left."""
-
-    edits: list[Edit]
-    """The edits."""
-    findings: list[Finding]
-    """The strings that are left."""
-
-
 def find_in_strings(
     tree: ast.Module, source: SourceText, visitor: ScopeVisitor, edited: Collection[str]
-) -> StringEdits:
+) -> SourceEdits:
     """Find names of flax in strings and comments.
 
     Args:
@@ -42,7 +32,7 @@ def find_in_strings(
       visitor: the visitor that has visited the tree.
       edited: local names whose uses are edited; string annotations that use them are findings.
     """
-    found = StringEdits([], [])
+    found = SourceEdits([], [])
     names = {"flax", *edited}
     seen = set(map(id, visitor.annotations))
     for annotation, scope in visitor.unread:
@@ -95,7 +85,7 @@ def _names_in(annotation: str) -> Iterator[str]:
 
 
 def _visit_importer(
-    node: ast.Call, source: SourceText, found: StringEdits, *, is_discarded: bool
+    node: ast.Call, source: SourceText, found: SourceEdits, *, is_discarded: bool
 ) -> None:
     """Edit the module of `import_module("flax.linen")`, or say why not."""
     argument, *package = importer_arguments(node)
@@ -129,7 +119,7 @@ def _visit_importer(
             found.edits.append(Edit(source.start(argument), source.end(argument), new))
 
 
-def _note_code(node: ast.Constant, found: StringEdits, *, is_docstring: bool) -> None:
+def _note_code(node: ast.Constant, found: SourceEdits, *, is_docstring: bool) -> None:
     """Mention code in strings that imports flax: examples in docstrings, templates, arguments of `exec`."""
     match = (_EXAMPLE if is_docstring else _CODE).search(str(node.value))
     if match is not None:
@@ -137,7 +127,7 @@ def _note_code(node: ast.Constant, found: StringEdits, *, is_docstring: bool) ->
         found.findings.append(Finding(node.lineno, text, needs_person=not is_docstring))
 
 
-def _note_dotted_name(node: ast.Constant, found: StringEdits) -> None:
+def _note_dotted_name(node: ast.Constant, found: SourceEdits) -> None:
     """Mention "flax.linen.Dense", which may be the target of a mock, and "flax>=0.8" of setup.py."""
     value = node.value
     if not isinstance(value, str) or not value.startswith("flax"):

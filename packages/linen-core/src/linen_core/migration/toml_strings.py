@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 __all__ = ["TomlString", "toml_strings"]
 
-_QUOTES = ('"""', "'''", '"', "'")
+_TOML_MARK = re.compile(
+    r"""
+    \"{3} (?s: \\. | . )*? \"{3} | '{3} (?s: .*? ) '{3}     # strings of several lines
+    | " (?: \\. | [^"\\] )* " | ' [^']* '
+    | \# [^\n]* | [\[\]{}\n]
+    """,
+    re.VERBOSE,
+)
+"""The parts of a value that say where its strings are, and where it ends."""
 
 
 class TomlString(NamedTuple):
@@ -60,26 +69,13 @@ def _find_or_end(text: str, part: str, start: int) -> int:
 def _scan_value(text: str, index: int) -> tuple[list[tuple[int, int]], int]:
     """Return the spans of the strings in a value, and the position after its line."""
     spans, depth = [], 0
-    while index < len(text):
-        char = text[index]
-        quote = next((mark for mark in _QUOTES if text.startswith(mark, index)), None)
-        if quote is not None:
-            start = index + len(quote)
-            end = _end_of_string(text, start, quote)
-            spans.append((start, end))
-            index = end + len(quote)
-            continue
-        if char == "#":
-            index = _find_or_end(text, "\n", index)
-            continue
-        depth += (char in "[{") - (char in "]}")
-        index += 1
-        if char == "\n" and depth == 0:
-            break
-    return spans, index
-
-
-def _end_of_string(text: str, index: int, quote: str) -> int:
-    while index < len(text) and not text.startswith(quote, index):
-        index += 2 if text[index] == "\\" and quote[0] == '"' else 1
-    return index
+    for found in _TOML_MARK.finditer(text, index):
+        mark = found[0]
+        if mark[0] in "\"'":
+            quotes = 3 if mark.startswith(('"""', "'''")) else 1
+            spans.append((found.start() + quotes, found.end() - quotes))
+        elif mark == "\n" and depth == 0:
+            return spans, found.end()
+        else:
+            depth += (mark in "[{") - (mark in "]}")
+    return spans, len(text)

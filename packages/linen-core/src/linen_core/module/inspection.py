@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from linen_core._optional_packages import import_optional
+from linen_core._lazy_names import import_optional
 from linen_core.abstract import eval_shape
 from linen_core.filters import CollectionFilter
 from linen_core.module.functional import ALL_BUT_INTERMEDIATES

@@ -15,7 +15,7 @@ from linen_core.typing import Array, Shape
 __all__ = [
     "CacheEntry",
     "attention_axes",
-    "causal_mask",
+    "make_causal_mask",
     "make_padding_mask",
     "update_cache",
 ]
@@ -38,7 +38,7 @@ def attention_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return axes
 
 
-def causal_mask(key: Array, axes: tuple[int, ...]) -> Array:
+def make_causal_mask(key: Array, axes: tuple[int, ...]) -> Array:
     """Return a mask of shape (1, ..., *sizes, *sizes) that hides the positions after each query."""
     sizes = tuple(key.shape[axis] for axis in axes)
     positions = np.arange(np.prod(sizes))

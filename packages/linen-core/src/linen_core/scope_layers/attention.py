@@ -15,11 +15,9 @@ from linen_core.scope import Scope
 from linen_core.scope_layers._attention_masks import (
     CacheEntry,
     attention_axes,
+    make_causal_mask,
     make_padding_mask,
     update_cache,
-)
-from linen_core.scope_layers._attention_masks import (
-    causal_mask as make_causal_mask,
 )
 from linen_core.scope_layers.linear import default_bias_init, default_kernel_init, dense_general
 from linen_core.typing import Array, Dtype, Initializer, PrecisionLike, PRNGKey

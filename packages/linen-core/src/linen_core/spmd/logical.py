@@ -186,13 +186,17 @@ def logical_to_mesh_sharding(
       >>> logical_to_mesh_sharding(tree, mesh, rules=[("mlp", "model")])["w"].spec
       P(None, 'model')
     """
+    return jax.tree.map(
+        lambda names: _sharding_of(names, mesh, rules), tree, is_leaf=_is_partition_spec
+    )
 
-    def to_sharding(names: LogicalPartitionSpec) -> NamedSharding:
-        spec = logical_to_mesh_axes(names, rules) or PartitionSpec()
-        meta.check_mesh_axes(names, spec, mesh)
-        return NamedSharding(mesh, spec)
 
-    return jax.tree.map(to_sharding, tree, is_leaf=_is_partition_spec)
+def _sharding_of(
+    names: LogicalPartitionSpec, mesh: jax.sharding.Mesh, rules: LogicalRules | None
+) -> NamedSharding:
+    spec = logical_to_mesh_axes(names, rules) or PartitionSpec()
+    meta.check_mesh_axes(names, spec, mesh)
+    return NamedSharding(mesh, spec)
 
 
 def _is_partition_spec(value: object) -> bool:
@@ -296,9 +300,7 @@ class LogicallyPartitioned(meta.Partitioned[Any]):  # noqa: PLW1641 - the datacl
 
     def _placement(self, mesh: jax.sharding.Mesh) -> NamedSharding:
         names: Any = self.names
-        spec = logical_to_mesh_axes(names, self.rules) or PartitionSpec()
-        meta.check_mesh_axes(names, spec, mesh)
-        return NamedSharding(mesh, spec)
+        return _sharding_of(names, mesh, self.rules)
 
     def unbox(self, apply_constraint: bool = True) -> Any:
         """Return the value, constrained to its sharding if a mesh is set."""

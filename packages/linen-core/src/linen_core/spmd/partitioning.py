@@ -308,9 +308,8 @@ def _add_axis_to_metadata(
             raise ValueError(msg)
         return (*names[:position], *names[position + 1 :])
 
-    module = (
-        context_var.get().module
-    )  # the caller: outside of `init` its collections are usually immutable
+    # The caller: outside of `init` its collections are usually immutable.
+    module = context_var.get().module
     return map_variables(
         fn,
         axis_col,

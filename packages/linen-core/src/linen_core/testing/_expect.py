@@ -91,11 +91,9 @@ def array_spec(tree: PyTree) -> Any:
     """Replace the arrays of a tree by their shapes and dtypes."""
     if isinstance(tree, dict):
         return {name: array_spec(child) for name, child in tree.items()}
-    return (tuple(tree.shape), np.dtype(tree.dtype).name) if _has_spec(tree) else repr(tree)
-
-
-def _has_spec(leaf: object) -> bool:
-    return isinstance(leaf, jax.ShapeDtypeStruct | jax.Array | np.ndarray)
+    if isinstance(tree, jax.ShapeDtypeStruct | jax.Array | np.ndarray):
+        return tuple(tree.shape), np.dtype(tree.dtype).name
+    return repr(tree)
 
 
 def leaf_paths(tree: PyTree, path: Path = ()) -> list[Path]:

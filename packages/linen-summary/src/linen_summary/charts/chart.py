@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Literal
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -101,7 +100,8 @@ class Chart:
             yield from tile_lines(self.root, self.by, options.max_width, options.height or 24)
         else:
             yield self._bar_table(max(10, min(40, options.max_width - 50)))
-        yield from self._notes()
+        if self.unknown:
+            yield Text(f"Unknown, and left out: {', '.join(self.unknown)}", style="italic")
 
     def _bar_table(self, width: int) -> RichTable:
         grid = RichTable.grid(padding=(0, 1))
@@ -117,10 +117,6 @@ class Chart:
             share = f"{100 * number / self.root.total:.1f}%"
             grid.add_row(Text(name), Text(bar, "blue"), value_text(number, self.by), share)
         return grid
-
-    def _notes(self) -> Iterator[Text]:
-        if self.unknown:
-            yield Text(f"Unknown, and left out: {', '.join(self.unknown)}", style="italic")
 
     def _repr_svg_(self) -> str:
         return self.to_svg()

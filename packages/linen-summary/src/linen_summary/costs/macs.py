@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from linen_summary.costs.flops import called_jaxprs, live_part, multiplications
 from linen_summary.costs.measure import Measure
-from linen_summary.costs.operations import called_jaxprs, live_part, multiplications
 from linen_summary.text.values import short_number
 
 __all__ = ["MACS", "count_macs"]

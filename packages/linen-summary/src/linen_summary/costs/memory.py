@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from linen_summary.costs.flops import called_jaxprs, live_part
 from linen_summary.costs.measure import Measure
-from linen_summary.costs.operations import called_jaxprs, live_part
 from linen_summary.text.values import bytes_text
 
 __all__ = ["ACTIVATION_BYTES", "TRAINING_BYTES", "peak_bytes"]

@@ -103,8 +103,11 @@ class _CallFunction:
         self._leaves, self._structure = jax.tree.flatten(
             (call.args, call.kwargs), is_leaf=lambda leaf: leaf is None
         )
-        is_array = [isinstance(leaf, jax.ShapeDtypeStruct) for leaf in self._leaves]
-        self._array_places = [place for place, array in enumerate(is_array) if array]
+        self._arrays = {
+            place: leaf
+            for place, leaf in enumerate(self._leaves)
+            if isinstance(leaf, jax.ShapeDtypeStruct)
+        }
 
     @functools.cached_property
     def forward(self) -> Any:
@@ -123,17 +126,16 @@ class _CallFunction:
 
     @functools.cached_property
     def _inputs(self) -> tuple[Any, ...]:
-        arrays = [self._leaves[place] for place in self._array_places]
-        rest = dict(self._call.streams), arrays
+        rest = dict(self._call.streams), self._arrays
         recorded = self._call.variables
         return eval_shape(self._init, *rest) if recorded is None else as_specs(recorded), *rest
 
-    def _init(self, streams: Any, arrays: list[Any]) -> Any:
+    def _init(self, streams: Any, arrays: dict[int, Any]) -> Any:
         call = self._call
         args, kwargs = self._arguments(arrays)
         return call.module.init(streams, *args, method=call.method, mutable=call.mutable, **kwargs)
 
-    def _apply(self, variables: Any, streams: Any, arrays: list[Any]) -> tuple[list[Any], Any]:
+    def _apply(self, variables: Any, streams: Any, arrays: dict[int, Any]) -> tuple[list[Any], Any]:
         """Return the array results, since a program returns nothing else, and the written collections."""
         call = self._call
         args, kwargs = self._arguments(arrays)
@@ -143,10 +145,8 @@ class _CallFunction:
         leaves = jax.tree.leaves(outputs)
         return [leaf for leaf in leaves if isinstance(leaf, jax.Array | np.ndarray)], written
 
-    def _arguments(self, arrays: list[Any]) -> tuple[Any, Any]:
-        leaves = list(self._leaves)
-        for place, array in zip(self._array_places, arrays, strict=True):
-            leaves[place] = array
+    def _arguments(self, arrays: dict[int, Any]) -> tuple[Any, Any]:
+        leaves = [arrays.get(place, leaf) for place, leaf in enumerate(self._leaves)]
         args, kwargs = jax.tree.unflatten(self._structure, leaves)
         return args, kwargs
 
@@ -161,7 +161,7 @@ class Programs:
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
-        self._nested: dict[int, tuple[Any, int]] = {}
+        self._nested: dict[Any, int] = {}
 
     def number(self, program: Any) -> int:
         """Return the number of a program.
@@ -204,7 +204,9 @@ class Programs:
 
     def _parameter(self, value: Any) -> Hashable:
         if hasattr(value, "eqns") and hasattr(value, "consts"):
-            return self._nested_number(value)
+            if value not in self._nested:  # models share many programs, so each is read once
+                self._nested[value] = self.number(value)
+            return self._nested[value]
         if hasattr(value, "eqns"):
             return self._key(value)
         if isinstance(value, tuple | list):
@@ -214,12 +216,6 @@ class Programs:
         except TypeError:
             return _ByIdentity(value)
         return type(value), value
-
-    def _nested_number(self, program: Any) -> int:
-        """Number a program within another. Models share many of these, so each is read once."""
-        if id(program) not in self._nested:  # keeping the program keeps its id from being reused
-            self._nested[id(program)] = program, self.number(program)
-        return self._nested[id(program)][1]
 
 
 class _ByIdentity:

@@ -63,7 +63,7 @@ def record_calls(
     Returns:
       The calls of methods in the order in which they began, and the specifications of the variables by collection.
     """
-    calls: dict[int, Call] = {}
+    calls: list[Call] = []
     indices = itertools.count()
     entered: set[Path] = set()
 
@@ -85,7 +85,7 @@ def record_calls(
             other.scope is None or other.path[: len(path)] == path
             for other in _modules_passed(module, args, kwargs)
         )
-        calls[index] = Call(
+        call = Call(
             module=module.clone(),
             method=context.method_name,
             args=as_specs(args),
@@ -97,6 +97,7 @@ def record_calls(
             outputs=as_specs(outputs),
             variables=module.variables if is_self_contained else None,
         )
+        calls.append(call)
         return outputs
 
     variables: dict[str, Any] = {}
@@ -110,7 +111,7 @@ def record_calls(
     # Copies of modules may hold tracers in their fields until the table is garbage: not a leak.
     with jax.check_tracer_leaks(False), intercept_methods(record):
         eval_shape(run, rngs, *args, **kwargs)
-    return [calls[index] for index in sorted(calls)], variables
+    return sorted(calls, key=lambda call: call.index), variables
 
 
 def _modules_passed(module: Module, *arguments: Any) -> Iterator[Module]:
@@ -150,9 +151,8 @@ def as_specs(tree: Any) -> Any:
 def _as_spec(leaf: Any) -> Any:
     if isinstance(leaf, Partitioned):
         return leaf.replace_boxed(as_specs(leaf.value))
-    if isinstance(
-        leaf, jax.ShapeDtypeStruct
-    ):  # `result_type` below would narrow a store's 64-bit dtypes
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        # `result_type` below would narrow a store's 64-bit dtypes.
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
     if isinstance(leaf, int | float | Module):  # includes np.float64, which flax shows as a float
         return leaf

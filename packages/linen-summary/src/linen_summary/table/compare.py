@@ -165,14 +165,10 @@ def _leaves(
     else:
         specs = specs_of(side)
     return {
-        (name, tuple(map(_path_part, path))): leaf
+        (name, tuple(jax.tree_util.keystr((key,), simple=True) for key in path)): leaf
         for name, collection in specs.items()
         for path, leaf in jax.tree_util.tree_leaves_with_path(unbox(collection))
     }
-
-
-def _path_part(key: Any) -> str:
-    return jax.tree_util.keystr((key,), simple=True)
 
 
 def _change(place: tuple[str, Path], first: Any, second: Any) -> Change | None:

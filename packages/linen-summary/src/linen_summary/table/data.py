@@ -13,7 +13,25 @@ from linen_core.typing import Path
 from linen_summary.costs.meter import measures_by_name
 from linen_summary.text.values import sentence
 
-__all__ = ["Row", "TableData"]
+__all__ = ["ArrayRepresentation", "ObjectRepresentation", "Row", "TableData"]
+
+ArrayRepresentation = jax.ShapeDtypeStruct
+"""The type of an array in a row, with the name that programs use from ``flax.linen.summary``."""
+
+
+class ObjectRepresentation:
+    """The type of another object in a row of flax. Rows of Linen hold the object itself.
+
+    Attributes:
+      obj: the object.
+
+    Example:
+      >>> ObjectRepresentation(3).obj
+      3
+    """
+
+    def __init__(self, obj: Any) -> None:
+        self.obj = obj
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,16 +61,12 @@ def specs_of(variables: Variables, *, kind: str | None = None) -> dict[str, Any]
       UnknownStoreError: the store is not registered. The message names the package that registers it.
     """
     if isinstance(variables, str | os.PathLike):
-        with _opened(os.fspath(variables), kind) as store:
-            return specs_of(store)
+        path = os.fspath(variables)
+        open_path: Any = store_class(kind) if kind else find_format(path)
+        with open_path(path) as opened:
+            return specs_of(opened)
     store = as_store(variables)
     return {name: as_specs(store.spec(name)) for name in sorted(store.collections())}
-
-
-def _opened(path: str, kind: str | None) -> VariableStore:
-    open_path: Any = store_class(kind) if kind else find_format(path)
-    store: VariableStore = open_path(path)
-    return store
 
 
 def _rows(specs: Mapping[str, Any], depth: int | None) -> Iterator[Row]:

@@ -137,8 +137,7 @@ def _flax_table(
     grid.columns[len(columns) - 1].footer = Text("Total", justify="right")
     for column, name in zip(grid.columns[len(columns) :], table.collections, strict=True):
         column.footer = _size_text(*totals[name])
-    size, total_bytes = (sum(numbers) for numbers in zip((0, 0), *totals.values(), strict=True))
-    grid.caption = f"\nTotal Parameters: {_size_text(size, total_bytes)}"
+    grid.caption = f"\nTotal Parameters: {_size_text(table.size, table.bytes)}"
     grid.caption_style = "bold"
     return grid
 

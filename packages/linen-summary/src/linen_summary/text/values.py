@@ -153,7 +153,8 @@ def plain(value: Any) -> Any:
         return tuple(plain(item) for item in value)
     if isinstance(value, Mapping):
         return {_plain_item(key): plain(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _is_leaf(value):
+    is_object = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    if is_object and not jax.tree_util.all_leaves([value]):
         return {f.name: _plain_item(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value
 
@@ -161,10 +162,6 @@ def plain(value: Any) -> Any:
 def _plain_item(value: Any) -> Any:
     """Convert a key or a field like `plain`, and an enum member to its value."""
     return value.value if isinstance(value, enum.Enum) else plain(value)
-
-
-def _is_leaf(value: Any) -> bool:
-    return jax.tree_util.all_leaves([value])
 
 
 def _key(key: Any) -> str:
