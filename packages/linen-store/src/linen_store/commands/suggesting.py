@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import linen_core as nn
-from linen_core import VariableStore
 from linen_core.targets import USER_ERRORS, construct, current_folder_first, import_target
 from linen_store._texts import counted
+from linen_store.commands.parser import open_chosen
 from linen_store.commands.render import Outcome
 from linen_store.errors import ModelTargetError
 from linen_store.restoring.call import Call
@@ -18,16 +18,18 @@ from linen_store.views.suggesting import suggest
 __all__ = ["suggest_map"]
 
 
-def suggest_map(store: VariableStore, options: argparse.Namespace) -> Outcome:
-    """Propose a map from the arrays of a store to the variables of a model.
+def suggest_map(options: argparse.Namespace) -> Outcome:
+    """Propose a map from the arrays of a checkpoint to the variables of a model.
 
     Raises:
       ModelTargetError: the model cannot be imported, constructed or initialised.
     """
-    with current_folder_first():
-        model = _imported(options.model, dict(options.arg))
-        wanted = _variables(options, model)
-    found = suggest(store, nn.unbox(wanted))
+    options.layout = "model"  # the map is what brings arrays of PyTorch into the model's layout
+    with open_chosen(options, options.path) as store:
+        with current_folder_first():
+            model = _imported(options.model, dict(options.arg))
+            wanted = _variables(options, model)
+        found = suggest(store, nn.unbox(wanted))
     counts = (
         f"{counted(len(found.map.rules), 'rule')}, {len(found.ambiguous)} ambiguous, "
         f"{len(found.squares)} may be transposed or not, {len(found.missing)} missing"
@@ -60,7 +62,6 @@ def _imported(target: str, fields: Mapping[str, Any]) -> nn.Module:
 
 
 def _variables(options: argparse.Namespace, model: nn.Module) -> Any:
-    """Describe the variables of a model."""
     args = [spec for name, spec in options.input if name is None]
     named = {name: spec for name, spec in options.input if name is not None}
     try:

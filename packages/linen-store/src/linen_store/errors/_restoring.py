@@ -35,9 +35,7 @@ class RestoreMismatchError(StoreError, ValueError):
         self.model = model
         self.store = store
         self.problems = tuple(problems)
-        count = f"{len(self.problems):,} leaves do"
-        if len(self.problems) == 1:
-            count = "1 leaf does"
+        count = counted(len(self.problems), "leaf does", "leaves do")
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(
             f"Cannot restore {model} from {store}: {count} not match. Map "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from linen_core import VariableStore
-from linen_store.reading.specs import flatten_names
+from linen_store.reading.specs import flatten_names, nbytes
 
-__all__ = ["Names", "Stored", "arrays_of", "read_array"]
+__all__ = ["Names", "Stored", "arrays_of", "read_array", "value_sizes"]
 
 Names: TypeAlias = tuple[str, ...]
 """A collection and the names that lead to an array in it."""
@@ -48,6 +48,15 @@ def _values(tree: Any, path: Names) -> Iterator[tuple[Names, Any]]:
         return
     for name, child in tree.items():
         yield from _values(child, (*path, name))
+
+
+def value_sizes(arrays: Iterable[Stored]) -> dict[tuple[str, Names], int]:
+    """Compute the size of each value that arrays are in, in bytes, by its collection and path."""
+    sizes: dict[tuple[str, Names], int] = {}
+    for one in arrays:
+        place = (one.collection, one.path)
+        sizes[place] = sizes.get(place, 0) + nbytes(one.spec)
+    return sizes
 
 
 def read_array(store: VariableStore, one: Stored) -> Any:
