@@ -64,7 +64,7 @@ def staging_folders(path: str) -> list[str]:
     prefix = _staging_prefix(name)
     try:
         found = sorted(os.listdir(parent))
-    except OSError:
+    except OSError:  # a user may have the right to write there but not to list
         return []
     whole = len(prefix) + _RANDOM
     return [
@@ -88,14 +88,13 @@ def staging_directory(path: str) -> Iterator[str]:
     """
     _check_path(path)
     parent, name = os.path.split(path)
-    prefix = _staging_prefix(name)
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(parent, exist_ok=True)
-            _remove_abandoned(parent, prefix)
+            _remove_abandoned(path)
             is_ours = False
             while not is_ours:
-                folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+                folder = tempfile.mkdtemp(prefix=_staging_prefix(name), dir=parent)
                 stack.callback(_remove_staging, folder)
                 # Before it is locked, another writer may remove the new directory as an abandoned one.
                 is_ours = stack.enter_context(_locked(folder)) and os.path.isdir(folder)
@@ -161,17 +160,11 @@ def _locked(folder: str) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _remove_abandoned(parent: str, prefix: str) -> None:
-    try:
-        names = os.listdir(parent)
-    except PermissionError:  # a user may have the right to write there but not to list
-        return
-    for name in names:
-        folder = os.path.join(parent, name)
-        if name.startswith(prefix) and sys.platform != "win32":
-            with _locked(folder) as free:
-                if free:
-                    shutil.rmtree(folder, ignore_errors=True)
+def _remove_abandoned(path: str) -> None:
+    for folder in staging_folders(path) if sys.platform != "win32" else ():
+        with _locked(folder) as free:
+            if free:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish(finished: str, path: str, *, overwrite: bool) -> None:

@@ -15,7 +15,7 @@ from linen_store.errors import (
 from linen_store.filesystem.failures import read_failure
 from linen_store.reading.device import HostArray, place
 from linen_store.reading.file_store import LazyStore
-from linen_store.reading.options import FlatOptions, KeyMap, Layout, ReadOptions, Root, check_choice
+from linen_store.reading.options import FlatOptions, KeyMap, Layout, Root, check_choice
 from linen_store.reading.specs import array_spec
 from linen_store.reading.tree import Leaf, Tree, build_tree
 
@@ -49,7 +49,7 @@ class FlatStore(LazyStore):
       RootNotFoundError: the file has no collections at ``root``.
     """
 
-    option_names: ClassVar = frozenset(FlatOptions.__annotations__ | ReadOptions.__annotations__)
+    option_names: ClassVar = frozenset(FlatOptions.__annotations__)
     _separator: ClassVar[str] = "/"
 
     def __init__(

@@ -42,7 +42,6 @@ from linen_store.reading.tree import (
     Leaf,
     Tree,
     change_leaves,
-    has_integers,
     leaves_of,
     map_leaves,
     mount,
@@ -148,7 +147,6 @@ class FileStore(VariableStore):
         self.path = local_path(path)
         self._tree = mount(unbox_nodes(tree) if options.get("unbox") else tree, root, self.path)
         self._watched = {} if watched is None else watched
-        self._has_integers: bool | None = None
         self._parts: dict[Any, tuple[int, int]] = {}
         self._dtype = floating_dtype(options.get("dtype"))
         self._sharding = options.get("sharding")
@@ -286,10 +284,6 @@ class FileStore(VariableStore):
     def snapshot(self, filter: CollectionFilter = True) -> dict[str, Any]:  # noqa: A002 - the protocol's word
         # The names of a store are strings. Keys that were integers in the file are integers here again.
         found = super().snapshot(filter)
-        if self._has_integers is None:
-            self._has_integers = has_integers(self._tree)
-        if not self._has_integers:
-            return found
         return {name: original_keys(self._tree[name], values) for name, values in found.items()}
 
     def leaves(self, collection: str, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:

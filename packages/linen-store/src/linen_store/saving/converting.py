@@ -17,6 +17,7 @@ from linen_store.errors import (
     UnsupportedLeafError,
 )
 from linen_store.filesystem.failures import save_failures
+from linen_store.formats.foreign import FOREIGN_SUFFIXES
 from linen_store.formats.opening import OpenOptions, opened_store
 from linen_store.formats.writing import WriteJob
 from linen_store.reading.buffers import ALIGNMENT
@@ -40,22 +41,8 @@ _ORBAX = "orbax"
 Format: TypeAlias = Literal["orbax", "safetensors", "npz", "msgpack"] | str  # noqa: PYI051 - for readers and editors
 """The name of a format: one of these, or of another package (see `linen_store.formats.writing.WritableFormat`)."""
 
-# Suffixes of other programs: a folder of Orbax with such a name would be a mistake.
-_FOREIGN = (
-    ".bin",
-    ".eqx",
-    ".gguf",
-    ".h5",
-    ".hdf5",
-    ".json",
-    ".npy",
-    ".onnx",
-    ".pickle",
-    ".pkl",
-    ".pt",
-    ".pth",
-    ".zip",
-)
+# Suffixes of other programs: a folder of Orbax with such a name would be a mistake. Only .ckpt is common for both.
+_FOREIGN = {*FOREIGN_SUFFIXES, ".json", ".npy", ".onnx", ".zip"} - {".ckpt"}
 
 
 def convert(

@@ -73,7 +73,7 @@ class SavedTree:
           several: several processes run. Of arrays that one process holds, Orbax then takes numpy arrays only.
         """
         kept = [
-            None if _has_no_elements(leaf) else _host_values(leaf) if hosted else leaf
+            None if _has_no_elements(leaf) else np.asarray(_data(leaf)) if hosted else leaf
             for leaf, hosted in zip(self.leaves, self._hosted(several), strict=True)
         ]
         return jax.tree_util.tree_unflatten(self._treedef, kept)
@@ -85,7 +85,7 @@ class SavedTree:
           with_local: also of values that this process alone holds.
         """
         found = {
-            name: own_chunks(_data(leaf) if _is_global(leaf) else _host_or_shards(leaf))
+            name: own_chunks(_data(leaf) if isinstance(leaf, jax.Array) else np.asarray(leaf))
             for name, leaf in zip(self.joined, self.leaves, strict=True)
             if _is_global(leaf) or (with_local and _has_values(leaf))
         }
@@ -227,11 +227,3 @@ def _is_global(leaf: Any) -> bool:
 def _data(leaf: jax.Array) -> jax.Array:
     """Return the data of PRNG keys, and other arrays unchanged."""
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
-
-
-def _host_values(leaf: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(_data(leaf) if isinstance(leaf, jax.Array) else leaf)
-
-
-def _host_or_shards(leaf: Any) -> Any:
-    return _data(leaf) if isinstance(leaf, jax.Array) else np.asarray(leaf)

@@ -81,11 +81,10 @@ def save_together(
                 processes.together("written", save.write_part)
                 processes.wait_for("published")
         if hooks.after is not None:
-            processes.together("finished", hooks.finish if processes.is_first else _nothing)
-
-
-def _nothing() -> None:
-    """Do nothing, in the processes that only wait for process 0."""
+            if processes.is_first:
+                processes.together("finished", hooks.finish)
+            else:
+                processes.wait_for("finished")
 
 
 def _raise(error: Exception) -> None:

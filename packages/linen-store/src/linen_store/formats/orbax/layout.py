@@ -76,14 +76,11 @@ _BAD_METADATA = (
     RecursionError,
     MemoryError,
 )
-_EMPTY: dict[str, Any] = {"Dict": {}, "List": [], "Tuple": (), "NamedTuple": ()}
+_EMPTY: dict[str, type] = {"Dict": dict, "List": list, "Tuple": tuple, "NamedTuple": tuple}
 
 
 class OrbaxTree(NamedTuple):
     """One tree of arrays in a checkpoint."""
-
-    folder: str
-    """The folder of the tree."""
 
     tree: Tree
     """The leaves by name."""
@@ -263,11 +260,14 @@ def load_tree(folder: str) -> OrbaxTree:
         early = {} if aggregate is None else aggregate.values
         names = {leaf.names for leaf in leaves_of(tree)} if early else set()
         values = {name: value for name, value in early.items() if name in names}
-    arrays = (leaf for leaf in leaves_of(tree) if _is_array_leaf(leaf) and leaf.names not in values)
+    arrays = (
+        leaf
+        for leaf in leaves_of(tree)
+        if leaf.kind not in ("none", "string") and leaf.names not in values
+    )
     if not ocdbt:
         _check_safe_names(folder, arrays)
     return OrbaxTree(
-        folder=folder,
         tree=tree,
         ocdbt=ocdbt,
         arrays_folder=_database(folder) if ocdbt and any(arrays) else folder,
@@ -355,13 +355,9 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
             indexed = tuple([key["key_type"] == _SEQUENCE_KEY for key in keys])
         value_type = entry["value_metadata"]["value_type"]
         if value_type in _EMPTY:
-            yield names, indexed, type(_EMPTY[value_type])()
+            yield names, indexed, _EMPTY[value_type]()
         elif (names, value_type) != ((NOTHING,), "None"):
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
-
-
-def _is_array_leaf(leaf: Leaf) -> bool:
-    return leaf.kind not in ("none", "string")
 
 
 def _check_safe_names(folder: str, arrays: Iterable[Leaf]) -> None:
