@@ -17,6 +17,7 @@ from linen_store.commands.parser import Split, open_chosen
 from linen_store.commands.render import Outcome
 from linen_store.commands.suggesting import suggest_map
 from linen_store.commands.verifying import verify
+from linen_store.formats.writing import dtype_text
 from linen_store.reading.progress import in_terminal
 from linen_store.reading.specs import is_array_spec, is_key, nbytes, render_spec
 from linen_store.reading.stored import Names, Stored, arrays_of, read_array
@@ -44,7 +45,7 @@ def list_arrays(options: argparse.Namespace) -> Outcome:
     leaves: list[dict[str, Any]] = [
         {
             "name": "/".join(one.names),
-            "dtype": str(one.spec.dtype) if is_array_spec(one.spec) else render_spec(one.spec),
+            "dtype": dtype_text(one.spec),
             "shape": list(getattr(one.spec, "shape", ())),
             "bytes": nbytes(one.spec),
         }

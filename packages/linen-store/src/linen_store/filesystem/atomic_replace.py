@@ -73,7 +73,6 @@ def staging_folders(path: str) -> list[str]:
 
 
 def _staging_prefix(name: str) -> str:
-    """Return the prefix of the staging directories of a name."""
     return f"{_PREFIX}{os.fsencode(name)[:_NAME_BYTES].decode(errors='ignore')}-"
 
 

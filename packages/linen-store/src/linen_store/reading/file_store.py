@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Protocol, TypeAlias, Unpack, runtime_checkable
+from typing import Any, ClassVar, Protocol, Unpack, runtime_checkable
 
 import jax
 import numpy as np
@@ -25,7 +25,13 @@ from linen_store.filesystem.paths import file_identity, local_path
 from linen_store.reading.buffers import is_canonical
 from linen_store.reading.cache import ValueCache
 from linen_store.reading.device import ForDevice
-from linen_store.reading.options import CACHE_BYTES, ReadOptions, Root, ShardingLike
+from linen_store.reading.options import (
+    CACHE_BYTES,
+    ReadOptions,
+    Root,
+    ShardingLike,
+    VariableSharding,
+)
 from linen_store.reading.specs import (
     array_spec,
     cast_spec,
@@ -58,11 +64,6 @@ __all__ = [
     "StoreStats",
     "VariableSharding",
 ]
-
-VariableSharding: TypeAlias = Callable[
-    [tuple[str, ...], jax.ShapeDtypeStruct], jax.sharding.Sharding | None
-]
-"""From the collection and names of a variable, and its spec, to its sharding; None for the default device."""
 
 _SHOWN_LEAVES = 100
 

@@ -18,7 +18,7 @@ from linen_core.meta import get_partition_spec
 from linen_store._texts import counted
 from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
 from linen_store.formats.opening import opened_store
-from linen_store.reading.options import OpenOptions
+from linen_store.reading.options import OpenOptions, VariableSharding
 from linen_store.reading.specs import cast_spec, floating_dtype, key_name, nbytes
 from linen_store.reading.stored import Names, Stored
 from linen_store.restoring.matching import Row, index_store, match, mismatches
@@ -36,12 +36,7 @@ __all__ = [
     "sharding_of",
 ]
 
-ModelSharding: TypeAlias = (
-    jax.sharding.Sharding
-    | Callable[[Names, jax.ShapeDtypeStruct], jax.sharding.Sharding | None]
-    | Mapping[str, Any]
-    | None
-)
+ModelSharding: TypeAlias = jax.sharding.Sharding | VariableSharding | Mapping[str, Any] | None
 """One sharding for all, a function of a variable's names and spec, or a tree like the variables."""
 
 Rules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]

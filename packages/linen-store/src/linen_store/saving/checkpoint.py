@@ -18,7 +18,6 @@ from linen_store.saving.processes import Processes
 from linen_store.saving.saved_tree import SavedTree
 from linen_store.saving.target import (
     ITEM,
-    NO_HOOKS,
     Hooks,
     absolute,
     check_target,
@@ -168,7 +167,8 @@ def save_step(
         compression=False,
         timeout=timeout,
         metadata=metadata,
-        hooks=Hooks(before, after),
+        before=before,
+        after=after,
     )
     if wait:
         job.run()
@@ -186,7 +186,8 @@ class _Job:
       compression: compress the arrays.
       timeout: the number of seconds after which a silent process is lost; None to save from this process alone.
       metadata: more entries for the metadata of the checkpoint.
-      hooks: what is called before and after.
+      before: raises if nothing must be saved.
+      after: is called once the checkpoint is complete.
     """
 
     def __init__(
@@ -198,7 +199,8 @@ class _Job:
         compression: bool,
         timeout: float | None,
         metadata: dict[str, Any] | None = None,
-        hooks: Hooks = NO_HOOKS,
+        before: Callable[[], None] | None = None,
+        after: Callable[[], None] | None = None,
     ) -> None:
         self.path = str(path)
         self.overwrite = overwrite
@@ -208,7 +210,7 @@ class _Job:
         if timeout is not None and jax.process_count() > 1:
             self.processes = Processes(self.path, timeout)
         self.metadata = {**ANNOUNCED, **(metadata or {})}
-        self.hooks = hooks
+        self.hooks = Hooks(before, after)
         self.tree: SavedTree | Exception
         try:
             self.tree = self._checked(path, variables)

@@ -18,9 +18,10 @@ from linen_store.errors import (
 )
 from linen_store.filesystem.failures import save_failures
 from linen_store.formats.foreign import FOREIGN_SUFFIXES
-from linen_store.formats.opening import OpenOptions, opened_store
+from linen_store.formats.opening import opened_store
 from linen_store.formats.writing import WriteJob
 from linen_store.reading.buffers import ALIGNMENT
+from linen_store.reading.options import OpenOptions
 from linen_store.reading.progress import Progress, Report, reporting
 from linen_store.reading.specs import is_key, nbytes
 from linen_store.reading.stored import Names, arrays_of
