@@ -260,13 +260,12 @@ class _Job:
     def _save_alone(self, tree: SavedTree) -> None:
         # An earlier save may have put something at the path meanwhile.
         check_target(self.path, self.overwrite)
-        several = jax.process_count() > 1
         with save_failures(self.path, Exception), staging(self.path) as folder:
             finished = os.path.join(folder, "checkpoint")
             with plain_alias(folder) as alias:
                 write_with_orbax(
                     os.path.join(alias, "checkpoint"),
-                    tree.for_orbax(several=several),
+                    tree.for_orbax(),
                     ITEM,
                     self.compression,
                     self.metadata,
@@ -275,7 +274,5 @@ class _Job:
             # Orbax waits for its data files only. The other files and the folders must be on the disk too.
             sync_files(finished)
             files = {name: crc_of_file(os.path.join(item, name)) for name in list_files(item)}
-            tree.checksums(tree.chunks(), files, crc_of_top_files(finished), several=several).write(
-                item
-            )
+            tree.checksums(tree.chunks(), files, crc_of_top_files(finished)).write(item)
             publish(finished, self.path, overwrite=self.overwrite)

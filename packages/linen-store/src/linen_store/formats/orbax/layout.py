@@ -40,6 +40,7 @@ __all__ = [
     "holds_steps",
     "is_checkpoint",
     "is_tree",
+    "item_names",
     "load_partitions",
     "load_tree",
     "names_file",
@@ -149,6 +150,13 @@ def is_tree(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, METADATA)) or is_aggregate(folder)
 
 
+def item_names(folder: str, names: list[str]) -> list[str]:
+    """Return those names in a folder that are finished trees of arrays."""
+    return [
+        name for name in names if UNFINISHED not in name and is_tree(os.path.join(folder, name))
+    ]
+
+
 def is_checkpoint(folder: str) -> bool:
     """Return whether a folder is one Orbax checkpoint, or one item of it."""
     if not os.path.isdir(folder):
@@ -209,9 +217,7 @@ def _find_in_steps(
 
 
 def _choose_item(folder: str, names: list[str], item: str | None) -> str:
-    items = [
-        name for name in names if UNFINISHED not in name and is_tree(os.path.join(folder, name))
-    ]
+    items = item_names(folder, names)
     if item is not None:
         if item not in items:
             check_readable(folder, [item])
