@@ -259,11 +259,11 @@ def load_tree(folder: str) -> OrbaxTree:
     """
     aggregate = load_aggregate(folder) if is_aggregate(folder) else None
     if aggregate is not None and not os.path.isfile(os.path.join(folder, METADATA)):
-        tree, ocdbt, zarr_format = aggregate.tree, _has_database(folder), 2
-        values = aggregate.values
+        tree, values = aggregate
+        ocdbt, zarr_format = _has_database(folder), 2
     else:
         tree, ocdbt, zarr_format = _load_names(folder)
-        early = {} if aggregate is None else aggregate.values
+        early = {} if aggregate is None else aggregate[1]
         names = {leaf.names for leaf in leaves_of(tree)} if early else set()
         values = {name: value for name, value in early.items() if name in names}
     arrays = (
