@@ -24,7 +24,7 @@ from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.frozen.frozen_dict import FrozenDict, freeze
 from linen_store.restoring.variables import restore
-from linen_store.saving.checkpoint import save_step
+from linen_store.saving.checkpoint import save_with_hooks
 from linen_store.saving.step_folder import StepFolder
 from linen_store.serialization import to_bytes, to_state_dict
 
@@ -148,7 +148,7 @@ def save_checkpoint(
         write() if async_manager is None else async_manager.save_async(write)
         return path
     wait = async_manager is None
-    handle = save_step(path, target, overwrite=overwrite, wait=wait, before=check, after=clean_up)
+    handle = save_with_hooks(path, target, overwrite, wait=wait, before=check, after=clean_up)
     if async_manager is not None and handle is not None:
         async_manager.save_async(handle.wait)
     return path

@@ -25,7 +25,7 @@ from linen_store.reading.options import OpenOptions
 from linen_store.reading.progress import Progress, Report, reporting
 from linen_store.reading.specs import is_key, nbytes
 from linen_store.reading.stored import Names, arrays_of
-from linen_store.saving.checkpoint import TIMEOUT, save, save_alone
+from linen_store.saving.checkpoint import TIMEOUT, save, save_with_hooks
 from linen_store.saving.processes import Processes
 from linen_store.saving.target import absolute, check_file_target, check_target, publish, staging
 from linen_store.saving.together import agree_on_call
@@ -202,7 +202,8 @@ def _write_orbax(
             staged = {
                 name: _staged(store, name, (), stream, report) for name in store.collections()
             }
-        save_alone(target, staged, overwrite=overwrite, compression=compression)
+        # This process alone converts, also if others run beside it.
+        save_with_hooks(target, staged, overwrite, compression=compression, timeout=None)
 
 
 def _write_file(

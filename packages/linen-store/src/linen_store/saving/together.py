@@ -322,6 +322,7 @@ class _Together:
         publish(self._finished, self.path, overwrite=self.overwrite)
 
 
+@dataclasses.dataclass
 class _TogetherInBucket(_Together):
     """The steps of a save to a bucket. The processes need not share a disk: each uploads its part."""
 
