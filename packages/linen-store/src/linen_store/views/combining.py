@@ -263,7 +263,7 @@ def average(*stores: StoreLike) -> View:
     tables = [find_entries(store) for store in opened]
     problems = [
         f"{'/'.join(names)}: only some of the stores have it"
-        for names in {**tables[0], **{names: None for table in tables for names in table}}
+        for names in dict.fromkeys(names for table in tables for names in table)
         if any(names not in table for table in tables)
     ]
     if problems:

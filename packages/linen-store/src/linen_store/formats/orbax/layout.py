@@ -27,9 +27,11 @@ from linen_store.filesystem.atomic_replace import (
 from linen_store.filesystem.failures import check_readable, exists, listed, read_errors
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.orbax.aggregate import AGGREGATE, is_aggregate, load_aggregate
+from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
 from linen_store.reading.tree import Kind, Leaf, Tree, build_tree, leaves_of
 
 __all__ = [
+    "MARKERS",
     "METADATA",
     "NOTHING",
     "STEP",
@@ -52,7 +54,8 @@ _SHARDING = "_sharding"
 NOTHING = "_linen_nothing"
 """The name of a None that `save` writes for an empty tree, which Orbax cannot hold."""
 UNFINISHED = ".orbax-checkpoint-tmp"
-_MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
+MARKERS = ("orbax.checkpoint", "commit_success.txt", CHECKPOINT_METADATA)
+"""The files that mark a finished checkpoint, in the order in which they are written."""
 _ONLY_ITEM = "default"
 """The name that Orbax's `CheckpointManager` gives the item of a step that is saved as a whole."""
 STEP = re.compile(r"(?!\.linen-)(.*_|.*[A-Za-z]-)?(\d+(?:\.\d+)?)")
@@ -129,7 +132,7 @@ def find_tree(
     names = listed(folder)
     steps = _step_folders(folder, names)
     is_whole = is_tree(folder)
-    if not is_whole and steps and not set(names) & set(_MARKERS):
+    if not is_whole and steps and not set(names) & set(MARKERS):
         return _find_in_steps(folder, steps, item, step)
     if step is not None:
         raise AmbiguousCheckpointError(folder, "step", (), step)
@@ -140,7 +143,7 @@ def find_tree(
 
 def holds_orbax(folder: str, names: list[str]) -> bool:
     """Return whether a folder is an Orbax checkpoint, an item of one, or a folder of items."""
-    return bool({METADATA, *_MARKERS} & set(names)) or any(
+    return bool({METADATA, *MARKERS} & set(names)) or any(
         is_tree(os.path.join(folder, name)) for name in ("", *names) if not STEP.fullmatch(name)
     )
 
@@ -161,7 +164,7 @@ def is_checkpoint(folder: str) -> bool:
     """Return whether a folder is one Orbax checkpoint, or one item of it."""
     if not os.path.isdir(folder):
         return False
-    return bool({METADATA, *_MARKERS} & set(listed(folder))) or is_aggregate(folder)
+    return bool({METADATA, *MARKERS} & set(listed(folder))) or is_aggregate(folder)
 
 
 def _check_half_saved(folder: str) -> None:
@@ -235,7 +238,7 @@ def _no_items(folder: str, names: list[str]) -> Exception:
     unfinished = [name for name in names if UNFINISHED in name or is_staging(name)]
     if unfinished:
         return UnfinishedCheckpointError(folder, f"it holds only {unfinished[0]!r}")
-    if set(names) & {*_MARKERS, "manifest.ocdbt", "array_metadatas"}:
+    if set(names) & {*MARKERS, "manifest.ocdbt", "array_metadatas"}:
         return UnfinishedCheckpointError(folder, f"it has no {METADATA}")
     shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
     found = f"a folder of {shown}" if names else "an empty folder"

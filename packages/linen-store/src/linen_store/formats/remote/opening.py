@@ -21,7 +21,8 @@ from linen_store.filesystem.outline import Outline
 from linen_store.filesystem.remote import IN_WORK, RemoteFolder, is_remote, split_address
 from linen_store.formats.folder import files_to_open, is_file_name
 from linen_store.formats.opening import open_store, supported_options
-from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA, FILE_NAME
+from linen_store.formats.orbax.aggregate import AGGREGATE
+from linen_store.formats.orbax.checksums import ANNOUNCEMENT, CHECKPOINT_METADATA, FILE_NAME
 from linen_store.formats.orbax.layout import METADATA, UNFINISHED, holds_orbax, holds_steps
 from linen_store.formats.remote.stores import (
     RemoteCheckpointStore,
@@ -101,7 +102,7 @@ def outline_of(address: str) -> Outline | None:
     if not names:
         return None
     outline = Outline(folder, _without_unfinished(folder, names), contents)
-    small = [name for name in names if name.rpartition("/")[2] == "checkpoint"]
+    small = [name for name in names if name.rpartition("/")[2] == AGGREGATE]
     outline.fetch(small[-_AGGREGATES:])
     return outline
 
@@ -132,7 +133,7 @@ def _items_of(metadata: bytes | None) -> list[str]:
     try:
         fields = json.loads(metadata or b"")
         custom = fields.get("custom_metadata") or {}
-        listed_items = [*custom.get("linen_checksums", ()), *(fields.get("item_handlers") or ())]
+        listed_items = [*custom.get(ANNOUNCEMENT, ()), *(fields.get("item_handlers") or ())]
         names = [item for item in listed_items if isinstance(item, str)]
         return list(dict.fromkeys(names)) or list(_USUAL_ITEMS)
     except (ValueError, AttributeError, TypeError):
