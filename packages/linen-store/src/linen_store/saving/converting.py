@@ -190,11 +190,7 @@ def _chosen_format(target: str, to: str | None, writable: Mapping[str, Any]) -> 
 
 
 def _write_orbax(
-    store: VariableStore,
-    target: str,
-    overwrite: bool,
-    compression: bool,
-    report: Report,
+    store: VariableStore, target: str, overwrite: bool, compression: bool, report: Report
 ) -> None:
     check_target(target, overwrite)
     with save_failures(target), staging(target) as folder:

@@ -68,15 +68,7 @@ class SavedTree:
 
     def for_orbax(self) -> Any:
         """Return the tree with leaves that Orbax takes."""
-        kept = [
-            None
-            if _has_no_elements(leaf)
-            else np.asarray(_data(leaf))
-            if _is_hosted(leaf)
-            else leaf
-            for leaf in self.leaves
-        ]
-        return jax.tree_util.tree_unflatten(self._treedef, kept)
+        return jax.tree_util.tree_unflatten(self._treedef, map(_for_orbax, self.leaves))
 
     def chunks(self, *, with_local: bool = True) -> dict[str, list[Chunk]]:
         """Compute the CRC-32s of the parts that this process saves, by the names of the arrays.
@@ -193,8 +185,10 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
     raise UnsupportedLeafError(path, names, f"a {type(leaf).__name__}")
 
 
-def _has_no_elements(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0
+def _for_orbax(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0:
+        return None
+    return np.asarray(_data(leaf)) if _is_hosted(leaf) else leaf
 
 
 def _has_values(leaf: Any) -> bool:
