@@ -48,6 +48,7 @@ from linen_store.reading.tree import (
     Leaf,
     Tree,
     change_leaves,
+    has_integers,
     leaves_of,
     map_leaves,
     mount,
@@ -285,6 +286,8 @@ class FileStore(VariableStore):
     def snapshot(self, filter: CollectionFilter = True) -> dict[str, Any]:  # noqa: A002 - the protocol's word
         # The names of a store are strings. Keys that were integers in the file are integers here again.
         found = super().snapshot(filter)
+        if not has_integers(self._tree):
+            return found
         return {name: original_keys(self._tree[name], values) for name, values in found.items()}
 
     def leaves(self, collection: str, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:

@@ -18,6 +18,7 @@ __all__ = [
     "Tree",
     "build_tree",
     "change_leaves",
+    "has_integers",
     "insert",
     "leaves_of",
     "map_leaves",
@@ -125,6 +126,14 @@ def map_leaves(function: Callable[[Leaf], Any], tree: Tree) -> Any:
     if isinstance(tree, tuple | list):
         return type(tree)(original_keys(child, map_leaves(function, child)) for child in tree)
     return function(tree)
+
+
+def has_integers(tree: Tree) -> bool:
+    """Return whether there are nodes in a tree whose names were integers."""
+    if isinstance(tree, Leaf):
+        return False
+    children = tree.values() if isinstance(tree, dict) else tree
+    return isinstance(tree, IntegerNames) or any(map(has_integers, children))
 
 
 def original_keys(tree: Tree, values: Any) -> Any:
