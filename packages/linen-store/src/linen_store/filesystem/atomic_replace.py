@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import re
 import shutil
@@ -94,7 +95,7 @@ def staging_directory(path: str) -> Iterator[str]:
             is_ours = False
             while not is_ours:
                 folder = tempfile.mkdtemp(prefix=_staging_prefix(name), dir=parent)
-                stack.callback(_remove_staging, folder)
+                stack.push(functools.partial(_remove_staging, folder))
                 # Before it is locked, another writer may remove the new directory as an abandoned one.
                 is_ours = stack.enter_context(_locked(folder)) and os.path.isdir(folder)
         except OSError as error:
@@ -103,11 +104,12 @@ def staging_directory(path: str) -> Iterator[str]:
         yield folder
 
 
-def _remove_staging(folder: str) -> None:
-    """Remove a folder. After a failure, a thread of Orbax may still write to it for a moment."""
+def _remove_staging(folder: str, failure: object, *_details: object) -> None:
+    """Remove a folder. After a failure, a thread of Orbax may still write to it for a moment, and make it again."""
     for _ in range(_REMOVALS):
+        may_come_back = failure is not None and os.path.lexists(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        if not os.path.lexists(folder):
+        if not may_come_back and not os.path.lexists(folder):
             return
         time.sleep(_PAUSE)
 
