@@ -203,6 +203,19 @@ def test_temporary_names_are_left_out(tmp_path):
     assert checkpoints.available_steps(tmp_path) == [1]
 
 
+@pytest.mark.parametrize("prefix", ["checkpoint_", ""])
+def test_what_interrupted_saves_and_removals_left_is_no_step(tmp_path, prefix):
+    removed = tmp_path / f"{prefix}7.linen-removed"
+    for folder in (removed, tmp_path / f".linen-saving-{prefix}8-ab12cd34"):
+        folder.mkdir()
+    assert checkpoints.latest_checkpoint(tmp_path, prefix) is None
+    checkpoints.save_checkpoint(tmp_path, TREE, 1, prefix)
+    checkpoints.save_checkpoint(tmp_path, {"w": np.ones(1)}, 2, prefix)
+    assert checkpoints.available_steps(tmp_path, prefix) == [2]
+    assert checkpoints.restore_checkpoint(tmp_path, None, prefix=prefix)["w"].tolist() == [1.0]
+    assert not removed.exists()
+
+
 @hypothesis.given(
     st.lists(
         st.from_regex(r"a_[-+]?[0-9]{1,3}(\.[0-9]?)?(_b\.?[0-9])?", fullmatch=True), max_size=6

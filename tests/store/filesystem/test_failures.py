@@ -26,6 +26,7 @@ from linen_store.errors import (
     SaveFailedError,
     UnfinishedCheckpointError,
 )
+from linen_store.filesystem.atomic_replace import staging_directory
 from linen_store.formats.orbax import checkpoint_store, layout
 
 RNG = np.random.default_rng(0)
@@ -441,3 +442,18 @@ def test_a_failure_that_is_none_of_the_system_keeps_its_reason(tmp_path, monkeyp
     with pytest.raises(SaveFailedError) as caught:
         save(tmp_path / "c", TREE)
     assert (caught.value.errno, caught.value.reason) == (None, "no such luck")
+
+
+def test_a_write_that_ends_after_a_failure_leaves_no_folder(tmp_path):
+    late = []
+
+    def fail():
+        with staging_directory(str(tmp_path / "model")) as folder:
+            late.append(threading.Timer(0.05, os.makedirs, [os.path.join(folder, "checkpoint")]))
+            late[0].start()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fail()
+    late[0].join()
+    assert os.listdir(tmp_path) == []

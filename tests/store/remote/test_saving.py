@@ -117,3 +117,12 @@ def test_the_command(address, capsys):
     capsys.readouterr()
     assert cli.main(["ls", f"{address}/nothing"]) == 2
     assert address in capsys.readouterr().err
+
+
+def test_the_steps_are_listed_once_after_a_save(s3, address):
+    with Checkpoints(f"{address}/run", keep=None) as run:
+        run.save(1, TREE, wait=True)
+        s3.requests.clear()
+        run.save(2, TREE, wait=True)
+    listings = [one for one in s3.requests if "list-type" in one and one.endswith("run%2F")]
+    assert len(listings) == 1, s3.requests

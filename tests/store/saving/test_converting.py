@@ -122,7 +122,7 @@ def test_the_advice_for_what_a_format_cannot_hold_works(tmp_path, same):
     assert open_store(tmp_path / "d").collections() == ("a/b",)
 
 
-@pytest.mark.parametrize("ending", [".pt", ".H5", ".pkl", ".npy"])
+@pytest.mark.parametrize("ending", [".pt", ".H5", ".keras", ".pkl", ".npy"])
 def test_an_ending_of_another_program_is_refused_and_the_advice_works(tmp_path, ending):
     with pytest.raises(UnknownFormatError) as caught:
         convert(ARRAYS, tmp_path / f"m{ending}")

@@ -3,8 +3,6 @@
 The public names are listed here and defined in the rooms of the package.
 """
 
-# Immutable variables
-# Stores
 from linen_store import _module_paths
 from linen_store.formats.msgpack import FlaxMsgpackStore as FlaxMsgpackStore
 from linen_store.formats.npy import NpyFolderStore as NpyFolderStore
@@ -25,15 +23,11 @@ from linen_store.reading.file_store import StoreStats as StoreStats
 from linen_store.restoring.placement import LeafPlan as LeafPlan
 from linen_store.restoring.placement import ReadPlan as ReadPlan
 from linen_store.restoring.placement import plan as plan
-
-# Saving, and loading into a model
 from linen_store.restoring.variables import Restored as Restored
 from linen_store.restoring.variables import RestoreReport as RestoreReport
 from linen_store.restoring.variables import restore as restore
 from linen_store.saving.checkpoint import SaveHandle as SaveHandle
 from linen_store.saving.checkpoint import save as save
-
-# Other formats, and what a read costs
 from linen_store.saving.converting import convert as convert
 from linen_store.steps.checkpoints import Checkpoints as Checkpoints
 

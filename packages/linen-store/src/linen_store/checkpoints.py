@@ -24,7 +24,7 @@ from linen_store.filesystem.paths import local_path
 from linen_store.formats.opening import open_store
 from linen_store.frozen.frozen_dict import FrozenDict, freeze
 from linen_store.restoring.variables import restore
-from linen_store.saving.checkpoint import save_step
+from linen_store.saving.checkpoint import save_with_hooks
 from linen_store.saving.step_folder import StepFolder
 from linen_store.serialization import to_bytes, to_state_dict
 
@@ -47,8 +47,8 @@ _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _SIGNED = re.compile(f"([-+]?{_NUMBER})")
 _UNSIGNED = re.compile(f"[-+]?({_NUMBER})")
 _NUMBERED_MODULE = re.compile(r"(.*)_\d+")
-# Temporary names of flax and Orbax, and the folders of arrays that flax kept beside its file.
-_OTHER = re.compile(r"tmp|.*_gda|.*orbax-checkpoint-tmp.*")
+# Temporary names of flax and Orbax, the folders of arrays that flax kept beside its file, and steps removed in part.
+_OTHER = re.compile(r"tmp|.*_gda|.*orbax-checkpoint-tmp.*|.*\.linen-removed")
 
 
 class AsyncManager:
@@ -148,7 +148,7 @@ def save_checkpoint(
         write() if async_manager is None else async_manager.save_async(write)
         return path
     wait = async_manager is None
-    handle = save_step(path, target, overwrite=overwrite, wait=wait, before=check, after=clean_up)
+    handle = save_with_hooks(path, target, overwrite, wait=wait, before=check, after=clean_up)
     if async_manager is not None and handle is not None:
         async_manager.save_async(handle.wait)
     return path
@@ -214,10 +214,10 @@ def _remove(folder: StepFolder, prefix: str, saved: str, keep: int, every: int |
     for path in removed:
         with removal_failures(saved, path):
             folder.remove(os.path.basename(path))
+    folder.remove_leftovers()
 
 
 def _number(path: str) -> float | None:
-    """Return the last number in a path."""
     found = _SIGNED.findall(os.path.basename(path))
     return float(found[-1]) if found else None
 
@@ -227,7 +227,9 @@ def _checkpoints(folder: StepFolder, prefix: str) -> list[str]:
     found = [
         name
         for name in folder.names()
-        if name.startswith(prefix) and not _OTHER.fullmatch(name[len(prefix) :])
+        if name.startswith(prefix)
+        and not _OTHER.fullmatch(name[len(prefix) :])
+        and (prefix or not name.startswith("."))  # hidden, such as what an interrupted save left
     ]
     return [folder.path_of(name) for name in natural_sort(found)]
 

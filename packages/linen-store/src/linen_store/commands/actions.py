@@ -13,13 +13,13 @@ import numpy as np
 from linen_core import Partitioned, VariableStore
 from linen_store._texts import counted
 from linen_store.commands.listing import entries
-from linen_store.commands.parser import Split, root_of
+from linen_store.commands.parser import Split, open_chosen
 from linen_store.commands.render import Outcome
 from linen_store.commands.suggesting import suggest_map
 from linen_store.commands.verifying import verify
-from linen_store.formats.opening import open_store
+from linen_store.formats.writing import dtype_text
 from linen_store.reading.progress import in_terminal
-from linen_store.reading.specs import is_array_spec, nbytes, render_spec
+from linen_store.reading.specs import is_array_spec, is_key, nbytes, render_spec
 from linen_store.reading.stored import Names, Stored, arrays_of, read_array
 from linen_store.reading.tree import insert
 from linen_store.restoring.matching import check_matched
@@ -29,37 +29,23 @@ from linen_store.saving.converting import convert
 __all__ = ["COMMANDS", "Outcome"]
 
 
-def _opened(options: argparse.Namespace, path: str, **more: Any) -> VariableStore:
-    # Each array is read once: a cache would only keep all of them in memory.
-    chosen = {name: getattr(options, name) for name in ("item", "step", "key_map", "layout", "map")}
-    return open_store(path, root_of(options.root), cache_bytes=0, **chosen, **more)
-
-
 def _numbers(value: Any) -> np.ndarray[Any, Any]:
     """Return the numbers of a value, or the data of keys, in a dtype that numpy can compute with."""
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if isinstance(value, jax.Array) and is_key(value):
         value = jax.random.key_data(value)
     array = np.asarray(value)
     is_numpy = array.dtype.kind in "biufc" and not jnp.issubdtype(array.dtype, jnp.bfloat16)
     return array if is_numpy else array.astype(np.float32)
 
 
-def _leaves(number: int) -> str:
-    return counted(number, "leaf", "leaves")
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
 def list_arrays(options: argparse.Namespace) -> Outcome:
     """List the arrays with their shapes, dtypes and sizes."""
-    with _opened(options, options.path) as store:
+    with open_chosen(options, options.path) as store:
         found = arrays_of(store, nones=True)
     leaves: list[dict[str, Any]] = [
         {
             "name": "/".join(one.names),
-            "dtype": str(one.spec.dtype) if is_array_spec(one.spec) else render_spec(one.spec),
+            "dtype": dtype_text(one.spec),
             "shape": list(getattr(one.spec, "shape", ())),
             "bytes": nbytes(one.spec),
         }
@@ -73,7 +59,7 @@ def list_arrays(options: argparse.Namespace) -> Outcome:
             (row["name"], str(tuple(row["shape"])), row["dtype"], f"{row['bytes']:,}")
             for row in leaves
         ],
-        summary=f"{_leaves(len(leaves))}, {counted(total, 'byte')}",
+        summary=f"{counted(len(leaves), 'leaf', 'leaves')}, {counted(total, 'byte')}",
     )
 
 
@@ -91,7 +77,7 @@ def list_items(options: argparse.Namespace) -> Outcome:
 
 def show(options: argparse.Namespace) -> Outcome:
     """Describe the values of one array."""
-    with _opened(options, options.path) as store:
+    with open_chosen(options, options.path) as store:
         found = {"/".join(one.names): one for one in arrays_of(store, nones=True)}
         if options.leaf not in found:
             msg = f"{options.path!r} has no leaf {options.leaf!r}; `linen-store ls` lists them."
@@ -129,7 +115,10 @@ def _statistics(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def diff(options: argparse.Namespace) -> Outcome:
     """Compare two checkpoints, names, shapes, dtypes and values."""
-    with _opened(options, options.first) as first, _opened(options, options.second) as second:
+    with (
+        open_chosen(options, options.first) as first,
+        open_chosen(options, options.second) as second,
+    ):
         ours = {one.names: one for one in arrays_of(first, nones=True)}
         theirs = {one.names: one for one in arrays_of(second, nones=True)}
         rows = [("/".join(name), "only in the first", "") for name in ours if name not in theirs]
@@ -149,8 +138,8 @@ def diff(options: argparse.Namespace) -> Outcome:
         },
         columns=("name", "difference", ""),
         rows=rows,
-        summary=f"{_leaves(same)} {_are(same)} the same, "
-        f"{len(rows):,} {'differs' if len(rows) == 1 else 'differ'}",
+        summary=f"{counted(same, 'leaf is', 'leaves are')} the same, "
+        f"{counted(len(rows), 'differs', 'differ')}",
         code=1 if rows else 0,
     )
 
@@ -186,14 +175,9 @@ def _same(
     return np.asarray(np.isclose(a, b, rtol=options.rtol, atol=options.atol, equal_nan=True))
 
 
-def verify_checksums(options: argparse.Namespace) -> Outcome:
-    """Check every file and every array against its checksum."""
-    return verify(options, _opened, _leaves)
-
-
 def convert_to(options: argparse.Namespace) -> Outcome:
     """Convert a checkpoint to another format."""
-    with _opened(options, options.path) as store:
+    with open_chosen(options, options.path) as store:
         found = arrays_of(store)
         size = sum(nbytes(one.spec) for one in found)
         with in_terminal(size) as add:
@@ -207,7 +191,7 @@ def convert_to(options: argparse.Namespace) -> Outcome:
             )
     return Outcome(
         data={"target": options.target, "leaves": len(found), "bytes": size},
-        summary=f"wrote {_leaves(len(found))}, {counted(size, 'byte')}, to {options.target}",
+        summary=f"wrote {counted(len(found), 'leaf', 'leaves')}, {counted(size, 'byte')}, to {options.target}",
     )
 
 
@@ -225,7 +209,7 @@ def _differences(add: Callable[[int], None]) -> Callable[[int, int], None]:
 
 def plan_read(options: argparse.Namespace) -> Outcome:
     """Compute the cost of loading onto a mesh."""
-    with _opened(options, options.path) as store:
+    with open_chosen(options, options.path) as store:
         wanted: dict[str, Any] = {}
         _check_splits(options.split, [one.names for one in arrays_of(store)])
         for one in arrays_of(store):
@@ -256,20 +240,13 @@ def _axes(names: Names, splits: list[Split]) -> tuple[str | None, ...]:
     return tuple(axis if axis != "-" else None for axis in chosen[-1].split(","))
 
 
-def propose_map(options: argparse.Namespace) -> Outcome:
-    """Propose a map from the arrays of a checkpoint to those of a model."""
-    options.layout = "model"  # the map is what brings arrays of PyTorch into the model's layout
-    with _opened(options, options.path) as store:
-        return suggest_map(store, options)
-
-
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "ls": list_arrays,
     "items": list_items,
     "show": show,
     "diff": diff,
-    "verify": verify_checksums,
+    "verify": verify,
     "convert": convert_to,
     "plan": plan_read,
-    "suggest": propose_map,
+    "suggest": suggest_map,
 }

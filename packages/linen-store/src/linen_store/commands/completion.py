@@ -55,7 +55,6 @@ _FISH_HEAD = "# linen-store completion fish | source"
 
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return the parser of each command."""
     (found,) = (
         action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
     )

@@ -13,7 +13,7 @@ from linen_store.filesystem.failures import listed
 from linen_store.filesystem.paths import local_path
 from linen_store.filesystem.remote import is_remote
 from linen_store.formats.folder import FLAX_STEP, item_files
-from linen_store.formats.orbax.layout import STEP, UNFINISHED, find_tree, is_tree
+from linen_store.formats.orbax.layout import STEP, UNFINISHED, find_tree, is_tree, item_names
 from linen_store.formats.remote.opening import outline_of
 
 __all__ = ["Entry", "entries"]
@@ -87,9 +87,7 @@ def _of_folder(folder: str, step: str | None) -> Iterator[Entry]:
     if is_tree(folder):
         yield Entry(step, None, "finished")
         return
-    trees = [
-        name for name in names if UNFINISHED not in name and is_tree(os.path.join(folder, name))
-    ]
+    trees = item_names(folder, names)
     files = [] if trees else item_files(names)
     for name in trees or files:
         yield Entry(step, name, "finished")

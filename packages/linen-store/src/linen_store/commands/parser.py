@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from linen_core import VariableStore
 from linen_core.targets import parse_input, parse_value
 from linen_store.commands.completion import SHELLS
+from linen_store.formats.opening import open_store
 from linen_store.formats.orbax.layout import step_number
 from linen_store.saving.converting import writable_formats
 
-__all__ = ["PROGRAM", "Split", "make_parser", "root_of"]
+__all__ = ["PROGRAM", "Split", "make_parser", "open_chosen"]
 
 PROGRAM = "linen-store"
 
@@ -126,12 +128,20 @@ def _add_model(command: argparse.ArgumentParser) -> None:
         )
 
 
-def root_of(given: Sequence[tuple[str | None, tuple[str, ...]]]) -> Any:
-    """Combine the values of ``--root``, one for all or one for each collection.
+def open_chosen(options: argparse.Namespace, path: str, **more: Any) -> VariableStore:
+    """Open the part of a checkpoint that the options choose.
 
     Raises:
-      ValueError: it was given both for all and for a collection, or twice.
+      ValueError: ``--root`` was given both for all and for a collection, or twice.
+      StoreError: it cannot be opened; see `open_store`.
     """
+    # Each array is read once: a cache would only keep all of them in memory.
+    chosen = {name: getattr(options, name) for name in ("item", "step", "key_map", "layout", "map")}
+    return open_store(path, _combined_root(options.root), cache_bytes=0, **chosen, **more)
+
+
+def _combined_root(given: Sequence[tuple[str | None, tuple[str, ...]]]) -> Any:
+    """Combine the values of ``--root``, one for all or one for each collection."""
     named = {collection: names for collection, names in given if collection is not None}
     if not given or len(named) == len(given):
         return named or None

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from linen_core import VariableStore
+from linen_store._texts import counted
+from linen_store.commands.parser import open_chosen
 from linen_store.commands.render import Outcome
 from linen_store.errors import DamagedCheckpointError, UnfinishedCheckpointError
 from linen_store.formats.orbax.checkpoint_store import CheckpointStore
 from linen_store.formats.orbax.checksums import Checksums, damaged_files, damaged_top_files
 from linen_store.reading.buffers import map_threads
-from linen_store.reading.progress import in_terminal
-from linen_store.reading.specs import nbytes
-from linen_store.reading.stored import Stored, arrays_of, read_array
+from linen_store.reading.progress import batches, in_terminal
+from linen_store.reading.stored import Names, Stored, arrays_of, read_array, value_sizes
 
 __all__ = ["verify"]
-
-_BATCH_BYTES = 1 << 28
-"""Bytes of arrays that are read at once."""
 
 _ALL = "every file and every array was compared with its checksum"
 _UNCHECKED_ITEMS = "the files of {} have no checksums and were not compared"
@@ -38,36 +36,28 @@ class _Coverage(NamedTuple):
     text: str
 
 
-def verify(
-    options: argparse.Namespace, opened: Callable[..., VariableStore], leaves: Callable[[int], str]
-) -> Outcome:
-    """Check every file and every array against its checksum.
-
-    Args:
-      options: the options of the command.
-      opened: a function that opens the checkpoint.
-      leaves: a function that renders a number of leaves.
-    """
+def verify(options: argparse.Namespace) -> Outcome:
+    """Check every file and every array against its checksum."""
     problems: Problems = []
     count, coverage = 0, _Coverage(False, _NO_CHECKSUMS)
     try:
-        coverage = _verify_files(options, opened, problems)
+        coverage = _verify_files(options, problems)
         if options.require_checksums and not coverage.has_checksums:
             problems.append((options.path, "it has no checksums"))
         if not problems:
-            with opened(options, options.path) as store:
+            with open_chosen(options, options.path) as store:
                 found = arrays_of(store)
-                with in_terminal(sum(nbytes(one.spec) for one in found)) as add:
-                    for batch in _batches(found):
-                        count += len(batch)
-                        problems += _damaged_arrays(store, batch)
-                        add(sum(nbytes(one.spec) for one in batch))
+                count, sizes = len(found), value_sizes(found)
+                with in_terminal(sum(sizes.values())) as add:
+                    for collection, paths, size in batches(sizes, in_parts=True):
+                        problems += _damaged_arrays(store, found, collection, paths)
+                        add(size)
     except DamagedCheckpointError as error:
         problems.append((error.file, error.reason))
     except UnfinishedCheckpointError as error:
         problems.append((error.path, f"it is unfinished: {error.found}"))
-    verb = "is" if len(problems) == 1 else "are"
-    state = f"{len(problems):,} {verb} damaged" if problems else "all can be read"
+    damaged = f"{counted(len(problems), 'is', 'are')} damaged"
+    state = damaged if problems else "all can be read"
     held = "checksums" if coverage.has_checksums else "no checksums"
     limits = "" if coverage.text in (_ALL, _NO_CHECKSUMS) else f"; {coverage.text}"
     return Outcome(
@@ -80,16 +70,14 @@ def verify(
         },
         columns=("where", "what"),
         rows=problems,
-        summary=f"{leaves(count)} read, {held}, {state}{limits}",
+        summary=f"{counted(count, 'leaf', 'leaves')} read, {held}, {state}{limits}",
         code=1 if problems else 0,
     )
 
 
-def _verify_files(
-    options: argparse.Namespace, opened: Callable[..., VariableStore], problems: Problems
-) -> _Coverage:
+def _verify_files(options: argparse.Namespace, problems: Problems) -> _Coverage:
     """Compare files with their recorded sizes and CRC-32s."""
-    with opened(options, options.path, verify=False) as store:
+    with open_chosen(options, options.path, verify=False) as store:
         if not isinstance(store, CheckpointStore):
             return _Coverage(False, _NO_CHECKSUMS)
         checksums = Checksums.load(store.folder)
@@ -115,26 +103,15 @@ def _verify_files(
         return _Coverage(True, text)
 
 
-def _batches(found: Sequence[Stored]) -> Iterator[list[Stored]]:
-    """Divide arrays into batches, each of one collection."""
-    batch: list[Stored] = []
-    size = 0
-    for one in found:
-        if batch and (size >= _BATCH_BYTES or one.collection != batch[0].collection):
-            yield batch
-            batch, size = [], 0
-        batch.append(one)
-        size += nbytes(one.spec)
-    if batch:
-        yield batch
-
-
-def _damaged_arrays(store: VariableStore, batch: Sequence[Stored]) -> Problems:
-    """Read arrays at once, and if that fails one by one."""
+def _damaged_arrays(
+    store: VariableStore, found: Sequence[Stored], collection: str, paths: Sequence[Names]
+) -> Problems:
+    """Read values at once, and if that fails the arrays in them one by one."""
     try:
-        store.read(batch[0].collection, list(dict.fromkeys(one.path for one in batch)))
+        store.read(collection, paths)
     except DamagedCheckpointError:
-        return [problem for one in batch for problem in _damaged_array(store, one)]
+        inside = [one for one in found if one.collection == collection and one.path in paths]
+        return [problem for one in inside for problem in _damaged_array(store, one)]
     return []
 
 

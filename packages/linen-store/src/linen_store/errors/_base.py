@@ -1,15 +1,9 @@
-"""Types and helpers of the errors."""
+"""The type of a path in an error."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
-__all__ = ["StrPath", "render_leaf"]
+__all__ = ["StrPath"]
 
 StrPath = str | os.PathLike[str]
-
-
-def render_leaf(names: Sequence[str]) -> str:
-    """Render the address of a leaf in a file as ``name/name/name``."""
-    return "/".join(names)

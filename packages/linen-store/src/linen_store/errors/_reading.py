@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from linen_core.errors import StoreError
-from linen_store.errors._base import StrPath, render_leaf
+from linen_store.errors._base import StrPath
 
 __all__ = [
     "AmbiguousCheckpointError",
@@ -272,7 +272,7 @@ class DamagedCheckpointError(StoreError, ValueError):
         self.file = os.fspath(file)
         self.reason = reason
         self.leaf = None if leaf is None else tuple(leaf)
-        what = self.path if leaf is None else f"{render_leaf(leaf)!r} of {self.path}"
+        what = self.path if leaf is None else f"{'/'.join(leaf)!r} of {self.path}"
         super().__init__(
             f"Cannot read {what}: {self.file} is damaged ({reason}). Restore the files from a "
             "copy, or open another checkpoint."

@@ -7,7 +7,6 @@ from typing import Any
 
 from linen_core.errors import StoreError
 from linen_store._texts import counted
-from linen_store.errors._base import render_leaf
 
 __all__ = [
     "MeshSizeError",
@@ -35,9 +34,7 @@ class RestoreMismatchError(StoreError, ValueError):
         self.model = model
         self.store = store
         self.problems = tuple(problems)
-        count = f"{len(self.problems):,} leaves do"
-        if len(self.problems) == 1:
-            count = "1 leaf does"
+        count = counted(len(self.problems), "leaf does", "leaves do")
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(
             f"Cannot restore {model} from {store}: {count} not match. Map "
@@ -59,7 +56,7 @@ class RngsMissingError(StoreError, ValueError):
         self.missing = tuple(map(tuple, missing))
         super().__init__(
             f"Cannot initialise {counted(len(self.missing), 'variable')} of {model} that the store lacks, "
-            f"the first is {render_leaf(self.missing[0])!r}: expected `rngs=`, found None. Pass a "
+            f"the first is {'/'.join(self.missing[0])!r}: expected `rngs=`, found None. Pass a "
             "key or a dict of keys."
         )
 
@@ -76,8 +73,8 @@ class RenameCollisionError(StoreError, ValueError):
         self.name = tuple(name)
         self.leaves = (tuple(first), tuple(second))
         super().__init__(
-            f"Cannot rename: {render_leaf(first)!r} and {render_leaf(second)!r} would both be "
-            f"{render_leaf(name)!r}. Make the patterns of `rename` more exact, or drop one with "
+            f"Cannot rename: {'/'.join(first)!r} and {'/'.join(second)!r} would both be "
+            f"{'/'.join(name)!r}. Make the patterns of `rename` more exact, or drop one with "
             "None."
         )
 
@@ -185,7 +182,7 @@ class UnevenShardingError(StoreError, ValueError):
         self.sizes = dict(sizes)
         self.reason = reason
         super().__init__(
-            f"Cannot split {render_leaf(self.names)!r} of shape {self.shape} as {partition} over the "
+            f"Cannot split {'/'.join(self.names)!r} of shape {self.shape} as {partition} over the "
             f"mesh {self.sizes}: {reason}. Change the rules or the mesh."
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from linen_core.errors import StoreError
-from linen_store.errors._base import StrPath, render_leaf
+from linen_store.errors._base import StrPath
 
 __all__ = [
     "ReadFailedError",
@@ -76,7 +76,7 @@ class ReadFailedError(_NumberedError):
         self.path = os.fspath(path)
         self.file = os.fspath(file)
         self.leaf = None if leaf is None else tuple(leaf)
-        what = self.path if leaf is None else f"{render_leaf(leaf)!r} of {self.path}"
+        what = self.path if leaf is None else f"{'/'.join(leaf)!r} of {self.path}"
         advice = _READ_ADVICE.get(number, _READ_LATER)
         super().__init__(
             f"Cannot read {what}: the system refuses {self.file} ({os.strerror(number)}). {advice}"
@@ -179,6 +179,6 @@ class RemoteFailedError(StoreError, OSError):
         self.code = code
         self.reason = reason
         self.leaf = None if leaf is None else tuple(leaf)
-        what = repr(self.path) if leaf is None else f"{render_leaf(leaf)!r} of {self.path!r}"
+        what = repr(self.path) if leaf is None else f"{'/'.join(leaf)!r} of {self.path!r}"
         advice = _REMOTE_ADVICE.get(code, "Check the network and the address, or try again later.")
         super().__init__(f"Cannot {action} {what}: {reason} ({code}). {advice}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import re
 import shutil
@@ -64,7 +65,7 @@ def staging_folders(path: str) -> list[str]:
     prefix = _staging_prefix(name)
     try:
         found = sorted(os.listdir(parent))
-    except OSError:
+    except OSError:  # a user may have the right to write there but not to list
         return []
     whole = len(prefix) + _RANDOM
     return [
@@ -73,7 +74,6 @@ def staging_folders(path: str) -> list[str]:
 
 
 def _staging_prefix(name: str) -> str:
-    """Return the prefix of the staging directories of a name."""
     return f"{_PREFIX}{os.fsencode(name)[:_NAME_BYTES].decode(errors='ignore')}-"
 
 
@@ -88,15 +88,14 @@ def staging_directory(path: str) -> Iterator[str]:
     """
     _check_path(path)
     parent, name = os.path.split(path)
-    prefix = _staging_prefix(name)
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(parent, exist_ok=True)
-            _remove_abandoned(parent, prefix)
+            _remove_abandoned(path)
             is_ours = False
             while not is_ours:
-                folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
-                stack.callback(_remove_staging, folder)
+                folder = tempfile.mkdtemp(prefix=_staging_prefix(name), dir=parent)
+                stack.push(functools.partial(_remove_staging, folder))
                 # Before it is locked, another writer may remove the new directory as an abandoned one.
                 is_ours = stack.enter_context(_locked(folder)) and os.path.isdir(folder)
         except OSError as error:
@@ -105,11 +104,12 @@ def staging_directory(path: str) -> Iterator[str]:
         yield folder
 
 
-def _remove_staging(folder: str) -> None:
-    """Remove a folder. After a failure, a thread of Orbax may still write to it for a moment."""
+def _remove_staging(folder: str, failure: object, *_details: object) -> None:
+    """Remove a folder. After a failure, a thread of Orbax may still write to it for a moment, and make it again."""
     for _ in range(_REMOVALS):
+        may_come_back = failure is not None and os.path.lexists(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        if not os.path.lexists(folder):
+        if not may_come_back and not os.path.lexists(folder):
             return
         time.sleep(_PAUSE)
 
@@ -161,17 +161,11 @@ def _locked(folder: str) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _remove_abandoned(parent: str, prefix: str) -> None:
-    try:
-        names = os.listdir(parent)
-    except PermissionError:  # a user may have the right to write there but not to list
-        return
-    for name in names:
-        folder = os.path.join(parent, name)
-        if name.startswith(prefix) and sys.platform != "win32":
-            with _locked(folder) as free:
-                if free:
-                    shutil.rmtree(folder, ignore_errors=True)
+def _remove_abandoned(path: str) -> None:
+    for folder in staging_folders(path) if sys.platform != "win32" else ():
+        with _locked(folder) as free:
+            if free:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish(finished: str, path: str, *, overwrite: bool) -> None:

@@ -135,8 +135,8 @@ def read_errors(
         raise read_failure(path, file or path, error, leaf) from error
 
 
-def first_bytes(path: str, count: int = 16) -> bytes:
-    """Return the first bytes of a file; none for a folder, and where nothing is.
+def first_bytes(path: str) -> bytes:
+    """Return the first 16 bytes of a file; none for a folder, and where nothing is.
 
     Raises:
       ReadFailedError: the system refuses to read the file.
@@ -145,7 +145,7 @@ def first_bytes(path: str, count: int = 16) -> bytes:
     if os.path.isdir(where) or not exists(where):
         return b""
     with read_errors(where, where), open(where, "rb") as stream:
-        return stream.read(count)
+        return stream.read(16)
 
 
 def listed(folder: str) -> list[str]:

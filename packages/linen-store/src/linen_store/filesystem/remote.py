@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from linen_core.errors import StoreError
 from linen_store.errors import RemoteFailedError, RemotePathError
@@ -48,17 +48,6 @@ _CODE = re.compile(r"([A-Z_]+): (.*)", re.DOTALL)
 _SECRETS = re.compile(r"(?<=://)[^/@\s]*@|\?[^\s\"'\]]*")
 
 
-class _Parts(NamedTuple):
-    """An address."""
-
-    scheme: str
-    place: str
-    """The bucket, or the name of the server."""
-    key: str
-    """The path without slashes around it."""
-    query: str
-
-
 def is_remote(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is the address of a bucket or a web server.
 
@@ -69,7 +58,8 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
     return isinstance(path, str | os.PathLike) and bool(_ADDRESS.match(os.fsdecode(path)))
 
 
-def _parts_of(address: str | os.PathLike[str]) -> _Parts:
+def _parts_of(address: str | os.PathLike[str]) -> tuple[str, str, str, str]:
+    """Return the scheme, the bucket or the name of the server, the path without slashes around it, and the query."""
     text = os.fsdecode(address)
     match = _ADDRESS.match(text)
     if match is None:
@@ -80,7 +70,7 @@ def _parts_of(address: str | os.PathLike[str]) -> _Parts:
         rest, mark, query = rest.partition("?")
         query = mark + query
     place, _, key = rest.partition("/")
-    return _Parts(scheme, place, key.strip("/"), query)
+    return scheme, place, key.strip("/"), query
 
 
 def split_address(address: str | os.PathLike[str]) -> tuple[str, str]:

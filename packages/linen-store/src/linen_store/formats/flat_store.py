@@ -15,11 +15,11 @@ from linen_store.errors import (
 from linen_store.filesystem.failures import read_failure
 from linen_store.reading.device import HostArray, place
 from linen_store.reading.file_store import LazyStore
-from linen_store.reading.options import FlatOptions, KeyMap, Layout, ReadOptions, Root, check_choice
+from linen_store.reading.options import FlatOptions, KeyMap, Layout, Root, check_choice
 from linen_store.reading.specs import array_spec
 from linen_store.reading.tree import Leaf, Tree, build_tree
 
-__all__ = ["FlatStore", "check_layout", "torch_name"]
+__all__ = ["FlatStore", "torch_name"]
 
 _TORCH_FORMATS = {"pt", "mlx"}
 """Formats in the metadata of safetensors whose kernels have the layout of PyTorch."""
@@ -49,7 +49,7 @@ class FlatStore(LazyStore):
       RootNotFoundError: the file has no collections at ``root``.
     """
 
-    option_names: ClassVar = frozenset(FlatOptions.__annotations__ | ReadOptions.__annotations__)
+    option_names: ClassVar = frozenset(FlatOptions.__annotations__)
     _separator: ClassVar[str] = "/"
 
     def __init__(
@@ -62,7 +62,7 @@ class FlatStore(LazyStore):
         **options: Unpack[FlatOptions],
     ) -> None:
         key_map, layout = options.get("key_map"), options.get("layout")
-        check_layout(path, arrays, layout, written_by, self._separator)
+        _check_layout(path, arrays, layout, written_by, self._separator)
         tree, self._names = _named_tree(path, arrays, self._separator, key_map)
         self._arrays = arrays
         super().__init__(path, tree, watched=watched, root=root, **options)  # type: ignore[misc]
@@ -86,36 +86,23 @@ class FlatStore(LazyStore):
             raise read_failure(self.path, file, error) from error
 
 
-def check_layout(
+def _check_layout(
     path: str,
-    names: Iterable[str],
+    names: Collection[str],
     layout: Layout,
-    written_by: Collection[str | None] = (),
-    separator: str = ".",
+    written_by: Collection[str | None],
+    separator: str,
 ) -> None:
-    """Raise if arrays have PyTorch's layout, unless the caller says that they have the model's.
-
-    Args:
-      path: the file, for the error.
-      names: the names of its arrays. Names of PyTorch are joined by dots.
-      layout: the layout, as the caller gives it.
-      written_by: the programs that wrote the file or its parts, as far as it says so.
-      separator: the separator of the format, which names of PyTorch do not contain unless it is a dot.
-
-    Raises:
-      TorchLayoutError: the file says that it is PyTorch's.
-      TorchNamesError: it says nothing, and has the names of a PyTorch model.
-      UnknownOptionError: ``layout`` is not one of its values.
-    """
+    """Raise if arrays have PyTorch's layout, unless the caller says that they have the model's."""
     check_choice("layout", layout, (None, "model"))
     if layout == "model" or set(written_by) == {"flax"}:
         return
     for writer in sorted(_TORCH_FORMATS.intersection(filter(None, written_by))):
         raise TorchLayoutError(path, f"the format {writer!r} in its metadata")
-    dotted = list(names)
-    if separator != "." and any(separator in name for name in dotted):
+    # Names of PyTorch are joined by dots.
+    if separator != "." and any(separator in name for name in names):
         return
-    example = torch_name(dotted)
+    example = torch_name(names)
     if example is not None:
         raise TorchNamesError(path, example)
 

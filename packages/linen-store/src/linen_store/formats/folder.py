@@ -148,8 +148,8 @@ def item_files(names: Sequence[str]) -> list[str]:
         for name, found in registered_formats().items()
         for suffix in format_suffixes(name, found)
     )
-    indices = [name for name in names if name.removesuffix(_ANY_INDEX).endswith(suffixes)]
-    indices = [name for name in indices if name.endswith(_ANY_INDEX)]
+    index_suffixes = tuple(suffix + _ANY_INDEX for suffix in suffixes)
+    indices = [name for name in names if name.endswith(index_suffixes)]
     return indices or [name for name in names if name.endswith(suffixes)]
 
 

@@ -98,27 +98,7 @@ def open_store(
       >>> open_store(path).spec("params", ("dense", "bias")).shape
       (3,)
     """
-    if map is not None:
-        found = load_map(map)
-        return found.apply(
-            open_store(
-                path,
-                root,
-                item=item,
-                step=step,
-                key_map=key_map,
-                layout=layout or "model",  # the map says which arrays are transposed
-                dtype=dtype,
-                sharding=sharding,
-                verify=verify,
-                unbox=unbox,
-                # A cache would keep the arrays of the file beside those that the map forms from them.
-                cache_bytes=0 if cache_bytes == CACHE_BYTES else cache_bytes,
-            )
-        )
-    check_choice("layout", layout, (None, "model"))
-    check_choice("verify", verify, (True, False, "files"))
-    options = {
+    options: dict[str, Any] = {
         "root": root,
         "item": item,
         "step": step,
@@ -130,6 +110,15 @@ def open_store(
         "unbox": unbox,
         "cache_bytes": cache_bytes,
     }
+    if map is not None:
+        found = load_map(map)
+        options["layout"] = layout or "model"  # the map says which arrays are transposed
+        if cache_bytes == CACHE_BYTES:
+            # A cache would keep the arrays of the file beside those that the map forms from them.
+            options["cache_bytes"] = 0
+        return found.apply(open_store(path, **options))
+    check_choice("layout", layout, (None, "model"))
+    check_choice("verify", verify, (True, False, "files"))
     where = os.fsdecode(path) if is_remote(path) else local_path(path)
     if item is not None and os.path.isfile(os.path.join(where, item)):
         return open_store(os.path.join(where, item), **{**options, "item": None})

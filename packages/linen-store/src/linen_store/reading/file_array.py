@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from linen_store.reading.buffers import aligned_empty, cast_into
+from linen_store.reading.specs import region_bounds
 
 __all__ = ["FileArray"]
 
@@ -64,7 +65,7 @@ class FileArray:
 
     def __getitem__(self, index: Any) -> np.ndarray[Any, Any]:
         """Read a region: of each axis from a start to a stop."""
-        bounds = [part.indices(size)[:2] for part, size in zip(index, self.shape, strict=True)]
+        bounds = region_bounds(index, self.shape)
         split = [axis for axis, bound in enumerate(bounds) if bound != (0, self.shape[axis])]
         if not split:
             return self.read()

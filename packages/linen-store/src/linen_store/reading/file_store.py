@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Protocol, TypeAlias, Unpack, runtime_checkable
+from typing import Any, ClassVar, Protocol, Unpack, runtime_checkable
 
 import jax
 import numpy as np
@@ -25,7 +25,13 @@ from linen_store.filesystem.paths import file_identity, local_path
 from linen_store.reading.buffers import is_canonical
 from linen_store.reading.cache import ValueCache
 from linen_store.reading.device import ForDevice
-from linen_store.reading.options import CACHE_BYTES, ReadOptions, Root, ShardingLike
+from linen_store.reading.options import (
+    CACHE_BYTES,
+    ReadOptions,
+    Root,
+    ShardingLike,
+    VariableSharding,
+)
 from linen_store.reading.specs import (
     array_spec,
     cast_spec,
@@ -59,11 +65,6 @@ __all__ = [
     "StoreStats",
     "VariableSharding",
 ]
-
-VariableSharding: TypeAlias = Callable[
-    [tuple[str, ...], jax.ShapeDtypeStruct], jax.sharding.Sharding | None
-]
-"""From the collection and names of a variable, and its spec, to its sharding; None for the default device."""
 
 _SHOWN_LEAVES = 100
 
@@ -148,7 +149,6 @@ class FileStore(VariableStore):
         self.path = local_path(path)
         self._tree = mount(unbox_nodes(tree) if options.get("unbox") else tree, root, self.path)
         self._watched = {} if watched is None else watched
-        self._has_integers: bool | None = None
         self._parts: dict[Any, tuple[int, int]] = {}
         self._dtype = floating_dtype(options.get("dtype"))
         self._sharding = options.get("sharding")
@@ -286,9 +286,7 @@ class FileStore(VariableStore):
     def snapshot(self, filter: CollectionFilter = True) -> dict[str, Any]:  # noqa: A002 - the protocol's word
         # The names of a store are strings. Keys that were integers in the file are integers here again.
         found = super().snapshot(filter)
-        if self._has_integers is None:
-            self._has_integers = has_integers(self._tree)
-        if not self._has_integers:
+        if not has_integers(self._tree):
             return found
         return {name: original_keys(self._tree[name], values) for name, values in found.items()}
 

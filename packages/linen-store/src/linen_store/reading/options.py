@@ -18,6 +18,7 @@ __all__ = [
     "ReadOptions",
     "Root",
     "ShardingLike",
+    "VariableSharding",
     "Verify",
     "check_choice",
 ]
@@ -28,11 +29,12 @@ CACHE_BYTES = 1 << 30
 Root: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
 """The part of a file that holds the collections (see `linen_store.CheckpointStore`)."""
 
-ShardingLike: TypeAlias = (
-    jax.sharding.Sharding
-    | Callable[[tuple[str, ...], jax.ShapeDtypeStruct], jax.sharding.Sharding | None]
-    | None
-)
+VariableSharding: TypeAlias = Callable[
+    [tuple[str, ...], jax.ShapeDtypeStruct], jax.sharding.Sharding | None
+]
+"""From the names of a variable, and its spec, to its sharding; None for the default device."""
+
+ShardingLike: TypeAlias = jax.sharding.Sharding | VariableSharding | None
 """One sharding for every array, or a function of a leaf's names in the file and its spec."""
 
 KeyMap: TypeAlias = (

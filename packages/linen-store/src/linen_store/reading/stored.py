@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from linen_core import VariableStore
-from linen_store.reading.specs import flatten_names
+from linen_store.reading.specs import flatten_names, nbytes
 
-__all__ = ["Names", "Stored", "arrays_of", "read_array"]
+__all__ = ["Names", "Stored", "arrays_of", "read_array", "value_sizes", "values_of"]
 
 Names: TypeAlias = tuple[str, ...]
 """A collection and the names that lead to an array in it."""
@@ -35,19 +35,29 @@ class Stored(NamedTuple):
 def arrays_of(store: VariableStore, *, nones: bool = False) -> list[Stored]:
     """List the arrays of a store, those in pytrees too, and with ``nones`` each None."""
     return [
-        Stored(collection, path, (collection, *path, *more), spec)
+        Stored(names[0], names[1:], (*names, *more), spec)
         for collection in store.collections()
-        for path, value in _values(store.spec(collection), ())
+        for names, value in values_of({collection: store.spec(collection)})
         for more, spec in zip(*flatten_names(value, nones=nones)[:2], strict=True)
     ]
 
 
-def _values(tree: Any, path: Names) -> Iterator[tuple[Names, Any]]:
-    if not isinstance(tree, dict):
-        yield path, tree
-        return
+def values_of(tree: Mapping[str, Any], names: Names = ()) -> Iterator[tuple[Names, Any]]:
+    """Walk the values and empty nodes of nested dicts, with the names that lead to them."""
     for name, child in tree.items():
-        yield from _values(child, (*path, name))
+        if isinstance(child, dict) and child:
+            yield from values_of(child, (*names, name))
+        else:
+            yield (*names, name), child
+
+
+def value_sizes(arrays: Iterable[Stored]) -> dict[tuple[str, Names], int]:
+    """Compute the size of each value that arrays are in, in bytes, by its collection and path."""
+    sizes: dict[tuple[str, Names], int] = {}
+    for one in arrays:
+        place = (one.collection, one.path)
+        sizes[place] = sizes.get(place, 0) + nbytes(one.spec)
+    return sizes
 
 
 def read_array(store: VariableStore, one: Stored) -> Any:

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from linen_core import VariableStore
 from linen_store.reading.file_store import ReadsPlaced
 from linen_store.reading.progress import Progress, batches, reporting
-from linen_store.reading.specs import array_spec, flatten_names, key_name, nbytes
-from linen_store.reading.stored import Names
+from linen_store.reading.specs import array_spec, flatten_names, key_name
+from linen_store.reading.stored import Names, value_sizes
 from linen_store.restoring.matching import Row
 from linen_store.restoring.placement import ModelSharding, sharding_of
 
@@ -34,11 +34,7 @@ def read_rows(store: VariableStore, rows: Sequence[Row], how: Reading) -> dict[N
       The values by their names in the store.
     """
     variables = {row.stored.names: row.names for row in rows if row.stored is not None}
-    wanted: dict[tuple[str, Names], int] = {}
-    for row in rows:
-        if row.stored is not None:
-            place = (row.stored.collection, row.stored.path)
-            wanted[place] = wanted.get(place, 0) + nbytes(row.stored.spec)
+    wanted = value_sizes(row.stored for row in rows if row.stored is not None)
     read = _reader(store, variables, how)
     values: dict[Names, Any] = {}
     with reporting(how.progress, sum(wanted.values())) as report:

@@ -18,7 +18,7 @@ from linen_core.meta import get_partition_spec
 from linen_store._texts import counted
 from linen_store.errors import MeshSizeError, RestoreMismatchError, UnevenShardingError
 from linen_store.formats.opening import opened_store
-from linen_store.reading.options import OpenOptions
+from linen_store.reading.options import OpenOptions, VariableSharding
 from linen_store.reading.specs import cast_spec, floating_dtype, key_name, nbytes
 from linen_store.reading.stored import Names, Stored
 from linen_store.restoring.matching import Row, index_store, match, mismatches
@@ -29,18 +29,14 @@ __all__ = [
     "ModelSharding",
     "ReadPlan",
     "Rules",
+    "axis_names",
     "mesh_sharding",
     "partition_specs",
     "plan",
     "sharding_of",
 ]
 
-ModelSharding: TypeAlias = (
-    jax.sharding.Sharding
-    | Callable[[Names, jax.ShapeDtypeStruct], jax.sharding.Sharding | None]
-    | Mapping[str, Any]
-    | None
-)
+ModelSharding: TypeAlias = jax.sharding.Sharding | VariableSharding | Mapping[str, Any] | None
 """One sharding for all, a function of a variable's names and spec, or a tree like the variables."""
 
 Rules: TypeAlias = Sequence[tuple[str, str | tuple[str, ...] | None]]
@@ -241,7 +237,8 @@ def _is_box(node: Any) -> bool:
     return hasattr(node, "get_partition_spec")
 
 
-def _as_tuple(axes: Any) -> tuple[str, ...]:
+def axis_names(axes: Any) -> tuple[str, ...]:
+    """Return the names of mesh axes, of which a partition has none, one or several for an axis of an array."""
     if axes is None:
         return ()
     return (axes,) if isinstance(axes, str) else tuple(axes)
@@ -275,8 +272,8 @@ def _parts(
     """Count the parts that an array is split into."""
     total = 1
     for axis, axes in enumerate(partition):
-        unknown = [name for name in _as_tuple(axes) if name not in sizes]
-        count = math.prod(sizes[name] for name in _as_tuple(axes) if name not in unknown)
+        unknown = [name for name in axis_names(axes) if name not in sizes]
+        count = math.prod(sizes[name] for name in axis_names(axes) if name not in unknown)
         reason = ""
         if unknown:
             reason = f"the mesh has no axis {unknown[0]!r}"
@@ -307,7 +304,7 @@ def _distinct(
 ) -> Iterator[int]:
     """Count, for each process, the different parts that its devices hold."""
     names = list(sizes)
-    cut = [names.index(name) for axes in partition for name in _as_tuple(axes)]
+    cut = [names.index(name) for axes in partition for name in axis_names(axes)]
     held: list[set[tuple[int, ...]]] = [set() for _ in range(max(owners) + 1)]
     places = itertools.product(*(range(size) for size in sizes.values()))
     for place, owner in zip(places, owners, strict=True):

@@ -14,7 +14,7 @@ from linen_store._jax_compat import get_mesh
 from linen_store.formats.orbax.checkpoint_store import CheckpointStore
 from linen_store.reading.stored import Names
 from linen_store.restoring.matching import Row
-from linen_store.restoring.placement import ModelSharding, sharding_of
+from linen_store.restoring.placement import ModelSharding, axis_names, sharding_of
 
 __all__ = ["or_saved_sharding"]
 
@@ -44,11 +44,9 @@ def or_saved_sharding(
     def where(names: Names, spec: Any) -> jax.sharding.Sharding | None:
         own = sharding_of(names, spec, asked)
         partition = found.get(names)
-        if own is not None:
+        if own is not None or partition is None:
             return own
-        return (
-            None if partition is None else NamedSharding(mesh, _fitting_axes(partition, spec, mesh))
-        )
+        return NamedSharding(mesh, _fitting_axes(partition, spec, mesh))
 
     return where
 
@@ -56,8 +54,7 @@ def or_saved_sharding(
 def _fitting_axes(partition: Sequence[Any], spec: Any, mesh: Mesh) -> PartitionSpec:
     axes: list[Any] = []
     for size, entry in zip(spec.shape, partition, strict=False):
-        names = () if entry is None else (entry,) if isinstance(entry, str) else tuple(entry)
-        known = tuple(name for name in names if name in mesh.shape)
+        known = tuple(name for name in axis_names(entry) if name in mesh.shape)
         divides = size % math.prod(mesh.shape[name] for name in known) == 0
         axes.append(known if known and divides else None)
     return PartitionSpec(*axes)

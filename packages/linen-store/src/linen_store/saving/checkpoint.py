@@ -18,7 +18,6 @@ from linen_store.saving.processes import Processes
 from linen_store.saving.saved_tree import SavedTree
 from linen_store.saving.target import (
     ITEM,
-    NO_HOOKS,
     Hooks,
     absolute,
     check_target,
@@ -28,7 +27,7 @@ from linen_store.saving.target import (
 from linen_store.saving.together import ANNOUNCED, save_together
 from linen_store.saving.turn import Turn
 
-__all__ = ["TIMEOUT", "SaveHandle", "check_target", "save", "save_alone", "save_step"]
+__all__ = ["TIMEOUT", "SaveHandle", "check_target", "save", "save_with_hooks"]
 
 TIMEOUT = 60.0
 """Seconds after which a process that gives no sign of life is lost."""
@@ -118,58 +117,40 @@ def save(
       >>> sorted(os.listdir(path))[:2]
       ['_CHECKPOINT_METADATA', 'commit_success.txt']
     """
-    job = _Job(path, variables, overwrite=overwrite, compression=compression, timeout=timeout)
-    if wait:
-        job.run()
-        return None
-    return job.start()
+    return save_with_hooks(
+        path, variables, overwrite, compression=compression, wait=wait, timeout=timeout
+    )
 
 
-def save_alone(path: str, variables: Any, *, overwrite: bool, compression: bool) -> None:
-    """Save from this process, also if other processes run beside it; see `save`.
-
-    Args:
-      path: the absolute path of the checkpoint.
-      variables: the variables, none of which is spread over processes.
-      overwrite: replace a checkpoint that is already at ``path``.
-      compression: compress arrays.
-    """
-    _Job(path, variables, overwrite=overwrite, compression=compression, timeout=None).run()
-
-
-def save_step(
+def save_with_hooks(
     path: str | os.PathLike[str],
     variables: Any,
-    *,
     overwrite: bool,
-    wait: bool = False,
-    timeout: float = TIMEOUT,
+    *,
+    compression: bool = False,
+    wait: bool = True,
+    timeout: float | None = TIMEOUT,
     metadata: dict[str, Any] | None = None,
     before: Callable[[], None] | None = None,
     after: Callable[[], None] | None = None,
 ) -> SaveHandle | None:
-    """Save one of several steps in a folder, as `save` does.
+    """Save as `save` does, and call functions before and after.
 
     Args:
       path: the path of the checkpoint.
       variables: the variables.
       overwrite: replace a checkpoint at ``path``.
+      compression: compress arrays.
       wait: return when the checkpoint is complete.
-      timeout: the number of seconds after which a process that gives no sign of life is lost.
+      timeout: the number of seconds after which a process that gives no sign of life is lost; None to save from this
+        process alone, also if others run beside it.
       metadata: more entries for the metadata of the checkpoint.
-      before: raises if the step must not be saved. Of several processes, process 0 calls it.
+      before: raises if nothing must be saved. Of several processes, process 0 calls it.
       after: is called once the checkpoint is complete, for example to remove others. Of several processes, process 0
         calls it, and all wait for it.
     """
-    job = _Job(
-        path,
-        variables,
-        overwrite=overwrite,
-        compression=False,
-        timeout=timeout,
-        metadata=metadata,
-        hooks=Hooks(before, after),
-    )
+    noted, hooks = {**ANNOUNCED, **(metadata or {})}, Hooks(before, after)
+    job = _Job(path, variables, overwrite, compression, timeout, noted, hooks)
     if wait:
         job.run()
         return None
@@ -177,28 +158,17 @@ def save_step(
 
 
 class _Job:
-    """One save: its checked leaves, and the processes that make it.
-
-    Args:
-      path: the path of the save.
-      variables: the variables.
-      overwrite: replace a checkpoint at the path.
-      compression: compress the arrays.
-      timeout: the number of seconds after which a silent process is lost; None to save from this process alone.
-      metadata: more entries for the metadata of the checkpoint.
-      hooks: what is called before and after.
-    """
+    """One save: its checked leaves, and the processes that make it."""
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         variables: Any,
-        *,
         overwrite: bool,
         compression: bool,
         timeout: float | None,
-        metadata: dict[str, Any] | None = None,
-        hooks: Hooks = NO_HOOKS,
+        metadata: dict[str, Any],
+        hooks: Hooks,
     ) -> None:
         self.path = str(path)
         self.overwrite = overwrite
@@ -207,7 +177,7 @@ class _Job:
         self.processes = None
         if timeout is not None and jax.process_count() > 1:
             self.processes = Processes(self.path, timeout)
-        self.metadata = {**ANNOUNCED, **(metadata or {})}
+        self.metadata = metadata
         self.hooks = hooks
         self.tree: SavedTree | Exception
         try:
@@ -258,13 +228,12 @@ class _Job:
     def _save_alone(self, tree: SavedTree) -> None:
         # An earlier save may have put something at the path meanwhile.
         check_target(self.path, self.overwrite)
-        several = jax.process_count() > 1
         with save_failures(self.path, Exception), staging(self.path) as folder:
             finished = os.path.join(folder, "checkpoint")
             with plain_alias(folder) as alias:
                 write_with_orbax(
                     os.path.join(alias, "checkpoint"),
-                    tree.for_orbax(several=several),
+                    tree.for_orbax(),
                     ITEM,
                     self.compression,
                     self.metadata,
@@ -273,7 +242,5 @@ class _Job:
             # Orbax waits for its data files only. The other files and the folders must be on the disk too.
             sync_files(finished)
             files = {name: crc_of_file(os.path.join(item, name)) for name in list_files(item)}
-            tree.checksums(tree.chunks(), files, crc_of_top_files(finished), several=several).write(
-                item
-            )
+            tree.checksums(tree.chunks(), files, crc_of_top_files(finished)).write(item)
             publish(finished, self.path, overwrite=self.overwrite)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from linen_core import VariableStore, as_store
@@ -19,17 +17,19 @@ from linen_store.errors import (
     UnsupportedLeafError,
 )
 from linen_store.filesystem.failures import save_failures
-from linen_store.formats.opening import open_store
+from linen_store.formats.foreign import FOREIGN_SUFFIXES
+from linen_store.formats.opening import opened_store
 from linen_store.formats.writing import WriteJob
 from linen_store.reading.buffers import ALIGNMENT
+from linen_store.reading.options import OpenOptions
 from linen_store.reading.progress import Progress, Report, reporting
-from linen_store.reading.specs import nbytes
+from linen_store.reading.specs import is_key, nbytes
 from linen_store.reading.stored import Names, arrays_of
-from linen_store.saving.checkpoint import TIMEOUT, save, save_alone
+from linen_store.saving.checkpoint import TIMEOUT, save, save_with_hooks
 from linen_store.saving.processes import Processes
 from linen_store.saving.target import absolute, check_file_target, check_target, publish, staging
 from linen_store.saving.together import agree_on_call
-from linen_store.views.maps import MapLike, load_map
+from linen_store.views.maps import MapLike
 
 __all__ = ["Format", "convert", "writable_formats"]
 
@@ -42,22 +42,8 @@ _ORBAX = "orbax"
 Format: TypeAlias = Literal["orbax", "safetensors", "npz", "msgpack"] | str  # noqa: PYI051 - for readers and editors
 """The name of a format: one of these, or of another package (see `linen_store.formats.writing.WritableFormat`)."""
 
-# Suffixes of other programs: a folder of Orbax with such a name would be a mistake.
-_FOREIGN = (
-    ".bin",
-    ".eqx",
-    ".gguf",
-    ".h5",
-    ".hdf5",
-    ".json",
-    ".npy",
-    ".onnx",
-    ".pickle",
-    ".pkl",
-    ".pt",
-    ".pth",
-    ".zip",
-)
+# Suffixes of other programs: a folder of Orbax with such a name would be a mistake. Only .ckpt is common for both.
+_FOREIGN = {*FOREIGN_SUFFIXES, ".json", ".npy", ".onnx", ".zip"} - {".ckpt"}
 
 
 def convert(
@@ -101,26 +87,39 @@ def convert(
       StoreError: the source cannot be read, or the target cannot be written.
 
     Example:
-      >>> import tempfile
+      >>> import tempfile, linen_store
       >>> folder = tempfile.mkdtemp()
       >>> variables = {"params": {"bias": np.zeros(3, np.float32)}}
       >>> convert(variables, os.path.join(folder, "model.safetensors"))
       >>> convert(os.path.join(folder, "model.safetensors"), os.path.join(folder, "model"))
-      >>> open_store(os.path.join(folder, "model")).get("params", ("bias",))
+      >>> linen_store.open_store(os.path.join(folder, "model")).get("params", ("bias",))
       Array([0., 0., 0.], dtype=float32)
     """
-    found: list[_Conversion] = []
 
-    def check() -> _Conversion:
-        found.append(_Conversion.checked(path, to, overwrite, compression))
-        return found[0]
+    def check() -> tuple[str, str]:
+        return _checked_target(path, to, compression)
+
+    def write() -> None:
+        target, chosen = check()
+        opening: OpenOptions = {"map": map}
+        if isinstance(source, str | os.PathLike):
+            # Each array is read once: a cache would only keep all of them in memory.
+            opening["cache_bytes"] = 0
+        with opened_store(source, opening) as store:
+            total = sum(nbytes(one.spec) for one in arrays_of(store)) if progress else 0
+            with reporting(progress, total) as report:
+                add = report or _ignore
+                if chosen == _ORBAX:
+                    _write_orbax(store, target, overwrite, compression, add)
+                else:
+                    _write_file(store, target, chosen, overwrite, compression, add)
 
     if jax.process_count() == 1:
-        check().write(source, progress, map)
+        write()
         return
     spread = None if isinstance(source, str | os.PathLike) else _spread_over_processes(source)
     if spread is not None:
-        target, chosen, *_ = check()
+        target, chosen = check()
         if chosen != _ORBAX or map is not None:
             what = "an array that is spread over processes"
             raise UnsupportedLeafError(target, spread, what, chosen)
@@ -129,52 +128,26 @@ def convert(
     options = {"to": to, "overwrite": overwrite, "compression": compression}
     processes = Processes(str(path), TIMEOUT)
     with processes.alive():
-        agree_on_call("convert", str(path), processes, options, lambda: check().target)
+        agree_on_call("convert", str(path), processes, options, lambda: check()[0])
         if processes.is_first:
-            processes.together("converted", lambda: found[0].write(source, progress, map))
+            processes.together("converted", write)
         else:
             processes.wait_for("converted")
 
 
-class _Conversion(NamedTuple):
-    """The checked options of `convert`."""
-
-    target: str
-    chosen: str
-    overwrite: bool
-    compression: bool
-
-    @classmethod
-    def checked(
-        cls, path: str | os.PathLike[str], to: str | None, overwrite: bool, compression: bool
-    ) -> _Conversion:
-        """Return the options, or raise if the format is unknown or has no compression."""
-        target = absolute(path)
-        writable = writable_formats()
-        chosen = _chosen_format(target, to, writable)
-        compressible = [
-            name for name, found in writable.items() if getattr(found, "compressible", False)
-        ]
-        if compression and chosen != _ORBAX and chosen not in compressible:
-            raise UncompressedFormatError(target, chosen, [_ORBAX, *compressible])
-        return cls(target, chosen, overwrite, compression)
-
-    def write(self, source: Any, progress: Progress, map: MapLike) -> None:  # noqa: A002 - as in `convert`
-        """Write a store, a mapping or what is at a path."""
-        target, chosen, overwrite, compression = self
-        with contextlib.ExitStack() as stack:
-            if isinstance(source, str | os.PathLike):
-                # Each array is read once: a cache would only keep all of them in memory.
-                store = stack.enter_context(open_store(source, cache_bytes=0, map=map))
-            else:
-                store = as_store(source) if map is None else load_map(map).apply(source)
-            total = sum(nbytes(one.spec) for one in arrays_of(store)) if progress else 0
-            report = stack.enter_context(reporting(progress, total)) or _ignore
-            if chosen == _ORBAX:
-                _write_orbax(store, target, overwrite, compression, report)
-            else:
-                kind = writable_formats()[chosen]
-                _write_file(store, target, overwrite, compression, kind, report)
+def _checked_target(
+    path: str | os.PathLike[str], to: str | None, compression: bool
+) -> tuple[str, str]:
+    """Return the absolute path and the format, or raise if it is unknown or has no compression."""
+    target = absolute(path)
+    writable = writable_formats()
+    chosen = _chosen_format(target, to, writable)
+    compressible = [
+        name for name, found in writable.items() if getattr(found, "compressible", False)
+    ]
+    if compression and chosen != _ORBAX and chosen not in compressible:
+        raise UncompressedFormatError(target, chosen, [_ORBAX, *compressible])
+    return target, chosen
 
 
 def _spread_over_processes(source: VariableStore | Mapping[str, Any]) -> Names | None:
@@ -225,22 +198,24 @@ def _write_orbax(
             staged = {
                 name: _staged(store, name, (), stream, report) for name in store.collections()
             }
-        save_alone(target, staged, overwrite=overwrite, compression=compression)
+        # This process alone converts, also if others run beside it.
+        save_with_hooks(target, staged, overwrite, compression=compression, timeout=None)
 
 
 def _write_file(
     store: VariableStore,
     target: str,
+    chosen: str,
     overwrite: bool,
     compression: bool,
-    chosen: Any,
     report: Report,
 ) -> None:
     check_file_target(target, overwrite)
     with save_failures(target), staging(target) as folder:
         finished = os.path.join(folder, "file")
         with open(finished, "wb") as stream:
-            chosen.write_store(WriteJob(store, stream, target, compression, report))
+            job = WriteJob(store, stream, target, compression, report)
+            writable_formats()[chosen].write_store(job)
             stream.flush()
             os.fsync(stream.fileno())
         publish(finished, target, overwrite=overwrite)
@@ -265,7 +240,7 @@ def _mapped(leaf: Any, stream: BinaryIO) -> Any:
     # Masked arrays would lose their masks here. `save` refuses them.
     is_plain = isinstance(leaf, np.ndarray | jax.Array) and not isinstance(leaf, np.ma.MaskedArray)
     size = leaf.nbytes if is_plain else 0
-    if size < _STAGED_BYTES or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if size < _STAGED_BYTES or is_key(leaf):
         return leaf
     array = np.ascontiguousarray(leaf)
     stream.seek(-(-stream.seek(0, os.SEEK_END) // ALIGNMENT) * ALIGNMENT)

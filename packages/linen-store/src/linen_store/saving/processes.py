@@ -58,6 +58,7 @@ class Processes:
         if self._client is None:
             raise SeveralProcessesError(path, self.count)
         self._save = next(_save_numbers)
+        self._prefix = _prefix_of(self._save)
         self._seen: dict[int, tuple[str | None, float]] = {}
 
     @property
@@ -118,7 +119,7 @@ class Processes:
         """Remove the entries of the save before this one, which every process has ended."""
         if self.is_first and self._save:
             with self._service():
-                self._client.key_value_delete(_prefix(self._save - 1))
+                self._client.key_value_delete(_prefix_of(self._save - 1))
 
     def _exchange(self, question: str, part: str) -> dict[str, Any]:
         """Post the own part, and return the answer of process 0."""
@@ -146,14 +147,14 @@ class Processes:
             return
         deadline = time.monotonic() + self._timeout
         for number in set(range(1, self.count)) - set(lost):
-            key = _prefix(self._save) + f"{question}/known/{number}"
+            key = self._prefix + f"{question}/known/{number}"
             left = max(1, int(1000 * (deadline - time.monotonic())))
             with contextlib.suppress(jax.errors.JaxRuntimeError):
                 self._client.blocking_key_value_get(key, left)
 
     def _post(self, name: str, text: str) -> None:
         with self._service():
-            self._client.key_value_set(_prefix(self._save) + name, text, allow_overwrite=True)
+            self._client.key_value_set(self._prefix + name, text, allow_overwrite=True)
 
     @contextlib.contextmanager
     def _service(self) -> Iterator[None]:
@@ -166,7 +167,7 @@ class Processes:
     def _wait(self, name: str, numbers: Sequence[int]) -> str:
         """Wait for an entry as long as some processes live."""
         poll = min(_LONGEST_POLL, self._timeout / _BEATS)
-        key = _prefix(self._save) + name
+        key = self._prefix + name
         while True:
             with self._service():
                 try:
@@ -178,17 +179,17 @@ class Processes:
 
     def _check_alive(self, name: str, numbers: Sequence[int]) -> None:
         with self._service():
-            directory = dict(self._client.key_value_dir_get(_prefix(self._save)))
+            directory = dict(self._client.key_value_dir_get(self._prefix))
         question = name.rpartition("/")[0]
         now = time.monotonic()
         lost = []
         for number in numbers:
-            beat = directory.get(_prefix(self._save) + f"alive/{number}")
+            beat = directory.get(self._prefix + f"alive/{number}")
             before, since = self._seen.setdefault(number, (beat, now))
             if beat != before:
                 self._seen[number] = (beat, now)
             limit = self._timeout * (_ARRIVAL if beat is None else 1)
-            posted = _prefix(self._save) + f"{question}/{number}" in directory
+            posted = self._prefix + f"{question}/{number}" in directory
             if beat == before and now - since > limit and not posted:
                 lost.append(number)
         if lost:
@@ -199,7 +200,7 @@ _save_numbers = itertools.count()
 """The numbers of the saves of this process. Saves of the same number, in several processes, are one save."""
 
 
-def _prefix(save: int) -> str:
+def _prefix_of(save: int) -> str:
     return f"linen_store/save/{save}/"
 
 

@@ -66,17 +66,9 @@ class SavedTree:
         """True if several processes hold parts of an array."""
         return any(map(_is_global, self.leaves))
 
-    def for_orbax(self, *, several: bool) -> Any:
-        """Return the tree with leaves that Orbax takes.
-
-        Args:
-          several: several processes run. Of arrays that one process holds, Orbax then takes numpy arrays only.
-        """
-        kept = [
-            None if _has_no_elements(leaf) else _host_values(leaf) if hosted else leaf
-            for leaf, hosted in zip(self.leaves, self._hosted(several), strict=True)
-        ]
-        return jax.tree_util.tree_unflatten(self._treedef, kept)
+    def for_orbax(self) -> Any:
+        """Return the tree with leaves that Orbax takes."""
+        return jax.tree_util.tree_unflatten(self._treedef, map(_for_orbax, self.leaves))
 
     def chunks(self, *, with_local: bool = True) -> dict[str, list[Chunk]]:
         """Compute the CRC-32s of the parts that this process saves, by the names of the arrays.
@@ -85,7 +77,7 @@ class SavedTree:
           with_local: also of values that this process alone holds.
         """
         found = {
-            name: own_chunks(_data(leaf) if _is_global(leaf) else _host_or_shards(leaf))
+            name: own_chunks(_data(leaf) if isinstance(leaf, jax.Array) else np.asarray(leaf))
             for name, leaf in zip(self.joined, self.leaves, strict=True)
             if _is_global(leaf) or (with_local and _has_values(leaf))
         }
@@ -96,8 +88,6 @@ class SavedTree:
         chunks: Mapping[str, Sequence[Chunk]],
         files: dict[str, tuple[int, int]],
         top: dict[str, tuple[int, int]],
-        *,
-        several: bool,
     ) -> Checksums:
         """Return the record of the tree.
 
@@ -105,7 +95,6 @@ class SavedTree:
           chunks: the chunks of all processes.
           files: the size and CRC-32 of each file of the item.
           top: the size and CRC-32 of each file of the checkpoint beside the item.
-          several: several processes run.
         """
         arrays = dict(self._array_records())
         shapes = {name: tuple(shape) for name, (shape, _, _) in arrays.items()}
@@ -114,34 +103,19 @@ class SavedTree:
             for name, found in chunks.items()
             if found[0].bounds == whole(shapes.get(name, ()))
         }
-        hosted = [
-            name
-            for name, is_hosted in zip(self.joined, self._hosted(several), strict=True)
-            if is_hosted
-        ]
+        named = list(zip(self.joined, self.leaves, strict=True))
         return Checksums(
             leaves=single,
             files=files,
             top=top,
             arrays=arrays,
-            keys=dict(self._key_records(several)),
+            keys={
+                name: str(jax.random.key_impl(leaf)) for name, leaf in named if _is_bare_key(leaf)
+            },
             integers=self._integers,
             chunks={name: found for name, found in chunks.items() if name not in single},
-            hosted=hosted,
+            hosted=[name for name, leaf in named if _is_hosted(leaf)],
         )
-
-    def _hosted(self, several: bool) -> list[bool]:
-        """Return for each leaf whether it is a jax array that Orbax holds as a numpy array."""
-        return [
-            several and isinstance(leaf, jax.Array) and not _is_global(leaf) for leaf in self.leaves
-        ]
-
-    def _key_records(self, several: bool) -> Iterator[tuple[str, str]]:
-        """Yield the arrays of keys that Orbax does not store as keys."""
-        rows = zip(self.joined, self.leaves, self._hosted(several), strict=True)
-        for name, leaf, is_hosted in rows:
-            if isinstance(leaf, jax.Array) and is_key(leaf) and (is_hosted or leaf.size == 0):
-                yield name, str(jax.random.key_impl(leaf))
 
     def _array_records(self) -> Iterator[tuple[str, tuple[Sequence[int], str, Kind]]]:
         for name, leaf in zip(self.joined, self.leaves, strict=True):
@@ -211,8 +185,10 @@ def _saveable(path: str, names: tuple[str, ...], leaf: Any) -> Any:
     raise UnsupportedLeafError(path, names, f"a {type(leaf).__name__}")
 
 
-def _has_no_elements(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0
+def _for_orbax(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array | np.ndarray) and leaf.size == 0:
+        return None
+    return np.asarray(_data(leaf)) if _is_hosted(leaf) else leaf
 
 
 def _has_values(leaf: Any) -> bool:
@@ -224,14 +200,17 @@ def _is_global(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
 
 
+def _is_hosted(leaf: Any) -> bool:
+    """Return whether Orbax holds a jax array as a numpy array: of several processes, one alone has it."""
+    return jax.process_count() > 1 and isinstance(leaf, jax.Array) and not _is_global(leaf)
+
+
+def _is_bare_key(leaf: Any) -> bool:
+    """Return whether a leaf is an array of keys that Orbax does not store as keys."""
+    is_keys = isinstance(leaf, jax.Array) and is_key(leaf)
+    return is_keys and (_is_hosted(leaf) or leaf.size == 0)
+
+
 def _data(leaf: jax.Array) -> jax.Array:
     """Return the data of PRNG keys, and other arrays unchanged."""
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
-
-
-def _host_values(leaf: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(_data(leaf) if isinstance(leaf, jax.Array) else leaf)
-
-
-def _host_or_shards(leaf: Any) -> Any:
-    return _data(leaf) if isinstance(leaf, jax.Array) else np.asarray(leaf)

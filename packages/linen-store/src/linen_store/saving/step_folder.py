@@ -116,8 +116,8 @@ class StepFolder:
 
     def remove_leftovers(self) -> None:
         """Remove what an interrupted `remove` left."""
-        for name in self.names():
-            if self._remote is None and name.endswith(_REMOVED):
+        for name in self.names() if self._remote is None else ():
+            if name.endswith(_REMOVED):
                 shutil.rmtree(self.path_of(name), ignore_errors=True)
 
 

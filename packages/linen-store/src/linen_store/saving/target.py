@@ -23,7 +23,6 @@ from linen_store.saving.upload import ITEM, ONLY_READ, Upload
 
 __all__ = [
     "ITEM",
-    "NO_HOOKS",
     "Hooks",
     "absolute",
     "check_file_target",
@@ -132,6 +131,3 @@ class Hooks(NamedTuple):
         """Do what follows a complete checkpoint."""
         if self.after is not None:
             self.after()
-
-
-NO_HOOKS = Hooks(None, None)

@@ -6,6 +6,7 @@ The processes agree before anything is written, and again at each step. An error
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import json
@@ -13,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from linen_store.errors import ProcessesDisagreeError, SaveFailedError
 from linen_store.filesystem.atomic_replace import sync_files
@@ -70,7 +71,8 @@ def save_together(
             # A tree that is not spread over the processes is uploaded by process 0, when it publishes.
             is_uploaded = checked.is_global and is_remote(path)
             kind = _TogetherInBucket if is_uploaded else _Together
-            save = kind(path, checked, processes, options, metadata, hooks)
+            overwrite, compression = options["overwrite"], options["compression"]
+            save = kind(path, checked, processes, metadata, hooks, overwrite, compression)
             (first, *_) = processes.together("staged", lambda: save.stage(stack))
             save.staging = save.staging or first
             processes.together("seen", save.check_staging)
@@ -81,11 +83,10 @@ def save_together(
                 processes.together("written", save.write_part)
                 processes.wait_for("published")
         if hooks.after is not None:
-            processes.together("finished", hooks.finish if processes.is_first else _nothing)
-
-
-def _nothing() -> None:
-    """Do nothing, in the processes that only wait for process 0."""
+            if processes.is_first:
+                processes.together("finished", hooks.finish)
+            else:
+                processes.wait_for("finished")
 
 
 def _raise(error: Exception) -> None:
@@ -165,29 +166,21 @@ def _first_difference(found: dict[str, str], expected: dict[str, str]) -> tuple[
     return described[0], described[1]
 
 
+@dataclasses.dataclass
 class _Together:
     """The steps of one save, as one of the processes takes them. The processes write to one folder."""
 
-    shares_folder = True
+    path: str
+    tree: SavedTree
+    processes: Processes
+    metadata: dict[str, Any]
+    hooks: Hooks
+    overwrite: bool
+    compression: bool
+    staging: str = ""
+    start: int = dataclasses.field(default_factory=time.time_ns)
 
-    def __init__(
-        self,
-        path: str,
-        tree: SavedTree,
-        processes: Processes,
-        options: dict[str, bool],
-        metadata: dict[str, Any],
-        hooks: Hooks,
-    ) -> None:
-        self.path = path
-        self.tree = tree
-        self.processes = processes
-        self.overwrite = options["overwrite"]
-        self.compression = options["compression"]
-        self.metadata = metadata
-        self.hooks = hooks
-        self.staging = ""
-        self._start = time.time_ns()
+    shares_folder: ClassVar = True
 
     @property
     def _finished(self) -> str:
@@ -258,15 +251,12 @@ class _Together:
         """Get the descriptions of arrays by the other processes, which Orbax compares. A shared folder has them."""
 
     def _write(self, others: Any) -> None:
-        several = self.processes
         with save_failures(self.path, Exception), plain_alias(self.staging) as alias:
-            folder = os.path.join(alias, "checkpoint", ITEM)
-            tree = self.tree.for_orbax(several=True)
             write_part(
-                folder,
-                tree,
+                os.path.join(alias, "checkpoint", ITEM),
+                self.tree.for_orbax(),
                 self.compression,
-                several.number,
+                self.processes.number,
                 others,
                 has_all=self.shares_folder,
             )
@@ -284,7 +274,7 @@ class _Together:
             sync_files(folder)
             part = {
                 "files": {name: crc_of_file(os.path.join(self._item, name)) for name in names},
-                "chunks": self.tree.chunks(with_local=False) if self.tree.is_global else {},
+                "chunks": self.tree.chunks(with_local=False),
             }
             self._hand_over(part, names)
 
@@ -303,7 +293,7 @@ class _Together:
         if failure is not None:
             raise failure
         with save_failures(self.path, Exception):
-            write_markers(self._finished, ITEM, self.metadata, self._start)
+            write_markers(self._finished, ITEM, self.metadata, self.start)
             chunks: dict[str, list[Chunk]] = self.tree.chunks()
             files: dict[str, tuple[int, int]] = {}
             for part in self._parts():
@@ -316,7 +306,7 @@ class _Together:
                 if name not in files:
                     files[name] = crc_of_file(os.path.join(self._item, name))
             top = crc_of_top_files(self._finished)
-            self.tree.checksums(chunks, files, top, several=True).write(self._item)
+            self.tree.checksums(chunks, files, top).write(self._item)
             self._complete()
 
     def _parts(self) -> Iterable[dict[str, Any]]:
@@ -332,14 +322,14 @@ class _Together:
         publish(self._finished, self.path, overwrite=self.overwrite)
 
 
+@dataclasses.dataclass
 class _TogetherInBucket(_Together):
     """The steps of a save to a bucket. The processes need not share a disk: each uploads its part."""
 
-    shares_folder = False
+    shares_folder: ClassVar = False
 
-    def __init__(self, path: str, *args: Any) -> None:
-        super().__init__(path, *args)
-        self._upload = Upload(path)
+    def __post_init__(self) -> None:
+        self._upload = Upload(self.path)
 
     def _begin(self) -> None:
         super()._begin()

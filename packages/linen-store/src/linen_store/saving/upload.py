@@ -9,7 +9,7 @@ from typing import Any
 
 from linen_store.errors import RemoteExistsError, UnwritablePathError
 from linen_store.filesystem.remote import IN_WORK, RemoteFolder, remote_errors, split_address
-from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
+from linen_store.formats.orbax.layout import MARKERS
 
 __all__ = ["ITEM", "ONLY_READ", "Upload"]
 
@@ -17,9 +17,6 @@ ITEM = "state"
 """The name of the item of a checkpoint that holds the variables."""
 
 ONLY_READ = "web servers are only read"
-
-_LAST_FILES = ("orbax.checkpoint", "commit_success.txt", CHECKPOINT_METADATA)
-"""Files that are uploaded when all others are there, in this order."""
 
 _MERGE_SECONDS = 600.0
 """Seconds for the merge of the index."""
@@ -144,7 +141,7 @@ class Upload:
         self.fetch(folder, [f"{ITEM}/{one}" for one in item.names() if one.startswith(_INDEX)])
 
     def complete(self, folder: str) -> None:
-        """Upload all other files of a checkpoint, and remove the mark.
+        """Upload all other files of a checkpoint, its own marks last, and remove the mark of the upload.
 
         Raises:
           RemoteFailedError: the bucket did not answer, or refused.
@@ -154,8 +151,8 @@ class Upload:
             for parent, _, files in os.walk(folder)
             for name in files
         ]
-        self.add(folder, [name for name in names if name not in _LAST_FILES])
-        for name in filter(names.__contains__, _LAST_FILES):
+        self.add(folder, [name for name in names if name not in MARKERS])
+        for name in filter(names.__contains__, MARKERS):
             self.add(folder, [name])
         self._remote.delete([IN_WORK])
 
@@ -177,4 +174,4 @@ def _part_name(process: int) -> str:
 
 def _is_of_save(name: str) -> bool:
     """Return whether `save` uploads an object of this name."""
-    return name in (IN_WORK, *_LAST_FILES) or name.startswith(f"{ITEM}/")
+    return name in (IN_WORK, *MARKERS) or name.startswith(f"{ITEM}/")

@@ -15,7 +15,7 @@ from linen_store.errors import CheckpointExistsError, StepNotFoundError
 from linen_store.filesystem.failures import removal_failures
 from linen_store.formats.opening import open_store
 from linen_store.restoring.variables import Restored, restore
-from linen_store.saving.checkpoint import TIMEOUT, SaveHandle, save_step
+from linen_store.saving.checkpoint import TIMEOUT, SaveHandle, save_with_hooks
 from linen_store.saving.step_folder import StepFolder
 from linen_store.steps.keeping import best_step, removed_steps
 from linen_store.steps.preemption import Preemption
@@ -147,10 +147,10 @@ class Checkpoints:
         """
         self.wait()
         found = {name: float(value) for name, value in (metrics or {}).items()}
-        self._running = save_step(
+        self._running = save_with_hooks(
             self.path(step),
             state,
-            overwrite=overwrite,
+            overwrite,
             wait=wait,
             timeout=self._timeout,
             metadata={_METRICS: found} if found else {},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from linen_core import as_store
@@ -11,8 +11,7 @@ from linen_store.errors import RenamePatternError, ViewError
 from linen_store.reading.specs import is_array_spec
 from linen_store.reading.stored import Names
 from linen_store.views.entry import Entry, StoreLike
-from linen_store.views.naming import matching, split_name
-from linen_store.views.numbering import in_order
+from linen_store.views.naming import in_order, matching, opened_entries, split_name
 from linen_store.views.operations import Compute, Concatenate, Mean, Operation, Slice, Stack, Take
 from linen_store.views.view import View, find_entries, source_of
 
@@ -39,9 +38,8 @@ def stack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
       >>> stack(layers, r"block_(\d+)", "blocks").spec("params")
       {'blocks': {'w': ShapeDtypeStruct(shape=(3, 2), dtype=int64)}}
     """
-    opened = as_store(store)
+    opened, entries = opened_entries(store)
     title = f"stack of {opened!r}"
-    entries = find_entries(opened)
     search = _search("stack", pattern, into, entries)
     if search.groups < 1:
         raise RenamePatternError(pattern, into, "expected a group, in parentheses, for the number")
@@ -70,16 +68,14 @@ def stack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
     return View(((names, stacks[names] if one is None else one) for names, one in found), title)
 
 
-def _search(
-    argument: str, pattern: str, into: str, entries: Mapping[Names, Any]
-) -> re.Pattern[str]:
+def _search(argument: str, pattern: str, into: str, entries: Iterable[Names]) -> re.Pattern[str]:
     """Compile a pattern that matches at least one name.
 
     Raises:
       RenamePatternError: the pattern is not a regular expression.
       PatternUnmatchedError: it matches nothing.
     """
-    matching(argument, [pattern], ["/".join(names) for names in entries], into)
+    matching(argument, [pattern], entries, into)
     return re.compile(pattern)
 
 
@@ -106,9 +102,8 @@ def unstack(store: StoreLike, pattern: str, into: str, axis: int = 0) -> View:
       >>> unstack({"params": {"blocks": {"w": np.zeros((2, 3))}}}, "blocks", "block_{}").leaves("params")
       (('block_0', 'w'), ('block_1', 'w'))
     """
-    opened = as_store(store)
+    opened, entries = opened_entries(store)
     title = f"unstack of {opened!r}"
-    entries = find_entries(opened)
     search = _search("unstack", pattern, into, entries)
     if "{}" not in into:
         raise ViewError(title, [f"{into!r}: expected {{}} in the place of the number"])
@@ -136,8 +131,7 @@ def _replaced(
     store: StoreLike, sources: Sequence[str], targets: Mapping[str, Operation], title: str
 ) -> View:
     """Replace leaves by operations on all of them together."""
-    opened = as_store(store)
-    entries = find_entries(opened)
+    opened, entries = opened_entries(store)
     title = f"{title} of {opened!r}"
     problems = [
         f"{name}: the store does not have this array"
@@ -269,7 +263,7 @@ def average(*stores: StoreLike) -> View:
     tables = [find_entries(store) for store in opened]
     problems = [
         f"{'/'.join(names)}: only some of the stores have it"
-        for names in {**tables[0], **{names: None for table in tables for names in table}}
+        for names in dict.fromkeys(names for table in tables for names in table)
         if any(names not in table for table in tables)
     ]
     if problems:

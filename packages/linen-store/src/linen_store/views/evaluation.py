@@ -132,7 +132,6 @@ def _read_for(operation: Operation, source: Source, place: Any, dtype: Any) -> _
 
 
 def _computed(entry: Entry, values: Mapping[Source, Any]) -> Any:
-    """Compute a leaf."""
     found = [values[source] for source in entry.sources]
     if all(isinstance(value, ForDevice) for value in found):
         return ForDevice(entry.operation.compute([value.buffer for value in found]))

@@ -11,7 +11,7 @@ import numpy as np
 from linen_core import VariableStore, as_store
 from linen_store.errors import ViewError
 from linen_store.reading.specs import is_array_spec, render_spec
-from linen_store.reading.stored import Names
+from linen_store.reading.stored import Names, values_of
 from linen_store.views.entry import Entry, Leaf, Source, StoreLike
 from linen_store.views.operations import (
     Cast,
@@ -29,7 +29,7 @@ from linen_store.views.operations import (
     Transpose,
     Unflatten,
 )
-from linen_store.views.view import View, entries_of, find_entries, source_of
+from linen_store.views.view import View, find_entries, source_of
 
 __all__ = ["inverse", "inverse_of"]
 
@@ -79,7 +79,7 @@ def inverse(view: View, store: StoreLike) -> View:
 
 
 def _mismatches(view: View, given: VariableStore, found: Mapping[Names, Leaf]) -> Iterator[str]:
-    for names, entry in entries_of(view.tree):
+    for names, entry in values_of(view.tree):
         if not isinstance(entry, Entry):
             continue
         if names not in found:
@@ -96,7 +96,7 @@ def _sources_of(view: View, given: VariableStore, problems: list[str]) -> list[t
     found = find_entries(given)
     pieces: dict[Source, list[_Piece]] = {}
     results: list[tuple[Names, Leaf]] = []
-    for names, entry in entries_of(view.tree):
+    for names, entry in values_of(view.tree):
         mine = found.get(names)
         if isinstance(entry, Entry) and isinstance(mine, Entry):
             leaf = source_of(given, names, mine)

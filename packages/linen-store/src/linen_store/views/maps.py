@@ -15,8 +15,7 @@ from linen_store.errors import MapError, ViewError
 from linen_store.reading.specs import render_spec
 from linen_store.reading.stored import Names
 from linen_store.views.entry import Entry, Source, StoreLike
-from linen_store.views.naming import split_name
-from linen_store.views.numbering import in_order
+from linen_store.views.naming import in_order, split_name
 from linen_store.views.operations import Operation, Slice, Take
 from linen_store.views.pipelines import chain
 from linen_store.views.rules import Rule, Step, check_texts, filled_in, parse_step, pattern_of

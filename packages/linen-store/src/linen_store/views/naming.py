@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from linen_core import VariableStore, as_store
 from linen_store.errors import PatternUnmatchedError, RenamePatternError
@@ -11,7 +11,17 @@ from linen_store.reading.stored import Names
 from linen_store.views.entry import Leaf, StoreLike
 from linen_store.views.view import View, find_entries
 
-__all__ = ["drop", "matching", "mount", "move", "rename", "select", "split_name"]
+__all__ = [
+    "drop",
+    "in_order",
+    "matching",
+    "mount",
+    "move",
+    "opened_entries",
+    "rename",
+    "select",
+    "split_name",
+]
 
 
 def split_name(joined: str) -> Names:
@@ -19,26 +29,60 @@ def split_name(joined: str) -> Names:
     return tuple(joined.split("/"))
 
 
+def in_order(numbered: Iterable[tuple[str, str]]) -> list[str]:
+    """Sort names by their numbers, which must be 0, 1, 2, ... without a hole.
+
+    Args:
+      numbered: pairs of a number, as a text, and a name.
+
+    Raises:
+      ValueError: a text is not a number, two names have the same number, or a number is missing.
+
+    Example:
+      >>> in_order([("1", "b_1"), ("0", "b_0")])
+      ['b_0', 'b_1']
+    """
+    found: dict[int, str] = {}
+    for text, name in numbered:
+        if not text.isdecimal():
+            msg = f"{name}: expected a number, found {text!r}"
+            raise ValueError(msg)
+        number = int(text)
+        if number in found:
+            msg = f"{found[number]} and {name} have the same number {number}"
+            raise ValueError(msg)
+        found[number] = name
+    missing = [str(number) for number in range(max(found)) if number not in found]
+    if missing:
+        msg = (
+            f"a hole in the stack: {', '.join(missing)} is missing, but {found[max(found)]} exists"
+        )
+        raise ValueError(msg)
+    return [found[number] for number in sorted(found)]
+
+
 def matching(
-    argument: str, patterns: Sequence[str], names: Sequence[str], into: str | None = None
-) -> Callable[[str], bool]:
-    """Return a function that says whether a name matches one of several patterns.
+    argument: str, patterns: Iterable[str], entries: Iterable[Names], into: str | None = None
+) -> Callable[[Names], bool]:
+    """Return a function that says whether names, joined by "/", match one of several patterns.
 
     Raises:
       RenamePatternError: a pattern is not a regular expression.
-      PatternUnmatchedError: a pattern does not match any of the names.
+      PatternUnmatchedError: a pattern does not match any of the entries.
     """
+    joined = ["/".join(names) for names in entries]
     for pattern in patterns:
         try:
-            is_matched = any(re.search(pattern, name) for name in names)
+            is_matched = any(re.search(pattern, name) for name in joined)
         except re.error as error:
             raise RenamePatternError(pattern, into, str(error)) from error
         if not is_matched:
             raise PatternUnmatchedError(argument, pattern, None)
-    return lambda name: any(re.search(pattern, name) for pattern in patterns)
+    return lambda names: any(re.search(pattern, "/".join(names)) for pattern in patterns)
 
 
-def _of(store: StoreLike) -> tuple[VariableStore, dict[Names, Leaf]]:
+def opened_entries(store: StoreLike) -> tuple[VariableStore, dict[Names, Leaf]]:
+    """Return a store, and its leaves and empty nodes as entries of a view."""
     opened = as_store(store)
     return opened, find_entries(opened)
 
@@ -60,8 +104,8 @@ def rename(store: StoreLike, patterns: Mapping[str, str]) -> View:
       >>> view.snapshot()
       {'params': {'Dense_1': {'kernel': 1.0}}}
     """
-    opened, entries = _of(store)
-    matching("rename", list(patterns), ["/".join(names) for names in entries])
+    opened, entries = opened_entries(store)
+    matching("rename", patterns, entries)
     found = []
     for names, entry in entries.items():
         joined = "/".join(names)
@@ -85,10 +129,10 @@ def select(store: StoreLike, *patterns: str) -> View:
       >>> select({"params": {"encoder": {"w": 1.0}, "head": {"w": 2.0}}}, "^params/head").snapshot()
       {'params': {'head': {'w': 2.0}}}
     """
-    opened, entries = _of(store)
-    is_kept = matching("select", patterns, ["/".join(names) for names in entries])
-    kept = {names: entry for names, entry in entries.items() if is_kept("/".join(names))}
-    return View(kept.items(), f"select of {opened!r}")
+    opened, entries = opened_entries(store)
+    is_kept = matching("select", patterns, entries)
+    kept = [(names, entry) for names, entry in entries.items() if is_kept(names)]
+    return View(kept, f"select of {opened!r}")
 
 
 def drop(store: StoreLike, *patterns: str) -> View:
@@ -101,10 +145,10 @@ def drop(store: StoreLike, *patterns: str) -> View:
       >>> drop({"params": {"encoder": {"w": 1.0}, "head": {"w": 2.0}}}, "^params/head").snapshot()
       {'params': {'encoder': {'w': 1.0}}}
     """
-    opened, entries = _of(store)
-    is_dropped = matching("drop", patterns, ["/".join(names) for names in entries])
-    kept = {names: entry for names, entry in entries.items() if not is_dropped("/".join(names))}
-    return View(kept.items(), f"drop of {opened!r}")
+    opened, entries = opened_entries(store)
+    is_dropped = matching("drop", patterns, entries)
+    kept = [(names, entry) for names, entry in entries.items() if not is_dropped(names)]
+    return View(kept, f"drop of {opened!r}")
 
 
 def mount(store: StoreLike, at: str, of: str = "") -> View:
@@ -122,7 +166,7 @@ def mount(store: StoreLike, at: str, of: str = "") -> View:
       >>> mount({"params": {"w": 1.0}}, at="params/trunk", of="params").snapshot()
       {'params': {'trunk': {'w': 1.0}}}
     """
-    opened, entries = _of(store)
+    opened, entries = opened_entries(store)
     old, new = _nonempty_parts(of), _nonempty_parts(at)
     moved = {
         (*new, *names[len(old) :]): entry
@@ -150,7 +194,7 @@ def move(store: StoreLike, of: str, to: str) -> View:
       >>> move({"params": {"w": 1.0, "head": {"w": 2.0}}}, "params/head", "params/top").snapshot()
       {'params': {'w': 1.0, 'top': {'w': 2.0}}}
     """
-    opened, entries = _of(store)
+    opened, entries = opened_entries(store)
     old, new = _nonempty_parts(of), _nonempty_parts(to)
     is_moved = {names: names[: len(old)] == old for names in entries}
     if not any(is_moved.values()):

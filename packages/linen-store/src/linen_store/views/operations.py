@@ -441,9 +441,8 @@ class Crop(AlongAxis):
         return array_spec(shape, one.dtype)
 
     def compute(self, values: Sequence[Any]) -> Any:
-        index = [slice(None)] * values[0].ndim
-        index[self.axis] = slice(self.before, values[0].shape[self.axis] - self.after)
-        return values[0][tuple(index)]
+        stop = values[0].shape[self.axis] - self.after
+        return Slice(self.axis, self.before, stop).compute(values)
 
 
 @dataclasses.dataclass(frozen=True)

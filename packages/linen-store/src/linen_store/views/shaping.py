@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from linen_core import as_store
 from linen_store.reading.specs import floating_dtype
 from linen_store.views.entry import Entry, StoreLike
-from linen_store.views.naming import matching
+from linen_store.views.naming import matching, opened_entries
 from linen_store.views.operations import Cast, Operation, Pad, Reshape, Resize, Slice, Transpose
-from linen_store.views.view import View, find_entries, source_of
+from linen_store.views.view import View, source_of
 
 __all__ = ["cast", "pad", "reshape", "resize", "slice_axis", "transpose"]
 
 
 def _applied(store: StoreLike, pattern: str, operation: Operation, name: str) -> View:
     """Apply an operation to the arrays that match a pattern."""
-    opened = as_store(store)
-    entries = find_entries(opened)
-    is_changed = matching(name, [pattern], ["/".join(names) for names in entries])
+    opened, entries = opened_entries(store)
+    is_changed = matching(name, [pattern], entries)
     changed = {
         names: Entry((source_of(opened, names, entry),), operation)
-        if is_changed("/".join(names)) and isinstance(entry, Entry)
+        if is_changed(names) and isinstance(entry, Entry)
         else entry
         for names, entry in entries.items()
     }

@@ -11,12 +11,12 @@ from linen_store._texts import counted
 from linen_store.errors import ViewError
 from linen_store.reading.file_store import VariableSharding
 from linen_store.reading.specs import cast_spec, floating_dtype, is_array_spec
-from linen_store.reading.stored import Names
+from linen_store.reading.stored import Names, values_of
 from linen_store.views.entry import Entry, Leaf, Source
 from linen_store.views.evaluation import evaluate
 from linen_store.views.operations import Same
 
-__all__ = ["View", "entries_of", "find_entries", "source_of"]
+__all__ = ["View", "find_entries", "source_of"]
 
 
 class View(VariableStore):
@@ -73,7 +73,7 @@ class View(VariableStore):
     def _sources(self) -> Iterable[Source]:
         found = {
             id(source.store): source
-            for _, entry in entries_of(self._tree)
+            for _, entry in values_of(self._tree)
             if isinstance(entry, Entry)
             for source in entry.sources
         }
@@ -145,15 +145,6 @@ class View(VariableStore):
         return f"View({self._title}, collections={list(self._tree)}, {count})"
 
 
-def entries_of(tree: Mapping[str, Any], names: Names = ()) -> Iterable[tuple[Names, Any]]:
-    """Walk the leaves and empty nodes of nested dicts."""
-    for name, child in tree.items():
-        if isinstance(child, dict) and child:
-            yield from entries_of(child, (*names, name))
-        else:
-            yield (*names, name), child
-
-
 def _insert_once(tree: dict[str, Any], names: Names, entry: Leaf) -> None:
     """Insert a leaf into nested dicts, unless its place is taken."""
     for depth, name in enumerate(names[:-1], 1):
@@ -175,11 +166,11 @@ def _insert_once(tree: dict[str, Any], names: Names, entry: Leaf) -> None:
 def find_entries(store: VariableStore) -> dict[Names, Leaf]:
     """Return the leaves and empty nodes of a store as entries of a view of the same layout."""
     if isinstance(store, View):
-        return dict(entries_of(store._tree))
+        return dict(values_of(store._tree))
     return {
         names: {} if isinstance(spec, dict) else Entry((Source(store, names[0], names[1:], spec),))
         for collection in store.collections()
-        for names, spec in entries_of({collection: store.spec(collection)})
+        for names, spec in values_of({collection: store.spec(collection)})
     }
 
 

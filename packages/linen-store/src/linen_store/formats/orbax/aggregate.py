@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 from linen_store._msgpack import msgpack_restore
 from linen_store.errors import BadMsgpackError
@@ -11,20 +11,10 @@ from linen_store.filesystem.failures import read_errors
 from linen_store.formats.msgpack_tree import is_msgpack, tree_of
 from linen_store.reading.tree import Tree
 
-__all__ = ["AGGREGATE", "Aggregate", "is_aggregate", "load_aggregate"]
+__all__ = ["AGGREGATE", "is_aggregate", "load_aggregate"]
 
 AGGREGATE = "checkpoint"
 """The name of the file."""
-
-
-class Aggregate(NamedTuple):
-    """Content of the file."""
-
-    tree: Tree
-    """The leaves by name; the ``joined`` of a leaf whose array lies beside the file is the array's name."""
-
-    values: dict[tuple[str, ...], Any]
-    """The values in the file itself, by the names of their leaves."""
 
 
 def is_aggregate(folder: str) -> bool:
@@ -36,8 +26,12 @@ def is_aggregate(folder: str) -> bool:
         return False
 
 
-def load_aggregate(folder: str) -> Aggregate:
+def load_aggregate(folder: str) -> tuple[Tree, dict[tuple[str, ...], Any]]:
     """Read the file.
+
+    Returns:
+      The leaves by name, and the values in the file itself by the names of their leaves. The ``joined`` of a leaf whose
+      array lies beside the file is the array's name.
 
     Raises:
       DamagedCheckpointError: it is damaged.
@@ -46,4 +40,4 @@ def load_aggregate(folder: str) -> Aggregate:
     with read_errors(folder, file, (BadMsgpackError,)), open(file, "rb") as stream:
         restored = msgpack_restore(stream.read())
     values: dict[tuple[str, ...], Any] = {}
-    return Aggregate(tree_of(file, restored, values), values)
+    return tree_of(file, restored, values), values

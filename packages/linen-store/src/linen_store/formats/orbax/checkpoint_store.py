@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -126,8 +126,9 @@ class CheckpointStore(LazyStore):
         if _is_aggregate_file(where):
             where = os.path.dirname(os.path.abspath(where))
         checked = self._checked_files(verify)
-        opened = opened_whole(where, lambda: _open_tree(where, item, step, checked))
-        self._folder, watched, found, recorded = opened
+        self._folder, watched, found, recorded = opened_whole(
+            where, lambda: _open_tree(where, item, step, checked)
+        )
         self._layout = found
         self._checksums = recorded if verify else None
         self._recorded = {} if recorded is None else recorded.arrays
@@ -373,19 +374,13 @@ CheckedFiles: TypeAlias = Literal["all", "sizes", "names", "none"]
 """The files that are checked at opening. Except for "none", those that describe arrays are checked completely."""
 
 
-class _Opened(NamedTuple):
-    """The parts of a checkpoint that are read at opening."""
-
-    folder: str
-    watched: dict[str, Any]
-    """The file of names, and its identity: it changes when another checkpoint replaces this one."""
-    layout: OrbaxTree
-    checksums: Checksums | None
-
-
-def _open_tree(path: str, item: str | None, step: float | None, checked: CheckedFiles) -> _Opened:
+def _open_tree(
+    path: str, item: str | None, step: float | None, checked: CheckedFiles
+) -> tuple[str, dict[str, Any], OrbaxTree, Checksums | None]:
+    """Return the folder, the file of names with its identity, the names, and the checksums."""
     folder = find_tree(path, item=item, step=step)
-    # The folder's identity is not enough: a system may give a new folder the number of one just removed.
+    # This identity changes when another checkpoint replaces this one. That of the folder is not enough: a system may
+    # give a new folder the number of one just removed.
     names = names_file(folder)
     identity = file_identity(names)
     with _collector_paused():
@@ -395,7 +390,7 @@ def _open_tree(path: str, item: str | None, step: float | None, checked: Checked
         _check_files(folder, recorded, checked)
     if file_identity(names) != identity:
         raise CheckpointReplacedError(path)
-    return _Opened(folder, {names: identity}, layout, recorded)
+    return folder, {names: identity}, layout, recorded
 
 
 @contextlib.contextmanager

@@ -27,9 +27,11 @@ from linen_store.filesystem.atomic_replace import (
 from linen_store.filesystem.failures import check_readable, exists, listed, read_errors
 from linen_store.filesystem.paths import local_path
 from linen_store.formats.orbax.aggregate import AGGREGATE, is_aggregate, load_aggregate
+from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA
 from linen_store.reading.tree import Kind, Leaf, Tree, build_tree, leaves_of
 
 __all__ = [
+    "MARKERS",
     "METADATA",
     "NOTHING",
     "STEP",
@@ -40,6 +42,7 @@ __all__ = [
     "holds_steps",
     "is_checkpoint",
     "is_tree",
+    "item_names",
     "load_partitions",
     "load_tree",
     "names_file",
@@ -51,7 +54,8 @@ _SHARDING = "_sharding"
 NOTHING = "_linen_nothing"
 """The name of a None that `save` writes for an empty tree, which Orbax cannot hold."""
 UNFINISHED = ".orbax-checkpoint-tmp"
-_MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
+MARKERS = ("orbax.checkpoint", "commit_success.txt", CHECKPOINT_METADATA)
+"""The files that mark a finished checkpoint, in the order in which they are written."""
 _ONLY_ITEM = "default"
 """The name that Orbax's `CheckpointManager` gives the item of a step that is saved as a whole."""
 STEP = re.compile(r"(?!\.linen-)(.*_|.*[A-Za-z]-)?(\d+(?:\.\d+)?)")
@@ -76,14 +80,11 @@ _BAD_METADATA = (
     RecursionError,
     MemoryError,
 )
-_EMPTY: dict[str, Any] = {"Dict": {}, "List": [], "Tuple": (), "NamedTuple": ()}
+_EMPTY: dict[str, type] = {"Dict": dict, "List": list, "Tuple": tuple, "NamedTuple": tuple}
 
 
 class OrbaxTree(NamedTuple):
     """One tree of arrays in a checkpoint."""
-
-    folder: str
-    """The folder of the tree."""
 
     tree: Tree
     """The leaves by name."""
@@ -131,7 +132,7 @@ def find_tree(
     names = listed(folder)
     steps = _step_folders(folder, names)
     is_whole = is_tree(folder)
-    if not is_whole and steps and not set(names) & set(_MARKERS):
+    if not is_whole and steps and not set(names) & set(MARKERS):
         return _find_in_steps(folder, steps, item, step)
     if step is not None:
         raise AmbiguousCheckpointError(folder, "step", (), step)
@@ -142,7 +143,7 @@ def find_tree(
 
 def holds_orbax(folder: str, names: list[str]) -> bool:
     """Return whether a folder is an Orbax checkpoint, an item of one, or a folder of items."""
-    return bool({METADATA, *_MARKERS} & set(names)) or any(
+    return bool({METADATA, *MARKERS} & set(names)) or any(
         is_tree(os.path.join(folder, name)) for name in ("", *names) if not STEP.fullmatch(name)
     )
 
@@ -152,11 +153,18 @@ def is_tree(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, METADATA)) or is_aggregate(folder)
 
 
+def item_names(folder: str, names: list[str]) -> list[str]:
+    """Return those names in a folder that are finished trees of arrays."""
+    return [
+        name for name in names if UNFINISHED not in name and is_tree(os.path.join(folder, name))
+    ]
+
+
 def is_checkpoint(folder: str) -> bool:
     """Return whether a folder is one Orbax checkpoint, or one item of it."""
     if not os.path.isdir(folder):
         return False
-    return bool({METADATA, *_MARKERS} & set(listed(folder))) or is_aggregate(folder)
+    return bool({METADATA, *MARKERS} & set(listed(folder))) or is_aggregate(folder)
 
 
 def _check_half_saved(folder: str) -> None:
@@ -212,9 +220,7 @@ def _find_in_steps(
 
 
 def _choose_item(folder: str, names: list[str], item: str | None) -> str:
-    items = [
-        name for name in names if UNFINISHED not in name and is_tree(os.path.join(folder, name))
-    ]
+    items = item_names(folder, names)
     if item is not None:
         if item not in items:
             check_readable(folder, [item])
@@ -232,7 +238,7 @@ def _no_items(folder: str, names: list[str]) -> Exception:
     unfinished = [name for name in names if UNFINISHED in name or is_staging(name)]
     if unfinished:
         return UnfinishedCheckpointError(folder, f"it holds only {unfinished[0]!r}")
-    if set(names) & {*_MARKERS, "manifest.ocdbt", "array_metadatas"}:
+    if set(names) & {*MARKERS, "manifest.ocdbt", "array_metadatas"}:
         return UnfinishedCheckpointError(folder, f"it has no {METADATA}")
     shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
     found = f"a folder of {shown}" if names else "an empty folder"
@@ -256,18 +262,21 @@ def load_tree(folder: str) -> OrbaxTree:
     """
     aggregate = load_aggregate(folder) if is_aggregate(folder) else None
     if aggregate is not None and not os.path.isfile(os.path.join(folder, METADATA)):
-        tree, ocdbt, zarr_format = aggregate.tree, _has_database(folder), 2
-        values = aggregate.values
+        tree, values = aggregate
+        ocdbt, zarr_format = _has_database(folder), 2
     else:
         tree, ocdbt, zarr_format = _load_names(folder)
-        early = {} if aggregate is None else aggregate.values
+        early = {} if aggregate is None else aggregate[1]
         names = {leaf.names for leaf in leaves_of(tree)} if early else set()
         values = {name: value for name, value in early.items() if name in names}
-    arrays = (leaf for leaf in leaves_of(tree) if _is_array_leaf(leaf) and leaf.names not in values)
+    arrays = (
+        leaf
+        for leaf in leaves_of(tree)
+        if leaf.kind not in ("none", "string") and leaf.names not in values
+    )
     if not ocdbt:
         _check_safe_names(folder, arrays)
     return OrbaxTree(
-        folder=folder,
         tree=tree,
         ocdbt=ocdbt,
         arrays_folder=_database(folder) if ocdbt and any(arrays) else folder,
@@ -355,13 +364,9 @@ def _entries(listed: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[bo
             indexed = tuple([key["key_type"] == _SEQUENCE_KEY for key in keys])
         value_type = entry["value_metadata"]["value_type"]
         if value_type in _EMPTY:
-            yield names, indexed, type(_EMPTY[value_type])()
+            yield names, indexed, _EMPTY[value_type]()
         elif (names, value_type) != ((NOTHING,), "None"):
             yield names, indexed, Leaf(names, _KINDS.get(value_type, "array"))
-
-
-def _is_array_leaf(leaf: Leaf) -> bool:
-    return leaf.kind not in ("none", "string")
 
 
 def _check_safe_names(folder: str, arrays: Iterable[Leaf]) -> None:

@@ -150,17 +150,15 @@ def _no_log() -> Iterator[None]:
         yield
         return
     logger = logging.getLogger("absl")
-    silence = _Silence()
-    logger.addFilter(silence)
+    logger.addFilter(_is_not_of_orbax)
     try:
         yield
     finally:
-        logger.removeFilter(silence)
+        logger.removeFilter(_is_not_of_orbax)
 
 
-class _Silence(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    return "orbax" not in record.pathname
 
 
 @contextlib.contextmanager

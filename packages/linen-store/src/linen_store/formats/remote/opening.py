@@ -21,7 +21,8 @@ from linen_store.filesystem.outline import Outline
 from linen_store.filesystem.remote import IN_WORK, RemoteFolder, is_remote, split_address
 from linen_store.formats.folder import files_to_open, is_file_name
 from linen_store.formats.opening import open_store, supported_options
-from linen_store.formats.orbax.checksums import CHECKPOINT_METADATA, FILE_NAME
+from linen_store.formats.orbax.aggregate import AGGREGATE
+from linen_store.formats.orbax.checksums import ANNOUNCEMENT, CHECKPOINT_METADATA, FILE_NAME
 from linen_store.formats.orbax.layout import METADATA, UNFINISHED, holds_orbax, holds_steps
 from linen_store.formats.remote.stores import (
     RemoteCheckpointStore,
@@ -30,7 +31,7 @@ from linen_store.formats.remote.stores import (
 )
 from linen_store.reading.file_store import FileStore
 
-__all__ = ["RemoteFormat", "open_remote", "outline_of", "remote_addresses"]
+__all__ = ["RemoteFormat", "outline_of", "remote_addresses"]
 
 _USUAL_ITEMS = ("state", "default", "pytree", "params")
 """Names of items that are looked for on a web server, which cannot list names."""
@@ -56,37 +57,32 @@ class RemoteFormat:
         return is_remote(path)
 
     def __call__(self, path: str | os.PathLike[str], **options: Any) -> VariableStore:
-        """Open an address; see `open_remote`."""
-        return open_remote(os.fsdecode(path), options)
+        """Open the address of a file, a checkpoint, or (in a bucket) a folder of either.
+
+        Raises:
+          CheckpointNotFoundError: nothing is there.
+          UnfinishedCheckpointError: it was not completely uploaded.
+          RemoteFailedError: a request failed.
+          StoreError: it cannot be opened; see `open_store`.
+        """
+        address = os.fsdecode(path)
+        above, name = split_address(address)
+        outline = None if is_file_name(name) else outline_of(address)
+        if outline is None:
+            return _open_file(Outline(RemoteFolder(above), ()), name, options)
+        names = listed(outline.folder)
+        with outline.errors_with_addresses():
+            if not (holds_orbax(outline.folder, names) or holds_steps(outline.folder, names)):
+                chosen, *_ = files_to_open(
+                    outline.folder, options.pop("item", None), options.pop("step", None)
+                )
+                return _open_file(outline, chosen, options)
+            found = supported_options(RemoteCheckpointStore, outline.folder, options)
+            return _kept(RemoteCheckpointStore(outline.folder, outline=outline, **found), outline)
 
 
 remote_addresses = RemoteFormat()
 """The format that is registered."""
-
-
-def open_remote(address: str, options: Mapping[str, Any]) -> VariableStore:
-    """Open what is at an address.
-
-    Args:
-      address: the address of a file, a checkpoint, or (in a bucket) a folder of either.
-      options: the options of `open_store` that are given.
-
-    Raises:
-      CheckpointNotFoundError: nothing is there.
-      UnfinishedCheckpointError: it was not completely uploaded.
-      RemoteFailedError: a request failed.
-      StoreError: it cannot be opened; see `open_store`.
-    """
-    above, name = split_address(address)
-    outline = None if is_file_name(name) else outline_of(address)
-    if outline is None:
-        return _open_file(Outline(RemoteFolder(above), ()), name, options)
-    names = listed(outline.folder)
-    with outline.errors_with_addresses():
-        if not (holds_orbax(outline.folder, names) or holds_steps(outline.folder, names)):
-            return _open_one(outline, options)
-        found = supported_options(RemoteCheckpointStore, outline.folder, options)
-        return _kept(RemoteCheckpointStore(outline.folder, outline=outline, **found), outline)
 
 
 def outline_of(address: str) -> Outline | None:
@@ -106,7 +102,7 @@ def outline_of(address: str) -> Outline | None:
     if not names:
         return None
     outline = Outline(folder, _without_unfinished(folder, names), contents)
-    small = [name for name in names if name.rpartition("/")[2] == "checkpoint"]
+    small = [name for name in names if name.rpartition("/")[2] == AGGREGATE]
     outline.fetch(small[-_AGGREGATES:])
     return outline
 
@@ -137,7 +133,7 @@ def _items_of(metadata: bytes | None) -> list[str]:
     try:
         fields = json.loads(metadata or b"")
         custom = fields.get("custom_metadata") or {}
-        listed_items = [*custom.get("linen_checksums", ()), *(fields.get("item_handlers") or ())]
+        listed_items = [*custom.get(ANNOUNCEMENT, ()), *(fields.get("item_handlers") or ())]
         names = [item for item in listed_items if isinstance(item, str)]
         return list(dict.fromkeys(names)) or list(_USUAL_ITEMS)
     except (ValueError, AttributeError, TypeError):
@@ -151,13 +147,6 @@ def _recorded_files(contents: Mapping[str, bytes]) -> Iterator[str]:
             with contextlib.suppress(ValueError, IndexError, KeyError, TypeError):
                 recorded = list(json.loads(raw.split(b"\n")[1])["files"])
                 yield from (name.removesuffix(FILE_NAME) + one for one in recorded)
-
-
-def _open_one(outline: Outline, options: Mapping[str, Any]) -> VariableStore:
-    """Open a file of a folder of files."""
-    names = files_to_open(outline.folder, options.get("item"), options.get("step"))
-    rest = {name: one for name, one in options.items() if name not in ("item", "step")}
-    return _open_file(outline, names[0], rest)
 
 
 def _open_file(outline: Outline, name: str, options: Mapping[str, Any]) -> VariableStore:
@@ -187,9 +176,5 @@ def _kept(store: VariableStore, outline: Outline, name: str = "") -> VariableSto
     """Keep the files of an outline as long as a store."""
     if isinstance(store, FileStore):
         store.stand_for(outline.remote.of(name), outline.errors_with_addresses, outline.close)
-    weakref.finalize(store, _release, outline)
+    weakref.finalize(store, lambda kept: kept.close(), outline)
     return store
-
-
-def _release(outline: Outline) -> None:
-    outline.close()
