@@ -199,6 +199,21 @@ def test_initializers_of_users(name, dtype, run, devices, monkeypatch):
     assert_same_tree(plain(ours(key)), plain(theirs(key)))
 
 
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_64_bits_are_enabled(dtype, devices, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    with jax.enable_x64(True):
+        for wrap in (jax.jit, lambda run: run):
+            ours, theirs = (
+                wrap(lib.Sequential([lib.Dense(4, param_dtype=dtype), lib.Dense(3)]).init)(
+                    jax.random.key(0), X
+                )
+                for lib in (nn, fnn)
+            )
+            assert_same_tree(plain(ours), plain(theirs))
+
+
 @pytest.mark.parametrize("one_device", [True, False])
 def test_ensembles(one_device, monkeypatch):
     if one_device:
