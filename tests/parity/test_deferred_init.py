@@ -199,6 +199,14 @@ def test_initializers_of_users(name, dtype, run, devices, monkeypatch):
     assert_same_tree(plain(ours(key)), plain(theirs(key)))
 
 
+def test_eager_bits_do_not_depend_on_an_earlier_compilation():
+    ids = jnp.array([1, 2])
+    jax.jit(nn.Embed(37, 3).init)(jax.random.key(0), ids)
+    for seed in range(20):
+        ours, theirs = (lib.Embed(37, 3).init(jax.random.key(seed), ids) for lib in (nn, fnn))
+        assert_same_tree(plain(ours), plain(theirs))
+
+
 @pytest.mark.parametrize("devices", [1, 8])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_64_bits_are_enabled(dtype, devices, monkeypatch):
