@@ -199,6 +199,22 @@ def test_initializers_of_users(name, dtype, run, devices, monkeypatch):
     assert_same_tree(plain(ours(key)), plain(theirs(key)))
 
 
+@pytest.mark.parametrize("size", [3, 7, 15, 17])
+@pytest.mark.parametrize("function", [jnp.exp, jnp.log])
+def test_small_arrays_of_initializers_of_users(function, size):
+    def draw(key, shape):
+        return function(jax.random.uniform(key, shape) + 0.1)
+
+    for seed in range(10):
+        ours, theirs = (
+            lib.Dense(size, bias_init=lambda key, shape, _: draw(key, shape)).init(
+                jax.random.key(seed), X
+            )
+            for lib in (nn, fnn)
+        )
+        assert_same_tree(plain(ours), plain(theirs))
+
+
 def test_eager_bits_do_not_depend_on_an_earlier_compilation():
     ids = jnp.array([1, 2])
     jax.jit(nn.Embed(37, 3).init)(jax.random.key(0), ids)
