@@ -199,6 +199,45 @@ def test_initializers_of_users(name, dtype, run, devices, monkeypatch):
     assert_same_tree(plain(ours(key)), plain(theirs(key)))
 
 
+@pytest.mark.parametrize("size", [3, 7, 15, 17])
+@pytest.mark.parametrize("function", [jnp.exp, jnp.log])
+def test_small_arrays_of_initializers_of_users(function, size):
+    def draw(key, shape):
+        return function(jax.random.uniform(key, shape) + 0.1)
+
+    for seed in range(10):
+        ours, theirs = (
+            lib.Dense(size, bias_init=lambda key, shape, _: draw(key, shape)).init(
+                jax.random.key(seed), X
+            )
+            for lib in (nn, fnn)
+        )
+        assert_same_tree(plain(ours), plain(theirs))
+
+
+def test_eager_bits_do_not_depend_on_an_earlier_compilation():
+    ids = jnp.array([1, 2])
+    jax.jit(nn.Embed(37, 3).init)(jax.random.key(0), ids)
+    for seed in range(20):
+        ours, theirs = (lib.Embed(37, 3).init(jax.random.key(seed), ids) for lib in (nn, fnn))
+        assert_same_tree(plain(ours), plain(theirs))
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_64_bits_are_enabled(dtype, devices, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    with jax.enable_x64(True):
+        for wrap in (jax.jit, lambda run: run):
+            ours, theirs = (
+                wrap(lib.Sequential([lib.Dense(4, param_dtype=dtype), lib.Dense(3)]).init)(
+                    jax.random.key(0), X
+                )
+                for lib in (nn, fnn)
+            )
+            assert_same_tree(plain(ours), plain(theirs))
+
+
 @pytest.mark.parametrize("one_device", [True, False])
 def test_ensembles(one_device, monkeypatch):
     if one_device:

@@ -42,6 +42,8 @@ def test_the_body_runs_once():
         (lambda y: str(y[0]), "[3. 3.]"),
         (lambda y: y[y > 5].shape, (2,)),
         (lambda y: jnp.nonzero(y > 5)[0].tolist(), [1, 1]),
+        (lambda y: jnp.unique(y).tolist(), [3.0, 30.0]),
+        (lambda y: jnp.setdiff1d(y[0], y[1]).tolist(), [3.0]),
         (lambda y: range(3)[y.astype(int)[0, 0] - 2], 1),
         (lambda y: jnp.arange(int(y[0, 0])).shape, (3,)),
         (lambda y: len(y.devices()), 1),

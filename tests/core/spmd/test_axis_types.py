@@ -102,11 +102,15 @@ def _constrains_the_other_axes(mesh):
     return True
 
 
-def test_eager_init_puts_variables_on_the_mesh():
+@pytest.mark.parametrize("types", TYPES)
+@pytest.mark.parametrize("run", ["init", "lazy_init"])
+def test_eager_init_puts_variables_on_the_mesh(types, run):
     """As every eager operation does while a mesh is set: later operations mix them with arrays of the mesh."""
-    mesh = make_mesh((AxisType.Auto, AxisType.Auto))
+    mesh = make_mesh(types)
     with jax.set_mesh(mesh):
-        variables = nn.Dense(3).init(KEY, X)
+        key = jax.random.key(0)  # an array of the mesh
+        variables = getattr(nn.Dense(3), run)(key, X)
+        assert jax.tree.all(jax.tree.map(np.array_equal, variables, nn.Dense(3).init(KEY, X)))
     whole = NamedSharding(mesh, PartitionSpec())
     for leaf in jax.tree.leaves(variables):
         assert leaf.sharding == whole

@@ -114,6 +114,9 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path, format, tree, error):
 
 def test_the_advice_for_what_a_format_cannot_hold_works(tmp_path, same):
     tree = {"a": {"k": jax.random.key(0)}}
+    for ending in ("npz", "safetensors", "msgpack"):
+        with pytest.raises(UnsupportedLeafError, match=f"{ending} can hold.* save as an Orbax"):
+            convert(tree, tmp_path / "m", ending)
     convert(tree, tmp_path / "c", "orbax")
     assert same(open_store(tmp_path / "c").snapshot(), tree)
     convert({"a": {"k": jax.random.key_data(tree["a"]["k"])}}, tmp_path / "m.npz")

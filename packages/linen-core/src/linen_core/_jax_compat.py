@@ -11,6 +11,7 @@ import functools
 import importlib
 import inspect
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ __all__ = [
     "is_staging",
     "is_threefry_key",
     "is_traced_since",
+    "is_value_demanded",
     "named_scope",
     "new_equation",
     "opaque_trace_state",
@@ -159,6 +161,11 @@ def is_traced_since(outer: object, value: PyTree) -> bool:
         trace = getattr(trace, "parent_trace", None)
     leaves = jax.tree.leaves(value)
     return any(isinstance(leaf, Tracer) and leaf._trace in inner for leaf in leaves)
+
+
+def is_value_demanded() -> bool:
+    """Return, in a tracer's `to_concrete_value`, whether JAX raises an error if it gets no value."""
+    return sys._getframe(2).f_code is core.concrete_or_error.__code__
 
 
 def is_staging() -> bool:

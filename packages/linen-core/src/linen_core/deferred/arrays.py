@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from linen_core._jax_compat import ShapedTracer, Tracer, set_current_trace
+from linen_core._jax_compat import ShapedTracer, Tracer, is_value_demanded, set_current_trace
 from linen_core.deferred.recording import AbsentValueError
 
 __all__ = ["DeferredArray"]
@@ -42,12 +42,12 @@ class DeferredArray(ShapedTracer):  # type: ignore[misc]
         return self.value
 
     def to_concrete_value(self) -> Any:
-        """Return the value where JAX may need it: a size, an index, a mask or a scalar; else None.
+        """Return the value where JAX may need it: a size, an index, a mask, a scalar, or on demand; else None.
 
         JAX also asks in `asarray` and `astype`, without need. A value for every array would run the forward pass.
         """
         is_small = self.size == 1 or not jax.numpy.issubdtype(self.dtype, np.inexact)
-        if not is_small:
+        if not (is_small or is_value_demanded()):
             return None
         try:
             value = self.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ def draw_blocks(
 
     def draw_row(row: Array, space: Array) -> Array:
         values = program.run(arguments, *indices(row), minus_zero)
-        return jax.lax.dynamic_update_slice(space, values[None], (row, 0))
+        return jax.lax.dynamic_update_index_in_dim(space, values, row, 0)
 
     return jax.lax.fori_loop(0, count, draw_row, space)
 
@@ -89,9 +90,11 @@ class EagerDrawing:
           array: the program.
           sharding: where the array is placed; None for the default device.
         """
+        device = _device_of(array.arguments)
+        array = dataclasses.replace(array, arguments=[_of_one_device(v) for v in array.arguments])
         if sharding is None:
             everything = tuple(slice(0, size) for size in array.shape)
-            return jax.device_put(self._part(array, everything), _device_of(array.arguments))
+            return jax.device_put(self._part(array, everything), device)
         # JAX calls the function below once for each device, also for devices that hold the same part.
         parts: dict[Any, np.ndarray[Any, Any]] = {}
 
@@ -159,6 +162,12 @@ def _device_of(arguments: Sequence[Any]) -> Any:
                     else data.sharding
                 )
     return None
+
+
+def _of_one_device(value: Any) -> Any:
+    """Return an argument without its mesh, which the workspace lacks; each device of it would draw each block."""
+    is_on_mesh = isinstance(getattr(value, "sharding", None), jax.sharding.NamedSharding)
+    return value.addressable_data(0) if is_on_mesh else value
 
 
 def _is_key(value: Array) -> bool:

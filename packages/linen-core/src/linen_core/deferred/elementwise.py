@@ -36,7 +36,9 @@ _CALLS = {
 _SAME_ORDER = ("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "sharding_constraint")
 _MAX_UNIFORM = 64
 """Elements of the largest value that may be part of a program without being computed elementwise, such as a key."""
-
+_SCALAR_CODE = frozenset({"exp", "log"})
+_VECTOR = 16
+"""Compilers compute these operations without vector instructions in most arrays of fewer elements, with other bits."""
 
 KEY = object()
 """An argument of a template: the key, which each call of the initializer passes."""
@@ -230,6 +232,8 @@ class _Extraction:
             if not slot.is_full and math.prod(atom.aval.shape) != 1:
                 raise _NotElementwiseError
         if name not in ELEMENTWISE or sizes != [self._size]:
+            raise _NotElementwiseError
+        if name in _SCALAR_CODE and self._size < _VECTOR:
             raise _NotElementwiseError
         outputs = [self._new(is_full=True)]
         self._add(equation.primitive, params, numbers, outputs, is_rounded, full=True)

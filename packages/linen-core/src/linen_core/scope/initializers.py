@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from linen_core._jax_compat import config_value, trace_context
+from linen_core._jax_compat import config_value, is_staging, trace_context
 from linen_core.deferred.arrays import DeferredArray
 from linen_core.deferred.elementwise import KEY, elementwise_program
 from linen_core.deferred.program import Elementwise
@@ -82,7 +82,12 @@ def initial_value(
     trace = trace_context.trace
     if kwargs or not isinstance(trace, DeferredTrace):
         return init_fn(key, *args, **kwargs)
-    settings = config_value("jax_enable_x64"), config_value("jax_threefry_partitionable")
+    # Under `jax.jit` an initializer is one compiled function, of which fewer results are rounded.
+    settings = (
+        config_value("jax_enable_x64"),
+        config_value("jax_threefry_partitionable"),
+        is_staging(),
+    )
     try:
         cache_key = (init_fn, args, jax.typeof(key), settings)
         template = _templates[cache_key] if cache_key in _templates else _add_template(cache_key)

@@ -128,8 +128,7 @@ class NpzStore(FlatStore):
         named = list(named_arrays(job.target, arrays_of(job.store, nones=True), "npz", "/"))
         for _, one in named:
             if not is_array_spec(one.spec) or not _is_numpy_dtype(one.spec.dtype):
-                found = f"{dtype_text(one.spec)}, which npz cannot hold"
-                raise UnsupportedLeafError(job.target, one.names, found)
+                raise UnsupportedLeafError(job.target, one.names, dtype_text(one.spec), "npz")
         with zipfile.ZipFile(job.stream, "w", method) as archive:
             for name, one in named:
                 array = host_array(job, one)
