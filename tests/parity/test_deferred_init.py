@@ -223,6 +223,33 @@ def test_eager_bits_do_not_depend_on_an_earlier_compilation():
         assert_same_tree(plain(ours), plain(theirs))
 
 
+TWO, EIGHT = jnp.float32(2), jnp.arange(1.0, 9.0)
+SCALES = {
+    "array of results": lambda key: jnp.array([jnp.exp(TWO), TWO]).sum(),
+    "element of one": lambda key: jnp.cumsum(jnp.exp(TWO)[None])[0],
+    "drawn element": lambda key: jax.random.choice(key, EIGHT),
+    "found element": lambda key: jnp.take(EIGHT, jnp.argmax(EIGHT)),
+    "linspace": lambda key: jnp.linspace(0, 1, 5)[3],
+    "padded": lambda key: jnp.pad(jnp.sin(TWO)[None], 1).sum(),
+    "product of matrices": lambda key: (jnp.exp(TWO)[None, None] @ jnp.ones((1, 1)))[0, 0],
+    "sorted": lambda key: jnp.sort(jnp.exp(TWO)[None])[0],
+    "updated": lambda key: EIGHT.at[jnp.argmax(EIGHT)].set(TWO * 3).max(),
+}
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("scale", SCALES)
+def test_scales_that_are_computed_from_small_arrays(scale, size):
+    def init_fn(key, shape, dtype=F32):
+        return jax.random.normal(key, shape, dtype) * SCALES[scale](key)
+
+    inputs = jnp.ones((2, size))
+    ours, theirs = (
+        lib.Dense(size, kernel_init=init_fn).init(jax.random.key(0), inputs) for lib in (nn, fnn)
+    )
+    assert_same_tree(plain(ours), plain(theirs))
+
+
 @pytest.mark.parametrize("devices", [1, 8])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_64_bits_are_enabled(dtype, devices, monkeypatch):

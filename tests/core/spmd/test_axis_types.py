@@ -116,3 +116,16 @@ def test_eager_init_puts_variables_on_the_mesh(types, run):
         assert leaf.sharding == whole
     expected = nn.Dense(3).init(KEY, X)
     assert jax.tree.all(jax.tree.map(lambda a, b: (np.asarray(a) == b).all(), variables, expected))
+
+
+@pytest.mark.parametrize("partition", [PartitionSpec(), PartitionSpec("data")])
+@pytest.mark.parametrize("types", TYPES)
+def test_an_initializer_with_a_constant_on_the_mesh(types, partition):
+    scales = jax.device_put(jnp.arange(8.0), NamedSharding(make_mesh(types), partition))
+
+    def init_fn(key, shape, dtype=jnp.float32):
+        return jax.random.normal(key, shape, dtype) * scales.sum()
+
+    kernel = nn.Dense(3, kernel_init=init_fn).init(KEY, X)["params"]["kernel"]
+    expected = nn.Dense(3, kernel_init=nn.initializers.normal(1.0)).init(KEY, X)["params"]["kernel"]
+    np.testing.assert_allclose(kernel, 28 * expected, rtol=1e-6)

@@ -166,8 +166,10 @@ def _device_of(arguments: Sequence[Any]) -> Any:
 
 def _of_one_device(value: Any) -> Any:
     """Return an argument without its mesh, which the workspace lacks; each device of it would draw each block."""
-    is_on_mesh = isinstance(getattr(value, "sharding", None), jax.sharding.NamedSharding)
-    return value.addressable_data(0) if is_on_mesh else value
+    if not isinstance(getattr(value, "sharding", None), jax.sharding.NamedSharding):
+        return value
+    first = value.addressable_shards[0]
+    return first.data if value.is_fully_replicated else jax.device_put(value, first.device)
 
 
 def _is_key(value: Array) -> bool:

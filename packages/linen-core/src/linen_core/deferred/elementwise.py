@@ -225,7 +225,10 @@ class _Extraction:
             if max(sizes, default=0) > _MAX_UNIFORM:
                 raise _NotElementwiseError
             outputs = [self._new(is_full=False) for _ in sizes]
-            self._add(equation.primitive, params, numbers, outputs, is_rounded)
+            shapes = tuple(atom.aval.shape for atom in equation.invars)
+            takes_scalars = name in ELEMENTWISE and all(math.prod(shape) == 1 for shape in shapes)
+            kept = None if takes_scalars else shapes
+            self._add(equation.primitive, params, numbers, outputs, is_rounded, shapes=kept)
             return outputs
         # A uniform array, for example a row that is added to each row, would need another index.
         for atom, slot in zip(equation.invars, inputs, strict=True):
@@ -289,6 +292,7 @@ class _Extraction:
         is_rounded: bool,
         *,
         full: bool = False,
+        shapes: tuple[tuple[int, ...], ...] | None = None,
     ) -> None:
         # A program is kept by the cache of compiled blocks. Traced functions in it would differ in every run, and the
         # cache would grow without a limit.
@@ -296,4 +300,4 @@ class _Extraction:
             raise _NotElementwiseError
         frozen = tuple(sorted(params.items()))
         numbers = tuple(slot.number for slot in outputs)
-        self._steps.append(Step(primitive, frozen, inputs, numbers, full, is_rounded))
+        self._steps.append(Step(primitive, frozen, inputs, numbers, full, is_rounded, shapes))

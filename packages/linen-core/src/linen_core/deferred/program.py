@@ -38,6 +38,8 @@ class Step(NamedTuple):
     is_full: bool
     is_rounded: bool
     """True if eager JAX rounds the result to memory: it is the result of an operation that the user's code called."""
+    shapes: tuple[tuple[int, ...], ...] | None = None
+    """The shapes of the inputs; None for elementwise operations, which take scalars of any rank."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +116,9 @@ class Program:
             else:
                 if step.is_full:
                     inputs = [_spread(value, low.shape) for value in inputs]
-                elif step.primitive.name in ELEMENTWISE and all(x.size == 1 for x in inputs):
-                    inputs = [jnp.reshape(value, ()) for value in inputs]
+                else:
+                    shapes = step.shapes or [()] * len(inputs)
+                    inputs = list(map(_in_shape, inputs, shapes))
                 outputs = step.primitive.bind(*inputs, **dict(step.params))
                 outputs = outputs if step.primitive.multiple_results else [outputs]
             if step.is_rounded and minus_zero is not None:
@@ -127,6 +130,10 @@ class Program:
 def _spread(value: Any, shape: tuple[int, ...]) -> Array:
     """Broadcast a scalar of any rank to a shape; return a full value, which has it, unchanged."""
     return value if jnp.shape(value) == shape else jnp.broadcast_to(jnp.ravel(value), shape)
+
+
+def _in_shape(value: Any, shape: tuple[int, ...]) -> Any:
+    return value if jnp.shape(value) == shape else jnp.reshape(value, shape)
 
 
 def _rounded(value: Array, minus_zero: Array) -> Any:
