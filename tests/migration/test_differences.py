@@ -189,6 +189,28 @@ def checkpoints(tmp_path):
     assert read["w"].tolist() == [1, 1, 1]
 
 
+@difference("arrays in the body of `init`")
+def arrays_in_the_body_of_init(_):
+    function = jax.jit(lambda x: 2 * x)
+    program = function.lower(jax.ShapeDtypeStruct((2, 2), np.float32)).compile()
+
+    def run(nn, call):
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                x = nn.Dense(2)(x)
+                return isinstance(x, jax.core.Tracer), type(np.asarray(x)), call(x).shape
+
+        return Model().init_with_output(KEY, X)[0]
+
+    assert both(lambda nn: run(nn, function)) == [
+        (False, np.ndarray, (2, 2)),
+        (True, np.ndarray, (2, 2)),
+    ]
+    assert both(lambda nn: run(nn, program)) == [(False, np.ndarray, (2, 2)), TypeError]
+    assert run(linen_core, lambda x: program(np.asarray(x))) == (True, np.ndarray, (2, 2))
+
+
 @difference("classes")
 def classes(_):
     assert not isinstance(linen_core.Dense(1), flax.linen.Module)
