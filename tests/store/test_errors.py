@@ -211,6 +211,12 @@ CASES = [
         "Cannot save to '/c': the leaves ('a', 'b') and ('a.b',) would both be named 'a.b' in the checkpoint. Rename one of them.",
     ),
     (
+        errors.UnsortableNamesError("/c", [1, "a"]),
+        ValueError,
+        {"path": "/c", "names": (1, "a")},
+        "Cannot save to '/c': a dict has the names 1, 'a', whose types JAX cannot sort. Make them all strings or all integers.",
+    ),
+    (
         errors.UnsafeNameError("/c", [".."]),
         ValueError,
         {"path": "/c", "leaf": ("..",)},

@@ -21,6 +21,7 @@ from linen_store.errors import (
     NotACheckpointError,
     SaveTimeoutError,
     UnencodableNameError,
+    UnsortableNamesError,
     UnsupportedLeafError,
     UnwritablePathError,
 )
@@ -80,8 +81,13 @@ def test_names_collide_or_cannot_be_encoded(tmp_path):
     with pytest.raises(UnencodableNameError, match="Rename it"):
         save(tmp_path / "d", {"p": {"w\ud800": np.ones(2)}})
     save(tmp_path / "d", TREE)
+    with pytest.raises(UnsortableNamesError, match="Make them all strings or all integers"):
+        save(tmp_path / "e", {**TREE, "q": [{1: np.ones(2), "w": np.ones(2)}]})
+    assert not (tmp_path / "e").exists()
+    save(tmp_path / "e", {**TREE, "q": [{"1": np.ones(2), "w": np.ones(2)}]})
     assert works(tmp_path / "c")
     assert works(tmp_path / "d")
+    assert works(tmp_path / "e")
 
 
 @pytest.mark.parametrize(

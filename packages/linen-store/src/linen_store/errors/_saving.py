@@ -21,6 +21,7 @@ __all__ = [
     "UncompressedFormatError",
     "UnencodableNameError",
     "UnknownFormatError",
+    "UnsortableNamesError",
     "UnsupportedLeafError",
 ]
 
@@ -161,6 +162,23 @@ class NameCollisionError(StoreError, ValueError):
         super().__init__(
             f"Cannot save to {self.path!r}: the leaves {self.leaves[0]} and {self.leaves[1]} "
             f"would both be named {name!r} in the checkpoint. Rename one of them."
+        )
+
+
+class UnsortableNamesError(StoreError, ValueError):
+    """The names in a dict have types that cannot be compared, and JAX sorts them.
+
+    Attributes:
+      path: the path of the save.
+      names: the names.
+    """
+
+    def __init__(self, path: StrPath, names: Sequence[object]) -> None:
+        self.path = os.fspath(path)
+        self.names = tuple(names)
+        super().__init__(
+            f"Cannot save to {self.path!r}: a dict has the names {', '.join(map(repr, self.names))}, whose types JAX "
+            "cannot sort. Make them all strings or all integers."
         )
 
 

@@ -9,12 +9,16 @@ import jax
 import numpy as np
 
 from linen_core import VariableStore
-from linen_store.errors import NameCollisionError, UnencodableNameError, UnsupportedLeafError
+from linen_store.errors import (
+    NameCollisionError,
+    UnencodableNameError,
+    UnsortableNamesError,
+    UnsupportedLeafError,
+)
 from linen_store.formats.orbax.checksums import Checksums
 from linen_store.formats.orbax.chunks import Chunk, own_chunks, whole
 from linen_store.formats.orbax.layout import NOTHING
 from linen_store.formats.writing import MASKED
-from linen_store.frozen.frozen_dict import FrozenDict, unfreeze
 from linen_store.reading.specs import (
     integer_nodes,
     is_key,
@@ -39,6 +43,7 @@ class SavedTree:
     Raises:
       UnencodableNameError: a name cannot be written as UTF-8.
       NameCollisionError: two leaves would have the same name once joined by dots.
+      UnsortableNamesError: the names in a dict are of types that cannot be compared.
       UnsupportedLeafError: a value cannot be saved.
     """
 
@@ -46,7 +51,7 @@ class SavedTree:
         tree = _plain(variables)
         if isinstance(tree, dict) and not tree:
             tree = {NOTHING: None}
-        found, self._treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
+        found, self._treedef = _flattened(path, tree)
         names = [tuple(map(key_name, keys)) for keys, _ in found]
         self._integers = integer_nodes(keys for keys, _ in found)
         self.joined = _joined_names(path, names)
@@ -127,18 +132,32 @@ class SavedTree:
 
 
 def _plain(variables: Any) -> Any:
-    """Convert stores and FrozenDicts to the plain containers that Orbax takes."""
-    if type(variables) is dict:
-        return {name: _plain(child) for name, child in variables.items()}
-    if isinstance(variables, jax.Array | np.ndarray):
-        return variables
+    """Convert stores and mappings to the plain containers that Orbax takes."""
     if isinstance(variables, VariableStore):
         return variables.snapshot()
-    if isinstance(variables, FrozenDict):
-        return unfreeze(variables)
-    if isinstance(variables, Mapping):
-        return {name: _plain(child) for name, child in variables.items()}
-    return variables
+    if not isinstance(variables, Mapping):
+        return variables
+    return {name: _plain(child) for name, child in variables.items()}
+
+
+def _flattened(path: str, tree: Any) -> tuple[list[tuple[tuple[Any, ...], Any]], Any]:
+    try:
+        return jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
+    except ValueError as error:
+        nodes = jax.tree.leaves(tree, is_leaf=_is_unsortable)
+        unsortable = next(filter(_is_unsortable, nodes), None)
+        if unsortable is None:
+            raise
+        raise UnsortableNamesError(path, list(unsortable)) from error
+
+
+def _is_unsortable(node: Any) -> bool:
+    if isinstance(node, dict):
+        try:
+            sorted(node)
+        except TypeError:
+            return True
+    return False
 
 
 def _is_none(value: Any) -> bool:
