@@ -19,7 +19,8 @@ collect_ignore = [] if importlib.util.find_spec("torch") else ["layouts"]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compiling takes most of the time. Longer runs compile as users do.
 QUICK = "LINEN_EXAMPLES" not in os.environ
-_FLAGS = ["--xla_force_host_platform_device_count=8"]
+_DEVICES = os.environ.get("LINEN_DEVICES", "8")
+_FLAGS = [f"--xla_force_host_platform_device_count={_DEVICES}"]
 if QUICK and jax.__version_info__ < (0, 11):
     # XLA's former code generator takes half the time. Later ones have it no more. No program is worth several threads.
     _FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]

@@ -19,6 +19,7 @@ import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 __all__ = [
     "EXAMPLES",
@@ -27,12 +28,15 @@ __all__ = [
     "assert_same_outcome",
     "assert_same_run",
     "assert_same_tree",
+    "needs_a_mesh",
     "optimizations",
     "parity_settings",
     "plain",
 ]
 
 EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", "6"))
+
+needs_a_mesh = pytest.mark.skipif(jax.device_count() < 8, reason="there are no eight devices")
 
 UNKNOWN_VALUES_ARE_ZEROS = tuple(map(int, flax.__version__.split(".")[:3])) > (0, 12, 8)
 """flax's releases after the one Linen follows make up what `lazy_init` was not told, and say nothing."""

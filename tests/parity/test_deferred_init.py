@@ -14,7 +14,7 @@ import pytest
 import linen_core as nn
 from core._last_bits import assert_same_draw
 from core._long_runs import IS_LONG
-from parity._compare import assert_same_tree, parity_settings, plain
+from parity._compare import assert_same_tree, needs_a_mesh, parity_settings, plain
 
 F32 = jnp.float32
 
@@ -275,6 +275,7 @@ def test_ensembles(one_device, monkeypatch):
         jax.tree.map(assert_same_draw, ours, theirs)
 
 
+@needs_a_mesh
 @pytest.mark.parametrize("one_device", [True, False])
 def test_shardings_of_the_outputs(one_device, monkeypatch):
     if one_device:

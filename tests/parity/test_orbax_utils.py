@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from linen_store import orbax_utils
-from parity._compare import assert_same_error, assert_same_tree
+from parity._compare import assert_same_error, assert_same_tree, needs_a_mesh
 
 LIBRARIES = (orbax_utils, flax.training.orbax_utils)
 
@@ -63,6 +63,7 @@ def test_a_mesh_is_deprecated():
     assert found[0] == found[1]
 
 
+@needs_a_mesh
 def test_transformations_and_devices():
     target = {"a": {"b": None, "c": 1}, "d": {}, "e": None}
     for lib in LIBRARIES:

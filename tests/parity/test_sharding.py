@@ -75,6 +75,7 @@ def sharded_run(lib):
     return specs, placed, values
 
 
+@compare.needs_a_mesh
 def test_sharded_model_is_the_same():
     ours = compare.assert_same_outcome(lambda: sharded_run(nn), lambda: sharded_run(fnn))
     assert ours is not None
@@ -153,11 +154,13 @@ def placed_by_boxes(lib):
     return jax.tree.map(str, lib.get_sharding(boxes, mesh())), lib.get_partition_spec(boxes)
 
 
+@compare.needs_a_mesh
 def test_boxes_give_the_same_shardings():
     ours = compare.assert_same_outcome(lambda: placed_by_boxes(nn), lambda: placed_by_boxes(fnn))
     assert ours is not None
 
 
+@compare.needs_a_mesh
 def test_unknown_axis_names_the_rules():
     message = (
         "Cannot shard an array with axes ('batch', 'hads'): no rule maps 'hads', only 'batch', 'embed', 'heads', "
