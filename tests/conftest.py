@@ -78,4 +78,3 @@ def _compile_quickly(quickly):
         compilation_cache.reset_cache()
     # for processes that a test starts
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))
-    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = str(int(quickly))

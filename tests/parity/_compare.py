@@ -36,7 +36,7 @@ __all__ = [
 
 EXAMPLES = int(os.environ.get("LINEN_EXAMPLES", "6"))
 
-needs_a_mesh = pytest.mark.skipif(jax.device_count() < 8, reason="there are no eight devices")
+needs_a_mesh = pytest.mark.skipif(jax.device_count() < 8, reason="needs a mesh of eight devices")
 
 UNKNOWN_VALUES_ARE_ZEROS = tuple(map(int, flax.__version__.split(".")[:3])) > (0, 12, 8)
 """flax's releases after the one Linen follows make up what `lazy_init` was not told, and say nothing."""

@@ -274,11 +274,16 @@ def test_an_error_of_the_body_is_raised_by_the_run():
     assert error_of(Fails(), Lazy(variables), X) == (ZeroDivisionError, "ArrayImpl")
 
 
-@pytest.mark.parametrize(
-    "surroundings", [jax.disable_jit, jax.checking_leaks, functools.partial(jax.debug_nans, True)]
-)
+@pytest.mark.parametrize("surroundings", [jax.disable_jit, functools.partial(jax.debug_nans, True)])
 def test_settings_of_jax(surroundings):
-    variables = nn.Dense(4).init(jax.random.key(0), X)
     with surroundings():
+        store = check_same(Net(), BIG, X)
+    assert len(store.batches) == 2
+
+
+def test_leaks_are_checked():
+    """With one layer: each trace looks through all objects of the process."""
+    variables = nn.Dense(4).init(jax.random.key(0), X)
+    with jax.checking_leaks():
         store = check_same(nn.Dense(4), variables, X)
     assert len(store.batches) == 1
